@@ -1,0 +1,135 @@
+"""Imports between the rooms go one way, and program time comes from the workflow's clock: read off the source."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+MAY_IMPORT = {
+    "rules": {"rules"},
+    "database": {"database", "rules"},
+    "activities": {"activities", "database", "rules"},
+    "workflows": {"workflows", "activities", "rules"},
+    "gateway": {"gateway", "workflows", "database", "rules"},
+    "worker": {"worker", "gateway", "workflows", "activities", "database", "rules"},
+}
+NOT_THE_PRODUCT = {"tests", "benchmarks"}
+ON_PROGRAM_TIME = ("rules", "database", "activities", "workflows")
+
+DATA_FOR_RULES = {"holidays", "tzdata"}
+INPUT_AND_OUTPUT = {
+    *(
+        "asyncio",
+        "concurrent",
+        "multiprocessing",
+        "os",
+        "random",
+        "secrets",
+        "shutil",
+        "signal",
+        "subprocess",
+    ),
+    *("ftplib", "http", "imaplib", "poplib", "selectors", "smtplib", "socket", "ssl", "urllib"),
+    *("dbm", "shelve", "sqlite3", "tempfile", "time"),
+}
+CLOCKS = {
+    *("datetime.now", "datetime.utcnow", "datetime.today", "date.today"),
+    *("time.time", "time.time_ns", "time.localtime", "time.gmtime"),
+    *("func.now", "func.current_timestamp", "func.current_date", "func.localtimestamp"),
+}
+
+
+def faults(room: str, source: str) -> list[str]:
+    """What a module of a room may not import or read, each as `line: what`."""
+    tree = ast.parse(source)
+    found = [f"{line}: imports {name}" for line, name in _imports(tree) if not _may_import(room, name)]
+    if room in ON_PROGRAM_TIME:
+        found += [f"{line}: reads the clock by {name}" for line, name in _names(tree) if _is_clock(name)]
+    return found
+
+
+def _may_import(room: str, name: str) -> bool:
+    top = name.partition(".")[0]
+    if top in MAY_IMPORT or top in NOT_THE_PRODUCT:
+        return top in MAY_IMPORT[room]
+    if room == "rules":
+        return top in DATA_FOR_RULES or (top in sys.stdlib_module_names and top not in INPUT_AND_OUTPUT)
+    return True
+
+
+def _is_clock(name: str) -> bool:
+    return any(name == clock or name.endswith(f".{clock}") for clock in CLOCKS)
+
+
+def _imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.lineno, node.module or ""
+
+
+def _names(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            yield node.lineno, ast.unparse(node)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+@pytest.mark.rule("T6")
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_a_room_imports_only_what_lies_below_it_and_reads_no_clock(room: str) -> None:
+    modules = sorted((ROOT / room).rglob("*.py"))
+    assert modules
+    assert [
+        f"{path.relative_to(ROOT)}:{fault}"
+        for path in modules
+        for fault in faults(room, path.read_text(encoding="utf-8"))
+    ] == []
+
+
+@pytest.mark.parametrize(
+    ("room", "source"),
+    [
+        ("rules", "import sqlalchemy"),
+        ("rules", "from asyncio import sleep"),
+        ("rules", "from database.models import Member"),
+        ("rules", "def late():\n    import temporalio.workflow"),
+        ("database", "import activities.mail"),
+        ("activities", "from workflows import onboarding"),
+        ("workflows", "from database import ledger"),
+        ("workflows", "import gateway"),
+        ("gateway", "from activities.mail import Mailer"),
+        ("gateway", "import worker.settings"),
+        ("worker", "from tests import conftest"),
+    ],
+)
+def test_an_import_against_the_direction_is_found(room: str, source: str) -> None:
+    assert len(faults(room, source)) == 1
+
+
+@pytest.mark.rule("T6")
+@pytest.mark.parametrize(
+    "source",
+    [
+        "at = datetime.now(UTC)",
+        "at = datetime.datetime.utcnow()",
+        "day = date.today()",
+        "from time import time",
+        "column(server_default=sa.func.now())",
+    ],
+)
+def test_a_look_at_the_wall_clock_is_found(source: str) -> None:
+    assert len(faults("database", source)) == 1
+
+
+def test_the_workflow_clock_and_the_standard_library_are_free_to_use() -> None:
+    assert faults("workflows", "from datetime import datetime\nat = workflow.now()") == []
+    assert faults("rules", "import holidays\nfrom zoneinfo import ZoneInfo\nfrom rules import agenda") == []

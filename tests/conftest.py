@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, settings
 from playwright.async_api import Browser, async_playwright
 from temporalio.testing import WorkflowEnvironment
 
-from capturing_smtp import CapturingSmtp
-from postgres_server import PostgresServer
+from tests.capturing_smtp import CapturingSmtp
+from tests.postgres_server import PostgresServer
 
-pytest_plugins = ["rules_table", "pytester"]
+pytest_plugins = ["tests.rules_table", "pytester"]
 
 settings.register_profile(
     "throughline",

@@ -25,7 +25,7 @@ def rules_on(page: str) -> dict[str, str]:
     return {match[1]: match[2] for match in ROW.finditer(page)}
 
 
-def tests_by_rule(items: list[pytest.Item]) -> Counter[str]:
+def count_by_rule(items: list[pytest.Item]) -> Counter[str]:
     """How many tests name each rule; the cases of a parametrised test are one test."""
     named = {
         (rule, item.nodeid.partition("[")[0])
@@ -54,7 +54,7 @@ class RulesTable:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         if session.items:
-            self.tests = tests_by_rule(session.items)
+            self.tests = count_by_rule(session.items)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:

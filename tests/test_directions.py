@@ -24,19 +24,9 @@ ON_PROGRAM_TIME = ("rules", "database", "activities", "workflows")
 
 DATA_FOR_RULES = {"holidays", "tzdata"}
 INPUT_AND_OUTPUT = {
-    *(
-        "asyncio",
-        "concurrent",
-        "multiprocessing",
-        "os",
-        "random",
-        "secrets",
-        "shutil",
-        "signal",
-        "subprocess",
-    ),
+    *("asyncio", "concurrent", "multiprocessing", "os", "random", "secrets", "shutil", "signal"),
     *("ftplib", "http", "imaplib", "poplib", "selectors", "smtplib", "socket", "ssl", "urllib"),
-    *("dbm", "shelve", "sqlite3", "tempfile", "time"),
+    *("dbm", "shelve", "sqlite3", "subprocess", "tempfile", "time"),
 }
 CLOCKS = {
     *("datetime.now", "datetime.utcnow", "datetime.today", "date.today"),

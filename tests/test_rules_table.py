@@ -26,11 +26,11 @@ def spread(request: pytest.FixtureRequest) -> tuple[str, ...]:
 @pytest.fixture
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A project with a page of two rules, of which one has two tests."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makefile(".md", **{"docs/rules": PAGE})
     pytester.makeini(
-        "[pytest]\ntestpaths = tests\naddopts = -p xdist -p rules_table\nmarkers = rule(*ids): x\n"
+        "[pytest]\ntestpaths = tests\naddopts = -p xdist -p tests.rules_table\nmarkers = rule(*ids): x\n"
     )
     _write(
         pytester,

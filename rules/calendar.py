@@ -1,0 +1,321 @@
+"""Business days, months, local send times and deadlines (T1-T5).
+
+An instant is a timezone-aware datetime; every instant that comes out is in UTC. A day is a local `date` and
+means nothing without a zone. Zones are IANA names. Zone and holiday data change with their packages, so
+what is computed here is computed in activities and recorded (T7).
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from bisect import bisect_left
+from calendar import monthrange
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache, lru_cache
+from threading import Lock
+from zoneinfo import ZoneInfo, available_timezones
+
+import holidays
+from holidays.registry import EntityLoader
+
+from rules.agenda import Pause
+
+_DAY = timedelta(days=1)
+_LONGEST_SEARCH = 3 * 366
+_NO_PLACE = frozenset({"Factory", "localtime", "posixrules"})
+_one_at_a_time = Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """When a program works, from its program file.
+
+    `working_week` holds weekdays, 0 for Monday; `closing_days` are days on which nobody of the program has to
+    act. `send_time` and `close_of_business` are local to whoever is mailed or has to act. `country`,
+    `subdivision` and `zone` are the program's own, for persons whose own are unknown (T1).
+    """
+
+    working_week: frozenset[int]
+    closing_days: frozenset[date]
+    send_time: time
+    close_of_business: time
+    country: str
+    subdivision: str | None
+    zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """One person's days: the program's hours in the person's zone, with the holidays of their country.
+
+    `calendar_for` makes one from what is known of a person. Every method raises ValueError for a zone,
+    country or subdivision that does not exist.
+    """
+
+    hours: Hours
+    zone: str
+    country: str
+    subdivision: str | None
+
+    def local(self, at: datetime) -> datetime:
+        """The instant on the person's clock. Raises ValueError for a datetime without a zone (T8)."""
+        return local_in(self.zone, at)
+
+    def date_of(self, at: datetime) -> date:
+        """The person's local date at an instant."""
+        return self.local(at).date()
+
+    def instant(self, day: date, at: time) -> datetime:
+        """The instant of a local time on a local day, by the offset of that day (T5)."""
+        return instant_in(self.zone, day, at)
+
+    def is_business_day(self, day: date) -> bool:
+        """Whether the person has to act on this day (T1).
+
+        A day that the zone skipped altogether (Apia has no 30 December 2011) is none.
+        """
+        return (
+            day.weekday() in self.hours.working_week
+            and day not in self.hours.closing_days
+            and day not in public_holidays(self.country, self.subdivision, day.year)
+            and self.date_of(self.instant(day, time.min)) == day
+        )
+
+    def business_day_on_or_after(self, day: date) -> date:
+        """The day itself or the next business day. Raises ValueError if three years have none."""
+        return self._first_business_day(day, _DAY)
+
+    def business_day_before(self, day: date) -> date:
+        """The last business day before the day. Raises ValueError if three years have none."""
+        return self._first_business_day(day - _DAY, -_DAY)
+
+    def plus_business_days(self, day: date, n: int) -> date:
+        """The n-th business day after the day, which itself does not count (T2); for 0 the day as it is.
+
+        Raises ValueError for a negative n, or if three years have no business day.
+        """
+        if n < 0:
+            raise ValueError(f"business days are counted forward, not {n}")
+        for _ in range(n):
+            day = self.business_day_on_or_after(day + _DAY)
+        return day
+
+    def send_at(self, day: date) -> datetime:
+        """The instant of scheduled mail for a day: the send time on it or on the next business day (T4)."""
+        return self.instant(self.business_day_on_or_after(day), self.hours.send_time)
+
+    def next_send_after(self, at: datetime) -> datetime:
+        """The first instant of scheduled mail (T4) strictly after an instant."""
+        day = self.date_of(at)
+        while (slot := self.send_at(day)) <= at:
+            day += _DAY
+        return slot
+
+    def deadline(self, since: datetime, business_days: int) -> datetime:
+        """Close of business on the n-th business day after the local day of an instant (T2).
+
+        Raises ValueError for less than one day.
+        """
+        if business_days < 1:
+            raise ValueError(f"a deadline is at least one business day ahead, not {business_days}")
+        day = self.plus_business_days(self.date_of(since), business_days)
+        return self.instant(day, self.hours.close_of_business)
+
+    def plus_days(self, at: datetime, days: int) -> datetime:
+        """The same local time that many calendar days later, or earlier if negative (T5)."""
+        local = self.local(at)
+        if not days:
+            return at.astimezone(UTC)
+        return self.instant(local.date() + timedelta(days=days), local.time())
+
+    def _first_business_day(self, day: date, step: timedelta) -> date:
+        for steps in range(_LONGEST_SEARCH):
+            candidate = day + steps * step
+            if self.is_business_day(candidate):
+                return candidate
+        raise ValueError(
+            f"no business day within three years of {day}: the program's working week and closing days leave none"
+        )
+
+
+def calendar_for(hours: Hours, zone: str | None, country: str | None, subdivision: str | None) -> Calendar:
+    """The calendar of a person, as far as they are known (T1).
+
+    An absent or unknown country means the program's country and subdivision; a subdivision that the country
+    does not have is left out; an absent or unknown zone means the program's. Codes may be in lower case, and
+    a subdivision may carry its country ("CO-ANT"). Raises ValueError if the program's own country or zone,
+    where needed, does not exist.
+    """
+    person_country = _country_code(country)
+    if person_country is None:
+        person_country, subdivision = _country_code(hours.country), hours.subdivision
+    if person_country is None:
+        raise ValueError(f"the program's country {hours.country!r} has no holiday calendar")
+    person_zone = zone if zone and known_zone(zone) else hours.zone
+    if not known_zone(person_zone):
+        raise ValueError(f"the program's zone {hours.zone!r} is no time zone")
+    return Calendar(hours, person_zone, person_country, _subdivision_code(person_country, subdivision))
+
+
+def local_in(zone: str, at: datetime) -> datetime:
+    """An instant on the clock of a zone.
+
+    Raises ValueError for a datetime without a zone (T8), or an unknown zone.
+    """
+    if at.utcoffset() is None:
+        raise ValueError(f"{at.isoformat()} has no time zone, so it is no instant")
+    return at.astimezone(_zone(zone))
+
+
+def instant_in(zone: str, day: date, at: time) -> datetime:
+    """The UTC instant at which the clocks of a zone show a time on a day (T5).
+
+    A time that a clock change skips becomes the first valid one after the gap; of one that occurs twice it is
+    the first. Raises ValueError for an unknown zone.
+    """
+    place = _zone(zone)
+    wall = datetime.combine(day, at.replace(tzinfo=None, fold=0))
+
+    def shown(instant: datetime) -> datetime:
+        return instant.astimezone(place).replace(tzinfo=None)
+
+    first = wall.replace(tzinfo=place).astimezone(UTC)
+    if shown(first) == wall:
+        return first
+    # In a gap fold 0 counts with the offset before the change and lands behind it; fold 1 lands ahead of it.
+    whole = wall.replace(microsecond=0, tzinfo=place)
+    ahead, behind = whole.replace(fold=1).astimezone(UTC), whole.astimezone(UTC)
+    seconds = range((behind - ahead) // timedelta(seconds=1))
+    change = bisect_left(seconds, True, key=lambda n: shown(ahead + timedelta(seconds=n)) > wall)
+    return ahead + timedelta(seconds=change)
+
+
+def add_months(start: date, months: int) -> date:
+    """The same day of the month that many calendar months later, clamped to the month's last day (T3).
+
+    Always count from the anchor: 31 Jan + 2 is 31 Mar, while adding one month to 28 Feb gives 28 Mar.
+    """
+    year, month = divmod(start.year * 12 + start.month - 1 + months, 12)
+    return date(year, month + 1, min(start.day, monthrange(year, month + 1)[1]))
+
+
+def months_between(start: date, day: date) -> int:
+    """The whole calendar months reached on a day: the greatest n with `add_months(start, n) <= day` (T3).
+
+    Negative for a day before the start.
+    """
+    months = (day.year - start.year) * 12 + day.month - start.month
+    return months if add_months(start, months) <= day else months - 1
+
+
+def days_paused(pauses: Sequence[Pause], calendar: Calendar, before: datetime | None = None) -> int:
+    """The calendar days spent paused, by the calendar's local dates (ENG11).
+
+    A pause covers the day it began up to, not including, the day it ended; days covered by several count once.
+    With `before`, nothing from its local date on counts, and an open pause counts until it; without, an open
+    pause does not count.
+    """
+    return len(_paused_days(pauses, calendar, before))
+
+
+def reached_on(
+    start: date, months: int, pauses: Sequence[Pause], calendar: Calendar, before: datetime | None = None
+) -> date:
+    """The date on which a number of calendar months have been spent unpaused (T3, ENG11, CPE1).
+
+    Each paused day before that date moves it by one; a pause that begins on it or later no longer does. Which
+    pauses count, and `before`, as in `days_paused`.
+    """
+    reached = add_months(start, months)
+    for paused in sorted(_paused_days(pauses, calendar, before)):
+        if start.toordinal() <= paused < reached.toordinal():
+            reached += _DAY
+    return reached
+
+
+def _paused_days(pauses: Sequence[Pause], calendar: Calendar, before: datetime | None) -> set[int]:
+    limit = [] if before is None else [calendar.date_of(before)]
+    days: set[int] = set()
+    for pause in pauses:
+        ends = limit if pause.until is None else [*limit, calendar.date_of(pause.until)]
+        if ends:
+            days.update(range(calendar.date_of(pause.since).toordinal(), min(ends).toordinal()))
+    return days
+
+
+def known_zone(name: str) -> bool:
+    """Whether the name is a time zone of the IANA database. Names are case-sensitive."""
+    return name in _zone_names()
+
+
+def known_country(code: str) -> bool:
+    """Whether there are holiday data for the ISO 3166-1 code, in upper or lower case."""
+    return _country_code(code) is not None
+
+
+def known_subdivision(country: str, code: str) -> bool:
+    """Whether the country's holiday data know the ISO 3166-2 code, with or without the country in front."""
+    known = _country_code(country)
+    return known is not None and _subdivision_code(known, code) is not None
+
+
+@lru_cache(maxsize=4096)
+def public_holidays(country: str, subdivision: str | None, year: int) -> frozenset[date]:
+    """The public holidays of a year, observed ones too; none for a year without data (T1).
+
+    Raises ValueError for a country or subdivision without holiday data.
+    """
+    return frozenset(_library(country, subdivision, year))
+
+
+def _library(country: str, subdivision: str | None, year: int | None) -> holidays.HolidayBase:
+    # The library warns about years that it knows only in part and about old codes. Changing the filters is
+    # not safe in several threads.
+    with _one_at_a_time, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return holidays.country_holidays(country, subdiv=subdivision, years=year)
+        except NotImplementedError as unknown:
+            raise ValueError(f"no holiday data: {unknown}") from None
+
+
+@cache
+def _zone(name: str) -> ZoneInfo:
+    if not known_zone(name):
+        raise ValueError(f"{name!r} is no time zone")
+    return ZoneInfo(name)
+
+
+@cache
+def _zone_names() -> frozenset[str]:
+    return frozenset(available_timezones() - _NO_PLACE)
+
+
+@cache
+def _country_codes() -> frozenset[str]:
+    return frozenset(EntityLoader.get_country_codes())
+
+
+def _country_code(text: str | None) -> str | None:
+    code = (text or "").strip().upper()
+    return code if code in _country_codes() else None
+
+
+@lru_cache(maxsize=4096)
+def _subdivision_code(country: str, text: str | None) -> str | None:
+    given = re.sub(rf"^{country}-", "", (text or "").strip(), flags=re.IGNORECASE)
+    for code in (given, given.upper()):
+        if code and _has_subdivision(country, code):
+            return code
+    return None
+
+
+def _has_subdivision(country: str, code: str) -> bool:
+    try:
+        _library(country, code, None)
+    except ValueError:
+        return False
+    return True

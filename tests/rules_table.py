@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import pytest
@@ -78,8 +79,8 @@ class RulesTable:
             width = self.config.get_terminal_writer().fullwidth
             terminalreporter.section("rules")
             for rule, text in self.rules.items():
-                line = f"{rule:<7}{self.tests[rule]:>4}  {text}"
-                terminalreporter.line(line[:width], red=rule in untested)
+                line = f"{rule:<7}{self.tests[rule]:>4}  " + shorten(text, width - 14, placeholder=" …")
+                terminalreporter.line(line, red=rule in untested)
             if untested:
                 terminalreporter.line(f"Rules that no test names: {', '.join(untested)}", red=True, bold=True)
         if unknown:

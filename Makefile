@@ -1,0 +1,59 @@
+PYTHON ?= python3
+JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+BIN := .venv/bin
+READY := .venv/ready
+BROWSERS := chromium chromium-browser google-chrome
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench browser lock clean
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target does; do \
+		printf '  make %-9s %s\n' "$$target" "$$does"; done
+
+setup: $(READY)  ## make .venv with everything in it, from the lock
+
+demo: setup  ## run the whole program on embedded parts, and open its page
+	@$(BIN)/throughline demo
+
+test: setup browser  ## run every test, and show the rules against the tests that name them
+	@$(BIN)/pytest --numprocesses=$(JOBS) --dist=worksteal
+
+lint: setup  ## check layout, style, types and the directions of imports
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/pytest --quiet --no-header -p no:xdist tests/test_directions.py
+
+bench: setup  ## measure against hand-written minimums, and print the table
+	@$(BIN)/python -m benchmarks
+
+browser:  ## install Chromium for the tests of the pages, where that can be done
+	@found() { for name in $(BROWSERS); do command -v $$name >/dev/null && return; done; return 1; }; \
+	found && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		export DEBIAN_FRONTEND=noninteractive; \
+		apt-get -q update </dev/null && apt-get -qy install --no-install-recommends chromium fonts-liberation </dev/null; \
+	fi; \
+	found && exit 0; \
+	echo "Chromium is missing; the tests of the pages need it. For example: sudo apt-get install chromium" >&2; \
+	[ "$$CI" != true ]
+
+lock: setup  ## write requirements.txt anew from pyproject.toml (UPGRADE=1: to the newest versions)
+	@$(BIN)/uv --quiet pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-annotate --no-emit-index-url $(if $(UPGRADE),--upgrade) --output-file requirements.txt
+
+clean:  ## remove all that was made here
+	@rm -rf .venv var build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Throughline needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1 || echo missing)." >&2; \
+		echo "Name another one: make setup PYTHON=python3.12" >&2; \
+		exit 1; }
+	@echo "Installing the locked packages into .venv; the first time takes a minute or two."
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv >/dev/null 2>&1 || $(PYTHON) -m venv --without-pip .venv
+	@if test -x $(BIN)/pip; then pip="$(BIN)/python -m pip"; else pip="$(PYTHON) -m pip --python $(BIN)/python"; fi; \
+	pip="$$pip --quiet --disable-pip-version-check --no-input install"; \
+	$$pip --require-hashes -r requirements.txt && $$pip --no-deps --no-build-isolation -e .
+	@touch $@

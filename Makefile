@@ -48,7 +48,7 @@ clean:  ## remove all that was made here
 
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		echo "Throughline needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1 || echo missing)." >&2; \
+		echo "Throughline needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo missing)." >&2; \
 		echo "Name another one: make setup PYTHON=python3.12" >&2; \
 		exit 1; }
 	@echo "Installing the locked packages into .venv; the first time takes a minute or two."

@@ -55,5 +55,5 @@ $(READY): requirements.txt pyproject.toml
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv >/dev/null 2>&1 || $(PYTHON) -m venv --without-pip .venv
 	@if test -x $(BIN)/pip; then pip="$(BIN)/python -m pip"; else pip="$(PYTHON) -m pip --python $(BIN)/python"; fi; \
 	pip="$$pip --quiet --disable-pip-version-check --no-input install"; \
-	$$pip --require-hashes -r requirements.txt && $$pip --no-deps --no-build-isolation -e .
+	$$pip --require-hashes -r requirements.txt && PYTHONWARNINGS=ignore $$pip --no-deps --no-build-isolation -e .
 	@touch $@

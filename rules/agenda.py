@@ -6,8 +6,9 @@ already done stands in the database. All instants are timezone-aware UTC datetim
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,8 @@ class Agenda:
 
     def wakes_after(self, at: datetime) -> list[datetime]:
         """The instants after `at` at which a state changes or a task opens."""
-        return sorted({item.due for item in (*self.turns, *self.tasks) if item.due > at})
+        instants = [turn.due for turn in self.turns] + [task.due for task in self.tasks]
+        return sorted({due for due in instants if due > at})
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +88,62 @@ class Pause:
     since: datetime
     until: datetime | None = None
     cause: str = "staff"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How and when a lifecycle was ended by somebody: its last state, the instant, why, by whom."""
+
+    state: str
+    at: datetime
+    cause: str = ""
+    actor: str = ""
+
+
+class Refused(ValueError):
+    """An act that the rules do not allow now; its text says why, in words for the person who acted."""
+
+
+MINUTE = timedelta(minutes=1)
+
+
+def moment(due: datetime | None, at: datetime) -> datetime:
+    """The instant to record for something due at `due` and done at `at`.
+
+    It is the due instant itself if it was met within a minute, else the moment at which it was done, to the
+    second: records then tell apart what was on time from what was late, and not one machine from another.
+    """
+    if due is not None and due <= at < due + MINUTE:
+        return due
+    return at.replace(microsecond=0)
+
+
+def united(pauses: Iterable[Pause], since: datetime | None = None) -> list[Pause]:
+    """The pauses with overlaps joined, in order; what lies before `since` is cut off."""
+    joined: list[Pause] = []
+    for pause in sorted(pauses, key=lambda pause: pause.since):
+        start = max(pause.since, since) if since else pause.since
+        if pause.until is not None and pause.until <= start:
+            continue
+        last = joined[-1] if joined else None
+        if last and (last.until is None or start <= last.until):
+            if last.until is not None and (pause.until is None or pause.until > last.until):
+                joined[-1] = replace(last, until=pause.until)
+        else:
+            joined.append(replace(pause, since=start))
+    return joined
+
+
+def begin_pause(pauses: Sequence[Pause], cause: str, at: datetime) -> list[Pause]:
+    """The pauses with one more open at `at`; unchanged if one of the same cause is open."""
+    if any(pause.cause == cause and pause.until is None for pause in pauses):
+        return list(pauses)
+    return [*pauses, Pause(at, None, cause)]
+
+
+def end_pause(pauses: Sequence[Pause], cause: str, at: datetime) -> list[Pause]:
+    """The pauses with the open one of this cause closed at `at`."""
+    return [
+        replace(pause, until=max(at, pause.since)) if pause.cause == cause and pause.until is None else pause
+        for pause in pauses
+    ]

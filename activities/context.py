@@ -1,0 +1,209 @@
+"""What a mail says: the data of a message's template, and its envelope, read when it is rendered.
+
+Contact data of the other person is in it only where the program shows it: from a match on (REQ5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from activities.compose import first_name
+from activities.mime import MailEnvelope
+from activities.people import Participant, participant
+from database.links import Link, Links
+from database.models import Message
+from rules.messages import CATALOGUE, MessageClass
+from rules.program import Program
+
+STAFF = "staff"
+"""The recipient of messages that go to the program's own people, in place of a profile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Correspondence:
+    """One message as it would go out now: to whom, in which language, with which data."""
+
+    program: Program
+    locale: str
+    address: str
+    context: dict[str, object]
+    envelope: MailEnvelope
+    preferences: dict[str, Any]
+
+    def unsubscribed(self, message: str) -> bool:
+        """Whether the recipient wants no messages of this kind (MAIL6)."""
+        stopped = self.preferences.get("stopped", [])
+        return "*" in stopped or message in stopped or message.rpartition(".")[2] in stopped
+
+
+async def correspondence(
+    session: AsyncSession, row: Message, program: Program, links: Links, at: datetime
+) -> Correspondence:
+    """Everything about a message that is about to go out at `at`, an instant of program time."""
+    if row.to_profile == STAFF:
+        return await _to_staff(session, row, program, links, at)
+    who = await participant(session, row.to_profile)
+    locale = who.locale(program)
+
+    def link(purpose: str, subject: str = row.workflow, detail: str = "") -> str:
+        expires = (row.due_at or at) + timedelta(days=program.mail.link_days)
+        return links.url(Link(purpose, who.profile.id, subject, expires, detail))
+
+    context: dict[str, object] = {
+        "program": program_context(program),
+        "to": person(who, program),
+        "number": row.number,
+        "links": {"feedback": link("feedback"), "preferences": link("preferences", detail=row.message)},
+        "dates": {
+            name: datetime.fromisoformat(value) for name, value in row.context.items() if _is_instant(value)
+        },
+    }
+    await _add_subject(session, row, who, program, context, link)
+    return Correspondence(
+        program,
+        locale,
+        who.member.email,
+        context,
+        await _envelope(session, row, program, who.member.name, who.member.email, locale, link, at),
+        who.member.preferences,
+    )
+
+
+def program_context(program: Program) -> dict[str, object]:
+    """What mails and pages say of a program."""
+    return {
+        "name": program.name,
+        "organisation": program.organisation,
+        "postal_address": program.postal_address,
+        "manager_name": program.manager.name,
+        "manager_title": program.manager.title,
+        "mailbox": program.mailbox,
+        "language": program.languages[0],
+        "resources": dict(program.resources),
+        "terms": {
+            "answer_days": program.request.answer_business_days,
+            "months": program.engagement.default_months,
+            "credit_months": program.credit.gate_months,
+            "mentor_credits": program.credit.mentor,
+            "mentee_credits": program.credit.mentee,
+        },
+    }
+
+
+def person(who: Participant, program: Program) -> dict[str, object]:
+    """What a mail says of its reader."""
+    return {
+        "name": who.member.name,
+        "first_name": first_name(who.member.name),
+        "role": who.profile.role,
+        "language": who.locale(program),
+        "zone": who.calendar(program).zone,
+    }
+
+
+async def _add_subject(
+    session: AsyncSession,
+    row: Message,
+    who: Participant,
+    program: Program,
+    context: dict[str, object],
+    link: Callable[..., str],
+) -> None:
+    """What the message is about, beyond its reader: nothing for an onboarding."""
+
+
+async def _to_staff(
+    session: AsyncSession, row: Message, program: Program, links: Links, at: datetime
+) -> Correspondence:
+    locale = program.languages[0]
+    name = program.manager.name
+    context: dict[str, object] = {
+        "program": program_context(program),
+        "to": {
+            "name": name,
+            "first_name": first_name(name),
+            "role": STAFF,
+            "language": locale,
+            "zone": program.hours.zone,
+        },
+        "number": row.number,
+        "links": {},
+        "dates": {},
+        "task": {"subject": row.workflow, **row.context},
+    }
+    envelope = await _envelope(session, row, program, name, program.manager.email, locale, None, at)
+    return Correspondence(program, locale, program.manager.email, context, envelope, {})
+
+
+async def _envelope(
+    session: AsyncSession,
+    row: Message,
+    program: Program,
+    name: str,
+    address: str,
+    locale: str,
+    link: Callable[..., str] | None,
+    at: datetime,
+) -> MailEnvelope:
+    stoppable = row.message_class == MessageClass.NUDGE and link is not None
+    return MailEnvelope(
+        message_id=message_id(program, row.delivery),
+        date=at,
+        from_name=program.manager.name,
+        from_address=program.sender,
+        reply_to=program.mailbox,
+        to_name=name,
+        to_address=address,
+        delivery=row.delivery,
+        language=locale,
+        list_id=f"{program.id}.{_domain(program)}" if stoppable else None,
+        unsubscribe_url=link("unsubscribe", detail=row.message) if stoppable and link else None,
+        references=await _thread(session, row, program),
+    )
+
+
+def message_id(program: Program, delivery: str) -> str:
+    """The Message-ID of a delivery: the same at each attempt (MAIL2)."""
+    return f"<{delivery}@{_domain(program)}>"
+
+
+def _domain(program: Program) -> str:
+    return program.sender.partition("@")[2]
+
+
+async def _thread(session: AsyncSession, row: Message, program: Program) -> tuple[str, ...]:
+    """The mails that this one follows in the reader's mailbox, the oldest first."""
+    thread = CATALOGUE[row.message].thread
+    if thread is None:
+        return ()
+    earlier = await session.scalars(
+        select(Message)
+        .where(
+            Message.workflow == row.workflow,
+            Message.to_profile == row.to_profile,
+            Message.state == "sent",
+            Message.id != row.id,
+        )
+        .order_by(Message.decided_at, Message.id)
+    )
+    return tuple(
+        message_id(program, message.delivery)
+        for message in earlier
+        if message.message == thread or CATALOGUE[message.message].thread == thread
+    )
+
+
+def _is_instant(value: object) -> bool:
+    try:
+        return isinstance(value, str) and len(value) > 10 and datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False
+
+
+__all__ = ["STAFF", "Correspondence", "correspondence", "message_id", "person", "program_context"]

@@ -1,0 +1,70 @@
+"""Profiles with the members behind them, and the calendars that they live by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+from temporalio.exceptions import ApplicationError
+
+from database.models import Member, Profile
+from rules.calendar import Calendar, calendar_for
+from rules.program import Program
+
+Programs = Mapping[str, Program]
+"""The programs of this deployment, by id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """A profile and the member whose it is."""
+
+    profile: Profile
+    member: Member
+
+    @property
+    def good_standing(self) -> bool:
+        """Whether the member is in good standing now (MEM1)."""
+        return self.member.standing == "good"
+
+    def calendar(self, program: Program) -> Calendar:
+        """The calendar that decides this member's dates in a program (T1, T4)."""
+        member = self.member
+        return calendar_for(program.hours, member.time_zone, member.country, member.subdivision)
+
+    def locale(self, program: Program) -> str:
+        """The first of the member's languages that the program has, else the program's first (MAIL5)."""
+        chosen = self.member.preferences.get("language")
+        wanted = [chosen, *self.profile.languages, *self.member.languages]
+        for language in wanted:
+            code = str(language or "").lower().replace("_", "-").split("-")[0]
+            if code in program.languages:
+                return code
+        return program.languages[0]
+
+
+async def participants(session: AsyncSession, profiles: Iterable[str]) -> dict[str, Participant]:
+    """The participants behind profile ids; ids that are not known are left out."""
+    rows = await session.execute(
+        select(Profile, Member)
+        .join(Member, Member.id == Profile.member_id)
+        .where(Profile.id.in_(set(profiles)))
+    )
+    return {profile.id: Participant(profile, member) for profile, member in rows}
+
+
+async def participant(session: AsyncSession, profile: str) -> Participant:
+    """The participant behind a profile id. Raises ApplicationError (retried) if it is not there."""
+    found = await participants(session, [profile])
+    if profile not in found:
+        raise ApplicationError(f"profile {profile} is not in the database", type="UnknownProfile")
+    return found[profile]
+
+
+def program_of(programs: Programs, name: str) -> Program:
+    """A program by id. Raises ApplicationError (retried) if this deployment does not have it."""
+    if name not in programs:
+        raise ApplicationError(f"program {name} is not loaded here", type="UnknownProgram")
+    return programs[name]

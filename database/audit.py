@@ -1,0 +1,109 @@
+"""The audit record: an append-only chain of hashes per subject (STA3, CPE11)."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import rfc8785
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database.models import AuditRecord
+
+GENESIS = "0" * 64
+
+
+def chain_of(subject: str) -> str:
+    """The chain in which a subject's records stand: the engagement, for all that hangs on one request."""
+    kind, _, rest = subject.partition("/")
+    if kind in ("request", "engagement", "claim", "survey"):
+        return f"engagement/{rest.split('/')[0]}"
+    return subject
+
+
+def digest(value: Mapping[str, Any]) -> str:
+    """The SHA-256 of a value's canonical JSON (RFC 8785), in hexadecimal."""
+    return hashlib.sha256(rfc8785.dumps(dict(value))).hexdigest()
+
+
+def content(record: AuditRecord) -> dict[str, Any]:
+    """The part of a record that its hash covers, as it also stands in an exported dossier."""
+    return {
+        "chain": record.chain,
+        "sequence": record.sequence,
+        "subject": record.subject,
+        "at": record.at.astimezone(UTC).isoformat(),
+        "kind": record.kind,
+        "data": record.data,
+        "actor": record.actor,
+        "veil": record.veil,
+        "previous": record.previous,
+    }
+
+
+async def append(
+    session: AsyncSession,
+    subject: str,
+    kind: str,
+    at: datetime,
+    data: Mapping[str, Any],
+    *,
+    actor: str | None = None,
+    veiled: Mapping[str, Any] | None = None,
+) -> AuditRecord:
+    """Add a record to the chain of `subject`. `at` is program time; `veiled` holds words that may be erased."""
+    chain = chain_of(subject)
+    if session.get_bind().dialect.name == "postgresql":
+        await session.execute(
+            text("SELECT pg_advisory_xact_lock(hashtextextended(:chain, 0))"), {"chain": chain}
+        )
+    last = (
+        await session.execute(
+            select(AuditRecord.sequence, AuditRecord.hash)
+            .where(AuditRecord.chain == chain)
+            .order_by(AuditRecord.sequence.desc())
+            .limit(1)
+        )
+    ).first()
+    salt = secrets.token_hex(16) if veiled else None
+    record = AuditRecord(
+        chain=chain,
+        sequence=last.sequence + 1 if last else 1,
+        subject=subject,
+        at=at,
+        kind=kind,
+        data=dict(data),
+        actor=actor,
+        veiled=dict(veiled) if veiled else None,
+        salt=salt,
+        veil=digest({"salt": salt, "veiled": dict(veiled)}) if veiled else None,
+        previous=last.hash if last else GENESIS,
+    )
+    record.hash = digest(content(record))
+    session.add(record)
+    await session.flush()
+    return record
+
+
+def breaks(records: Iterable[AuditRecord]) -> list[str]:
+    """What is wrong with a chain, record by record; empty if it holds."""
+    found: list[str] = []
+    previous, expected = GENESIS, 1
+    for record in records:
+        where = f"{record.chain} record {record.sequence}"
+        if record.sequence != expected:
+            found.append(f"{where}: record {expected} should stand here")
+        if record.previous != previous:
+            found.append(f"{where}: does not follow the record before it")
+        if record.hash != digest(content(record)):
+            found.append(f"{where}: changed after it was written")
+        if record.veiled is not None and record.veil != digest(
+            {"salt": record.salt, "veiled": record.veiled}
+        ):
+            found.append(f"{where}: its words were changed after it was written")
+        previous, expected = record.hash, record.sequence + 1
+    return found

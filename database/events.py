@@ -1,0 +1,44 @@
+"""Inbound events at rest: stored once, whatever the sender repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rules.events import Envelope, subject
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database.models import Event
+
+
+async def store(session: AsyncSession, envelopes: Iterable[Envelope]) -> int:
+    """Store events that are not known yet by source and id; the number of new ones. Applies nothing."""
+    new = 0
+    for envelope in envelopes:
+        known = await session.scalar(
+            select(Event.id).where(Event.source == envelope.source, Event.event_id == envelope.id)
+        )
+        if known is not None:
+            continue
+        session.add(
+            Event(
+                source=envelope.source,
+                event_id=envelope.id,
+                type=envelope.type,
+                subject=subject(envelope.type, envelope.data),
+                data=envelope.data,
+                occurred_at=envelope.time,
+            )
+        )
+        await session.flush()
+        new += 1
+    return new
+
+
+async def release(session: AsyncSession, *arrived: str) -> None:
+    """Let events that are held for one of these references be looked at again."""
+    await session.execute(
+        update(Event)
+        .where(Event.state == "held", Event.waits_for.in_(arrived))
+        .values(state="stored", waits_for=None, held_until=None)
+    )

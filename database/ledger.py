@@ -1,0 +1,192 @@
+"""The delivery ledger: every message an intent, every intent one decision (MAIL1–MAIL4).
+
+The states of a delivery and who may move them stand here and nowhere else. Each step is one transaction of the
+caller's; a step that finds the row moved on by somebody else changes nothing and says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database import audit
+from database.models import DECISIONS, Message
+from rules.agenda import Mail, moment
+from rules.messages import CATALOGUE
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A planned message that a new agenda moved or dropped: `was` and `due` are instants, None while held."""
+
+    key: str
+    message: str
+    number: int | None
+    to: str
+    was: datetime | None
+    due: datetime | None
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a new agenda did to the planned messages of a workflow (STA1)."""
+
+    added: list[Change] = field(default_factory=list)
+    moved: list[Change] = field(default_factory=list)
+    dropped: list[Change] = field(default_factory=list)
+
+
+def delivery_id(workflow: str, step: str, occurrence: int) -> str:
+    """The id that a delivery carries in its envelope and headers: derived from its key, never random (MAIL2)."""
+    return hashlib.sha256(f"{workflow}|{step}|{occurrence}".encode()).hexdigest()[:32]
+
+
+def compare(rows: Iterable[Message], mails: Sequence[Mail]) -> Changes:
+    """What planning `mails` would change among the rows of one workflow; changes nothing itself (STA1)."""
+    found = {(row.step, row.occurrence): row for row in rows}
+    wanted = {(mail.step, mail.occurrence): mail for mail in mails}
+    changes = Changes()
+    for key, mail in wanted.items():
+        row = found.get(key)
+        if row is None:
+            changes.added.append(Change(mail.key, mail.message, mail.number, mail.to, None, mail.due))
+        elif row.state not in DECISIONS and row.due_at != mail.due:
+            changes.moved.append(Change(mail.key, mail.message, mail.number, mail.to, row.due_at, mail.due))
+    for key, row in found.items():
+        if key not in wanted and row.state in ("planned", "claimed"):
+            changes.dropped.append(
+                Change(
+                    f"{row.step}/{row.occurrence}", row.message, row.number, row.to_profile, row.due_at, None
+                )
+            )
+    return changes
+
+
+async def rows_of(session: AsyncSession, workflow: str, *, lock: bool = False) -> list[Message]:
+    """The messages of a workflow, in the order in which they are due."""
+    query = select(Message).where(Message.workflow == workflow).order_by(Message.due_at, Message.id)
+    return list(await session.scalars(query.with_for_update() if lock else query))
+
+
+async def plan(
+    session: AsyncSession,
+    workflow: str,
+    program: str,
+    mails: Sequence[Mail],
+    at: datetime,
+    because: str,
+    members: dict[str, str],
+) -> Changes:
+    """Make the planned messages of a workflow those of its agenda.
+
+    Messages that the agenda no longer holds are decided as `cancelled`, unless their last byte is already on
+    its way (MAIL4). `members` gives the member behind each profile, for "why did X get this".
+    """
+    rows = await rows_of(session, workflow, lock=True)
+    changes = compare(rows, mails)
+    by_key = {f"{row.step}/{row.occurrence}": row for row in rows}
+    wanted = {mail.key: mail for mail in mails}
+    for change in changes.added:
+        mail = wanted[change.key]
+        session.add(
+            Message(
+                delivery=delivery_id(workflow, mail.step, mail.occurrence),
+                workflow=workflow,
+                step=mail.step,
+                occurrence=mail.occurrence,
+                message=mail.message,
+                number=mail.number,
+                message_class=CATALOGUE[mail.message].message_class.value,
+                program=program,
+                to_profile=mail.to,
+                member_id=members.get(mail.to),
+                context=mail.context,
+                planned_at=at,
+                due_at=mail.due,
+                state="planned",
+            )
+        )
+    for change in changes.moved:
+        by_key[change.key].due_at = change.due
+        by_key[change.key].context = wanted[change.key].context
+    for change in changes.dropped:
+        await decide(session, by_key[change.key], "cancelled", because, at)
+    await session.flush()
+    return changes
+
+
+async def decide(
+    session: AsyncSession,
+    row: Message,
+    decision: str,
+    reason: str | None,
+    at: datetime,
+    *,
+    response: str | None = None,
+) -> None:
+    """Write a message's one decision and its audit record; the rendered bytes are let go (MAIL1).
+
+    Raises ValueError if it is decided already.
+    """
+    if row.state in DECISIONS:
+        raise ValueError(f"message {row.id} is already decided as {row.state}")
+    row.state = decision
+    row.reason = reason
+    row.decided_at = moment(row.due_at, at) if decision == "sent" else at.replace(microsecond=0)
+    row.response = response
+    if decision != "ambiguous":
+        row.content = None
+    data: dict[str, Any] = {
+        "message": row.message,
+        "to": row.to_profile,
+        "workflow": row.workflow,
+        "decision": decision,
+        "delivery": row.delivery,
+    }
+    if row.number is not None:
+        data["number"] = row.number
+    if reason:
+        data["reason"] = reason
+    veiled = {"subject": row.subject} if row.subject else None
+    await audit.append(session, row.workflow, "mail", row.decided_at, data, veiled=veiled)
+
+
+async def locked(session: AsyncSession, workflow: str, key: str) -> Message | None:
+    """The row of one message, locked until the transaction ends."""
+    step, _, occurrence = key.rpartition("/")
+    return await session.scalar(
+        select(Message)
+        .where(Message.workflow == workflow, Message.step == step, Message.occurrence == int(occurrence))
+        .with_for_update()
+    )
+
+
+async def hand_over(session: AsyncSession, message: int, claimed_by: str, at: datetime) -> bool:
+    """Mark a claimed message as handed over, right before its last byte; False if it was taken back (MAIL4)."""
+    result = await session.execute(
+        update(Message)
+        .where(Message.id == message, Message.state == "claimed", Message.claimed_by == claimed_by)
+        .values(state="handed_over", attempted_at=at)
+    )
+    assert isinstance(result, CursorResult)
+    return result.rowcount == 1
+
+
+async def give_back(session: AsyncSession, message: int, claimed_by: str, trouble: str, at: datetime) -> None:
+    """Return a claimed message to `planned` after an attempt that certainly did not deliver (MAIL3)."""
+    await session.execute(
+        update(Message)
+        .where(
+            Message.id == message,
+            Message.claimed_by == claimed_by,
+            or_(Message.state == "claimed", Message.state == "handed_over"),
+        )
+        .values(state="planned", claimed_by=None, trouble=trouble, attempted_at=at)
+    )

@@ -1,0 +1,124 @@
+"""Connections and transactions, alike on SQLite (embedded) and PostgreSQL (production)."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import event, text
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class Database:
+    """One database. `url` is `sqlite:///file`, `postgresql://…` or either with its async driver named.
+
+    Raises ValueError for an address of another kind.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        self.url = _with_driver(url)
+        self.is_sqlite = self.url.startswith("sqlite")
+        # Parameters are hidden because error texts travel into logs and workflow histories (MEM6).
+        options: dict[str, Any] = {"hide_parameters": True}
+        if self.is_sqlite:
+            file = make_url(self.url).database
+            if file and file != ":memory:":
+                Path(file).parent.mkdir(parents=True, exist_ok=True)
+            options["connect_args"] = {"timeout": 30}
+        else:
+            options |= {"pool_size": pool_size, "max_overflow": 5, "pool_pre_ping": True}
+        self.engine = create_async_engine(self.url, **options)
+        self._reading = self.engine.execution_options(reading=True)
+        if self.is_sqlite:
+            event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
+            event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncSession]:
+        """A transaction that writes: committed at the end of the block, rolled back if it raises."""
+        async with AsyncSession(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """A transaction that only reads: on SQLite it does not wait for writers."""
+        async with AsyncSession(self._reading, expire_on_commit=False) as session:
+            yield session
+
+    async def check(self) -> None:
+        """Raise if the database cannot be reached or its schema is not the one of this version."""
+        async with self.reading() as session:
+            found = await session.scalar(text("SELECT version_num FROM alembic_version"))
+        if found != (wanted := _head()):
+            raise RuntimeError(
+                f"the database is at schema {found}, this version needs {wanted}: throughline db upgrade"
+            )
+
+    async def upgrade(self) -> None:
+        """Bring the schema to this version (all migrations that are missing)."""
+        await asyncio.to_thread(_upgrade, self.url)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.engine.dispose()
+
+
+def _with_driver(url: str) -> str:
+    try:
+        name = make_url(url).drivername
+    except ArgumentError:
+        raise ValueError(
+            "the database address cannot be read; it looks like sqlite:///file or postgresql://…"
+        ) from None
+    known = {
+        "sqlite": "sqlite+aiosqlite",
+        "sqlite+aiosqlite": "sqlite+aiosqlite",
+        "postgresql": "postgresql+psycopg",
+        "postgres": "postgresql+psycopg",
+        "postgresql+psycopg": "postgresql+psycopg",
+    }
+    if name not in known:
+        raise ValueError(f"no database of kind {name!r}: use sqlite:///file or postgresql://…")
+    return re.sub(r"^[a-z+]+", known[name], url)
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver's own transaction handling is off, so that _begin_sqlite decides how one begins.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=30000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A writer takes its lock at once: upgrading a read lock later would fail instead of wait.
+    reading = connection.get_execution_options().get("reading")
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _config(url: str) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["url"] = url
+    return config
+
+
+def _head() -> str | None:
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory.from_config(_config("")).get_current_head()
+
+
+def _upgrade(url: str) -> None:
+    command.upgrade(_config(url), "head")

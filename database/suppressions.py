@@ -1,0 +1,69 @@
+"""Addresses that are not mailed, and why (MAIL3, MAIL7)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database.models import Suppression
+
+SOFT_LIMIT = 3.0
+"""So many soft bounces, decayed, suppress an address."""
+
+SOFT_HALF_LIFE = timedelta(days=30)
+"""After this time a soft bounce counts half."""
+
+
+async def reason_for(session: AsyncSession, address: str) -> str | None:
+    """Why an address is not mailed, or None if it is."""
+    row = await session.get(Suppression, address.lower())
+    if row is None or row.since is None:
+        return None
+    return f"the address is suppressed since {row.since:%Y-%m-%d}: {row.reason}"
+
+
+async def suppress(session: AsyncSession, address: str, kind: str, reason: str, at: datetime) -> bool:
+    """Stop mailing an address (a hard bounce or complaint); tells whether it was not suppressed before."""
+    row = await session.get(Suppression, address.lower(), with_for_update=True)
+    if row is None:
+        row = Suppression(address=address.lower(), kind=kind, last_at=at, score=0.0)
+        session.add(row)
+    fresh = row.since is None
+    row.kind, row.reason, row.last_at = kind, reason, at
+    row.since = row.since or at
+    return fresh
+
+
+async def soft_bounce(session: AsyncSession, address: str, reason: str, at: datetime) -> bool:
+    """Count a soft bounce; earlier ones decay. Tells whether the address is suppressed by it."""
+    row = await session.get(Suppression, address.lower(), with_for_update=True)
+    if row is None:
+        row = Suppression(address=address.lower(), kind="soft", last_at=at, score=0.0)
+        session.add(row)
+    elapsed = max(at - row.last_at, timedelta(0))
+    row.score = row.score * 0.5 ** (elapsed / SOFT_HALF_LIFE) + 1.0
+    row.last_at = at
+    if row.since is None and row.score >= SOFT_LIMIT - 0.25:
+        row.since, row.kind, row.reason = at, "soft", f"{reason}, again and again"
+        return True
+    return False
+
+
+async def lift(session: AsyncSession, address: str) -> bool:
+    """Mail an address again (staff); tells whether it was suppressed."""
+    row = await session.get(Suppression, address.lower(), with_for_update=True)
+    if row is None or row.since is None:
+        return False
+    row.since, row.score = None, 0.0
+    return True
+
+
+async def listed(session: AsyncSession) -> list[Suppression]:
+    """All suppressed addresses, the newest first."""
+    return list(
+        await session.scalars(
+            select(Suppression).where(Suppression.since.is_not(None)).order_by(Suppression.since.desc())
+        )
+    )

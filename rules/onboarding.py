@@ -1,0 +1,255 @@
+"""The first weeks of a mentor or mentee: what is mailed when, and how it ends (MEM1–MEM3, MEM5, ONB1–ONB7).
+
+Dates are local to the member whose onboarding it is. Sources: handbook, "Onboarding Process"; FAQ, "roles and
+requirements"; the details that both leave open are decided in the rulebook.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+
+from rules.agenda import (
+    Agenda,
+    Ended,
+    Mail,
+    Pause,
+    Refused,
+    TaskDue,
+    Turn,
+    begin_pause,
+    end_pause,
+    united,
+)
+from rules.calendar import Calendar
+from rules.program import OnboardingPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class OnboardingFacts:
+    """All that decides an onboarding: ids and instants only (MEM6).
+
+    `blocked` tells that the member was not in good standing at sign-up, `unblocked_at` when that ended (MEM1).
+    `extended_by` are the events whose extensions are in `extra_check_ins`, so that a repeat counts once.
+    `first_decided_at` is when the first mail of the sequence had its decision: from then on it is active.
+    """
+
+    profile: str
+    role: str
+    created_at: datetime
+    blocked: bool = False
+    unblocked_at: datetime | None = None
+    first_decided_at: datetime | None = None
+    extra_check_ins: int = 0
+    extended_by: list[str] = field(default_factory=list)
+    pauses: list[Pause] = field(default_factory=list)
+    ended: Ended | None = None
+
+
+def mentor_is_qualified(
+    years_management: int | None, certifications: Iterable[str], policy: OnboardingPolicy
+) -> bool:
+    """Whether a mentor has the years of management experience or a certification that stands for them (MEM3, FAQ)."""
+    if years_management is not None and years_management >= policy.mentor_years:
+        return True
+    return any(code in policy.mentor_certifications for code in certifications)
+
+
+def agenda(
+    facts: OnboardingFacts, policy: OnboardingPolicy, calendar: Calendar, *, qualified: bool = True
+) -> Agenda:
+    """All that an onboarding does (ONB1–ONB6, MEM1–MEM3).
+
+    `calendar` is the member's; `qualified` is `mentor_is_qualified`, for mentors. Every instant is computed
+    anew from the facts, so that a cancel, a match, a pause or an extension is only a change of facts.
+    """
+    started = facts.unblocked_at if facts.blocked else facts.created_at
+    pauses = united(facts.pauses, since=started)
+    turns = _opening(facts, policy, calendar)
+    mails: list[Mail] = []
+    tasks: list[TaskDue] = []
+    if facts.blocked:
+        mails.append(Mail("standing", facts.created_at, "member.standing_lapsed", facts.profile))
+        tasks.append(
+            TaskDue(
+                facts.created_at,
+                "member_lapsed",
+                "sign-up while lapsed",
+                "Help the member to renew; onboarding starts by itself when good standing is reported.",
+            )
+        )
+    if started is not None:
+        if facts.role == "mentor":
+            mails += _welcome(facts, policy, calendar, started, pauses)
+            if not qualified:
+                tasks.append(
+                    TaskDue(
+                        started,
+                        "mentor_review",
+                        "experience",
+                        "Review the mentor's experience: neither the years in management nor the certification "
+                        "that stands for them is on record.",
+                    )
+                )
+        else:
+            mails += _check_ins(facts, policy, calendar, started, pauses)
+        turns += _course(facts, pauses)
+        if facts.role == "mentee":
+            turns, tasks = _unmatched(turns, tasks, mails, policy, calendar)
+    because = "no longer due"
+    if facts.ended:
+        turns = [turn for turn in turns if turn.due <= facts.ended.at and not turn.closes]
+        tasks = [task for task in tasks if task.due <= facts.ended.at]
+        turns.append(Turn(facts.ended.at, facts.ended.state, facts.ended.cause, closes=True))
+        because = facts.ended.cause or f"the onboarding ended as {facts.ended.state}"
+        mails = []
+    elif any(pause.until is None for pause in facts.pauses):
+        mails = [replace(mail, due=None) for mail in mails]
+    return Agenda(tuple(mails), tuple(turns), tuple(tasks), because)
+
+
+def _opening(facts: OnboardingFacts, policy: OnboardingPolicy, calendar: Calendar) -> list[Turn]:
+    if not facts.blocked:
+        return [Turn(facts.created_at, "waiting", "the profile was created")]
+    turns = [Turn(facts.created_at, "blocked", "the member is not in good standing")]
+    if facts.unblocked_at:
+        turns.append(Turn(facts.unblocked_at, "waiting", "good standing returned"))
+    else:
+        lapses = calendar.plus_days(facts.created_at, policy.lapsed_after_days)
+        turns.append(Turn(lapses, "lapsed", "good standing did not return", closes=True))
+    return turns
+
+
+def _course(facts: OnboardingFacts, pauses: list[Pause]) -> list[Turn]:
+    """The turns between the opening and the end: active (or welcomed), paused, and back."""
+    begun = "welcomed" if facts.role == "mentor" else "active"
+    turns = []
+    if facts.first_decided_at:
+        done = facts.role == "mentor"
+        turns.append(Turn(facts.first_decided_at, begun, "the first mail was decided", closes=done))
+    for pause in pauses:
+        cause = "good standing was lost" if pause.cause == "standing" else "paused by staff"
+        turns.append(Turn(pause.since, "paused", cause))
+        if pause.until:
+            running = facts.first_decided_at is not None and facts.first_decided_at <= pause.until
+            turns.append(Turn(pause.until, "active" if running else "waiting", "the pause ended"))
+    return turns
+
+
+def _welcome(
+    facts: OnboardingFacts,
+    policy: OnboardingPolicy,
+    calendar: Calendar,
+    started: datetime,
+    pauses: list[Pause],
+) -> list[Mail]:
+    day = calendar.date_of(started) + timedelta(days=policy.welcome_after_days)
+    return [Mail("welcome", _send_at(day, pauses, calendar), "mentor.welcome", facts.profile)]
+
+
+def _check_ins(
+    facts: OnboardingFacts,
+    policy: OnboardingPolicy,
+    calendar: Calendar,
+    started: datetime,
+    pauses: list[Pause],
+) -> list[Mail]:
+    anchor = calendar.date_of(started) + timedelta(days=policy.starts_after_days)
+    offsets = list(policy.check_ins)
+    for _ in range(facts.extra_check_ins):
+        offsets.append(offsets[-1] + policy.extension_spacing_days)
+    return [
+        Mail(
+            "check-in",
+            _send_at(anchor + timedelta(days=offset), pauses, calendar),
+            "mentee.checkin",
+            facts.profile,
+            occurrence=number,
+            number=number,
+        )
+        for number, offset in enumerate(offsets, start=1)
+    ]
+
+
+def _send_at(day: date, pauses: list[Pause], calendar: Calendar) -> datetime | None:
+    """The instant of a mail planned for a local day, moved by the pauses that came before it (ONB5, T4)."""
+    due = calendar.send_at(day)
+    for pause in pauses:
+        if pause.since > due:
+            break
+        if pause.until is None:
+            return None
+        day += calendar.date_of(pause.until) - calendar.date_of(pause.since)
+        due = calendar.send_at(day)
+        if due <= pause.until:
+            due = calendar.next_send_after(pause.until)
+    return due
+
+
+def _unmatched(
+    turns: list[Turn], tasks: list[TaskDue], mails: list[Mail], policy: OnboardingPolicy, calendar: Calendar
+) -> tuple[list[Turn], list[TaskDue]]:
+    last = next(mail for mail in reversed(mails) if mail.message == "mentee.checkin")
+    if last.due is None:
+        return turns, tasks
+    closes = calendar.plus_days(last.due, policy.unmatched_after_days)
+    return (
+        [*turns, Turn(closes, "unmatched", "no match after the last check-in", closes=True)],
+        [
+            *tasks,
+            TaskDue(
+                closes,
+                "mentee_unmatched",
+                "unmatched",
+                "Offer the mentee help with finding a mentor.",
+            ),
+        ],
+    )
+
+
+def end(facts: OnboardingFacts, state: str, at: datetime, cause: str, actor: str = "") -> OnboardingFacts:
+    """The onboarding ended by a match, staff or a withdrawn profile (ONB3, ONB5, ONB6); the first ending stands."""
+    return facts if facts.ended else replace(facts, ended=Ended(state, at, cause, actor))
+
+
+def extend(facts: OnboardingFacts, check_ins: int, event: str = "") -> OnboardingFacts:
+    """More check-ins after the last planned one (ONB5), once per event.
+
+    Raises Refused for mentors, and for none or too many.
+    """
+    if event and event in facts.extended_by:
+        return facts
+    if facts.role != "mentee":
+        raise Refused("only a mentee's onboarding has check-ins to extend")
+    if not 1 <= check_ins <= 26:
+        raise Refused("an extension is 1 to 26 check-ins")
+    return replace(
+        facts,
+        extra_check_ins=facts.extra_check_ins + check_ins,
+        extended_by=[*facts.extended_by, event] if event else facts.extended_by,
+    )
+
+
+def pause(facts: OnboardingFacts, cause: str, at: datetime) -> OnboardingFacts:
+    """Nothing is mailed from `at` on (ONB5; MEM2 with the cause `standing`)."""
+    return replace(facts, pauses=begin_pause(facts.pauses, cause, at))
+
+
+def resume(facts: OnboardingFacts, cause: str, at: datetime) -> OnboardingFacts:
+    """The pause of this cause is over; what is left moves by its length (ONB5, MEM2)."""
+    return replace(facts, pauses=end_pause(facts.pauses, cause, at))
+
+
+def standing_changed(facts: OnboardingFacts, good: bool, at: datetime) -> OnboardingFacts:
+    """Good standing was lost or came back (MEM1 before the start, MEM2 after it)."""
+    if facts.blocked and facts.unblocked_at is None:
+        return replace(facts, unblocked_at=at) if good else facts
+    return resume(facts, "standing", at) if good else pause(facts, "standing", at)
+
+
+def mail_decided(facts: OnboardingFacts, step: str, at: datetime) -> OnboardingFacts:
+    """A mail has its decision; the first of the sequence makes the onboarding active, a welcome completes it."""
+    if facts.first_decided_at or step not in ("welcome", "check-in"):
+        return facts
+    return replace(facts, first_decided_at=at)

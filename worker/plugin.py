@@ -1,0 +1,57 @@
+"""What every Temporal worker and replayer of this product shares: workflows, activities, sandbox, error texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+from temporalio import activity
+from temporalio.exceptions import ApplicationError, FailureError
+from temporalio.worker import (
+    ActivityInboundInterceptor,
+    ExecuteActivityInput,
+    Interceptor,
+    WorkflowRunner,
+)
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from workflows.inbox import InboxWorkflow
+from workflows.onboarding import OnboardingWorkflow
+
+log = structlog.get_logger()
+
+WORKFLOWS: Sequence[type] = (InboxWorkflow, OnboardingWorkflow)
+"""All workflow types."""
+
+PASSED_THROUGH = ("rules", "activities", "database", "pydantic", "sqlalchemy", "structlog")
+
+
+def workflow_runner() -> WorkflowRunner:
+    """The sandbox in which workflows run; rules and activities are passed through, all else is not."""
+    return SandboxedWorkflowRunner(
+        restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
+    )
+
+
+class PlainErrors(Interceptor):
+    """Keeps personal data out of histories: an unexpected error leaves an activity as its name only (MEM6)."""
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
+        """Wrap the activities."""
+        return _PlainErrors(next)
+
+
+class _PlainErrors(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+        try:
+            return await super().execute_activity(input)
+        except FailureError:
+            raise
+        except Exception as error:
+            name = type(error).__name__
+            log.warning("activity failed", activity=activity.info().activity_type, error=name, exc_info=error)
+            raise ApplicationError(f"{name} in {activity.info().activity_type}", type=name) from None
+
+
+Activities = Sequence[Callable[..., Any]]

@@ -1,0 +1,214 @@
+"""Scenario files: what a rehearsal plays (see docs/rehearse.md). All mistakes of a file are told at once."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Any, Final
+
+from rules.events import EVENT_TYPES, check_event
+
+from rules.calendar import instant_in
+from rules.durations import parse_duration
+from rules.program import Program
+
+FAULTS: Final = (
+    "smtp_down",
+    "smtp_4xx",
+    "smtp_5xx_recipient",
+    "smtp_drop_after_data",
+    "database_down",
+    "worker_killed",
+)
+"""What can go wrong in a scenario."""
+
+KEYS: Final = frozenset({"program", "start", "until", "members", "events", "faults"})
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioEvent:
+    """An event to play at an instant."""
+
+    at: datetime
+    type: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What goes wrong, from an instant until another."""
+
+    since: datetime
+    until: datetime
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A scenario: instants in UTC, events in the order of their instants (equal ones in the file's)."""
+
+    program: str
+    start: datetime
+    until: datetime
+    events: list[ScenarioEvent] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+
+class ScenarioError(ValueError):
+    """A scenario file that cannot be played; `mistakes` holds a line each: file, key and reason."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+def read_scenario(file: Path, programs: Mapping[str, Program], default: str | None = None) -> Scenario:
+    """Read a scenario. `default` is the program to use where `--program` names one.
+
+    Raises ScenarioError, also for a file that cannot be read.
+    """
+    try:
+        text = file.read_bytes().decode()
+    except OSError as error:
+        raise ScenarioError([f"{file}: {error.strerror or error}"]) from None
+    except UnicodeDecodeError as error:
+        raise ScenarioError([f"{file}: not UTF-8 text (byte {error.start})"]) from None
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ScenarioError([f"{file}: {error}"]) from None
+    return _Reader(str(file), text, programs).read(table, default)
+
+
+class _Reader:
+    def __init__(self, file: str, text: str, programs: Mapping[str, Program]) -> None:
+        self._file = file
+        self._lines = text.splitlines()
+        self._programs = programs
+        self._mistakes: list[str] = []
+        self._zone = "UTC"
+
+    def read(self, table: dict[str, Any], default: str | None) -> Scenario:
+        for key in table.keys() - KEYS:
+            self._wrong(key, f"no such key; a scenario has {', '.join(sorted(KEYS))}")
+        program = default or table.get("program")
+        if not isinstance(program, str) or program not in self._programs:
+            self._wrong("program", f"must be one of {', '.join(sorted(self._programs))}, not {program!r}")
+            raise ScenarioError(self._mistakes)
+        self._zone = self._programs[program].hours.zone
+        start = self._moment("start", table.get("start"), None)
+        until = self._moment("until", table.get("until"), start) if start else None
+        if start and until and until <= start:
+            self._wrong("until", "must come after start")
+        events, faults = [], []
+        if start:
+            for index, member in enumerate(self._list(table, "members")):
+                events += self._event(f"members[{index}]", {"type": "member.updated", "data": member}, start)
+            for index, item in enumerate(self._list(table, "events")):
+                events += self._event(f"events[{index}]", item, start)
+            for index, item in enumerate(self._list(table, "faults")):
+                faults += self._fault(f"faults[{index}]", item, start)
+        if self._mistakes:
+            raise ScenarioError(self._mistakes)
+        assert start is not None
+        assert until is not None
+        return Scenario(program, start, until, sorted(events, key=lambda event: event.at), faults)
+
+    def _wrong(self, key: str, reason: str) -> None:
+        self._mistakes.append(f"{self._file}: {self._line(key)}{key}: {reason}")
+
+    def _line(self, key: str) -> str:
+        """The line on which a key stands, as far as it can be told from the text."""
+        head, _, rest = key.partition("[")
+        if not rest:
+            numbers = [n for n, line in enumerate(self._lines, 1) if line.split("=")[0].strip() == head]
+        else:
+            wanted = int(rest.split("]")[0])
+            starts = [n for n, line in enumerate(self._lines, 1) if line.strip().startswith(f"[[{head}]]")]
+            numbers = starts[wanted : wanted + 1] or [
+                n for n, line in enumerate(self._lines, 1) if line.split("=")[0].strip() == head
+            ]
+            leaf = key.rpartition(".")[2]
+            inside = self._lines[numbers[0] :] if numbers else []
+            for offset, line in enumerate(inside, 1):
+                if line.strip().startswith("[["):
+                    break
+                if line.split("=")[0].strip() == leaf:
+                    numbers = [numbers[0] + offset]
+                    break
+        return f"line {numbers[0]}: " if numbers else ""
+
+    def _list(self, table: dict[str, Any], key: str) -> list[Any]:
+        value = table.get(key, [])
+        if not isinstance(value, list):
+            self._wrong(key, f"must be a list of tables: [[{key}]]")
+            return []
+        return value
+
+    def _table(self, key: str, item: Any, allowed: set[str]) -> dict[str, Any] | None:
+        if not isinstance(item, dict):
+            self._wrong(key, "must be a table")
+            return None
+        for name in item.keys() - allowed:
+            self._wrong(f"{key}.{name}", f"no such key; it has {', '.join(sorted(allowed))}")
+        return item
+
+    def _moment(self, key: str, value: Any, start: datetime | None) -> datetime | None:
+        """A local date-time of the program's zone, or (with `start`) a duration after the start."""
+        if isinstance(value, str) and start is not None:
+            try:
+                return parse_duration(value).after(start, self._zone)
+            except (ValueError, OverflowError) as error:
+                self._wrong(key, str(error))
+                return None
+        if isinstance(value, datetime):
+            if value.tzinfo is not None:
+                return value.astimezone(UTC)
+            return instant_in(self._zone, value.date(), value.time())
+        if isinstance(value, date):
+            return instant_in(self._zone, value, time(0))
+        kinds = "a local date-time" if start is None else "a local date-time or a duration such as P7D"
+        self._wrong(key, "is missing" if value is None else f"must be {kinds}, not {value!r}")
+        return None
+
+    def _event(self, key: str, item: Any, start: datetime) -> list[ScenarioEvent]:
+        event = self._table(key, item, {"at", "type", "data"})
+        if event is None:
+            return []
+        at = self._moment(f"{key}.at", event["at"], start) if "at" in event else start
+        if "at" not in event and event.get("type") != "member.updated":
+            self._wrong(f"{key}.at", "is missing")
+        kind = event.get("type")
+        if not isinstance(kind, str) or kind not in EVENT_TYPES:
+            self._wrong(f"{key}.type", f"no event type {kind!r}")
+            return []
+        data, problems = check_event(kind, event.get("data"))
+        for problem in problems:
+            path = problem.pointer.removeprefix("/data").replace("/", ".").lstrip(".")
+            where = key if key.startswith("members") else f"{key}.data"
+            self._wrong(f"{where}.{path}" if path else where, problem.reason)
+        if problems or at is None:
+            return []
+        if at < start:
+            self._wrong(f"{key}.at", "lies before the start")
+        return [ScenarioEvent(at, kind, data)]
+
+    def _fault(self, key: str, item: Any, start: datetime) -> list[Fault]:
+        fault = self._table(key, item, {"at", "kind", "for"})
+        if fault is None:
+            return []
+        kind = fault.get("kind")
+        if kind not in FAULTS:
+            self._wrong(f"{key}.kind", f"must be one of {', '.join(FAULTS)}, not {kind!r}")
+        since = self._moment(f"{key}.at", fault.get("at"), start)
+        if since is None:
+            return []
+        until = self._moment(f"{key}.for", fault.get("for"), since)
+        if until is None:
+            return []
+        if until <= since:
+            self._wrong(f"{key}.for", "must be longer than nothing")
+        return [Fault(since, until, str(kind))]

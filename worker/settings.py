@@ -1,0 +1,79 @@
+"""Settings, from the environment (`THROUGHLINE_…`) or a `.env` file beside the command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from activities.mail import Outgoing
+from activities.smtp import DkimSettings, SmtpSettings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """What a deployment decides. Temporal's own address, namespace and TLS come by Temporal's environment
+    variables and profile file (`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`, …)."""
+
+    model_config = SettingsConfigDict(env_prefix="THROUGHLINE_", env_file=".env", extra="ignore")
+
+    environment: str = "development"
+    production: bool = False
+    allow: tuple[str, ...] = ()
+    database: str = "sqlite:///var/throughline.db"
+    programs: Path = ROOT / "programs"
+    templates: Path = ROOT / "templates"
+    base_url: str = "http://127.0.0.1:8080"
+    secret: SecretStr = SecretStr("")
+    webhook_secret: SecretStr = SecretStr("")
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    gateway_url: str = ""
+
+    smtp_host: str = "127.0.0.1"
+    smtp_port: int = Field(default=25, ge=1, le=65535)
+    smtp_username: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_tls: Literal["none", "starttls", "implicit"] = "none"
+    smtp_verify: bool = True
+    smtp_ca_file: str | None = None
+    smtp_connections: int = Field(default=4, ge=1, le=50)
+    smtp_rate_per_minute: int | None = Field(default=None, ge=1)
+    dkim_domain: str | None = None
+    dkim_selector: str | None = None
+    dkim_key_file: Path | None = None
+
+    max_cached_workflows: int = Field(default=500, ge=1)
+
+    @property
+    def outgoing(self) -> Outgoing:
+        """Whom this deployment may mail (MAIL8)."""
+        return Outgoing(self.production, self.allow)
+
+    @property
+    def dkim(self) -> DkimSettings | None:
+        """The DKIM key, where this deployment signs for itself. Raises ValueError if it is only half set."""
+        parts = (self.dkim_domain, self.dkim_selector, self.dkim_key_file)
+        if not any(parts):
+            return None
+        if not (self.dkim_domain and self.dkim_selector and self.dkim_key_file):
+            raise ValueError("DKIM needs all of dkim_domain, dkim_selector and dkim_key_file")
+        return DkimSettings(self.dkim_domain, self.dkim_selector, self.dkim_key_file.read_text())
+
+    @property
+    def smtp(self) -> SmtpSettings:
+        """The mail server that deliveries go to."""
+        return SmtpSettings(
+            host=self.smtp_host,
+            port=self.smtp_port,
+            username=self.smtp_username,
+            password=self.smtp_password.get_secret_value() if self.smtp_password else None,
+            tls=self.smtp_tls,
+            verify_certificates=self.smtp_verify,
+            ca_file=self.smtp_ca_file,
+            pool_size=self.smtp_connections,
+            rate_per_minute=self.smtp_rate_per_minute,
+        )

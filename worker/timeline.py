@@ -1,0 +1,95 @@
+"""The dated timeline of what happened, read from the audit record; what `rehearse` prints."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database.models import LIFECYCLES, AuditRecord, Message
+from database.session import Database
+
+KINDS: Final = ("mail", "state", "task", "credit", "refused")
+"""The kinds of audit records that make the timeline."""
+
+
+async def timeline(database: Database, zone: str, until: datetime) -> AsyncIterator[dict[str, Any]]:
+    """The rows of the timeline in time order, with the offset of `zone`; the last one is the `end`."""
+    async with database.reading() as session:
+        records = await session.scalars(
+            select(AuditRecord)
+            .where(AuditRecord.kind.in_(KINDS), AuditRecord.at <= until)
+            .order_by(AuditRecord.at, AuditRecord.id)
+        )
+        mails = 0
+        for record in records:
+            row = _row(record, zone)
+            mails += row["kind"] == "mail" and row["decision"] == "sent"
+            yield row
+        yield {
+            "at": _local(until, zone),
+            "kind": "end",
+            "mails": mails,
+            "workflows_open": await open_lifecycles(session),
+        }
+
+
+async def open_lifecycles(session: AsyncSession) -> int:
+    """How many lifecycles have not come to their end."""
+    counts = [
+        await session.scalar(select(func.count()).select_from(table).where(table.closed_at.is_(None)))
+        for table in LIFECYCLES.values()
+    ]
+    return sum(count or 0 for count in counts)
+
+
+async def next_due(database: Database, after: datetime) -> datetime | None:
+    """The next instant after `after` at which something is due in any lifecycle."""
+    async with database.reading() as session:
+        found = [
+            await session.scalar(
+                select(func.min(table.next_at)).where(table.closed_at.is_(None), table.next_at > after)
+            )
+            for table in LIFECYCLES.values()
+        ]
+        found.append(
+            await session.scalar(
+                select(func.min(Message.due_at)).where(Message.state == "planned", Message.due_at > after)
+            )
+        )
+    return min((instant for instant in found if instant), default=None)
+
+
+def _row(record: AuditRecord, zone: str) -> dict[str, Any]:
+    data, veiled = record.data, record.veiled or {}
+    row: dict[str, Any] = {"at": _local(record.at, zone), "kind": record.kind}
+    if record.kind == "mail":
+        row |= {
+            "message": data["message"],
+            "number": data.get("number"),
+            "to": data["to"],
+            "workflow": data["workflow"],
+            "decision": data["decision"],
+            "subject": veiled.get("subject"),
+        }
+        if reason := data.get("reason"):
+            row["reason"] = reason
+    elif record.kind == "state":
+        row |= {"subject": record.subject, "state": data["state"]}
+        if cause := veiled.get("cause"):
+            row["reason"] = cause
+    elif record.kind == "task":
+        row |= {"task": data["task"], "subject": record.subject}
+    elif record.kind == "credit":
+        row |= {"claim": record.subject, **data}
+    else:
+        row |= {"event": data["event"], "subject": record.subject, "reason": data["reason"]}
+    return row
+
+
+def _local(at: datetime, zone: str) -> str:
+    return at.astimezone(ZoneInfo(zone)).isoformat(timespec="seconds")

@@ -1,0 +1,199 @@
+"""The one movable wait that every lifecycle uses.
+
+A lifecycle's facts become an agenda in a planning activity (T7). The loop here waits for the next due instant
+or for a change of facts, asks for a new agenda on a change, and has messages sent by key when they are due. It
+has no timer of another kind, and knows nothing of what the messages are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from activities.agenda import Act, AgendaActivities, Planned, Shift
+    from activities.mail import MailActivities, Outcome, SendMail
+
+MAIL_QUEUE = "throughline-mail"
+"""The task queue of deliveries: its own, so that a rate limit or a slow mail server delays nothing else."""
+
+Order = TypeVar("Order")
+
+
+async def plan_locally(
+    activity: Callable[[AgendaActivities, Order], Coroutine[Any, Any, Planned]], order: Order
+) -> Planned:
+    """Run a planning activity: local, and retried until the database answers.
+
+    Retries wait on the server's clock, not in the worker: a database outage of hours holds no worker slot.
+    """
+    return await workflow.execute_local_activity_method(
+        activity,
+        order,
+        start_to_close_timeout=timedelta(seconds=30),
+        local_retry_threshold=timedelta(milliseconds=1),
+        retry_policy=RetryPolicy(
+            initial_interval=timedelta(seconds=2),
+            backoff_coefficient=2,
+            maximum_interval=timedelta(minutes=5),
+        ),
+        summary="plan",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an act changed, as an update answers it (STA1): the state after it, messages moved and dropped."""
+
+    state: str
+    moved: list[Shift]
+    dropped: list[Shift]
+
+
+class Agenda:
+    """A lifecycle's wait. `plan` makes a new agenda of the present facts; `decided` is told each decision and
+    says whether it changes the facts."""
+
+    def __init__(
+        self, plan: Callable[[datetime, list[Act]], Awaitable[Planned]], decided: Callable[[Outcome], bool]
+    ) -> None:
+        self._plan = plan
+        self._decided = decided
+        self._acts: list[Act] = []
+        self._planned: Planned | None = None
+        self._changed = True
+        self._planning = asyncio.Lock()
+        self._sending: dict[str, asyncio.Task[list[Outcome]]] = {}
+        self._returned: list[tuple[list[str], list[Outcome]]] = []
+        self._done: set[str] = set()
+
+    def change(self, act: Act | None = None) -> None:
+        """The facts have changed: a new agenda is wanted."""
+        self._changed = True
+        if act:
+            self._acts.append(act)
+
+    async def answer(self, act: Act) -> Answer:
+        """Plan for changed facts at once and tell what that changed; what updates answer with (STA1)."""
+        self.change(act)
+        planned = await self._replan()
+        return Answer(planned.state, planned.moved, planned.dropped)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the agenda has come to its end."""
+        return self._planned is not None and self._planned.closed
+
+    async def run(self) -> bool:
+        """Wait, plan and send until the lifecycle closes (True) or its history should be cut here (False)."""
+        while True:
+            if self._changed:
+                await self._replan()
+            planned = self._planned
+            assert planned is not None
+            self._take_returned()
+            if self._changed:
+                continue
+            if planned.closed and not self._sending:
+                await workflow.wait_condition(workflow.all_handlers_finished)
+                if not self._changed:
+                    return True
+                continue
+            self._let_go(planned)
+            now = workflow.now()
+            self._send([mail.key for mail in planned.mails if mail.due <= now])
+            if workflow.info().is_continue_as_new_suggested() and not self._sending:
+                await workflow.wait_condition(workflow.all_handlers_finished)
+                if not self._changed:
+                    return False
+                continue
+            await self._wait(planned, now)
+
+    async def _replan(self) -> Planned:
+        async with self._planning:
+            acts, self._acts = self._acts, []
+            self._changed = False
+            try:
+                planned = await self._plan(workflow.now(), acts)
+            except BaseException:
+                self._acts, self._changed = acts + self._acts, True
+                raise
+            self._planned = planned
+            return planned
+
+    async def _wait(self, planned: Planned, now: datetime) -> None:
+        upcoming = [mail.due for mail in planned.mails if mail.due > now]
+        if planned.wake_at:
+            upcoming.append(planned.wake_at)
+        until = min(upcoming, default=None)
+        try:
+            await workflow.wait_condition(
+                lambda: self._changed or bool(self._returned) or self._planned is not planned,
+                timeout=until - now if until else None,
+                timeout_summary=f"next: {planned.state}" if until else None,
+            )
+        except TimeoutError:
+            if planned.wake_at and planned.wake_at <= workflow.now():
+                self._changed = True
+
+    def _send(self, keys: list[str]) -> None:
+        fresh = [key for key in keys if key not in self._sending and key not in self._done]
+        if not fresh:
+            return
+        task = asyncio.create_task(self._deliver(fresh))
+        for key in fresh:
+            self._sending[key] = task
+
+    async def _deliver(self, keys: list[str]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        try:
+            outcomes = await workflow.execute_activity_method(
+                MailActivities.send_mail,
+                SendMail(workflow.info().workflow_id, keys),
+                task_queue=MAIL_QUEUE,
+                start_to_close_timeout=timedelta(minutes=15),
+                heartbeat_timeout=timedelta(minutes=1),
+                retry_policy=RetryPolicy(
+                    initial_interval=timedelta(seconds=1),
+                    backoff_coefficient=2,
+                    maximum_interval=timedelta(minutes=5),
+                ),
+                cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+                summary=", ".join(keys),
+            )
+        except (ActivityError, asyncio.CancelledError) as error:
+            # Only `_let_go` cancels a delivery; the ledger has the decisions of its messages.
+            if not is_cancelled_exception(error):
+                raise
+        finally:
+            self._returned.append((keys, outcomes))
+        return outcomes
+
+    def _take_returned(self) -> None:
+        returned, self._returned = self._returned, []
+        for keys, outcomes in returned:
+            held = {outcome.key for outcome in outcomes if outcome.decision == "held"}
+            for key in keys:
+                self._sending.pop(key, None)
+                if outcomes and key not in held:
+                    self._done.add(key)
+            for outcome in outcomes:
+                if outcome.decision != "held" and self._decided(outcome):
+                    self._changed = True
+            if not outcomes:
+                self._changed = True
+
+    def _let_go(self, planned: Planned) -> None:
+        """Stop deliveries none of whose messages is still wanted: they were cancelled or are held."""
+        wanted = {mail.key for mail in planned.mails}
+        for task in set(self._sending.values()):
+            keys = {key for key, sending in self._sending.items() if sending is task}
+            if not keys & wanted:
+                task.cancel()

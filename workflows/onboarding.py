@@ -1,0 +1,199 @@
+"""The onboarding of a mentor or mentee (MEM1–MEM3, ONB1–ONB6, STA1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.agenda import Act, AgendaActivities, Planned, PlanOnboarding
+    from activities.mail import Outcome
+    from rules import onboarding
+    from rules.agenda import Refused
+    from rules.onboarding import OnboardingFacts
+
+from workflows.agenda import Agenda, Answer, plan_locally
+
+
+@dataclass(frozen=True, slots=True)
+class StaffAct:
+    """Why and by whom; `at` is when it happened, if that was earlier than its arrival. `event` is the stored
+    event behind it, empty for a plain client."""
+
+    reason: str = ""
+    actor: str = ""
+    at: datetime | None = None
+    event: str = ""
+    check_ins: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """The mentee has a match: an accepted request (ONB3)."""
+
+    request: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The member's good standing was lost or came back at an instant (MEM1, MEM2)."""
+
+    good: bool
+    at: datetime
+
+
+@workflow.defn(name="Onboarding")
+class OnboardingWorkflow:
+    """One onboarding, id `onboarding/{profile}`."""
+
+    @workflow.init
+    def __init__(self, facts: OnboardingFacts) -> None:
+        self._facts = facts
+        self._agenda = Agenda(self._plan, self._decided)
+        self._state = "waiting"
+
+    @workflow.run
+    async def run(self, facts: OnboardingFacts) -> str:
+        """Run until the onboarding ends; the answer is its last state."""
+        if not await self._agenda.run():
+            workflow.continue_as_new(self._facts)
+        return self._state
+
+    async def _plan(self, at: datetime, acts: list[Act]) -> Planned:
+        planned = await plan_locally(
+            AgendaActivities.plan_onboarding,
+            PlanOnboarding(workflow.info().workflow_id, self._facts, at, acts),
+        )
+        self._state = planned.state
+        return planned
+
+    def _decided(self, outcome: Outcome) -> bool:
+        facts = onboarding.mail_decided(
+            self._facts, outcome.key.partition("/")[0], outcome.at or workflow.now()
+        )
+        return self._set(facts)
+
+    def _set(self, facts: OnboardingFacts) -> bool:
+        changed = facts != self._facts
+        self._facts = facts
+        return changed
+
+    def _act(self, name: str, act: StaffAct, **details: str) -> Act:
+        """The act for the audit record; one that came as an event is known by it, so that a repeat counts once."""
+        return Act(
+            id=f"event {act.event}" if act.event else str(workflow.uuid4()),
+            name=name,
+            actor=act.actor or "unknown",
+            reason=act.reason,
+            details=details,
+        )
+
+    def _cancel(self, act: StaffAct) -> Act:
+        cause = f"cancelled by staff: {act.reason}" if act.reason else "cancelled by staff"
+        self._set(onboarding.end(self._facts, "canceled", act.at or workflow.now(), cause, act.actor))
+        return self._act("cancel", act)
+
+    def _extend(self, act: StaffAct) -> Act:
+        self._set(onboarding.extend(self._facts, act.check_ins, act.event))
+        return self._act("extend", act, check_ins=str(act.check_ins))
+
+    def _pause(self, act: StaffAct) -> Act:
+        self._set(onboarding.pause(self._facts, "staff", act.at or workflow.now()))
+        return self._act("pause", act)
+
+    def _resume(self, act: StaffAct) -> Act:
+        self._set(onboarding.resume(self._facts, "staff", act.at or workflow.now()))
+        return self._act("resume", act)
+
+    @workflow.signal(name="cancel")
+    def cancel_signal(self, act: StaffAct = StaffAct()) -> None:
+        """Staff cancel: no further mail (ONB5)."""
+        if not self._facts.ended:
+            self._agenda.change(self._cancel(act))
+
+    @workflow.signal(name="extend")
+    def extend_signal(self, act: StaffAct = StaffAct(check_ins=1)) -> None:
+        """Staff extend by check-ins (ONB5); one that the rules refuse changes nothing."""
+        try:
+            self._agenda.change(self._extend(act))
+        except Refused as refused:
+            workflow.logger.warning("extend refused: %s", refused)
+
+    @workflow.signal(name="pause")
+    def pause_signal(self, act: StaffAct = StaffAct()) -> None:
+        """Staff pause (ONB5)."""
+        self._agenda.change(self._pause(act))
+
+    @workflow.signal(name="resume")
+    def resume_signal(self, act: StaffAct = StaffAct()) -> None:
+        """Staff resume (ONB5)."""
+        self._agenda.change(self._resume(act))
+
+    @workflow.signal(name="matched")
+    def matched_signal(self, match: Matched) -> None:
+        """The mentee has a match (ONB3)."""
+        if self._facts.role == "mentee" and self._set(
+            onboarding.end(
+                self._facts, "matched", match.at or workflow.now(), f"matched by request {match.request}"
+            )
+        ):
+            self._agenda.change()
+
+    @workflow.signal(name="withdrawn")
+    def withdrawn_signal(self, act: StaffAct = StaffAct()) -> None:
+        """The profile was withdrawn (ONB6)."""
+        if self._set(
+            onboarding.end(self._facts, "withdrawn", act.at or workflow.now(), "the profile was withdrawn")
+        ):
+            self._agenda.change()
+
+    @workflow.signal
+    def standing(self, standing: Standing) -> None:
+        """Good standing was lost or came back (MEM1, MEM2)."""
+        if self._set(onboarding.standing_changed(self._facts, standing.good, standing.at)):
+            self._agenda.change()
+
+    @workflow.signal
+    def replan(self) -> None:
+        """What the agenda is computed from changed in the database: a zone, a country, the policy (T7)."""
+        self._agenda.change()
+
+    def _refuse_if_over(self) -> None:
+        if self._facts.ended or self._agenda.closed:
+            raise ApplicationError(f"the onboarding is over: {self._state}", type="Refused")
+
+    @workflow.update(name="cancel")
+    async def cancel_update(self, act: StaffAct = StaffAct()) -> Answer:
+        """As the signal; refused if it is over; answers with the messages that will not be sent (STA1)."""
+        self._refuse_if_over()
+        return await self._agenda.answer(self._cancel(act))
+
+    @workflow.update(name="extend")
+    async def extend_update(self, act: StaffAct) -> Answer:
+        """As the signal; refused if the rules refuse it (STA1)."""
+        self._refuse_if_over()
+        try:
+            done = self._extend(act)
+        except Refused as refused:
+            raise ApplicationError(str(refused), type="Refused") from None
+        return await self._agenda.answer(done)
+
+    @workflow.update(name="pause")
+    async def pause_update(self, act: StaffAct = StaffAct()) -> Answer:
+        """As the signal; refused if it is over or paused already (STA1)."""
+        self._refuse_if_over()
+        if any(pause.until is None and pause.cause == "staff" for pause in self._facts.pauses):
+            raise ApplicationError("it is paused already", type="Refused")
+        return await self._agenda.answer(self._pause(act))
+
+    @workflow.update(name="resume")
+    async def resume_update(self, act: StaffAct = StaffAct()) -> Answer:
+        """As the signal; refused if it is over or not paused; answers with the messages that moved (STA1)."""
+        self._refuse_if_over()
+        if not any(pause.until is None and pause.cause == "staff" for pause in self._facts.pauses):
+            raise ApplicationError("it is not paused by staff", type="Refused")
+        return await self._agenda.answer(self._resume(act))

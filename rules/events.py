@@ -270,12 +270,13 @@ def _duration(value: object) -> str:
     if not isinstance(value, str):
         return f"PT{whole(1, _LONGEST_MEETUP_MINUTES)(value)}M"
     try:
-        minutes = parse_duration(value[:40]).timedelta().total_seconds() / 60
+        text = line(40)(value)
+        minutes = parse_duration(text).timedelta().total_seconds() / 60
     except ValueError:
         raise Wrong("must be an ISO 8601 duration, like PT1H30M") from None
     if not 1 <= minutes <= _LONGEST_MEETUP_MINUTES:
         raise Wrong("must be between a minute and a week")
-    return value
+    return text
 
 
 def _resources(value: object) -> list[dict[str, str]]:

@@ -76,31 +76,25 @@ __all__ = [
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 ROLES = ("mentor", "mentee")
 
-RESOURCES = MappingProxyType(
-    {
-        "directory": True,
-        "library": True,
-        "community": True,
-        "video_mentor": True,
-        "tip_sheet_mentee": True,
-        "first_meeting_questions": True,
-        "smart_worksheet": True,
-        "oskar_worksheet": True,
-        "handbook": False,
-        "events": False,
-        "enroll_mentor": False,
-        "enroll_mentee": False,
-        "guide_recertification": False,
-    }
+NEEDED_RESOURCES = (
+    "directory",
+    "profile",
+    "membership",
+    "library",
+    "community",
+    "video",
+    "tip_sheet",
+    "first_meeting_questions",
+    "smart_goals",
+    "oskar",
 )
-"""The names by which mails link to a program's resources; true for those that every program has to have (MEE2)."""
+"""The names by which the bundled mails link to what every program has (MEE2); a program's own texts may use more."""
 
 _MOST_CHECKED = 50
 _DAYS = whole(0, 730)
 _LANGUAGE = matching(re.compile(r"[a-z]{2,3}"), "a language's code in lower case, like es")
-_QUESTION_ID = matching(
-    re.compile(r"[a-z][a-z0-9_]{0,39}"), "an id like goals_met: lower case letters, digits and _"
-)
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_QUESTION_ID = matching(_NAME, "an id like goals_met: lower case letters, digits and _")
 
 
 def _ascending(least: int, most: int) -> Reader[tuple[int, ...]]:
@@ -152,15 +146,19 @@ def _country(value: object) -> str:
 
 def _resources(value: object) -> Mapping[str, str]:
     given, faults = mapping(value), Faults()
-    links = {name: faults.read(name, link, given[name]) for name in RESOURCES if name in given}
-    for name, needed in RESOURCES.items():
-        if needed and name not in given:
-            faults.add("is missing", name)
-    for name in list(given)[:_MOST_CHECKED]:
-        if name not in RESOURCES:
-            faults.add(f"is no resource that mails link to{nearest(name, RESOURCES)}", name)
+    if len(given) > _MOST_CHECKED:
+        raise Wrong(f"must have at most {_MOST_CHECKED} entries")
+    others = [name for name in given if name not in NEEDED_RESOURCES]
+    for name in NEEDED_RESOURCES:
+        if name not in given:
+            faults.add(f"is missing{nearest(name, others)}", name)
+    links: dict[str, str] = {}
+    for name, address in given.items():
+        if not _NAME.fullmatch(name):
+            faults.add("must be named by lower case letters, digits and _", name)
+        links[name] = faults.read(name, link, address) or ""
     faults.settle()
-    return MappingProxyType({name: address for name, address in links.items() if address is not None})
+    return MappingProxyType(links)
 
 
 def _by_class(read: Reader[Any]) -> Reader[Mapping[str, Any]]:

@@ -24,6 +24,7 @@ from rules.shapes import Fault, Faults, Reader, Wrong, list_of, mapping, nearest
 T = TypeVar("T")
 
 LARGEST_FILE = 256 * 1024
+LONGEST_FILE_LINE = 4_000
 MOST_MISTAKES = 100
 _UNKNOWN_KEYS_TOLD = 10
 _DEEPEST_TEXT = 8
@@ -206,14 +207,18 @@ def parse(
 def _content(text: str, file: str) -> dict[str, Any]:
     if len(text) > LARGEST_FILE:
         raise _refused(file, "the file", f"must be at most {LARGEST_FILE} characters long")
+    for number, written in enumerate(text.split("\n"), 1):
+        # Keys of very many parts take the parser minutes, and stand on one line.
+        if len(written) > LONGEST_FILE_LINE:
+            raise _refused(file, f"line {number}", f"must be at most {LONGEST_FILE_LINE} characters long")
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         at = _AT_LINE.search(str(error))
-        number = at[1] if at and at[1] else str(text.count("\n") + (not text.endswith("\n")))
-        raise _refused(file, f"line {number}", f"no TOML: {_AT_LINE.sub('', str(error))[:200]}") from None
+        where = at[1] if at and at[1] else str(text.count("\n") + (not text.endswith("\n")))
+        raise _refused(file, f"line {where}", f"no TOML: {_AT_LINE.sub('', str(error))[:200]}") from None
     except (ValueError, RecursionError):
-        raise _refused(file, "the file", "holds a number too long or tables too deep to be read") from None
+        raise _refused(file, "the file", "holds tables too deep, or a number too long, to be read") from None
 
 
 def read_text(path: Path) -> str:

@@ -1,0 +1,97 @@
+"""The catalogue of messages: its names, what each may be stopped by, and whose thread it joins."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from rules.messages import CATALOGUE, Audience, MessageClass
+
+OWED, NUDGE, COMPLIANCE = MessageClass.OWED, MessageClass.NUDGE, MessageClass.COMPLIANCE
+
+
+PROMISED = """
+    member.standing_lapsed mentor.welcome mentee.checkin
+    mentor.request_received mentee.request_sent mentor.request_reminder mentor.request_past_due
+    mentee.request_unanswered mentee.request_declined mentor.declined_checkin mentor.request_canceled
+    mentee.request_canceled mentor.request_expired mentee.request_expired mentee.mentor_unavailable
+    mentor.match mentee.match mentor.discovery mentee.discovery mentor.pulse mentee.pulse
+    mentor.wrap_up mentee.wrap_up mentor.extended mentee.extended mentor.completed mentee.completed
+    mentor.ended mentee.ended mentor.canceled mentee.canceled
+    mentor.credit_precheck mentee.credit_precheck mentee.sign_confirmation mentor.write_letter
+    mentor.credit_ready mentee.credit_ready mentor.credit_outside_cycle mentee.credit_outside_cycle
+    mentor.certificate mentee.certificate mentor.survey mentee.survey
+    staff.misconduct staff.alarm
+"""
+
+
+@pytest.mark.rule("MAIL1")
+def test_names_are_kept_because_others_rely_on_them() -> None:
+    assert set(PROMISED.split()) <= set(CATALOGUE)
+
+
+@pytest.mark.rule("MAIL1")
+def test_each_message_says_who_reads_it_and_which_rules_ask_for_it() -> None:
+    for name, message in CATALOGUE.items():
+        assert message.name == name
+        assert name.startswith(f"{message.audience}.")
+        assert message.rules
+        assert all(re.fullmatch(r"[A-Z]+\d+", rule) for rule in message.rules)
+
+
+@pytest.mark.rule("MAIL6")
+@pytest.mark.parametrize(
+    ("name", "message_class"),
+    [
+        ("mentee.checkin", NUDGE),
+        ("mentor.request_reminder", NUDGE),
+        ("mentor.request_past_due", NUDGE),
+        ("mentor.pulse", NUDGE),
+        ("mentee.survey", NUDGE),
+        ("mentor.credit_precheck", NUDGE),
+        ("mentor.request_received", OWED),
+        ("mentee.request_declined", OWED),
+        ("mentee.match", OWED),
+        ("mentor.canceled", OWED),
+        ("staff.misconduct", OWED),
+        ("member.standing_lapsed", COMPLIANCE),
+        ("mentee.sign_confirmation", COMPLIANCE),
+        ("mentor.write_letter", COMPLIANCE),
+        ("mentor.credit_ready", COMPLIANCE),
+        ("mentee.credit_outside_cycle", COMPLIANCE),
+    ],
+)
+def test_nudges_can_be_stopped_and_answers_and_notices_cannot(name: str, message_class: MessageClass) -> None:
+    assert CATALOGUE[name].message_class is message_class
+    assert message_class.stoppable is (message_class is NUDGE)
+
+
+@pytest.mark.rule("MAIL2")
+def test_an_unconfirmed_copy_is_dropped_for_nudges_and_shown_to_staff_for_the_rest() -> None:
+    assert {one for one in MessageClass if one.ambiguity_opens_task} == {OWED, COMPLIANCE}
+
+
+@pytest.mark.rule("MAIL6")
+def test_nothing_for_staff_can_be_stopped() -> None:
+    for message in CATALOGUE.values():
+        if message.audience is Audience.STAFF:
+            assert not message.message_class.stoppable
+
+
+@pytest.mark.rule("MAIL1")
+def test_a_thread_is_begun_by_a_message_to_the_same_reader() -> None:
+    for message in CATALOGUE.values():
+        if message.thread is not None:
+            begun = CATALOGUE[message.thread]
+            assert begun.audience is message.audience
+            assert begun.thread in (None, begun.name)
+            assert message.thread != message.name or len(message.numbers) > 1
+
+
+@pytest.mark.rule("ONB2", "ONB5")
+def test_numbered_messages_name_their_occurrences() -> None:
+    assert CATALOGUE["mentee.checkin"].occurrences == (1, 2, 3, 4, 5)
+    assert CATALOGUE["mentor.survey"].occurrences == (1, 2, 3, 4)
+    assert CATALOGUE["mentor.write_letter"].occurrences == (1, 2, 3, 4)
+    assert CATALOGUE["mentor.match"].occurrences == (None,)

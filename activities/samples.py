@@ -1,0 +1,176 @@
+"""Sample data for every message: what previews show and what templates are checked against.
+
+It has every variable that a template may use; a template that needs another one adds it here and to
+`templates/README.md`. The people are invented.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+from rules.messages import CATALOGUE, Audience
+
+_MENTOR = {
+    "name": "Marcus Oyelaran",
+    "first_name": "Marcus",
+    "email": "marcus@example.org",
+}
+_MENTEE = {
+    "name": "Ana Pérez Castillo",
+    "first_name": "Ana",
+    "email": "ana@example.org",
+}
+_RESOURCES = (
+    "directory",
+    "profile",
+    "membership",
+    "handbook",
+    "video",
+    "tip_sheet",
+    "first_meeting_questions",
+    "smart_goals",
+    "oskar",
+    "library",
+    "community",
+    "recertification_guide",
+)
+_LINKS = (
+    "feedback",
+    "preferences",
+    "accept",
+    "decline",
+    "keep_waiting",
+    "ask_another",
+    "good_fit",
+    "not_a_fit",
+    "not_met",
+    "met_yes",
+    "met_no",
+    "plan",
+    "finish",
+    "extend",
+    "domains",
+    "sign",
+    "letter",
+    "claim",
+    "verify",
+    "certificate",
+    "survey",
+    "task",
+)
+_WORDS = {
+    "en": {
+        "program": "Security Leaders Mentoring Program",
+        "title": "Mentoring Program Manager",
+        "request": "Your move from the police to running security for a hospital group is close to the change I "
+        "am planning.\nWould an hour a month for half a year suit you?",
+        "goals": "Be ready for interviews in the private sector.\nKnow five people there by name.",
+        "purpose": "To prepare a change from public service to corporate security.",
+        "areas": ["Career transition", "Management and leadership"],
+        "cause": "the mail server refuses our sign-in",
+        "action": "Check the user name and password of the mail account, then resume the channel.",
+        "text": "We spoke twice. The second call was not about mentoring.",
+    },
+    "es": {
+        "program": "Programa de Mentoría para Líderes de Seguridad",
+        "title": "Gerente del programa de mentoría",
+        "request": "Su paso de la policía a la dirección de seguridad de un grupo hospitalario se parece mucho al "
+        "cambio que estoy planeando.\n¿Le parecería bien una hora al mes durante medio año?",
+        "goals": "Prepararme para entrevistas en el sector privado.\nConocer allí a cinco personas por su nombre.",
+        "purpose": "Preparar un cambio del servicio público a la seguridad corporativa.",
+        "areas": ["Transición de carrera", "Gestión y liderazgo"],
+        "cause": "el servidor de correo rechaza nuestra clave",
+        "action": "Revise el usuario y la clave de la cuenta de correo y reanude el canal.",
+        "text": "Hablamos dos veces. La segunda llamada no fue sobre mentoría.",
+    },
+}
+
+
+def sample_context(message: str, number: int | None, locale: str) -> dict[str, object]:
+    """The data to try a message with, as it would stand for its audience; a new dict at each call.
+
+    Raises KeyError for a message that is not in the catalogue. A locale without sample words gets English ones.
+    """
+    audience = CATALOGUE[message].audience
+    words = _WORDS.get(locale, _WORDS["en"])
+    mentor_reads = audience is Audience.MENTOR
+    reader, other = (_MENTOR, _MENTEE) if mentor_reads else (_MENTEE, _MENTOR)
+    role = audience.value if audience is not Audience.MEMBER else "mentee"
+    if audience is Audience.STAFF:
+        reader = {"name": "Elena Ruiz", "first_name": "Elena"}
+    return {
+        "program": {
+            "name": words["program"],
+            "organisation": "Example Society of Security Leaders",
+            "postal_address": "12 Example Street, Springfield, VA 22150, USA",
+            "manager_name": "Elena Ruiz",
+            "manager_title": words["title"],
+            "mailbox": "mentoring@example.org",
+            "language": locale,
+            "resources": {name: f"https://members.example.org/mentoring/{name}" for name in _RESOURCES},
+            "terms": {
+                "answer_days": 2,
+                "months": 6,
+                "credit_months": 6,
+                "mentor_credits": 9,
+                "mentee_credits": 5,
+            },
+        },
+        "to": {
+            "name": reader["name"],
+            "first_name": reader["first_name"],
+            "role": role,
+            "language": locale,
+            "zone": "America/New_York" if mentor_reads else "America/Bogota",
+        },
+        "other": {**other, "role": "mentee" if mentor_reads else "mentor"},
+        "number": number,
+        "links": {name: f"https://mentoring.example.org/l/{name}/4fJ2" for name in _LINKS},
+        "request": {
+            "id": "r-1041",
+            "message": words["request"],
+            "areas": words["areas"],
+            "months": 6,
+        },
+        "engagement": {
+            "id": "r-1041",
+            "goals": words["goals"],
+            "months": 6,
+        },
+        "claim": {
+            "id": f"claim/r-1041/{role}/CPP",
+            "certification": "CPP",
+            "domains": ["Security Principles and Practices", "Crisis Management"],
+            "purpose": words["purpose"],
+            "credits": 9 if mentor_reads else 5,
+            "earned": 9 if mentor_reads else 5,
+            "countable": 3 if mentor_reads else 5,
+            "cap": 30,
+            "sub_type": "Instructor",
+            "sponsor": "Example Society of Security Leaders",
+            "location": "Online",
+            "fingerprint": "3b7e 90c4 1f55 a2d8",
+        },
+        "survey": {"id": f"survey/r-1041/{role}", "minutes": 3},
+        "dates": {
+            "asked": datetime(2028, 3, 13, 15, 20, tzinfo=UTC),
+            "due": datetime(2028, 3, 15, 21, 0, tzinfo=UTC),
+            "opened": datetime(2028, 3, 14, 13, 5, tzinfo=UTC),
+            "expires": datetime(2028, 3, 28, 21, 0, tzinfo=UTC),
+            "closes": date(2028, 5, 12),
+            "started": date(2028, 3, 14),
+            "ends": date(2028, 9, 14),
+            "new_end": date(2028, 12, 14),
+            "since": date(2028, 5, 14),
+            "gate": date(2028, 9, 14),
+            "cycle_start": date(2027, 1, 1),
+            "cycle_end": date(2029, 12, 31),
+        },
+        "task": {
+            "kind": "mail_failed",
+            "cause": words["cause"],
+            "subject": "throughline-mail",
+            "action": words["action"],
+            "text": words["text"],
+        },
+    }

@@ -33,6 +33,9 @@ _RESOURCES = (
     "library",
     "community",
     "recertification_guide",
+    "enroll_mentor",
+    "enroll_mentee",
+    "events",
 )
 _LINKS = (
     "feedback",
@@ -146,7 +149,8 @@ def sample_context(message: str, number: int | None, locale: str) -> dict[str, o
             "earned": 9 if mentor_reads else 5,
             "countable": 3 if mentor_reads else 5,
             "cap": 30,
-            "sub_type": "Instructor",
+            "category": "Category 3: Instructor",
+            "sub_type": "Mentoring",
             "sponsor": "Example Society of Security Leaders",
             "location": "Online",
             "fingerprint": "3b7e 90c4 1f55 a2d8",

@@ -42,16 +42,16 @@ _LINKS = (
     "preferences",
     "accept",
     "decline",
-    "keep_waiting",
-    "ask_another",
+    "withdraw",
     "good_fit",
     "not_a_fit",
     "not_met",
+    "plan",
     "met_yes",
     "met_no",
-    "plan",
-    "finish",
     "extend",
+    "end",
+    "report",
     "domains",
     "sign",
     "letter",
@@ -70,6 +70,7 @@ _WORDS = {
         "goals": "Be ready for interviews in the private sector.\nKnow five people there by name.",
         "purpose": "To prepare a change from public service to corporate security.",
         "areas": ["Career transition", "Management and leadership"],
+        "domains": ["Security Principles and Practices", "Crisis Management"],
         "cause": "the mail server refuses our sign-in",
         "action": "Check the user name and password of the mail account, then resume the channel.",
         "text": "We spoke twice. The second call was not about mentoring.",
@@ -82,11 +83,15 @@ _WORDS = {
         "goals": "Prepararme para entrevistas en el sector privado.\nConocer allí a cinco personas por su nombre.",
         "purpose": "Preparar un cambio del servicio público a la seguridad corporativa.",
         "areas": ["Transición de carrera", "Gestión y liderazgo"],
+        "domains": ["Principios y prácticas de seguridad", "Gestión de crisis"],
         "cause": "el servidor de correo rechaza nuestra clave",
         "action": "Revise el usuario y la clave de la cuenta de correo y reanude el canal.",
         "text": "Hablamos dos veces. La segunda llamada no fue sobre mentoría.",
     },
 }
+
+_OF_THE_OTHERS_CLAIM = {"mentee.sign_confirmation": "mentor", "mentor.write_letter": "mentee"}
+"""Messages to whoever signs, with the role whose credit the letter is for."""
 
 
 def sample_context(message: str, number: int | None, locale: str) -> dict[str, object]:
@@ -99,6 +104,11 @@ def sample_context(message: str, number: int | None, locale: str) -> dict[str, o
     mentor_reads = audience is Audience.MENTOR
     reader, other = (_MENTOR, _MENTEE) if mentor_reads else (_MENTEE, _MENTOR)
     role = audience.value if audience is not Audience.MEMBER else "mentee"
+    claimant = _OF_THE_OTHERS_CLAIM.get(message, role)
+    credits = 9 if claimant == "mentor" else 5
+    cycle_starts, cycle_ends = date(2027, 1, 1), date(2029, 12, 31)
+    if message.endswith("credit_outside_cycle"):
+        cycle_starts, cycle_ends = date(2025, 7, 1), date(2028, 6, 30)
     if audience is Audience.STAFF:
         reader = {"name": "Elena Ruiz", "first_name": "Elena"}
     return {
@@ -141,13 +151,13 @@ def sample_context(message: str, number: int | None, locale: str) -> dict[str, o
             "months": 6,
         },
         "claim": {
-            "id": f"claim/r-1041/{role}/CPP",
+            "id": f"claim/r-1041/{claimant}/CPP",
             "certification": "CPP",
-            "domains": ["Security Principles and Practices", "Crisis Management"],
+            "domains": words["domains"],
             "purpose": words["purpose"],
-            "credits": 9 if mentor_reads else 5,
-            "earned": 9 if mentor_reads else 5,
-            "countable": 3 if mentor_reads else 5,
+            "credits": credits,
+            "earned": credits,
+            "countable": 3 if claimant == "mentor" else credits,
             "cap": 30,
             "category": "Category 3: Instructor",
             "sub_type": "Mentoring",
@@ -161,14 +171,14 @@ def sample_context(message: str, number: int | None, locale: str) -> dict[str, o
             "due": datetime(2028, 3, 15, 21, 0, tzinfo=UTC),
             "opened": datetime(2028, 3, 14, 13, 5, tzinfo=UTC),
             "expires": datetime(2028, 3, 28, 21, 0, tzinfo=UTC),
-            "closes": date(2028, 5, 12),
+            "closes": date(2028, 11, 13),
             "started": date(2028, 3, 14),
             "ends": date(2028, 9, 14),
             "new_end": date(2028, 12, 14),
             "since": date(2028, 5, 14),
             "gate": date(2028, 9, 14),
-            "cycle_start": date(2027, 1, 1),
-            "cycle_end": date(2029, 12, 31),
+            "cycle_start": cycle_starts,
+            "cycle_end": cycle_ends,
         },
         "task": {
             "kind": "mail_failed",

@@ -168,7 +168,7 @@ def test_all_mistakes_are_told_at_once() -> None:
             ),
             ('email = "mentoring@asisonline.org"', 'email = "a@example.org\\nBcc: b@example.org"'),
             ('"CPP", "PCI"', '"CPP", "CISSP"'),
-            ('text.es = "En conjunto, ¿cómo fue la experiencia para ti?"', ""),
+            ('text.es = "En conjunto, ¿cómo fue la experiencia para usted?"', ""),
             ("required = true", 'required = "yes"'),
         )
     )

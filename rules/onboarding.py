@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 from rules.agenda import (
     Agenda,
@@ -23,6 +23,7 @@ from rules.agenda import (
     united,
 )
 from rules.calendar import Calendar
+from rules.pauses import send_at
 from rules.program import OnboardingPolicy
 
 
@@ -145,7 +146,7 @@ def _welcome(
     pauses: list[Pause],
 ) -> list[Mail]:
     day = calendar.date_of(started) + timedelta(days=policy.welcome_after_days)
-    return [Mail("welcome", _send_at(day, pauses, calendar), "mentor.welcome", facts.profile)]
+    return [Mail("welcome", send_at(day, pauses, calendar), "mentor.welcome", facts.profile)]
 
 
 def _check_ins(
@@ -162,7 +163,7 @@ def _check_ins(
     return [
         Mail(
             "check-in",
-            _send_at(anchor + timedelta(days=offset), pauses, calendar),
+            send_at(anchor + timedelta(days=offset), pauses, calendar),
             "mentee.checkin",
             facts.profile,
             occurrence=number,
@@ -170,21 +171,6 @@ def _check_ins(
         )
         for number, offset in enumerate(offsets, start=1)
     ]
-
-
-def _send_at(day: date, pauses: list[Pause], calendar: Calendar) -> datetime | None:
-    """The instant of a mail planned for a local day, moved by the pauses that came before it (ONB5, T4)."""
-    due = calendar.send_at(day)
-    for pause in pauses:
-        if pause.since > due:
-            break
-        if pause.until is None:
-            return None
-        day += calendar.date_of(pause.until) - calendar.date_of(pause.since)
-        due = calendar.send_at(day)
-        if due <= pause.until:
-            due = calendar.next_send_after(pause.until)
-    return due
 
 
 def _unmatched(

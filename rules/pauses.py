@@ -1,0 +1,50 @@
+"""What a pause does to what is planned: it moves by the pause's length in calendar days (ONB5, ENG11)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+
+from rules.agenda import Pause
+from rules.calendar import Calendar
+
+_DAY = timedelta(days=1)
+
+
+def send_at(
+    day: date, pauses: Sequence[Pause], calendar: Calendar, dates: Calendar | None = None
+) -> datetime | None:
+    """The instant of a mail planned for a local day, moved by the pauses that began before it went out (T4).
+
+    `calendar` is the recipient's; `dates` is the one whose days are counted, where that is another. `pauses`
+    are in order and apart, as `united` gives them. None while one is open, and never inside one.
+    """
+    dates = dates or calendar
+    due = calendar.send_at(day)
+    for pause in pauses:
+        if pause.since > due:
+            break
+        if pause.until is None:
+            return None
+        day += dates.date_of(pause.until) - dates.date_of(pause.since)
+        due = calendar.send_at(day)
+        if due <= pause.until:
+            due = calendar.next_send_after(pause.until)
+            day = max(day, calendar.date_of(due))
+    return due
+
+
+def close_at(day: date, pauses: Sequence[Pause], calendar: Calendar) -> tuple[date, datetime]:
+    """A local day that ends something at close of business, moved by the pauses that began before that.
+
+    The day, and the instant at which it closes: never inside a pause that is over. One that is open moves
+    nothing yet. `pauses` as for `send_at`.
+    """
+    closes = calendar.instant(day, calendar.hours.close_of_business)
+    for pause in pauses:
+        if pause.until is None or pause.since >= closes:
+            break
+        day += calendar.date_of(pause.until) - calendar.date_of(pause.since)
+        while (closes := calendar.instant(day, calendar.hours.close_of_business)) <= pause.until:
+            day += _DAY
+    return day, closes

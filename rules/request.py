@@ -1,0 +1,276 @@
+"""A mentee's question to a mentor: what is mailed when, and how it ends (REQ1–REQ10, MEM2, MEM4).
+
+Deadlines are reckoned on the business days and the clock of the mentor, who has to act (T2). Sources: handbook,
+"Roles and Responsibilities", "Onboarding Process" and "Discovery Call"; the rest is decided in the rulebook.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from rules import standing
+from rules.agenda import Agenda, Ended, Mail, Refused, TaskDue, Turn
+from rules.calendar import Calendar
+from rules.program import RequestPolicy
+from rules.standing import Lapse
+
+MOST_EXTENSION = 60
+"""The business days that one extension adds at most."""
+
+MOST_EXTENDED = 260
+"""The business days that all extensions of a request add at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """Business days that staff added at an instant (REQ9); `event` is the stored event behind it, if any."""
+
+    at: datetime
+    business_days: int
+    event: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFacts:
+    """All that decides a request: ids and instants only (MEM6).
+
+    `mentee` and `mentor` are profiles. `unavailable_because` tells why the mentor could take nobody when the
+    request was made; empty if they could (MEM4). `ended_by` is `mentee`, `mentor`, `staff` or `program`.
+    """
+
+    request: str
+    mentee: str
+    mentor: str
+    created_at: datetime
+    unavailable_because: str = ""
+    extensions: list[Extension] = field(default_factory=list)
+    lapses: list[Lapse] = field(default_factory=list)
+    ended: Ended | None = None
+    ended_by: str = ""
+
+
+def agenda(facts: RequestFacts, policy: RequestPolicy, calendar: Calendar) -> Agenda:
+    """All that a request does (REQ1–REQ4, REQ6–REQ9, MEM2, MEM4). `calendar` is the mentor's.
+
+    What passed before an extension moved it comes again as the next occurrence; what was still ahead moves.
+    """
+    if facts.unavailable_because:
+        unavailable = Ended("unavailable", facts.created_at, facts.unavailable_because)
+        closing = Turn(unavailable.at, unavailable.state, unavailable.cause, closes=True)
+        return Agenda(tuple(_farewell(facts, unavailable)), (closing,))
+    answer = _deadline(facts, policy.answer_business_days, calendar)
+    unanswered = _deadline(facts, policy.unanswered_business_days, calendar)
+    expires = _deadline(facts, policy.expires_business_days, calendar).due
+    ended = facts.ended or Ended("expired", expires, "it was not answered in time")
+    opening, *course = _course(facts, answer)
+    lapsed = standing.tasks(
+        facts.lapses, facts.mentor, "The request stays open; cancel it if nothing comes of that."
+    )
+    return Agenda(
+        tuple(
+            _farewell(facts, facts.ended)
+            if facts.ended
+            else _mails(facts, policy, calendar, answer, unanswered, expires)
+        ),
+        (
+            opening,
+            *(turn for turn in course if turn.due < ended.at),
+            Turn(ended.at, ended.state, ended.cause, closes=True),
+        ),
+        tuple(task for task in (_unanswered_task(unanswered), *lapsed) if task.due < ended.at),
+        facts.ended.cause if facts.ended else "no longer due",
+    )
+
+
+def answer_due(facts: RequestFacts, policy: RequestPolicy, calendar: Calendar) -> datetime:
+    """The instant until which the mentor should answer, extensions counted; `calendar` is the mentor's (REQ2, REQ9)."""
+    return _deadline(facts, policy.answer_business_days, calendar).due
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """An instant that extensions move; `lifted` are those that had passed, each with when it was moved on."""
+
+    due: datetime
+    lifted: tuple[tuple[datetime, datetime], ...] = ()
+
+    @property
+    def occurrence(self) -> int:
+        return len(self.lifted) + 1
+
+
+def _extended(facts: RequestFacts, due_after: Callable[[int], datetime]) -> _Due:
+    """The instant that `due_after` gives for the business days added (REQ9).
+
+    What has passed stays so until an extension moves it ahead again.
+    """
+    added, due, lifted = 0, due_after(0), []
+    for extension in facts.extensions:
+        added += extension.business_days
+        moved = due_after(added)
+        if due > extension.at:
+            due = moved
+        elif moved > extension.at:
+            lifted.append((due, extension.at))
+            due = moved
+    return _Due(due, tuple(lifted))
+
+
+def _deadline(facts: RequestFacts, business_days: int, calendar: Calendar) -> _Due:
+    return _extended(facts, lambda added: calendar.deadline(facts.created_at, business_days + added))
+
+
+def _course(facts: RequestFacts, answer: _Due) -> list[Turn]:
+    turns = [Turn(facts.created_at, "open", "the mentee asked")]
+    for passed, lifted in answer.lifted:
+        turns.append(Turn(passed, "past_due", "the mentor did not answer in time"))
+        turns.append(Turn(lifted, "open", "staff gave the mentor more time"))
+    turns.append(Turn(answer.due, "past_due", "the mentor did not answer in time"))
+    return turns
+
+
+def _mails(
+    facts: RequestFacts,
+    policy: RequestPolicy,
+    calendar: Calendar,
+    answer: _Due,
+    unanswered: _Due,
+    expires: datetime,
+) -> list[Mail]:
+    def morning_of_the_due_day(added: int) -> datetime:
+        due = calendar.deadline(facts.created_at, policy.answer_business_days + added)
+        return calendar.send_at(calendar.date_of(due))
+
+    reminder = _extended(facts, morning_of_the_due_day)
+    created, closing = _Due(facts.created_at), _Due(expires)
+    context = _context(facts, due=answer.due, expires=expires)
+    return [
+        Mail(message, when.due, message, _reader(facts, message), when.occurrence, context=context)
+        for message, when in (
+            ("mentor.request_received", created),
+            ("mentee.request_sent", created),
+            ("mentor.request_reminder", reminder),
+            ("mentor.request_past_due", answer),
+            ("mentee.request_unanswered", unanswered),
+            ("mentor.request_expired", closing),
+            ("mentee.request_expired", closing),
+        )
+    ]
+
+
+def _farewell(facts: RequestFacts, ended: Ended) -> list[Mail]:
+    """What an ending has mailed; an acceptance nothing, since the engagement that it makes has its own mail."""
+    messages = {
+        "declined": ("mentee.request_declined", "mentor.declined_checkin"),
+        "canceled": ("mentor.request_canceled", "mentee.request_canceled"),
+        "unavailable": ("mentee.mentor_unavailable",),
+    }
+    context = _context(facts)
+    return [
+        Mail(message, ended.at, message, _reader(facts, message), context=context)
+        for message in messages.get(ended.state, ())
+    ]
+
+
+def _context(facts: RequestFacts, **instants: datetime) -> dict[str, str]:
+    named = {"asked": facts.created_at, **instants}
+    return {name: at.astimezone(UTC).isoformat() for name, at in named.items()}
+
+
+def _reader(facts: RequestFacts, message: str) -> str:
+    return facts.mentor if message.startswith("mentor.") else facts.mentee
+
+
+def _unanswered_task(unanswered: _Due) -> TaskDue:
+    again = f" again ({unanswered.occurrence})" if unanswered.occurrence > 1 else ""
+    return TaskDue(
+        unanswered.due,
+        "request_unanswered",
+        f"unanswered{again}",
+        "Ask the mentor personally, or help the mentee to ask somebody else.",
+    )
+
+
+def accept(facts: RequestFacts, at: datetime, state: str) -> RequestFacts:
+    """The mentor accepts, past due or not (REQ5). Raises Refused if the request is closed (REQ10).
+
+    Here and below, `state` is the state in force at `at`, as it was recorded.
+    """
+    return _close(facts, "accepted", at, state, "mentor", "accepted by the mentor")
+
+
+def decline(facts: RequestFacts, at: datetime, state: str, reason: str = "") -> RequestFacts:
+    """The mentor declines; the reason is for staff (REQ6). Raises Refused if the request is closed (REQ10)."""
+    return _close(facts, "declined", at, state, "mentor", _because("declined by the mentor", reason))
+
+
+def withdraw(facts: RequestFacts, at: datetime, state: str, reason: str = "") -> RequestFacts:
+    """The mentee takes the request back (REQ7). Raises Refused if it is closed (REQ10)."""
+    return _close(facts, "canceled", at, state, "mentee", _because("withdrawn by the mentee", reason))
+
+
+def cancel(facts: RequestFacts, at: datetime, state: str, reason: str = "", actor: str = "") -> RequestFacts:
+    """Staff cancel (REQ9). Raises Refused if the request is closed (REQ10)."""
+    return _close(facts, "canceled", at, state, "staff", _because("cancelled by staff", reason), actor)
+
+
+def make_unavailable(facts: RequestFacts, at: datetime, state: str, because: str) -> RequestFacts:
+    """The mentor can take nobody any more: a hold, all places taken, a withdrawn profile (MEM4).
+
+    `because` says which, in words for staff. Raises Refused if the request is closed (REQ10).
+    """
+    return _close(facts, "unavailable", at, state, "program", because)
+
+
+def extend(
+    facts: RequestFacts, business_days: int, at: datetime, state: str, event: str = ""
+) -> RequestFacts:
+    """Staff give more time: every deadline moves by business days, counted from the start (REQ9); once per event.
+
+    Raises Refused if the request is closed, and for none or too many.
+    """
+    if event and any(extension.event == event for extension in facts.extensions):
+        return facts
+    _refuse_if_closed(facts, state)
+    if not 1 <= business_days <= MOST_EXTENSION:
+        raise Refused(f"an extension is 1 to {MOST_EXTENSION} business days")
+    if sum(extension.business_days for extension in facts.extensions) + business_days > MOST_EXTENDED:
+        raise Refused(f"a request is extended by {MOST_EXTENDED} business days at most, all in all")
+    at = max([facts.created_at, at, *(extension.at for extension in facts.extensions)])
+    return replace(facts, extensions=[*facts.extensions, Extension(at, business_days, event)])
+
+
+def standing_changed(facts: RequestFacts, profile: str, good: bool, at: datetime) -> RequestFacts:
+    """Good standing of one of the two was lost or came back; the request stays open (MEM2)."""
+    return replace(facts, lapses=standing.changed(facts.lapses, profile, good, at))
+
+
+def _because(what: str, reason: str) -> str:
+    return f"{what}: {reason}" if reason else what
+
+
+def _close(
+    facts: RequestFacts, ending: str, at: datetime, state: str, by: str, cause: str, actor: str = ""
+) -> RequestFacts:
+    _refuse_if_closed(facts, state)
+    return replace(facts, ended=Ended(ending, max(at, facts.created_at), cause, actor), ended_by=by)
+
+
+def _refuse_if_closed(facts: RequestFacts, state: str) -> None:
+    ended = facts.ended.state if facts.ended else "unavailable" if facts.unavailable_because else state
+    if ended in ("open", "past_due"):
+        return
+    withdrawn = facts.ended_by == "mentee"
+    raise Refused(
+        {
+            "accepted": "the request was already accepted",
+            "declined": "the request was already declined",
+            "canceled": "the mentee has withdrawn the request"
+            if withdrawn
+            else "staff have cancelled the request",
+            "expired": "the request has expired: it was open for too long without an answer",
+            "unavailable": "the request is closed: the mentor cannot take another mentee now",
+        }.get(ended, "the request is closed")
+    )

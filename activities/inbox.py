@@ -270,6 +270,7 @@ class InboxActivities:
                 updated_at=at,
             )
         )
+        await session.flush()
         facts = OnboardingFacts(data["profile"], data["role"], at, blocked=member.standing != "good")
         workflow = f"onboarding/{data['profile']}"
         session.add(

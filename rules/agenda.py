@@ -60,12 +60,14 @@ class Agenda:
     """All that a lifecycle does, from its start to its end, as far as its facts tell today.
 
     `dropped_because` is the reason recorded with messages that stood in an earlier agenda and not in this one.
+    `closes_at` is the instant at which the lifecycle ends in the state that it has by then, where no turn ends it.
     """
 
     mails: tuple[Mail, ...]
     turns: tuple[Turn, ...]
     tasks: tuple[TaskDue, ...] = ()
     dropped_because: str = "no longer due"
+    closes_at: datetime | None = None
 
     def state_at(self, at: datetime) -> str:
         """The state in force at `at`; the first turn's state before any is due."""
@@ -76,8 +78,10 @@ class Agenda:
         return state
 
     def wakes_after(self, at: datetime) -> list[datetime]:
-        """The instants after `at` at which a state changes or a task opens."""
+        """The instants after `at` at which a state changes, a task opens or the lifecycle ends."""
         instants = [turn.due for turn in self.turns] + [task.due for task in self.tasks]
+        if self.closes_at:
+            instants.append(self.closes_at)
         return sorted({due for due in instants if due > at})
 
 

@@ -37,13 +37,25 @@ class MailCatcher:
 
     def __init__(self, folder: Path | None = None, on_mail: Callable[[Caught], None] | None = None) -> None:
         self.caught: list[Caught] = []
-        self.fault = ""
+        self._fault = ""
         self.host = "127.0.0.1"
         self.port = 0
         self._folder = folder
         self._on_mail = on_mail
         self._server: asyncio.Server | None = None
-        self._transports: set[asyncio.BaseTransport] = set()
+        self._transports: set[asyncio.Transport] = set()
+
+    @property
+    def fault(self) -> str:
+        """What the server does wrong at present."""
+        return self._fault
+
+    @fault.setter
+    def fault(self, kind: str) -> None:
+        self._fault = kind
+        if kind == "smtp_down":
+            for transport in list(self._transports):
+                transport.abort()
 
     async def start(self, port: int = 0) -> None:
         """Listen. Raises OSError if the port is taken."""

@@ -15,6 +15,8 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.testservice.v1 import SleepRequest
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
@@ -40,15 +42,18 @@ class SkippingClock:
         return await self._environment.get_current_time()
 
     async def advance(self, target: datetime) -> None:
-        """Let the clock run to `target`; returns at once if it is there already. All that falls due on the way
-        happens at its own instant."""
+        """Let the clock run to `target`; returns at once if it is there already.
+
+        All that falls due on the way happens at its own instant.
+        """
         remaining = target - await self.now()
         if remaining > timedelta(0):
-            await self._environment.sleep(remaining)
-
-    async def settle(self) -> None:
-        """Wait until what was started by now has been done: the clock moves only when nothing runs."""
-        await self._environment.sleep(timedelta(milliseconds=1))
+            duration = Duration()
+            duration.FromTimedelta(remaining)
+            # The environment's own `sleep` gives the server ten seconds of real time; a busy month needs more.
+            await self.client.test_service.unlock_time_skipping_with_sleep(
+                SleepRequest(duration=duration), timeout=timedelta(hours=1)
+            )
 
 
 @asynccontextmanager

@@ -12,17 +12,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from rules.events import Envelope
-
 from activities.mail import Outgoing
 from activities.smtp import SmtpChannel, SmtpSettings
 from database import events
 from database.links import Links
 from database.session import Database
+from rules.events import Envelope
 from rules.program import Program
 from worker.catcher import Caught, MailCatcher
 from worker.embedded import SkippingClock, skipping_clock
-from worker.faults import DatabaseFault, KillFault
+from worker.faults import DatabaseFault, KillFault, MortalDatabase
 from worker.parts import Composers, Parts, poke, workers
 from worker.scenario import Fault, Scenario, ScenarioError
 from worker.timeline import timeline
@@ -64,6 +63,9 @@ class Stage:
     alarm: FailureAlarm
     kill: KillFault
     outage: DatabaseFault
+    forgetful: bool = False
+    """Whether workers keep no workflow in memory, so that each task replays it as a restarted worker would: the
+    skipping clock loses tasks to the polls of a worker that is really restarted."""
     _workers: AsyncExitStack = field(default_factory=AsyncExitStack)
     _told: int = 0
 
@@ -76,7 +78,7 @@ class Stage:
                 self.parts,
                 interceptors=[self.kill],
                 graceful=timedelta(0),
-                max_cached_workflows=2000,
+                max_cached_workflows=0 if self.forgetful else 2000,
                 deliveries=16,
             )
         )
@@ -124,12 +126,13 @@ async def stage(
     secret: str = "a rehearsal needs no secret",
     mail_dir: Path | None = None,
     on_mail: Callable[[Caught], None] | None = None,
+    forgetful: bool = False,
 ) -> AsyncIterator[Stage]:
     """The embedded parts, put up in a folder of their own and taken down at the end of the block."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="throughline-")))
         address = f"sqlite:///{folder / 'throughline.db'}"
-        database, watched = Database(address), Database(address)
+        database, watched = Database(address), MortalDatabase(address)
         stack.push_async_callback(database.close)
         stack.push_async_callback(watched.close)
         await database.upgrade()
@@ -154,7 +157,9 @@ async def stage(
         )
         await parts.claim_environment()
         stack.push_async_callback(parts.mail.aclose)
-        ready = Stage(clock, database, catcher, parts, programs, alarm, KillFault(), DatabaseFault(watched))
+        ready = Stage(
+            clock, database, catcher, parts, programs, alarm, KillFault(), DatabaseFault(watched), forgetful
+        )
         stack.push_async_callback(ready.stop_workers)
         await ready.start_workers()
         yield ready
@@ -173,7 +178,8 @@ async def rehearse(
 
     Raises ScenarioError if its start lies behind the machine's clock, WorkflowFailed if a workflow failed.
     """
-    async with stage(programs, templates, program_folder, mail_dir=mail_dir) as ready:
+    forgetful = any(fault.kind == "worker_killed" for fault in scenario.faults)
+    async with stage(programs, templates, program_folder, mail_dir=mail_dir, forgetful=forgetful) as ready:
         if scenario.start <= await ready.clock.now():
             raise ScenarioError(["start: must lie ahead of the machine's clock"])
         await ready.advance(scenario.start)
@@ -187,7 +193,7 @@ async def rehearse(
 async def _play(scenario: Scenario, ready: Stage, progress: Callable[[datetime], None]) -> None:
     marks = {event.at for event in scenario.events if event.at <= scenario.until}
     for fault in scenario.faults:
-        marks |= {mark for mark in _marks(fault) if mark <= scenario.until}
+        marks |= {mark for mark in (fault.since, fault.until) if mark <= scenario.until}
     for mark in sorted(marks | {scenario.until}):
         await ready.advance(mark)
         progress(mark)
@@ -207,16 +213,8 @@ def _with_program(kind: str, data: dict[str, Any], scenario: Scenario) -> dict[s
     return {"program": scenario.program, **data} if kind == "profile.created" else data
 
 
-def _marks(fault: Fault) -> list[datetime]:
-    """Its beginning and end; while it lasts, a killed worker is killed and restarted again and again."""
-    times = 6 if fault.kind == "worker_killed" else 1
-    return [fault.since + (fault.until - fault.since) * step / times for step in range(times + 1)]
-
-
 async def _set_faults(active: list[Fault], ready: Stage) -> None:
     kinds = {fault.kind for fault in active}
     ready.catcher.fault = next((kind for kind in sorted(kinds) if kind.startswith("smtp_")), "")
     ready.outage.down = "database_down" in kinds
-    if ready.kill.on or "worker_killed" in kinds:
-        ready.kill.on = "worker_killed" in kinds
-        await ready.start_workers()
+    ready.kill.on = "worker_killed" in kinds

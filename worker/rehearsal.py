@@ -78,7 +78,7 @@ class Stage:
                 self.parts,
                 interceptors=[self.kill],
                 graceful=timedelta(0),
-                max_cached_workflows=0 if self.forgetful else 2000,
+                max_cached_workflows=10 if self.forgetful else 2000,
                 deliveries=16,
             )
         )

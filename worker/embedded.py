@@ -9,16 +9,33 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import socket
+import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.empty_pb2 import Empty
 from temporalio.api.testservice.v1 import SleepRequest
 from temporalio.client import Client
-from temporalio.testing import WorkflowEnvironment
+
+HOST = "127.0.0.1"
+SECONDS_TO_START = 60.0
+SECONDS_TO_STOP = 10.0
+
+# The server gets a session of its own, so that Ctrl-C in a terminal does not reach it before its workers are done;
+# and the kernel (Linux: PR_SET_PDEATHSIG) ends it when the process that started it is killed.
+_LAUNCH = """
+import ctypes, os, signal, sys
+prctl = getattr(ctypes.CDLL(None), "prctl", None)
+if prctl:
+    prctl(1, signal.SIGKILL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 def binary(name: str) -> str:
@@ -30,16 +47,29 @@ def binary(name: str) -> str:
     return found
 
 
+def free_port(wished: int | None = None) -> int:
+    """A TCP port of this machine that is free now: the wished one if it can be had, else any."""
+    for port in (wished or 0, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise RuntimeError("this machine has no free port")
+
+
 class SkippingClock:
     """A Temporal server whose clock one driver moves."""
 
-    def __init__(self, environment: WorkflowEnvironment) -> None:
-        self._environment = environment
-        self.client: Client = environment.client
+    def __init__(self, client: Client) -> None:
+        self.client = client
 
     async def now(self) -> datetime:
         """The server's present instant."""
-        return await self._environment.get_current_time()
+        told = await self.client.test_service.get_current_time(Empty())
+        return told.time.ToDatetime(UTC)
 
     async def advance(self, target: datetime) -> None:
         """Let the clock run to `target`; returns at once if it is there already.
@@ -50,7 +80,7 @@ class SkippingClock:
         if remaining > timedelta(0):
             duration = Duration()
             duration.FromTimedelta(remaining)
-            # The environment's own `sleep` gives the server ten seconds of real time; a busy month needs more.
+            # Without a limit of its own the call has ten seconds of real time; a busy month needs more.
             await self.client.test_service.unlock_time_skipping_with_sleep(
                 SleepRequest(duration=duration), timeout=timedelta(hours=1)
             )
@@ -59,29 +89,92 @@ class SkippingClock:
 @asynccontextmanager
 async def skipping_clock() -> AsyncIterator[SkippingClock]:
     """A server with a skipping clock, stopped at the end of the block."""
-    environment = await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=binary("temporal-test-server")
-    )
-    try:
-        yield SkippingClock(environment)
-    finally:
-        await environment.shutdown()
+    port = free_port()
+    async with _running([binary("temporal-test-server"), str(port)], port) as client:
+        yield SkippingClock(client)
+
+
+@dataclass(frozen=True, slots=True)
+class DevServer:
+    """A Temporal dev server that runs: a client of it, and its ports."""
+
+    client: Client
+    port: int
+    ui_port: int | None
 
 
 @asynccontextmanager
 async def dev_server(
-    file: Path | None, *, port: int | None = None, ui_port: int | None = None
-) -> AsyncIterator[WorkflowEnvironment]:
-    """A Temporal dev server in real time; with `file` it keeps its state over restarts."""
-    environment = await WorkflowEnvironment.start_local(
-        dev_server_existing_path=binary("temporal"),
-        dev_server_database_filename=str(file) if file else None,
-        port=port,
-        ui=ui_port is not None,
-        ui_port=ui_port,
-        dev_server_log_level="error",
-    )
+    file: Path | None,
+    *,
+    port: int | None = None,
+    ui_port: int | None = None,
+    log: Path | None = None,
+    keep: Sequence[int] = (),
+) -> AsyncIterator[DevServer]:
+    """A Temporal dev server in real time, stopped at the end of the block; with `file` it keeps its state.
+
+    Without `ui_port` it has no pages. What it says is appended to the file `log`. `keep` are descriptors that stay
+    open in it, so that a lock on them lasts as long as the server. Raises RuntimeError if it does not start.
+    """
+    port = port or free_port()
+    command = [binary("temporal"), "server", "start-dev", "--ip", HOST, "--port", str(port)]
+    command += ["--log-level", "error", "--dynamic-config-value", "frontend.enableServerVersionCheck=false"]
+    command += ["--ui-port", str(ui_port)] if ui_port else ["--headless"]
+    command += ["--db-filename", str(file)] if file else []
+    async with _running(command, port, log, keep) as client:
+        yield DevServer(client, port, ui_port)
+
+
+@asynccontextmanager
+async def _running(
+    command: Sequence[str], port: int, log: Path | None = None, keep: Sequence[int] = ()
+) -> AsyncIterator[Client]:
+    """A server as a child process, as soon as it answers; stopped at the end of the block."""
+    said = log.open("ab") if log else None
     try:
-        yield environment
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", "-c", _LAUNCH, *command),
+            stdin=subprocess.DEVNULL,
+            stdout=said or subprocess.DEVNULL,
+            stderr=said or subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=keep,
+        )
     finally:
-        await asyncio.shield(environment.shutdown())
+        if said:
+            said.close()
+    try:
+        yield await _answering(process, port)
+    finally:
+        await _stopped(process)
+
+
+async def _answering(process: asyncio.subprocess.Process, port: int) -> Client:
+    try:
+        async with asyncio.timeout(SECONDS_TO_START):
+            while process.returncode is None:
+                try:
+                    return await Client.connect(f"{HOST}:{port}")
+                except RuntimeError:
+                    await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise RuntimeError(
+            f"the Temporal server did not answer within {SECONDS_TO_START:g} seconds"
+        ) from None
+    raise RuntimeError(f"the Temporal server ended at once, with status {process.returncode}")
+
+
+async def _stopped(process: asyncio.subprocess.Process) -> None:
+    """Stop it and wait until it is gone, whatever happens meanwhile."""
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        async with asyncio.timeout(SECONDS_TO_STOP):
+            await process.wait()
+    except BaseException as error:
+        process.kill()
+        if not isinstance(error, TimeoutError):
+            raise
+        await process.wait()

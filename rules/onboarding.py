@@ -28,11 +28,19 @@ from rules.program import OnboardingPolicy
 
 
 @dataclass(frozen=True, slots=True)
+class Extension:
+    """More check-ins, asked for at an instant (ONB5); `event` is the stored event behind it, if one is."""
+
+    check_ins: int
+    at: datetime
+    event: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class OnboardingFacts:
     """All that decides an onboarding: ids and instants only (MEM6).
 
     `blocked` tells that the member was not in good standing at sign-up, `unblocked_at` when that ended (MEM1).
-    `extended_by` are the events whose extensions are in `extra_check_ins`, so that a repeat counts once.
     `first_decided_at` is when the first mail of the sequence had its decision: from then on it is active.
     """
 
@@ -42,8 +50,7 @@ class OnboardingFacts:
     blocked: bool = False
     unblocked_at: datetime | None = None
     first_decided_at: datetime | None = None
-    extra_check_ins: int = 0
-    extended_by: list[str] = field(default_factory=list)
+    extensions: list[Extension] = field(default_factory=list)
     pauses: list[Pause] = field(default_factory=list)
     ended: Ended | None = None
 
@@ -97,7 +104,7 @@ def agenda(
             mails += _check_ins(facts, policy, calendar, started, pauses)
         turns += _course(facts, pauses)
         if facts.role == "mentee":
-            turns, tasks = _unmatched(turns, tasks, mails, policy, calendar)
+            turns, tasks = _unmatched(turns, tasks, mails, pauses, policy, calendar)
     because = "no longer due"
     if facts.ended:
         turns = [turn for turn in turns if turn.due <= facts.ended.at and not turn.closes]
@@ -126,16 +133,21 @@ def _course(facts: OnboardingFacts, pauses: list[Pause]) -> list[Turn]:
     """The turns between the opening and the end: active (or welcomed), paused, and back."""
     begun = "welcomed" if facts.role == "mentor" else "active"
     turns = []
-    if facts.first_decided_at:
-        done = facts.role == "mentor"
-        turns.append(Turn(facts.first_decided_at, begun, "the first mail was decided", closes=done))
+    decided = facts.first_decided_at
+    done = facts.role == "mentor"
+    if decided and (done or not any(_covers(pause, decided) for pause in pauses)):
+        turns.append(Turn(decided, begun, "the first mail was decided", closes=done))
     for pause in pauses:
         cause = "good standing was lost" if pause.cause == "standing" else "paused by staff"
         turns.append(Turn(pause.since, "paused", cause))
         if pause.until:
-            running = facts.first_decided_at is not None and facts.first_decided_at <= pause.until
+            running = decided is not None and decided <= pause.until
             turns.append(Turn(pause.until, "active" if running else "waiting", "the pause ended"))
     return turns
+
+
+def _covers(pause: Pause, at: datetime) -> bool:
+    return pause.since <= at and (pause.until is None or at < pause.until)
 
 
 def _welcome(
@@ -157,29 +169,41 @@ def _check_ins(
     pauses: list[Pause],
 ) -> list[Mail]:
     anchor = calendar.date_of(started) + timedelta(days=policy.starts_after_days)
-    offsets = list(policy.check_ins)
-    for _ in range(facts.extra_check_ins):
-        offsets.append(offsets[-1] + policy.extension_spacing_days)
+    dues = [send_at(anchor + timedelta(days=offset), pauses, calendar) for offset in policy.check_ins]
+    offset = policy.check_ins[-1]
+    for extension in facts.extensions:
+        for _ in range(extension.check_ins):
+            offset += policy.extension_spacing_days
+            due = send_at(anchor + timedelta(days=offset), pauses, calendar)
+            if due and due <= extension.at:
+                slot = calendar.date_of(calendar.next_send_after(extension.at))
+                due = send_at(slot, [pause for pause in pauses if pause.since > extension.at], calendar)
+            dues.append(due)
     return [
-        Mail(
-            "check-in",
-            send_at(anchor + timedelta(days=offset), pauses, calendar),
-            "mentee.checkin",
-            facts.profile,
-            occurrence=number,
-            number=number,
-        )
-        for number, offset in enumerate(offsets, start=1)
+        Mail("check-in", due, "mentee.checkin", facts.profile, occurrence=number, number=number)
+        for number, due in enumerate(dues, start=1)
     ]
 
 
 def _unmatched(
-    turns: list[Turn], tasks: list[TaskDue], mails: list[Mail], policy: OnboardingPolicy, calendar: Calendar
+    turns: list[Turn],
+    tasks: list[TaskDue],
+    mails: list[Mail],
+    pauses: list[Pause],
+    policy: OnboardingPolicy,
+    calendar: Calendar,
 ) -> tuple[list[Turn], list[TaskDue]]:
+    """The close after the last check-in, which a pause after that check-in moves by its length too (ONB4, ONB5)."""
     last = next(mail for mail in reversed(mails) if mail.message == "mentee.checkin")
     if last.due is None:
         return turns, tasks
     closes = calendar.plus_days(last.due, policy.unmatched_after_days)
+    for pause in pauses:
+        if last.due < pause.since < closes:
+            if pause.until is None:
+                return turns, tasks
+            days = (calendar.date_of(pause.until) - calendar.date_of(pause.since)).days
+            closes = max(calendar.plus_days(closes, days), pause.until)
     return (
         [*turns, Turn(closes, "unmatched", "no match after the last check-in", closes=True)],
         [
@@ -199,22 +223,18 @@ def end(facts: OnboardingFacts, state: str, at: datetime, cause: str, actor: str
     return facts if facts.ended else replace(facts, ended=Ended(state, at, cause, actor))
 
 
-def extend(facts: OnboardingFacts, check_ins: int, event: str = "") -> OnboardingFacts:
-    """More check-ins after the last planned one (ONB5), once per event.
+def extend(facts: OnboardingFacts, check_ins: int, at: datetime, event: str = "") -> OnboardingFacts:
+    """More check-ins after the last planned one (ONB5), once per event; none goes out before `at`.
 
     Raises Refused for mentors, and for none or too many.
     """
-    if event and event in facts.extended_by:
+    if event and any(extension.event == event for extension in facts.extensions):
         return facts
     if facts.role != "mentee":
         raise Refused("only a mentee's onboarding has check-ins to extend")
     if not 1 <= check_ins <= 26:
         raise Refused("an extension is 1 to 26 check-ins")
-    return replace(
-        facts,
-        extra_check_ins=facts.extra_check_ins + check_ins,
-        extended_by=[*facts.extended_by, event] if event else facts.extended_by,
-    )
+    return replace(facts, extensions=[*facts.extensions, Extension(check_ins, at, event)])
 
 
 def pause(facts: OnboardingFacts, cause: str, at: datetime) -> OnboardingFacts:

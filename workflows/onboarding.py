@@ -15,19 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from rules.agenda import Refused
     from rules.onboarding import OnboardingFacts
 
-from workflows.agenda import Agenda, Answer, plan_locally
-
-
-@dataclass(frozen=True, slots=True)
-class StaffAct:
-    """Why and by whom; `at` is when it happened, if that was earlier than its arrival. `event` is the stored
-    event behind it, empty for a plain client."""
-
-    reason: str = ""
-    actor: str = ""
-    at: datetime | None = None
-    event: str = ""
-    check_ins: int = 0
+from workflows.agenda import ActInput, Agenda, Answer, plan_locally
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +24,6 @@ class Matched:
 
     request: str
     at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """The member's good standing was lost or came back at an instant (MEM1, MEM2)."""
-
-    good: bool
-    at: datetime
 
 
 @workflow.defn(name="Onboarding")
@@ -82,41 +62,31 @@ class OnboardingWorkflow:
         self._facts = facts
         return changed
 
-    def _act(self, name: str, act: StaffAct, **details: str) -> Act:
-        """The act for the audit record; one that came as an event is known by it, so that a repeat counts once."""
-        return Act(
-            id=f"event {act.event}" if act.event else str(workflow.uuid4()),
-            name=name,
-            actor=act.actor or "unknown",
-            reason=act.reason,
-            details=details,
-        )
-
-    def _cancel(self, act: StaffAct) -> Act:
+    def _cancel(self, act: ActInput) -> Act:
         cause = f"cancelled by staff: {act.reason}" if act.reason else "cancelled by staff"
         self._set(onboarding.end(self._facts, "canceled", act.at or workflow.now(), cause, act.actor))
-        return self._act("cancel", act)
+        return act.act("cancel")
 
-    def _extend(self, act: StaffAct) -> Act:
-        self._set(onboarding.extend(self._facts, act.check_ins, act.event))
-        return self._act("extend", act, check_ins=str(act.check_ins))
+    def _extend(self, act: ActInput) -> Act:
+        self._set(onboarding.extend(self._facts, act.check_ins, workflow.now(), act.event))
+        return act.act("extend")
 
-    def _pause(self, act: StaffAct) -> Act:
+    def _pause(self, act: ActInput) -> Act:
         self._set(onboarding.pause(self._facts, "staff", act.at or workflow.now()))
-        return self._act("pause", act)
+        return act.act("pause")
 
-    def _resume(self, act: StaffAct) -> Act:
+    def _resume(self, act: ActInput) -> Act:
         self._set(onboarding.resume(self._facts, "staff", act.at or workflow.now()))
-        return self._act("resume", act)
+        return act.act("resume")
 
     @workflow.signal(name="cancel")
-    def cancel_signal(self, act: StaffAct = StaffAct()) -> None:
+    def cancel_signal(self, act: ActInput = ActInput()) -> None:
         """Staff cancel: no further mail (ONB5)."""
         if not self._facts.ended:
             self._agenda.change(self._cancel(act))
 
     @workflow.signal(name="extend")
-    def extend_signal(self, act: StaffAct = StaffAct(check_ins=1)) -> None:
+    def extend_signal(self, act: ActInput = ActInput(check_ins=1)) -> None:
         """Staff extend by check-ins (ONB5); one that the rules refuse changes nothing."""
         try:
             self._agenda.change(self._extend(act))
@@ -124,12 +94,12 @@ class OnboardingWorkflow:
             workflow.logger.warning("extend refused: %s", refused)
 
     @workflow.signal(name="pause")
-    def pause_signal(self, act: StaffAct = StaffAct()) -> None:
+    def pause_signal(self, act: ActInput = ActInput()) -> None:
         """Staff pause (ONB5)."""
         self._agenda.change(self._pause(act))
 
     @workflow.signal(name="resume")
-    def resume_signal(self, act: StaffAct = StaffAct()) -> None:
+    def resume_signal(self, act: ActInput = ActInput()) -> None:
         """Staff resume (ONB5)."""
         self._agenda.change(self._resume(act))
 
@@ -144,7 +114,7 @@ class OnboardingWorkflow:
             self._agenda.change()
 
     @workflow.signal(name="withdrawn")
-    def withdrawn_signal(self, act: StaffAct = StaffAct()) -> None:
+    def withdrawn_signal(self, act: ActInput = ActInput()) -> None:
         """The profile was withdrawn (ONB6)."""
         if self._set(
             onboarding.end(self._facts, "withdrawn", act.at or workflow.now(), "the profile was withdrawn")
@@ -152,9 +122,10 @@ class OnboardingWorkflow:
             self._agenda.change()
 
     @workflow.signal
-    def standing(self, standing: Standing) -> None:
+    def standing(self, act: ActInput) -> None:
         """Good standing was lost or came back (MEM1, MEM2)."""
-        if self._set(onboarding.standing_changed(self._facts, standing.good, standing.at)):
+        at = act.at or workflow.now()
+        if self._set(onboarding.standing_changed(self._facts, bool(act.good), at)):
             self._agenda.change()
 
     @workflow.signal
@@ -167,13 +138,13 @@ class OnboardingWorkflow:
             raise ApplicationError(f"the onboarding is over: {self._state}", type="Refused")
 
     @workflow.update(name="cancel")
-    async def cancel_update(self, act: StaffAct = StaffAct()) -> Answer:
+    async def cancel_update(self, act: ActInput = ActInput()) -> Answer:
         """As the signal; refused if it is over; answers with the messages that will not be sent (STA1)."""
         self._refuse_if_over()
         return await self._agenda.answer(self._cancel(act))
 
     @workflow.update(name="extend")
-    async def extend_update(self, act: StaffAct) -> Answer:
+    async def extend_update(self, act: ActInput) -> Answer:
         """As the signal; refused if the rules refuse it (STA1)."""
         self._refuse_if_over()
         try:
@@ -183,7 +154,7 @@ class OnboardingWorkflow:
         return await self._agenda.answer(done)
 
     @workflow.update(name="pause")
-    async def pause_update(self, act: StaffAct = StaffAct()) -> Answer:
+    async def pause_update(self, act: ActInput = ActInput()) -> Answer:
         """As the signal; refused if it is over or paused already (STA1)."""
         self._refuse_if_over()
         if any(pause.until is None and pause.cause == "staff" for pause in self._facts.pauses):
@@ -191,7 +162,7 @@ class OnboardingWorkflow:
         return await self._agenda.answer(self._pause(act))
 
     @workflow.update(name="resume")
-    async def resume_update(self, act: StaffAct = StaffAct()) -> Answer:
+    async def resume_update(self, act: ActInput = ActInput()) -> Answer:
         """As the signal; refused if it is over or not paused; answers with the messages that moved (STA1)."""
         self._refuse_if_over()
         if not any(pause.until is None and pause.cause == "staff" for pause in self._facts.pauses):

@@ -1,0 +1,159 @@
+"""One side's look back at an engagement: when it is asked for, until when, and what counts as an answer (SUR1–SUR3).
+
+It opens when an engagement is completed or ended by a party. Sources: handbook, "Reflect and Assess"; the dates are
+decided in the rulebook.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from rules.agenda import Agenda, Ended, Mail, Refused, Turn
+from rules.calendar import Calendar
+from rules.program import Question, SurveyPolicy
+from rules.shapes import Fault, Faults, Wrong, nearest, passage, text_of, whole
+
+Answer = str | int | bool
+"""An answer as it is stored: the id of a choice or free text, a rating, yes or no."""
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyFacts:
+    """All that decides a survey: ids and instants only (MEM6).
+
+    `opened_at` is when the engagement ended, `answered_at` when the first answer came, `ended` a cancel by staff.
+    """
+
+    engagement: str
+    role: str
+    profile: str
+    opened_at: datetime
+    answered_at: datetime | None = None
+    ended: Ended | None = None
+
+
+def closes_at(facts: SurveyFacts, policy: SurveyPolicy, calendar: Calendar) -> datetime:
+    """When it closes: the local time of its opening, so many calendar days later (SUR2). `calendar` is the reader's."""
+    return calendar.plus_days(facts.opened_at, policy.closes_after_days)
+
+
+def agenda(facts: SurveyFacts, policy: SurveyPolicy, calendar: Calendar) -> Agenda:
+    """All that a survey does (SUR2, SUR3). `calendar` is the reader's.
+
+    The first mail answers the end of the engagement and goes out at once, the reminders by T4. After an answer the
+    state is `answered`; answers can be replaced until the lifecycle ends at its `closes_at`, with no other state.
+    """
+    closes = closes_at(facts, policy, calendar)
+    turns = [Turn(facts.opened_at, "open", "the engagement has ended")]
+    if facts.answered_at:
+        turns.append(Turn(facts.answered_at, "answered", "an answer came"))
+    if facts.ended:
+        turns.append(Turn(facts.ended.at, facts.ended.state, facts.ended.cause, closes=True))
+        return Agenda((), tuple(turns), dropped_because=facts.ended.cause)
+    if facts.answered_at:
+        return Agenda((), tuple(turns), dropped_because="the survey is answered", closes_at=closes)
+    turns.append(Turn(closes, "closed", "no answer came in time", closes=True))
+    return Agenda(tuple(_mails(facts, policy, calendar, closes)), tuple(turns))
+
+
+def _mails(facts: SurveyFacts, policy: SurveyPolicy, calendar: Calendar, closes: datetime) -> Iterator[Mail]:
+    """The survey and its reminders; one that would come with the one before it, or too late, is left out."""
+    opened_on = calendar.date_of(facts.opened_at)
+    before = facts.opened_at
+    context = {"opened": facts.opened_at.isoformat(), "closes": calendar.date_of(closes).isoformat()}
+    for number, days in enumerate((0, *policy.reminder_days), start=1):
+        due = calendar.send_at(opened_on + timedelta(days=days)) if number > 1 else facts.opened_at
+        if number > 1 and not before < due < closes:
+            continue
+        before = due
+        yield Mail("survey", due, f"{facts.role}.survey", facts.profile, number, number, context)
+
+
+def answer(facts: SurveyFacts, at: datetime, closes: datetime | None = None) -> SurveyFacts:
+    """An answer came; another one replaces it and changes no date (SUR2, SUR3).
+
+    `closes` is `closes_at`, for callers that do not know whether the lifecycle has ended. Raises Refused once it
+    is closed or cancelled.
+    """
+    if facts.ended:
+        raise Refused("this survey was cancelled")
+    if closes is not None and at >= closes:
+        raise Refused("this survey is closed; feedback is welcome at any time all the same")
+    if facts.answered_at:
+        return facts
+    return replace(facts, answered_at=max(at, facts.opened_at))
+
+
+def cancel(facts: SurveyFacts, at: datetime, reason: str = "", actor: str = "") -> SurveyFacts:
+    """Staff cancel it: nothing more is mailed, and no answer is taken; the first cancel stands."""
+    if facts.ended:
+        return facts
+    cause = f"cancelled by staff: {reason}" if reason else "cancelled by staff"
+    at = max([at, facts.opened_at, *([facts.answered_at] if facts.answered_at else [])])
+    return replace(facts, ended=Ended("canceled", at, cause, actor))
+
+
+def check_answers(
+    policy: SurveyPolicy, role: str, answers: Mapping[str, object]
+) -> tuple[dict[str, Answer], list[Fault]]:
+    """The answers to a role's questions as they are stored, and what is wrong with them (SUR1).
+
+    A page's text (`yes`, `4`) is as good as true and 4. An answer that is not given, or blank, is left out. Faults name
+    a question by its id: one that must be answered and is not, an answer that does not fit, an id that is no
+    question. What is right comes out even so, for callers who keep an answer as far as it goes.
+    """
+    questions = {question.id: question for question in policy.questions(role)}
+    faults = Faults()
+    clean: dict[str, Answer] = {}
+    for name, question in questions.items():
+        given = answers.get(name)
+        if isinstance(given, str) and not given.strip():
+            given = None
+        if given is None:
+            if question.required:
+                faults.add("needs an answer", name)
+            continue
+        value = faults.read(name, _reader(question, policy), given)
+        if value is not None:
+            clean[name] = value
+    for name in answers:
+        if name not in questions:
+            faults.add(f"is no question of this survey{nearest(name, questions)}", name)
+    if not clean and not faults.found:
+        faults.add("at least one question needs an answer")
+    return clean, faults.found
+
+
+def _reader(question: Question, policy: SurveyPolicy) -> Callable[[object], Answer]:
+    if question.kind == "yes_no":
+        return _yes_or_no
+    if question.kind == "rating":
+        return lambda value: whole(1, policy.rating_most)(_number(value))
+    if question.kind == "choice":
+        return lambda value: _choice(question, value)
+    return lambda value: passage(blank=False)(value).strip()
+
+
+_YES, _NO = ("yes", "true"), ("no", "false")
+
+
+def _yes_or_no(value: object) -> bool:
+    word = ("yes" if value else "no") if isinstance(value, bool) else text_of(value).strip().casefold()
+    if word not in (*_YES, *_NO):
+        raise Wrong("must be yes or no")
+    return word in _YES
+
+
+def _number(value: object) -> object:
+    text = value.strip() if isinstance(value, str) else ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else value
+
+
+def _choice(question: Question, value: object) -> str:
+    ids = [choice.id for choice in question.choices]
+    word = ("yes" if value else "no") if isinstance(value, bool) else text_of(value).strip()
+    if word not in ids:
+        raise Wrong(f"must be one of {', '.join(ids)}")
+    return word

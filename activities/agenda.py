@@ -6,25 +6,28 @@ answer in one transaction. Running it twice records nothing twice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
-from activities.people import Participant, Programs, participant, program_of
+from activities.people import Participant, Programs, participant, participants, program_of
 from database import audit, ledger
-from database.models import DECISIONS, AuditRecord, Event, Lifecycle, Onboarding
+from database.models import DECISIONS, AuditRecord, Engagement, Event, Lifecycle, Onboarding, Profile, Request
 from database.session import Database
 from database.tasks import open_task
-from rules import onboarding
-from rules.agenda import Agenda, moment
+from rules import engagement, onboarding, request
+from rules.agenda import Agenda, Refused, moment
+from rules.calendar import Calendar, calendar_for
+from rules.engagement import EngagementFacts
 from rules.onboarding import OnboardingFacts
 from rules.program import Program
+from rules.request import RequestFacts
 
 EVENT_REASON = "event:"
 """A reason of this form names the stored event that holds the words, so that they stay out of histories (MEM6)."""
@@ -32,13 +35,20 @@ EVENT_REASON = "event:"
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Something that somebody did to a lifecycle, for the audit record (STA3). `id` makes it count once."""
+    """Something that somebody did to a lifecycle, for the rules and the audit record (STA3).
+
+    `id` makes it count once; `at` is when it happened. `by` is a profile where one of the two people acted,
+    `event` the stored event behind it, if there is one. `details` are the act's own words, such as an end.
+    """
 
     id: str
     name: str
     actor: str
     reason: str = ""
     details: dict[str, str] = field(default_factory=dict)
+    at: datetime | None = None
+    by: str = ""
+    event: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,8 @@ class Planned:
     wake_at: datetime | None
     moved: list[Shift] = field(default_factory=list)
     dropped: list[Shift] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    """Why an act was refused by the rules, by its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +93,46 @@ class PlanOnboarding:
     facts: OnboardingFacts
     at: datetime
     acts: list[Act] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRequest:
+    """The facts of a request, and the acts that the rules are to apply to them."""
+
+    workflow: str
+    facts: RequestFacts
+    at: datetime
+    acts: list[Act] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRequest:
+    """A request's new facts and agenda. On acceptance: the engagement to start, the onboardings that it ends,
+    and other requests whose mentor has no place left (REQ5, ONB3, MEM4)."""
+
+    planned: Planned
+    facts: RequestFacts
+    engagement: EngagementFacts | None = None
+    matched: list[str] = field(default_factory=list)
+    unavailable: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanEngagement:
+    """The facts of an engagement, and the acts that the rules are to apply to them."""
+
+    workflow: str
+    facts: EngagementFacts
+    at: datetime
+    acts: list[Act] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedEngagement:
+    """An engagement's new facts and agenda."""
+
+    planned: Planned
+    facts: EngagementFacts
 
 
 Facts = TypeVar("Facts")
@@ -114,14 +166,224 @@ class AgendaActivities:
             if row is None:
                 row = Onboarding(workflow=order.workflow, profile_id=who.profile.id)
                 session.add(row)
+            agenda = onboarding_agenda(order.facts, who, program)
+            people = {who.profile.id: who}
             return await record(
-                session,
-                row,
-                onboarding_agenda(order.facts, who, program),
-                program,
-                order,
-                {who.profile.id: who},
+                session, row, agenda, program, order.workflow, order.facts, order.at, order.acts, people
             )
+
+    @activity.defn
+    async def plan_request(self, order: PlanRequest) -> PlannedRequest:
+        """Apply what was done to a request, and record its agenda (REQ1–REQ10, MEM2, MEM4)."""
+        facts, at = order.facts, order.at
+        async with self._database.begin() as session:
+            people = await participants(session, [facts.mentee, facts.mentor])
+            mentor, mentee = people[facts.mentor], people[facts.mentee]
+            program = program_of(self._programs, mentor.profile.program)
+            row = await session.get_one(Request, order.workflow, with_for_update=True)
+            calendar = mentor.calendar(program)
+            refused: dict[str, str] = {}
+            done: list[Act] = []
+            for act in order.acts:
+                try:
+                    state = request.agenda(facts, program.request, calendar).state_at(act.at or at)
+                    if act.name == "accept" and facts.ended is None:
+                        await _refuse_without_place(session, mentor, mentee, facts.request)
+                    facts = apply_to_request(facts, act, state, at)
+                    done.append(act)
+                except Refused as reason:
+                    refused[act.id] = str(reason)
+                    await _record_refusal(session, order.workflow, act, str(reason), at)
+            agenda = request.agenda(facts, program.request, calendar)
+            planned = await record(session, row, agenda, program, order.workflow, facts, at, done, people)
+            planned = replace(planned, refused=refused)
+            if facts.ended is None or facts.ended.state != "accepted":
+                return PlannedRequest(planned, facts)
+            started = EngagementFacts(
+                facts.request, facts.mentee, facts.mentor, facts.ended.at, months=row.months
+            )
+            if await session.get(Engagement, f"engagement/{facts.request}") is None:
+                session.add(_engagement_row(started, program))
+                await session.flush()
+            return PlannedRequest(
+                planned,
+                facts,
+                started,
+                await _open_onboardings(session, mentee, program),
+                await _without_place(session, mentor),
+            )
+
+    @activity.defn
+    async def plan_engagement(self, order: PlanEngagement) -> PlannedEngagement:
+        """Apply what was done to an engagement, and record its agenda (ENG1–ENG11, MEM2)."""
+        facts, at = order.facts, order.at
+        async with self._database.begin() as session:
+            people = await participants(session, [facts.mentee, facts.mentor])
+            program = program_of(self._programs, people[facts.mentor].profile.program)
+            row = await session.get(Engagement, order.workflow, with_for_update=True)
+            if row is None:
+                row = _engagement_row(facts, program)
+                session.add(row)
+            refused: dict[str, str] = {}
+            done: list[Act] = []
+            for act in order.acts:
+                try:
+                    state = engagement_agenda(facts, people, program).state_at(act.at or at)
+                    facts = apply_to_engagement(facts, act, state, at, program)
+                    done.append(act)
+                except Refused as reason:
+                    refused[act.id] = str(reason)
+                    await _record_refusal(session, order.workflow, act, str(reason), at)
+            agenda = engagement_agenda(facts, people, program)
+            planned = await record(session, row, agenda, program, order.workflow, facts, at, done, people)
+            return PlannedEngagement(replace(planned, refused=refused), facts)
+
+
+def engagement_agenda(facts: EngagementFacts, people: Mapping[str, Participant], program: Program) -> Agenda:
+    """The agenda of an engagement for these two in this program, as the database has them now."""
+    return engagement.agenda(
+        facts,
+        program.engagement,
+        program_calendar(program),
+        people[facts.mentor].calendar(program),
+        people[facts.mentee].calendar(program),
+    )
+
+
+def program_calendar(program: Program) -> Calendar:
+    """The program's own calendar, for the dates of an engagement (ENG1)."""
+    return calendar_for(program.hours, None, None, None)
+
+
+def apply_to_request(facts: RequestFacts, act: Act, state: str, now: datetime) -> RequestFacts:
+    """A request's facts after an act in a state. Raises Refused (REQ10)."""
+    at = act.at or now
+    match act.name:
+        case "accept":
+            return request.accept(facts, at, state)
+        case "decline":
+            return request.decline(facts, at, state, act.reason)
+        case "withdraw":
+            return request.withdraw(facts, at, state, act.reason)
+        case "cancel":
+            return request.cancel(facts, at, state, act.reason, act.actor)
+        case "extend":
+            days = int(act.details.get("business_days", "0"))
+            return request.extend(facts, days, at, state, act.event)
+        case "unavailable":
+            return request.make_unavailable(facts, at, state, act.reason)
+        case "standing":
+            return request.standing_changed(facts, act.by, act.details["good"] == "yes", at)
+    raise Refused(f"a request cannot be told to {act.name}")
+
+
+def apply_to_engagement(
+    facts: EngagementFacts, act: Act, state: str, now: datetime, program: Program
+) -> EngagementFacts:
+    """An engagement's facts after an act in a state. Raises Refused (ENG5–ENG8)."""
+    at, policy, calendar, told = act.at or now, program.engagement, program_calendar(program), act.details
+    months, end = int(told.get("months", "0")), told.get("end", "")
+    match act.name:
+        case "plan_agreed":
+            return engagement.agree_plan(
+                facts, at, state, policy, calendar, months=months, end=end, event=act.event
+            )
+        case "agree_extension":
+            return engagement.agree_extension(
+                facts, act.by, end, at, state, policy, calendar, event=act.event
+            )
+        case "extend":
+            return engagement.extend(
+                facts, at, state, policy, calendar, months=months, end=end, event=act.event
+            )
+        case "discovery":
+            return engagement.answer_discovery(facts, act.by, told.get("answer", ""), at, state)
+        case "met":
+            met = told.get("answer") == "yes"
+            return engagement.answer_pulse(facts, act.by, met, at, state, policy, calendar)
+        case "end":
+            return engagement.end(facts, act.by or engagement.STAFF, act.reason, at, state, act.actor)
+        case "cancel":
+            return engagement.cancel(facts, at, state, act.reason, act.actor)
+        case "pause":
+            return engagement.pause(facts, at, state)
+        case "resume":
+            return engagement.resume(facts, at, state)
+        case "misconduct":
+            return engagement.report_misconduct(facts, act.by or engagement.STAFF, at, state, act.event)
+        case "standing":
+            return engagement.standing_changed(facts, act.by, told["good"] == "yes", at)
+    raise Refused(f"an engagement cannot be told to {act.name}")
+
+
+async def places_left(session: AsyncSession, mentor: Profile, besides: str = "") -> int | None:
+    """How many more mentees a mentor takes now, None for any number (MEM4). Locks the mentor's row."""
+    await session.execute(select(Profile.id).where(Profile.id == mentor.id).with_for_update())
+    if mentor.withdrawn_at is not None:
+        return 0
+    if mentor.mentees_at_a_time is None:
+        return None
+    active = await session.scalar(
+        select(func.count())
+        .select_from(Engagement)
+        .where(Engagement.mentor_id == mentor.id, Engagement.closed_at.is_(None), Engagement.id != besides)
+    )
+    return max(mentor.mentees_at_a_time - (active or 0), 0)
+
+
+async def _refuse_without_place(
+    session: AsyncSession, mentor: Participant, mentee: Participant, request_id: str
+) -> None:
+    """Capacity and standing are looked at when a request is accepted (MEM1, MEM4). Raises Refused."""
+    for who, word in ((mentor, "mentor"), (mentee, "mentee")):
+        if not who.good_standing:
+            raise Refused(f"the {word} is not in good standing now")
+    if await places_left(session, mentor.profile, besides=request_id) == 0:
+        raise Refused("the mentor has no place left: the number of mentees at a time is reached")
+
+
+async def _without_place(session: AsyncSession, mentor: Participant) -> list[str]:
+    """The open requests to a mentor who now has no place left (MEM4)."""
+    if await places_left(session, mentor.profile) != 0:
+        return []
+    return list(
+        await session.scalars(
+            select(Request.workflow).where(
+                Request.mentor_id == mentor.profile.id, Request.closed_at.is_(None)
+            )
+        )
+    )
+
+
+async def _open_onboardings(session: AsyncSession, mentee: Participant, program: Program) -> list[str]:
+    """All open onboardings of a mentee in a program: a match ends each of them (ONB3)."""
+    return list(
+        await session.scalars(
+            select(Onboarding.workflow)
+            .join(Profile, Profile.id == Onboarding.profile_id)
+            .where(
+                Profile.member_id == mentee.member.id,
+                Profile.role == "mentee",
+                Onboarding.program == program.id,
+                Onboarding.closed_at.is_(None),
+            )
+        )
+    )
+
+
+def _engagement_row(facts: EngagementFacts, program: Program) -> Engagement:
+    return Engagement(
+        workflow=f"engagement/{facts.engagement}",
+        id=facts.engagement,
+        mentee_id=facts.mentee,
+        mentor_id=facts.mentor,
+        program=program.id,
+        policy_version=program.policy_version,
+        state="active",
+        state_since=facts.started_at,
+        started_at=facts.started_at,
+        facts=facts_to_row(facts),
+    )
 
 
 def onboarding_agenda(facts: OnboardingFacts, who: Participant, program: Program) -> Agenda:
@@ -133,48 +395,41 @@ def onboarding_agenda(facts: OnboardingFacts, who: Participant, program: Program
     return onboarding.agenda(facts, program.onboarding, who.calendar(program), qualified=qualified)
 
 
-class Order:
-    """What every planning order carries (a structural type; see `PlanOnboarding`)."""
-
-    workflow: str
-    facts: object
-    at: datetime
-    acts: list[Act]
-
-
 async def record(
     session: AsyncSession,
     row: Lifecycle,
     agenda: Agenda,
     program: Program,
-    order: Order | PlanOnboarding | Any,
-    people: dict[str, Participant],
+    workflow: str,
+    facts: object,
+    at: datetime,
+    acts: Sequence[Act],
+    people: Mapping[str, Participant],
 ) -> Planned:
     """Write an agenda down: the lifecycle's row, turns and tasks that are due, the ledger, the acts.
 
     `people` are the participants whom the agenda's mails go to, by profile.
     """
-    at: datetime = order.at
-    await _record_acts(session, order.workflow, order.acts, at)
+    await _record_acts(session, workflow, acts, at)
     row.program = program.id
     row.policy_version = program.policy_version
-    row.facts = facts_to_row(order.facts)
-    closed_at = await _record_turns(session, row, agenda, order.workflow, at)
+    row.facts = facts_to_row(facts)
+    closed_at = await _record_turns(session, row, agenda, workflow, at)
     for task in agenda.tasks:
         if task.due <= at:
             await open_task(
                 session,
                 task.kind,
-                task.subject or order.workflow,
+                task.subject or workflow,
                 task.cause,
                 task.action,
                 moment(task.due, at),
             )
     because = await resolve_reason(session, agenda.dropped_because)
     members = {profile: who.member.id for profile, who in people.items()}
-    changes = await ledger.plan(session, order.workflow, program.id, agenda.mails, at, because, members)
+    changes = await ledger.plan(session, workflow, program.id, agenda.mails, at, because, members)
     undecided = [
-        message for message in await ledger.rows_of(session, order.workflow) if message.state not in DECISIONS
+        message for message in await ledger.rows_of(session, workflow) if message.state not in DECISIONS
     ]
     mails = [DueMail(f"{m.step}/{m.occurrence}", m.due_at) for m in undecided if m.due_at is not None]
     wakes = [] if closed_at else agenda.wakes_after(at)
@@ -223,6 +478,13 @@ async def _record_acts(session: AsyncSession, workflow: str, acts: Sequence[Act]
         )
 
 
+async def _record_refusal(session: AsyncSession, workflow: str, act: Act, reason: str, at: datetime) -> None:
+    """An act that came as an event is refused where the event is; one of a plain client is told here."""
+    if not act.event:
+        data = {"event": act.name, "id": act.id, "reason": reason}
+        await audit.append(session, workflow, "refused", (act.at or at).replace(microsecond=0), data)
+
+
 async def _record_turns(
     session: AsyncSession, row: Lifecycle, agenda: Agenda, workflow: str, at: datetime
 ) -> datetime | None:
@@ -251,4 +513,6 @@ async def _record_turns(
             row.state, row.state_since = turn.state, happened
         if closed_at:
             break
+    if closed_at is None and agenda.closes_at and agenda.closes_at <= at:
+        closed_at = moment(agenda.closes_at, at)
     return closed_at

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import date, datetime, timedelta
+from typing import Any, cast
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,7 +17,7 @@ from activities.compose import first_name
 from activities.mime import MailEnvelope
 from activities.people import Participant, participant
 from database.links import Link, Links
-from database.models import Message
+from database.models import Engagement, Message, Request
 from rules.messages import CATALOGUE, MessageClass
 from rules.program import Program
 
@@ -60,9 +60,7 @@ async def correspondence(
         "to": person(who, program),
         "number": row.number,
         "links": {"feedback": link("feedback"), "preferences": link("preferences", detail=row.message)},
-        "dates": {
-            name: datetime.fromisoformat(value) for name, value in row.context.items() if _is_instant(value)
-        },
+        "dates": _dates(row.context),
     }
     await _add_subject(session, row, who, program, context, link)
     return Correspondence(
@@ -115,7 +113,58 @@ async def _add_subject(
     context: dict[str, object],
     link: Callable[..., str],
 ) -> None:
-    """What the message is about, beyond its reader: nothing for an onboarding."""
+    """What the message is about, beyond its reader: for an onboarding nothing, else the two people and their matter.
+
+    The other's address is shown from the match on, and not before (REQ5).
+    """
+    kind, _, rest = row.workflow.partition("/")
+    if kind == "onboarding":
+        return
+    asked = await session.get_one(Request, f"request/{rest.partition('/')[0]}")
+    other = await participant(
+        session, asked.mentor_id if who.profile.id == asked.mentee_id else asked.mentee_id
+    )
+    shown = {
+        "name": other.member.name,
+        "first_name": first_name(other.member.name),
+        "role": other.profile.role,
+    }
+    if kind != "request":
+        shown["email"] = other.member.email
+    context["other"] = shown
+    context["request"] = {
+        "id": asked.id,
+        "message": asked.message or "",
+        "areas": list(asked.areas),
+        "months": asked.months,
+    }
+    links = _REQUEST_LINKS if kind == "request" else _ENGAGEMENT_LINKS
+    offered = {name: link(purpose, detail=detail) for name, (purpose, detail) in links.items()}
+    context["links"] = {**offered, **cast(dict[str, str], context["links"])}
+    if kind == "engagement":
+        matched = await session.get_one(Engagement, row.workflow)
+        context["engagement"] = {"id": matched.id, "goals": matched.goals or "", "months": asked.months}
+
+
+_REQUEST_LINKS = {
+    "accept": ("answer", "accept"),
+    "decline": ("answer", "decline"),
+    "withdraw": ("withdraw", ""),
+}
+"""The personal links that mails of a request offer: name in the template, purpose and detail of the link."""
+
+_ENGAGEMENT_LINKS = {
+    "good_fit": ("discovery", "good_fit"),
+    "not_a_fit": ("discovery", "not_a_fit"),
+    "not_met": ("discovery", "not_met"),
+    "met_yes": ("met", "yes"),
+    "met_no": ("met", "no"),
+    "plan": ("plan", ""),
+    "extend": ("extend", ""),
+    "end": ("end", ""),
+    "report": ("report", ""),
+}
+"""The personal links that mails of an engagement offer."""
 
 
 async def _to_staff(
@@ -133,9 +182,16 @@ async def _to_staff(
             "zone": program.hours.zone,
         },
         "number": row.number,
-        "links": {},
-        "dates": {},
-        "task": {"subject": row.workflow, **row.context},
+        "links": {"task": f"{links.base_url}/"},
+        "dates": {"opened": row.due_at or at, **_dates(row.context)},
+        "task": {
+            "kind": "misconduct",
+            "subject": row.workflow,
+            "cause": "",
+            "action": "",
+            "text": "",
+            **row.context,
+        },
     }
     envelope = await _envelope(session, row, program, name, program.manager.email, locale, None, at)
     return Correspondence(program, locale, program.manager.email, context, envelope, {})
@@ -199,11 +255,16 @@ async def _thread(session: AsyncSession, row: Message, program: Program) -> tupl
     )
 
 
-def _is_instant(value: object) -> bool:
-    try:
-        return isinstance(value, str) and len(value) > 10 and datetime.fromisoformat(value).tzinfo is not None
-    except ValueError:
-        return False
+def _dates(context: dict[str, Any]) -> dict[str, datetime | date]:
+    """The instants and days among a message's own data, as templates show them."""
+    found: dict[str, datetime | date] = {}
+    for name, value in context.items():
+        try:
+            text = str(value)
+            found[name] = date.fromisoformat(text) if len(text) == 10 else datetime.fromisoformat(text)
+        except ValueError:
+            continue
+    return found
 
 
 __all__ = ["STAFF", "Correspondence", "correspondence", "message_id", "person", "program_context"]

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
-from rules.events import references
 from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
@@ -20,14 +19,26 @@ from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.agenda import facts_to_row
-from activities.people import Programs
+from activities.agenda import facts_to_row, places_left
+from activities.people import Programs, participants
 from database import audit
 from database.events import release
-from database.models import LIFECYCLES, Engagement, Event, Member, Onboarding, Profile, Request
+from database.models import (
+    LIFECYCLES,
+    Engagement,
+    Event,
+    Meeting,
+    Member,
+    Onboarding,
+    Profile,
+    Report,
+    Request,
+)
 from database.session import Database
 from database.tasks import open_task
+from rules.events import references
 from rules.onboarding import OnboardingFacts
+from rules.request import RequestFacts
 
 QUEUE = "throughline"
 """The task queue of workflows and database work."""
@@ -98,6 +109,12 @@ class InboxActivities:
             )
         return Applied(done == BATCH, deadline)
 
+    @activity.defn
+    async def tell(self, effects: list[Effect]) -> None:
+        """Start or signal other lifecycles: what a match begins and ends (REQ5, ONB3, MEM4). Repeats are harmless."""
+        for effect in effects:
+            await self._perform(effect, "tell")
+
     async def _next(self, at: datetime) -> int | None:
         async with self._database.reading() as session:
             return await session.scalar(
@@ -123,7 +140,7 @@ class InboxActivities:
             effects = [Effect(**effect) for effect in event.effects]
         reason = None
         for effect in effects:
-            reason = await self._perform(effect, event_id) or reason
+            reason = await self._perform(effect, f"event-{event_id}") or reason
         async with self._database.begin() as session:
             event = await session.get(Event, event_id, with_for_update=True)
             assert event is not None
@@ -165,7 +182,7 @@ class InboxActivities:
     def _hold_hours(self) -> int:
         return max(program.events.hold_hours for program in self._programs.values())
 
-    async def _perform(self, effect: Effect, event_id: int) -> str | None:
+    async def _perform(self, effect: Effect, cause: str) -> str | None:
         """Do one effect; the reason if its workflow refused it or is over."""
         handle = self._client.get_workflow_handle(effect.workflow)
         try:
@@ -181,12 +198,12 @@ class InboxActivities:
             elif effect.kind == "signal":
                 await handle.signal(effect.name, effect.argument)
             else:
-                await handle.execute_update(effect.name, effect.argument, id=f"event-{event_id}")
+                await handle.execute_update(effect.name, effect.argument, id=cause)
         except WorkflowAlreadyStartedError:
             return None
         except WorkflowUpdateFailedError as failed:
-            cause = failed.cause
-            return cause.message if isinstance(cause, ApplicationError) else "the workflow refused it"
+            refusal = failed.cause
+            return refusal.message if isinstance(refusal, ApplicationError) else "the workflow refused it"
         except RPCError as error:
             if error.status != RPCStatusCode.NOT_FOUND:
                 raise
@@ -229,20 +246,15 @@ class InboxActivities:
         await session.flush()
         if not known or not (regained or before != (member.time_zone, member.country, member.subdivision)):
             return []
-        effects = []
-        for workflow in await _open_lifecycles(session, member.id):
-            if regained:
-                effects.append(
-                    Effect(
-                        "signal",
-                        workflow,
-                        "standing",
-                        {"good": member.standing == "good", "at": at.isoformat()},
-                    )
-                )
-            else:
-                effects.append(Effect("signal", workflow, "replan"))
-        return effects
+        told = _act(event)
+        if regained:
+            told["good"] = member.standing == "good"
+        return [
+            Effect("signal", workflow, "standing", {**told, "by": profile})
+            if regained
+            else Effect("signal", workflow, "replan")
+            for workflow, profile in await _open_lifecycles(session, member.id)
+        ]
 
     async def _profile_created(self, session: AsyncSession, event: Event) -> list[Effect]:
         data = event.data
@@ -292,8 +304,17 @@ class InboxActivities:
         for name in ("mentees_at_a_time", "areas", "interests", "goals", "languages"):
             if name in event.data:
                 setattr(profile, name, event.data[name])
-        profile.updated_at = event.occurred_at or profile.updated_at
-        return []
+        assert event.occurred_at is not None
+        profile.updated_at = event.occurred_at
+        if profile.role != "mentor" or "mentees_at_a_time" not in event.data:
+            return []
+        await session.flush()
+        if await places_left(session, profile) != 0:
+            return []
+        why = "the mentor's profile is on hold"
+        if profile.mentees_at_a_time:
+            why = "the mentor has no place left"
+        return await _without_mentor(session, profile, why, event)
 
     async def _profile_withdrawn(self, session: AsyncSession, event: Event) -> list[Effect]:
         profile = await session.get(Profile, event.data["profile"])
@@ -302,20 +323,135 @@ class InboxActivities:
             return []
         assert event.occurred_at is not None
         profile.withdrawn_at = event.occurred_at
-        return [
-            Effect("signal", f"onboarding/{profile.id}", "withdrawn", {"at": event.occurred_at.isoformat()})
+        at = {"at": event.occurred_at.isoformat()}
+        effects = [Effect("signal", f"onboarding/{profile.id}", "withdrawn", at)]
+        if profile.role == "mentor":
+            return effects + await _without_mentor(
+                session, profile, "the mentor's profile was withdrawn", event
+            )
+        asked = await session.scalars(
+            select(Request.workflow).where(Request.mentee_id == profile.id, Request.closed_at.is_(None))
+        )
+        return effects + [Effect("signal", workflow, "withdraw", at) for workflow in asked]
+
+    async def _request_created(self, session: AsyncSession, event: Event) -> list[Effect]:
+        data, at = event.data, event.occurred_at
+        assert at is not None
+        workflow = f"request/{data['request']}"
+        if await session.get(Request, workflow):
+            raise RefusedEvent(f"{workflow} exists already")
+        people = await participants(session, [data["mentee"], data["mentor"]])
+        mentee, mentor = people[data["mentee"]], people[data["mentor"]]
+        if mentee.profile.role != "mentee" or mentor.profile.role != "mentor":
+            raise RefusedEvent("a request is from a mentee's profile to a mentor's")
+        if mentee.member.id == mentor.member.id:
+            raise RefusedEvent("nobody can request themselves")
+        if mentee.profile.program != mentor.profile.program:
+            raise RefusedEvent("the two profiles are in different programs")
+        if not mentee.good_standing:
+            raise RefusedEvent("the mentee is not in good standing")
+        if mentee.profile.withdrawn_at:
+            raise RefusedEvent("the mentee's profile was withdrawn")
+        unavailable = ""
+        if mentor.profile.withdrawn_at:
+            unavailable = "the mentor's profile was withdrawn"
+        elif not mentor.good_standing:
+            unavailable = "the mentor is not in good standing"
+        elif mentor.profile.mentees_at_a_time == 0:
+            unavailable = "the mentor's profile is on hold"
+        elif await places_left(session, mentor.profile) == 0:
+            unavailable = "the mentor has no place left"
+        facts = RequestFacts(data["request"], data["mentee"], data["mentor"], at, unavailable)
+        program = self._programs[mentor.profile.program]
+        session.add(
+            Request(
+                workflow=workflow,
+                id=data["request"],
+                mentee_id=data["mentee"],
+                mentor_id=data["mentor"],
+                message=data.get("message"),
+                areas=data.get("areas", []),
+                months=data.get("months"),
+                created_at=at,
+                program=program.id,
+                policy_version=program.policy_version,
+                state="unavailable" if unavailable else "open",
+                state_since=at,
+                facts=facts_to_row(facts),
+            )
+        )
+        return [start("Request", workflow, facts)]
+
+    async def _request_answered(self, session: AsyncSession, event: Event) -> list[Effect]:
+        name = {"accepted": "accept", "declined": "decline", "canceled": "withdraw"}[
+            event.type.partition(".")[2]
         ]
+        row = await session.get_one(Request, f"request/{event.data['request']}")
+        row.answer_reason = event.data.get("reason") or row.answer_reason
+        by = row.mentee_id if name == "withdraw" else row.mentor_id
+        reason = f"event:{event.id}" if event.data.get("reason") else ""
+        return [Effect("update", row.workflow, name, _act(event, by=by, reason=reason))]
+
+    async def _engagement_told(self, session: AsyncSession, event: Event) -> list[Effect]:
+        """What one of the two, or the directory, told of an engagement; its words stay in the database (MEM6)."""
+        data, at = event.data, event.occurred_at
+        assert at is not None
+        row = await session.get_one(Engagement, f"engagement/{data['engagement']}")
+        by = str(data.get("by", ""))
+        if by and by not in (row.mentee_id, row.mentor_id):
+            raise RefusedEvent("only the mentor and the mentee of an engagement can act on it")
+        known = f"{event.source}#{event.event_id}"[:200]
+        match event.type:
+            case "engagement.discovery":
+                name, told = "discovery", _act(event, by=by, answer=data["answer"])
+            case "engagement.plan_agreed":
+                row.goals = data.get("goals") or row.goals
+                name = "plan_agreed"
+                told = _act(event, months=data.get("months", 0), end=data.get("end", ""))
+            case "engagement.met":
+                session.add(
+                    Meeting(
+                        engagement_id=row.id,
+                        by_profile=by,
+                        event_id=known,
+                        answer=data["answer"],
+                        met_on=data.get("date"),
+                        answered_at=at,
+                    )
+                )
+                name, told = "met", _act(event, by=by, answer=data["answer"])
+            case "engagement.extension_agreed":
+                name, told = "agree_extension", _act(event, by=by, end=data["end"])
+            case "engagement.ended":
+                row.end_reason = data["reason"]
+                name, told = "end", _act(event, by=by, reason=data["reason"])
+            case _:
+                session.add(
+                    Report(
+                        engagement_id=row.id, by_profile=by, event_id=known, text=data["text"], reported_at=at
+                    )
+                )
+                name, told = "misconduct", _act(event, by=by)
+                if row.closed_at:
+                    await open_task(
+                        session,
+                        "misconduct",
+                        row.workflow,
+                        f"reported by event {event.id}",
+                        "A report came after the engagement had ended: read it and write to the person yourself.",
+                        at,
+                    )
+                    return []
+        return [Effect("update", row.workflow, name, told)]
 
     async def _staff(self, session: AsyncSession, event: Event) -> list[Effect]:
         data = dict(event.data)
-        target, name = data.pop("target"), event.type.partition(".")[2]
+        target, name = str(data.pop("target")), event.type.partition(".")[2]
         table = LIFECYCLES[target.partition("/")[0]]
         if await session.get(table, target) is None:
             raise RefusedEvent(f"there is no {target}")
         data["reason"] = f"event:{event.id}"
-        data["event"] = str(event.id)
-        data["at"] = event.occurred_at.isoformat() if event.occurred_at else None
-        return [Effect("update", target, name, data)]
+        return [Effect("update", target, name, _act(event, **data))]
 
     _handlers: ClassVar[
         dict[str, Callable[[InboxActivities, AsyncSession, Event], Awaitable[list[Effect]]]]
@@ -324,11 +460,38 @@ class InboxActivities:
         "profile.created": _profile_created,
         "profile.updated": _profile_updated,
         "profile.withdrawn": _profile_withdrawn,
+        "request.created": _request_created,
+        "request.accepted": _request_answered,
+        "request.declined": _request_answered,
+        "request.canceled": _request_answered,
+        "engagement.discovery": _engagement_told,
+        "engagement.plan_agreed": _engagement_told,
+        "engagement.met": _engagement_told,
+        "engagement.extension_agreed": _engagement_told,
+        "engagement.ended": _engagement_told,
+        "engagement.misconduct_reported": _engagement_told,
         "staff.cancel": _staff,
         "staff.extend": _staff,
         "staff.pause": _staff,
         "staff.resume": _staff,
     }
+
+
+def _act(event: Event, **told: Any) -> dict[str, Any]:
+    """What a workflow is told of an event: ids, instants and the event's own id, never its words (MEM6)."""
+    at = event.occurred_at.isoformat() if event.occurred_at else None
+    return {"event": str(event.id), "at": at, **{key: value for key, value in told.items() if value}}
+
+
+async def _without_mentor(session: AsyncSession, mentor: Profile, why: str, event: Event) -> list[Effect]:
+    """The open requests to a mentor who can take nobody now become unavailable (MEM4)."""
+    asked = await session.scalars(
+        select(Request.workflow).where(Request.mentor_id == mentor.id, Request.closed_at.is_(None))
+    )
+    return [
+        Effect("signal", workflow, "unavailable", _act(event, reason=why, actor="program"))
+        for workflow in asked
+    ]
 
 
 async def _first_missing(session: AsyncSession, wanted: tuple[str, ...]) -> str | None:
@@ -346,20 +509,21 @@ async def _first_missing(session: AsyncSession, wanted: tuple[str, ...]) -> str 
     return None
 
 
-async def _open_lifecycles(session: AsyncSession, member: str) -> list[str]:
-    """The open lifecycles in which a member has a part."""
-    profiles = select(Profile.id).where(Profile.member_id == member)
-    found: list[str] = []
-    found += await session.scalars(
-        select(Onboarding.workflow).where(Onboarding.profile_id.in_(profiles), Onboarding.closed_at.is_(None))
-    )
+async def _open_lifecycles(session: AsyncSession, member: str) -> list[tuple[str, str]]:
+    """The open lifecycles in which a member has a part, each with the profile whose part it is."""
+    queries = [
+        select(Onboarding.workflow, Profile.id)
+        .join(Profile, Profile.id == Onboarding.profile_id)
+        .where(Profile.member_id == member, Onboarding.closed_at.is_(None))
+    ]
     for table in (Request, Engagement):
-        found += await session.scalars(
-            select(table.workflow).where(
-                or_(table.mentee_id.in_(profiles), table.mentor_id.in_(profiles)), table.closed_at.is_(None)
-            )
-        )
-    return found
+        queries += [
+            select(table.workflow, Profile.id)
+            .join(Profile, Profile.id == part)
+            .where(Profile.member_id == member, table.closed_at.is_(None))
+            for part in (table.mentee_id, table.mentor_id)
+        ]
+    return [(workflow, profile) for query in queries for workflow, profile in await session.execute(query)]
 
 
 async def _refuse(session: AsyncSession, event: Event, reason: str, at: datetime) -> None:
@@ -375,4 +539,5 @@ async def _refuse(session: AsyncSession, event: Event, reason: str, at: datetime
 
 def _brought(data: dict[str, Any]) -> list[str]:
     """What an event made known, so that events held for it can be looked at again."""
-    return [f"{kind}/{data[kind]}" for kind in ("member", "profile") if kind in data]
+    known = [f"{kind}/{data[kind]}" for kind in ("member", "profile") if kind in data]
+    return [*known, f"engagement/{data['request']}"] if "request" in data else known

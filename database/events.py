@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rules.events import Envelope, subject
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Event
+from rules.events import Envelope, subject
 
 
 async def store(session: AsyncSession, envelopes: Iterable[Envelope]) -> int:

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import or_, select, update
 from sqlalchemy.engine import CursorResult
@@ -20,6 +20,12 @@ from database import audit
 from database.models import DECISIONS, Message
 from rules.agenda import Mail, moment
 from rules.messages import CATALOGUE
+
+COPIES: Final = 1000
+"""Occurrences from here on are copies that staff asked for: no agenda has them, plans, moves or drops them."""
+
+RESENDABLE: Final = frozenset({"ambiguous", "failed", "skipped"})
+"""The decisions after which staff may have a message sent again (MAIL2, MAIL3, T8)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +76,12 @@ def compare(rows: Iterable[Message], mails: Sequence[Mail]) -> Changes:
 
 
 async def rows_of(session: AsyncSession, workflow: str, *, lock: bool = False) -> list[Message]:
-    """The messages of a workflow, in the order in which they are due."""
-    query = select(Message).where(Message.workflow == workflow).order_by(Message.due_at, Message.id)
+    """The messages of a workflow's agenda, without copies, in the order in which they are due."""
+    query = (
+        select(Message)
+        .where(Message.workflow == workflow, Message.occurrence < COPIES)
+        .order_by(Message.due_at, Message.id)
+    )
     return list(await session.scalars(query.with_for_update() if lock else query))
 
 
@@ -115,11 +125,71 @@ async def plan(
         )
     for change in changes.moved:
         by_key[change.key].due_at = change.due
-        by_key[change.key].context = wanted[change.key].context
+    for key, mail in wanted.items():
+        if key in by_key and by_key[key].state == "planned" and by_key[key].context != mail.context:
+            by_key[key].context = mail.context
+            by_key[key].content = None
     for change in changes.dropped:
         await decide(session, by_key[change.key], "cancelled", because, at)
     await session.flush()
     return changes
+
+
+async def copy(session: AsyncSession, delivery: str, actor: str, reason: str, at: datetime) -> Message:
+    """Plan a copy of a message that staff want sent again, due at `at`, with the act in the audit record (STA3).
+
+    A copy that has no decision yet is given back as it is, so that asking twice sends once. Raises ValueError if
+    there is no such delivery, or its decision is not one of `RESENDABLE`.
+    """
+    original = await session.scalar(select(Message).where(Message.delivery == delivery).with_for_update())
+    if original is None:
+        raise ValueError(f"there is no delivery {delivery}")
+    if original.state not in RESENDABLE:
+        raise ValueError(
+            f"{delivery} is {original.state}: only what is {', '.join(sorted(RESENDABLE))} is sent again"
+        )
+    copies = list(
+        await session.scalars(
+            select(Message)
+            .where(
+                Message.workflow == original.workflow,
+                Message.step == original.step,
+                Message.occurrence >= COPIES,
+            )
+            .order_by(Message.occurrence)
+        )
+    )
+    for waiting in copies:
+        if waiting.state not in DECISIONS and waiting.context.get("copy_of") == delivery:
+            return waiting
+    occurrence = copies[-1].occurrence + 1 if copies else COPIES
+    row = Message(
+        delivery=delivery_id(original.workflow, original.step, occurrence),
+        workflow=original.workflow,
+        step=original.step,
+        occurrence=occurrence,
+        message=original.message,
+        number=original.number,
+        message_class=original.message_class,
+        program=original.program,
+        to_profile=original.to_profile,
+        member_id=original.member_id,
+        context={**original.context, "copy_of": delivery},
+        planned_at=at,
+        due_at=at,
+        state="planned",
+    )
+    session.add(row)
+    await audit.append(
+        session,
+        original.workflow,
+        "act",
+        at.replace(microsecond=0),
+        {"id": row.delivery, "act": "resend", "delivery": delivery, "message": original.message},
+        actor=actor,
+        veiled={"reason": reason} if reason else None,
+    )
+    return row
 
 
 async def decide(

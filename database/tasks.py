@@ -1,4 +1,4 @@
-"""Staff tasks: one per cause, however often the cause comes by (STA2)."""
+"""Staff tasks: one per cause, however often the cause comes by; open, snoozed, done or dismissed (STA2)."""
 
 from __future__ import annotations
 
@@ -37,3 +37,45 @@ async def open_task(
     )
     await audit.append(session, subject, "task", at, {"task": kind}, veiled={"cause": cause})
     return True
+
+
+async def close_task(
+    session: AsyncSession, task: Task, state: str, actor: str, note: str, at: datetime
+) -> None:
+    """Mark a task as `done` or `dismissed`, by somebody and for the audit record (STA2, STA3).
+
+    Raises ValueError if it is closed already.
+    """
+    _refuse_if_closed(task)
+    task.state, task.closed_at, task.closed_by, task.note = state, at, actor, note or None
+    await _record(session, task, state, actor, note, at)
+
+
+async def snooze_task(
+    session: AsyncSession, task: Task, until: datetime, actor: str, note: str, at: datetime
+) -> None:
+    """Put a task off until an instant (STA2, STA3). Raises ValueError if it is closed, or the instant is past."""
+    _refuse_if_closed(task)
+    if until <= at:
+        raise ValueError("a task is put off to a later day")
+    task.state, task.due_at, task.note = "snoozed", until, note or task.note
+    await _record(session, task, "snoozed", actor, note, at, until=until.isoformat())
+
+
+def _refuse_if_closed(task: Task) -> None:
+    if task.state not in ("open", "snoozed"):
+        raise ValueError(f"task {task.id} is {task.state} already")
+
+
+async def _record(
+    session: AsyncSession, task: Task, state: str, actor: str, note: str, at: datetime, **details: str
+) -> None:
+    await audit.append(
+        session,
+        task.subject,
+        "act",
+        at.replace(microsecond=0),
+        {"act": f"task {state}", "task": task.kind, "number": task.id, **details},
+        actor=actor,
+        veiled={"reason": note} if note else None,
+    )

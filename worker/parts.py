@@ -126,7 +126,13 @@ async def workers(
         task_queue=QUEUE,
         workflows=WORKFLOWS,
         workflow_runner=workflow_runner(),
-        activities=[agenda.plan_onboarding, inbox.apply_events],
+        activities=[
+            agenda.plan_onboarding,
+            agenda.plan_request,
+            agenda.plan_engagement,
+            inbox.apply_events,
+            inbox.tell,
+        ],
         max_cached_workflows=max_cached_workflows,
         **common,  # type: ignore[arg-type]
     )

@@ -16,12 +16,14 @@ from temporalio.worker import (
 )
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from workflows.engagement import EngagementWorkflow
 from workflows.inbox import InboxWorkflow
 from workflows.onboarding import OnboardingWorkflow
+from workflows.request import RequestWorkflow
 
 log = structlog.get_logger()
 
-WORKFLOWS: Sequence[type] = (InboxWorkflow, OnboardingWorkflow)
+WORKFLOWS: Sequence[type] = (InboxWorkflow, OnboardingWorkflow, RequestWorkflow, EngagementWorkflow)
 """All workflow types."""
 
 PASSED_THROUGH = ("rules", "activities", "database", "pydantic", "sqlalchemy", "structlog")

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.agenda import Act, AgendaActivities, Planned, Shift
@@ -25,11 +25,12 @@ MAIL_QUEUE = "throughline-mail"
 """The task queue of deliveries: its own, so that a rate limit or a slow mail server delays nothing else."""
 
 Order = TypeVar("Order")
+Result = TypeVar("Result")
 
 
 async def plan_locally(
-    activity: Callable[[AgendaActivities, Order], Coroutine[Any, Any, Planned]], order: Order
-) -> Planned:
+    activity: Callable[[AgendaActivities, Order], Coroutine[Any, Any, Result]], order: Order
+) -> Result:
     """Run a planning activity: local, and retried until the database answers.
 
     Retries wait on the server's clock, not in the worker: a database outage of hours holds no worker slot.
@@ -46,6 +47,48 @@ async def plan_locally(
         ),
         summary="plan",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ActInput:
+    """What signals and updates carry; each uses what it needs (CONTRACTS: "Workflow ids and Temporal names").
+
+    `reason` and `actor` say why and by whom, `by` is the profile of the one of the two who acts. `at` is when it
+    happened, if that was before its arrival; `event` is the stored event behind it, empty for a plain client.
+    """
+
+    reason: str = ""
+    actor: str = ""
+    at: datetime | None = None
+    event: str = ""
+    by: str = ""
+    answer: str = ""
+    end: str = ""
+    months: int = 0
+    business_days: int = 0
+    check_ins: int = 0
+    good: bool | None = None
+
+    def act(self, name: str) -> Act:
+        """The act that this is. One that came as an event is known by it, so that a repeat counts once."""
+        details = {
+            "answer": self.answer,
+            "end": self.end,
+            "months": str(self.months or ""),
+            "business_days": str(self.business_days or ""),
+            "check_ins": str(self.check_ins or ""),
+            "good": "" if self.good is None else "yes" if self.good else "no",
+        }
+        return Act(
+            id=f"{name} by event {self.event}" if self.event else str(workflow.uuid4()),
+            name=name,
+            actor=self.actor or self.by or "unknown",
+            reason=self.reason,
+            details={key: value for key, value in details.items() if value},
+            at=self.at or workflow.now(),
+            by=self.by,
+            event=self.event,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +124,13 @@ class Agenda:
             self._acts.append(act)
 
     async def answer(self, act: Act) -> Answer:
-        """Plan for changed facts at once and tell what that changed; what updates answer with (STA1)."""
-        self.change(act)
-        planned = await self._replan()
+        """Plan for an act at once and tell what that changed; what updates answer with (STA1).
+
+        Raises ApplicationError with the rules' words if they refuse it.
+        """
+        planned = await self._replan(act)
+        if act.id in planned.refused:
+            raise ApplicationError(planned.refused[act.id], type="Refused")
         return Answer(planned.state, planned.moved, planned.dropped)
 
     @property
@@ -101,14 +148,15 @@ class Agenda:
             self._take_returned()
             if self._changed:
                 continue
-            if planned.closed and not self._sending:
+            self._let_go(planned)
+            now = workflow.now()
+            self._send([mail.key for mail in planned.mails if mail.due <= now])
+            left = [mail for mail in planned.mails if mail.key not in self._done]
+            if planned.closed and not self._sending and not left:
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 if not self._changed:
                     return True
                 continue
-            self._let_go(planned)
-            now = workflow.now()
-            self._send([mail.key for mail in planned.mails if mail.due <= now])
             if workflow.info().is_continue_as_new_suggested() and not self._sending:
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 if not self._changed:
@@ -116,9 +164,9 @@ class Agenda:
                 continue
             await self._wait(planned, now)
 
-    async def _replan(self) -> Planned:
+    async def _replan(self, act: Act | None = None) -> Planned:
         async with self._planning:
-            acts, self._acts = self._acts, []
+            acts, self._acts = [*self._acts, *([act] if act else [])], []
             self._changed = False
             try:
                 planned = await self._plan(workflow.now(), acts)

@@ -1,0 +1,106 @@
+"""What a staff act would change, reckoned without doing it (STA1).
+
+The same pure rules that the planning activities use, on the facts that a lifecycle's row keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from activities.agenda import (
+    Act,
+    apply_to_engagement,
+    apply_to_request,
+    engagement_agenda,
+    facts_from_row,
+    onboarding_agenda,
+)
+from activities.people import Programs, participant, participants, program_of
+from database import ledger
+from database.ledger import Changes
+from database.models import Lifecycle
+from rules import onboarding, request
+from rules.agenda import Agenda, Refused
+from rules.engagement import EngagementFacts
+from rules.onboarding import OnboardingFacts
+from rules.request import RequestFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The state that a lifecycle would be in, and what would become of its messages."""
+
+    state: str
+    changes: Changes
+
+
+async def preview(
+    session: AsyncSession, row: Lifecycle, act: Act, programs: Programs, at: datetime
+) -> Preview:
+    """What an act at `at` would change. Raises Refused if it would be refused."""
+    agenda = await PREVIEWS[row.workflow.partition("/")[0]](session, row, act, programs, at)
+    changes = ledger.compare(await ledger.rows_of(session, row.workflow), agenda.mails)
+    return Preview(agenda.state_at(at), changes)
+
+
+async def _onboarding(
+    session: AsyncSession, row: Lifecycle, act: Act, programs: Programs, at: datetime
+) -> Agenda:
+    facts = facts_from_row(OnboardingFacts, row.facts)
+    if facts.ended or row.closed_at:
+        raise Refused(f"the onboarding is over: {row.state}")
+    paused = any(pause.until is None and pause.cause == "staff" for pause in facts.pauses)
+    match act.name:
+        case "cancel":
+            cause = f"cancelled by staff: {act.reason}" if act.reason else "cancelled by staff"
+            facts = onboarding.end(facts, "canceled", at, cause, act.actor)
+        case "extend":
+            facts = onboarding.extend(facts, int(act.details.get("check_ins", "0")))
+        case "pause":
+            if paused:
+                raise Refused("it is paused already")
+            facts = onboarding.pause(facts, "staff", at)
+        case "resume":
+            if not paused:
+                raise Refused("it is not paused by staff")
+            facts = onboarding.resume(facts, "staff", at)
+        case _:
+            raise Refused(f"an onboarding cannot be told to {act.name}")
+    who = await participant(session, facts.profile)
+    return onboarding_agenda(facts, who, program_of(programs, row.program))
+
+
+async def _request(
+    session: AsyncSession, row: Lifecycle, act: Act, programs: Programs, at: datetime
+) -> Agenda:
+    facts = facts_from_row(RequestFacts, row.facts)
+    if row.closed_at:
+        raise Refused(f"the request was already {row.state}")
+    mentor = await participant(session, facts.mentor)
+    policy = program_of(programs, row.program)
+    calendar = mentor.calendar(policy)
+    state = request.agenda(facts, policy.request, calendar).state_at(at)
+    return request.agenda(apply_to_request(facts, act, state, at), policy.request, calendar)
+
+
+async def _engagement(
+    session: AsyncSession, row: Lifecycle, act: Act, programs: Programs, at: datetime
+) -> Agenda:
+    facts = facts_from_row(EngagementFacts, row.facts)
+    if row.closed_at:
+        raise Refused(f"the engagement is over: {row.state}")
+    people = await participants(session, [facts.mentee, facts.mentor])
+    policy = program_of(programs, row.program)
+    state = engagement_agenda(facts, people, policy).state_at(at)
+    return engagement_agenda(apply_to_engagement(facts, act, state, at, policy), people, policy)
+
+
+PREVIEWS: Final[
+    dict[str, Callable[[AsyncSession, Lifecycle, Act, Programs, datetime], Awaitable[Agenda]]]
+] = {"onboarding": _onboarding, "request": _request, "engagement": _engagement}
+"""The agenda after an act, for each kind of lifecycle that staff act on."""

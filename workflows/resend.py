@@ -1,0 +1,38 @@
+"""One copy of a message that staff want sent again (MAIL2, MAIL3)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+with workflow.unsafe.imports_passed_through():
+    from activities.mail import MailActivities, Outcome, SendMail
+
+from workflows.agenda import MAIL_QUEUE
+
+
+@workflow.defn(name="Resend")
+class ResendWorkflow:
+    """Brings one copy to its decision, as a lifecycle does with its messages. Id `resend/{delivery}`, of the copy.
+
+    It is a workflow of its own because the lifecycle that the message belongs to may long be over.
+    """
+
+    @workflow.run
+    async def run(self, order: SendMail) -> list[Outcome]:
+        """Send it, and answer its decision."""
+        return await workflow.execute_activity_method(
+            MailActivities.send_mail,
+            order,
+            task_queue=MAIL_QUEUE,
+            start_to_close_timeout=timedelta(minutes=15),
+            heartbeat_timeout=timedelta(minutes=1),
+            retry_policy=RetryPolicy(
+                initial_interval=timedelta(seconds=1),
+                backoff_coefficient=2,
+                maximum_interval=timedelta(minutes=5),
+            ),
+            summary=", ".join(order.keys),
+        )

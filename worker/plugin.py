@@ -20,10 +20,17 @@ from workflows.engagement import EngagementWorkflow
 from workflows.inbox import InboxWorkflow
 from workflows.onboarding import OnboardingWorkflow
 from workflows.request import RequestWorkflow
+from workflows.resend import ResendWorkflow
 
 log = structlog.get_logger()
 
-WORKFLOWS: Sequence[type] = (InboxWorkflow, OnboardingWorkflow, RequestWorkflow, EngagementWorkflow)
+WORKFLOWS: Sequence[type] = (
+    InboxWorkflow,
+    OnboardingWorkflow,
+    RequestWorkflow,
+    EngagementWorkflow,
+    ResendWorkflow,
+)
 """All workflow types."""
 
 PASSED_THROUGH = ("rules", "activities", "database", "pydantic", "sqlalchemy", "structlog")

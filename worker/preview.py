@@ -60,7 +60,7 @@ async def _onboarding(
             cause = f"cancelled by staff: {act.reason}" if act.reason else "cancelled by staff"
             facts = onboarding.end(facts, "canceled", at, cause, act.actor)
         case "extend":
-            facts = onboarding.extend(facts, int(act.details.get("check_ins", "0")))
+            facts = onboarding.extend(facts, int(act.details.get("check_ins", "0")), at)
         case "pause":
             if paused:
                 raise Refused("it is paused already")

@@ -1,0 +1,102 @@
+"""The two processes of a deployment, from their start to their graceful end."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from datetime import UTC, datetime
+
+import structlog
+
+from activities.smtp import DeliveryError
+from worker.console import Failure
+from worker.parts import poke, workers
+from worker.services import (
+    connect,
+    database_ready,
+    links_of,
+    parts_of,
+    read_programs,
+    webhook_secrets,
+)
+from worker.serving import served
+from worker.settings import Settings
+from worker.stopping import stopping
+
+log = structlog.get_logger()
+
+
+async def run_worker(settings: Settings) -> None:
+    """A worker until it is told to stop: then it takes nothing new, and what runs has 20 seconds to end.
+
+    Raises Failure if something that it needs is missing or cannot be reached. The mail server may be away.
+    """
+    programs = read_programs(settings)
+    async with database_ready(settings) as database:
+        parts = parts_of(settings, database, programs)
+        try:
+            await parts.claim_environment()
+        except RuntimeError as error:
+            raise Failure(str(error)) from None
+        try:
+            await parts.channel.check()  # type: ignore[attr-defined]
+        except DeliveryError as error:
+            log.warning("mail waits for its server", server=settings.smtp_host, error=str(error))
+        client = await connect()
+        try:
+            async with (
+                stopping() as stop,
+                workers(client, parts, max_cached_workflows=settings.max_cached_workflows) as running,
+            ):
+                await poke(client)
+                log.info("worker runs", environment=settings.environment, programs=", ".join(programs))
+                await stop.wait()
+                log.info("worker stops")
+                await asyncio.gather(*(worker.shutdown() for worker in running))
+        finally:
+            await parts.mail.aclose()
+            await parts.channel.aclose()  # type: ignore[attr-defined]
+    log.info("worker stopped")
+
+
+async def run_gateway(settings: Settings) -> None:
+    """A gateway until it is told to stop: then it answers what came, and takes nothing new.
+
+    Raises Failure if something that it needs is missing or cannot be reached, or its port is taken.
+    """
+    from gateway.app import create_app
+
+    programs = read_programs(settings)
+    links, secrets = links_of(settings), webhook_secrets(settings)
+    async with database_ready(settings) as database:
+        client = await connect()
+
+        async def clock() -> datetime:
+            return datetime.now(UTC)
+
+        async def temporal_ready() -> None:
+            await client.service_client.check_health()
+
+        async def tell_inbox() -> None:
+            await poke(client)
+
+        try:
+            app = create_app(
+                database=database,
+                programs=programs,
+                links=links,
+                webhook_secrets=secrets,
+                poke=tell_inbox,
+                clock=clock,
+                temporal_ready=temporal_ready,
+            )
+        except ValueError as error:
+            raise Failure(f"THROUGHLINE_WEBHOOK_SECRET: {error}") from None
+        try:
+            listening = socket.create_server((settings.host, settings.port))
+        except OSError as error:
+            raise Failure(f"{settings.host}:{settings.port}: {error.strerror}") from None
+        async with stopping() as stop, served(app, listening):
+            log.info("gateway runs", address=f"http://{settings.host}:{listening.getsockname()[1]}")
+            await stop.wait()
+    log.info("gateway stopped")

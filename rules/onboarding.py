@@ -78,7 +78,16 @@ def agenda(
     mails: list[Mail] = []
     tasks: list[TaskDue] = []
     if facts.blocked:
-        mails.append(Mail("standing", facts.created_at, "member.standing_lapsed", facts.profile))
+        closes = calendar.date_of(_lapses(facts, policy, calendar)).isoformat()
+        mails.append(
+            Mail(
+                "standing",
+                facts.created_at,
+                "member.standing_lapsed",
+                facts.profile,
+                context={"closes": closes},
+            )
+        )
         tasks.append(
             TaskDue(
                 facts.created_at,
@@ -124,9 +133,14 @@ def _opening(facts: OnboardingFacts, policy: OnboardingPolicy, calendar: Calenda
     if facts.unblocked_at:
         turns.append(Turn(facts.unblocked_at, "waiting", "good standing returned"))
     else:
-        lapses = calendar.plus_days(facts.created_at, policy.lapsed_after_days)
+        lapses = _lapses(facts, policy, calendar)
         turns.append(Turn(lapses, "lapsed", "good standing did not return", closes=True))
     return turns
+
+
+def _lapses(facts: OnboardingFacts, policy: OnboardingPolicy, calendar: Calendar) -> datetime:
+    """When a sign-up without good standing is closed, if that does not return (MEM1)."""
+    return calendar.plus_days(facts.created_at, policy.lapsed_after_days)
 
 
 def _course(facts: OnboardingFacts, pauses: list[Pause]) -> list[Turn]:

@@ -1,0 +1,453 @@
+"""The delivery ledger: one intent, one row, one decision, whoever asks at once (MAIL1–MAIL4)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from database import ledger, suppressions
+from database.ledger import Changes
+from database.models import DECISIONS, AuditRecord, Message, Task
+from database.session import Database
+from database.tasks import close_task, open_task, snooze_task
+from rules.agenda import Mail
+
+AT = datetime(2028, 3, 6, 15, 0, tzinfo=UTC)
+DUE = datetime(2028, 3, 13, 13, 0, tzinfo=UTC)
+WORKFLOW = "onboarding/p-1"
+
+
+def check_ins(count: int = 4) -> list[Mail]:
+    return [
+        Mail(
+            "check-in", DUE + timedelta(days=14 * n), "mentee.checkin", "p-1", occurrence=n + 1, number=n + 1
+        )
+        for n in range(count)
+    ]
+
+
+async def plan(
+    database: Database, mails: Sequence[Mail], at: datetime = AT, because: str = "no longer due"
+) -> Changes:
+    async with database.begin() as session:
+        return await ledger.plan(session, WORKFLOW, "asis-global", mails, at, because, {"p-1": "ana"})
+
+
+async def rows(database: Database) -> list[Message]:
+    async with database.reading() as session:
+        return list(await session.scalars(select(Message).order_by(Message.occurrence)))
+
+
+async def claim(database: Database, key: str, by: str, at: datetime = DUE) -> int:
+    async with database.begin() as session:
+        row = await ledger.locked(session, WORKFLOW, key)
+        assert row is not None
+        row.state, row.claimed_by, row.claimed_at, row.content = "claimed", by, at, b"the bytes"
+        row.attempts += 1
+        return row.id
+
+
+async def hand_over(database: Database, message: int, by: str, at: datetime = DUE) -> bool:
+    async with database.begin() as session:
+        return await ledger.hand_over(session, message, by, at)
+
+
+async def decide(database: Database, key: str, decision: str, reason: str | None = None) -> None:
+    async with database.begin() as session:
+        row = await ledger.locked(session, WORKFLOW, key)
+        assert row is not None
+        await ledger.decide(session, row, decision, reason, DUE, response="250 kept")
+
+
+async def mail_records(database: Database) -> list[AuditRecord]:
+    async with database.reading() as session:
+        return list(
+            await session.scalars(
+                select(AuditRecord).where(AuditRecord.kind == "mail").order_by(AuditRecord.id)
+            )
+        )
+
+
+# --- planning
+
+
+@pytest.mark.rule("MAIL1")
+async def test_planning_writes_an_intent_for_every_mail(database: Database) -> None:
+    changes = await plan(database, check_ins())
+    assert [change.key for change in changes.added] == [f"check-in/{n}" for n in (1, 2, 3, 4)]
+    assert (changes.moved, changes.dropped) == ([], [])
+    first = (await rows(database))[0]
+    assert (first.workflow, first.step, first.occurrence, first.message) == (
+        WORKFLOW,
+        "check-in",
+        1,
+        "mentee.checkin",
+    )
+    assert (first.state, first.due_at, first.planned_at, first.member_id) == ("planned", DUE, AT, "ana")
+    assert first.message_class == "nudge"
+    assert first.delivery == ledger.delivery_id(WORKFLOW, "check-in", 1)
+    assert first.attempts == 0
+    assert first.content is None
+
+
+@pytest.mark.rule("MAIL1")
+async def test_planning_the_same_again_changes_nothing(database: Database) -> None:
+    await plan(database, check_ins())
+    before = [(row.id, row.due_at, row.planned_at) for row in await rows(database)]
+    assert await plan(database, check_ins(), AT + timedelta(days=1)) == Changes()
+    assert [(row.id, row.due_at, row.planned_at) for row in await rows(database)] == before
+    assert await mail_records(database) == []
+
+
+@pytest.mark.rule("ONB5", "STA1")
+async def test_what_moved_is_told_from_when_to_when_and_what_is_held_has_no_date(database: Database) -> None:
+    await plan(database, check_ins())
+    held = [replace(mail, due=None) for mail in check_ins()]
+    changes = await plan(database, held)
+    assert [(change.key, change.was, change.due) for change in changes.moved] == [
+        (mail.key, mail.due, None) for mail in check_ins()
+    ]
+    assert [row.due_at for row in await rows(database)] == [None] * 4
+    later = [replace(mail, due=mail.due + timedelta(days=7)) for mail in check_ins() if mail.due]
+    changes = await plan(database, later)
+    assert [(change.was, change.due) for change in changes.moved] == [(None, mail.due) for mail in later]
+
+
+@pytest.mark.rule("ONB5", "STA1", "MAIL1", "MAIL4")
+async def test_what_is_no_longer_wanted_is_cancelled_with_the_reason(database: Database) -> None:
+    await plan(database, check_ins())
+    await decide(database, "check-in/1", "sent")
+    changes = await plan(database, [], AT + timedelta(days=9), because="cancelled by staff: moved")
+    assert [(change.key, change.due) for change in changes.dropped] == [
+        (f"check-in/{n}", None) for n in (2, 3, 4)
+    ]
+    assert [(row.state, row.reason) for row in await rows(database)] == [
+        ("sent", None),
+        *[("cancelled", "cancelled by staff: moved")] * 3,
+    ]
+    assert all(row.decided_at for row in await rows(database))
+    assert await plan(database, [], AT + timedelta(days=10), because="another reason") == Changes()
+
+
+@pytest.mark.rule("STA1")
+async def test_comparing_tells_what_planning_would_change_and_changes_nothing(database: Database) -> None:
+    await plan(database, check_ins(2))
+    moved = replace(check_ins(3)[1], due=DUE)
+    async with database.reading() as session:
+        changes = ledger.compare(await ledger.rows_of(session, WORKFLOW), [moved, check_ins(3)[2]])
+    assert [change.key for change in changes.added] == ["check-in/3"]
+    assert [change.key for change in changes.moved] == ["check-in/2"]
+    assert [change.key for change in changes.dropped] == ["check-in/1"]
+    assert [row.state for row in await rows(database)] == ["planned"] * 2
+
+
+@pytest.mark.rule("MAIL1")
+async def test_a_decided_message_is_neither_moved_nor_dropped_nor_planned_again(database: Database) -> None:
+    await plan(database, check_ins(2))
+    await decide(database, "check-in/1", "skipped", "held up")
+    moved = [replace(mail, due=mail.due + timedelta(days=1)) for mail in check_ins(2) if mail.due]
+    changes = await plan(database, moved)
+    assert [change.key for change in changes.moved] == ["check-in/2"]
+    assert (await rows(database))[0].due_at == DUE
+    await plan(database, [])
+    assert [row.state for row in await rows(database)] == ["skipped", "cancelled"]
+    assert (await plan(database, check_ins(2))).added == []
+
+
+@pytest.mark.rule("MAIL1")
+async def test_two_who_plan_the_same_at_once_write_each_intent_once(database: Database) -> None:
+    async def plan_until_it_holds() -> None:
+        try:
+            await plan(database, check_ins())
+        except IntegrityError:
+            await plan(database, check_ins())
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(plan_until_it_holds() for _ in range(5)))
+    assert [row.occurrence for row in await rows(database)] == [1, 2, 3, 4]
+
+
+@pytest.mark.rule("MAIL1")
+async def test_two_who_cancel_at_once_decide_each_message_once(database: Database) -> None:
+    await plan(database, check_ins())
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(plan(database, [], because=f"reason {n}") for n in range(4)))
+    assert {row.state for row in await rows(database)} == {"cancelled"}
+    assert len({row.reason for row in await rows(database)}) == 1
+    assert len(await mail_records(database)) == 4
+
+
+async def test_the_id_of_a_delivery_comes_from_its_key_alone() -> None:
+    first = ledger.delivery_id(WORKFLOW, "check-in", 1)
+    assert first == ledger.delivery_id(WORKFLOW, "check-in", 1)
+    others = [
+        ledger.delivery_id(WORKFLOW, "check-in", 2),
+        ledger.delivery_id(WORKFLOW, "welcome", 1),
+        ledger.delivery_id("onboarding/p-2", "check-in", 1),
+    ]
+    assert len({first, *others}) == 4
+
+
+# --- deciding
+
+
+@pytest.mark.rule("MAIL1")
+@pytest.mark.parametrize("decision", sorted(DECISIONS))
+async def test_a_decision_is_final_recorded_once_and_lets_the_bytes_go(
+    database: Database, decision: str
+) -> None:
+    await plan(database, check_ins(1))
+    await claim(database, "check-in/1", "first")
+    await decide(database, "check-in/1", decision, "the reason")
+    (row,) = await rows(database)
+    assert (row.state, row.reason, row.decided_at, row.response) == (decision, "the reason", DUE, "250 kept")
+    assert (row.content is None) == (decision != "ambiguous")
+    with pytest.raises(ValueError, match="already decided"):
+        await decide(database, "check-in/1", "sent")
+    (record,) = await mail_records(database)
+    assert record.data["decision"] == decision
+    assert (record.subject, record.at) == (WORKFLOW, DUE)
+
+
+@pytest.mark.rule("MAIL1", "T8")
+@pytest.mark.parametrize(
+    ("late", "recorded"),
+    [
+        (timedelta(0), DUE),
+        (timedelta(seconds=59, microseconds=999_999), DUE),
+        (timedelta(seconds=60), DUE + timedelta(seconds=60)),
+        (timedelta(hours=6, seconds=1, microseconds=5), DUE + timedelta(hours=6, seconds=1)),
+    ],
+)
+async def test_what_went_out_within_the_minute_was_on_time(
+    database: Database, late: timedelta, recorded: datetime
+) -> None:
+    await plan(database, check_ins(1))
+    async with database.begin() as session:
+        row = await ledger.locked(session, WORKFLOW, "check-in/1")
+        assert row is not None
+        await ledger.decide(session, row, "sent", None, DUE + late)
+    assert (await rows(database))[0].decided_at == recorded
+
+
+# --- MAIL4: the race between a delivery and a cancel
+
+
+@pytest.mark.rule("MAIL4")
+async def test_a_cancel_between_claim_and_last_byte_takes_the_message_back(database: Database) -> None:
+    await plan(database, check_ins(1))
+    message = await claim(database, "check-in/1", "first")
+    changes = await plan(database, [], because="cancelled by staff")
+    assert [change.key for change in changes.dropped] == ["check-in/1"]
+    assert not await hand_over(database, message, "first")
+    assert [row.state for row in await rows(database)] == ["cancelled"]
+
+
+@pytest.mark.rule("MAIL4")
+async def test_a_cancel_after_the_last_byte_leaves_the_message_to_its_answer(database: Database) -> None:
+    await plan(database, check_ins(1))
+    message = await claim(database, "check-in/1", "first")
+    assert await hand_over(database, message, "first")
+    assert await plan(database, [], because="cancelled by staff") == Changes()
+    assert [row.state for row in await rows(database)] == ["handed_over"]
+    await decide(database, "check-in/1", "sent")
+    assert [row.state for row in await rows(database)] == ["sent"]
+
+
+@pytest.mark.rule("MAIL4")
+async def test_of_a_cancel_and_a_last_byte_at_once_exactly_one_wins(database: Database) -> None:
+    for number in range(10):
+        mail = replace(check_ins(1)[0], occurrence=number + 1)
+        async with database.begin() as session:
+            await ledger.plan(session, f"onboarding/q-{number}", "asis-global", [mail], AT, "", {})
+            row = await ledger.locked(session, f"onboarding/q-{number}", mail.key)
+            assert row is not None
+            row.state, row.claimed_by = "claimed", "first"
+            message = row.id
+
+        async def cancel(workflow: str = f"onboarding/q-{number}") -> Changes:
+            async with database.begin() as session:
+                return await ledger.plan(session, workflow, "asis-global", [], AT, "cancelled", {})
+
+        async with asyncio.timeout(30):
+            handed, changes = await asyncio.gather(hand_over(database, message, "first"), cancel())
+        async with database.reading() as session:
+            state = await session.scalar(select(Message.state).where(Message.id == message))
+        assert state == ("handed_over" if handed else "cancelled")
+        assert len(changes.dropped) == (0 if handed else 1)
+
+
+@pytest.mark.rule("MAIL2")
+async def test_only_who_claimed_a_message_hands_it_over_and_only_once(database: Database) -> None:
+    await plan(database, check_ins(1))
+    message = await claim(database, "check-in/1", "first")
+    await claim(database, "check-in/1", "second")
+    assert not await hand_over(database, message, "first")
+    async with asyncio.timeout(30):
+        won = await asyncio.gather(*(hand_over(database, message, "second") for _ in range(4)))
+    assert sorted(won) == [False, False, False, True]
+
+
+@pytest.mark.rule("MAIL3")
+async def test_an_attempt_that_failed_gives_the_message_back_with_its_bytes_and_its_trouble(
+    database: Database,
+) -> None:
+    await plan(database, check_ins(1))
+    message = await claim(database, "check-in/1", "first")
+    async with database.begin() as session:
+        await ledger.give_back(session, message, "first", "451 later", DUE)
+    (row,) = await rows(database)
+    assert (row.state, row.claimed_by, row.trouble, row.content) == (
+        "planned",
+        None,
+        "451 later",
+        b"the bytes",
+    )
+    assert row.attempted_at == DUE
+
+
+@pytest.mark.rule("MAIL2", "MAIL3")
+async def test_nobody_gives_back_what_somebody_else_claimed_or_what_is_decided(database: Database) -> None:
+    await plan(database, check_ins(1))
+    message = await claim(database, "check-in/1", "first")
+    async with database.begin() as session:
+        await ledger.give_back(session, message, "second", "451 later", DUE)
+    assert (await rows(database))[0].state == "claimed"
+    await decide(database, "check-in/1", "sent")
+    async with database.begin() as session:
+        await ledger.give_back(session, message, "first", "451 later", DUE)
+    assert (await rows(database))[0].state == "sent"
+
+
+# --- suppressions (MAIL3, MAIL7) and tasks (STA2)
+
+
+async def bounce(database: Database, day: int) -> bool:
+    async with database.begin() as session:
+        return await suppressions.soft_bounce(
+            session, "Ana@example.org", "mailbox full", AT + timedelta(days=day)
+        )
+
+
+async def reason(database: Database) -> str | None:
+    async with database.reading() as session:
+        return await suppressions.reason_for(session, "ana@EXAMPLE.org")
+
+
+@pytest.mark.rule("MAIL7")
+async def test_three_soft_bounces_in_a_row_suppress_an_address(database: Database) -> None:
+    assert [await bounce(database, day) for day in (0, 1, 2, 3)] == [False, False, True, False]
+    assert await reason(database) == (
+        "the address is suppressed since 2028-03-08: mailbox full, again and again"
+    )
+
+
+@pytest.mark.rule("MAIL7")
+async def test_soft_bounces_that_lie_far_apart_are_forgotten(database: Database) -> None:
+    assert [await bounce(database, day) for day in range(0, 600, 60)] == [False] * 10
+    assert await reason(database) is None
+
+
+@pytest.mark.rule("MAIL3", "MAIL7")
+async def test_a_hard_bounce_suppresses_at_once_and_staff_can_lift_it(database: Database) -> None:
+    async with database.begin() as session:
+        assert await suppressions.suppress(session, "ANA@example.org", "hard", "no such mailbox", AT)
+    async with database.begin() as session:
+        later = AT + timedelta(days=1)
+        assert not await suppressions.suppress(session, "ana@example.org", "hard", "no such mailbox", later)
+    assert await reason(database) == "the address is suppressed since 2028-03-06: no such mailbox"
+    async with database.reading() as session:
+        assert [row.address for row in await suppressions.listed(session)] == ["ana@example.org"]
+    async with database.begin() as session:
+        assert await suppressions.lift(session, "ana@example.org")
+        assert not await suppressions.lift(session, "ana@example.org")
+        assert not await suppressions.lift(session, "bob@example.org")
+    assert await reason(database) is None
+    assert [await bounce(database, day) for day in (3, 4, 5)] == [False, False, True]
+
+
+@pytest.mark.rule("STA2")
+async def test_one_cause_opens_one_task_however_often_it_comes_by(database: Database) -> None:
+    async def again(cause: str, subject: str = WORKFLOW) -> bool:
+        async with database.begin() as session:
+            return await open_task(session, "mail_failed", subject, cause, "Look at it.", AT)
+
+    assert await again("mail_failed check-in/1")
+    assert not await again("mail_failed check-in/1")
+    async with database.begin() as session:
+        for task in await session.scalars(select(Task)):
+            task.state = "dismissed"
+    assert not await again("mail_failed check-in/1")
+    assert await again("mail_failed check-in/2")
+    assert await again("mail_failed check-in/1", "onboarding/p-2")
+    async with database.reading() as session:
+        records = await session.scalars(select(AuditRecord).where(AuditRecord.kind == "task"))
+        assert len(list(records)) == 3
+
+
+@pytest.mark.rule("MAIL2", "STA3")
+async def test_staff_send_again_what_may_not_have_arrived_once_however_often_they_ask(
+    database: Database,
+) -> None:
+    await plan(database, check_ins(1))
+    await decide(database, "check-in/1", "ambiguous", "no answer")
+    original = (await rows(database))[0].delivery
+
+    async def again() -> str:
+        async with database.begin() as session:
+            copied = await ledger.copy(session, original, "lina", "Ana asked for it", AT)
+            return copied.delivery
+
+    async with asyncio.timeout(30):
+        first = await again()
+        assert set(await asyncio.gather(*(again() for _ in range(3)))) == {first}
+    copied = (await rows(database))[1]
+    assert (copied.state, copied.due_at, copied.delivery) == ("planned", AT, first)
+    assert first != original
+    assert await plan(database, check_ins(1)) == Changes()
+    assert await plan(database, []) == Changes()
+    assert [row.state for row in await rows(database)] == ["ambiguous", "planned"]
+
+
+@pytest.mark.rule("MAIL1", "MAIL2")
+@pytest.mark.parametrize("decision", ["sent", "suppressed", "cancelled"])
+async def test_what_arrived_or_must_not_go_out_is_not_sent_again(database: Database, decision: str) -> None:
+    await plan(database, check_ins(1))
+    await decide(database, "check-in/1", decision, "the reason")
+    delivery = (await rows(database))[0].delivery
+    async with database.begin() as session:
+        with pytest.raises(ValueError, match=f"is {decision}"):
+            await ledger.copy(session, delivery, "lina", "", AT)
+        with pytest.raises(ValueError, match="no delivery"):
+            await ledger.copy(session, "unknown", "lina", "", AT)
+
+
+@pytest.mark.rule("STA2", "STA3")
+async def test_a_task_is_put_off_and_closed_by_somebody_and_then_stays_closed(database: Database) -> None:
+    async with database.begin() as session:
+        await open_task(session, "mail_failed", WORKFLOW, "cause", "Look at it.", AT)
+    async with database.begin() as session:
+        task = (await session.scalars(select(Task))).one()
+        assert (task.state, task.due_at) == ("open", AT + timedelta(days=2))
+        with pytest.raises(ValueError, match="later day"):
+            await snooze_task(session, task, AT, "lina", "", AT)
+        await snooze_task(session, task, AT + timedelta(days=7), "lina", "asked", AT)
+        await close_task(session, task, "done", "lina", "she has it", AT + timedelta(days=1))
+        with pytest.raises(ValueError, match="done already"):
+            await close_task(session, task, "dismissed", "carlos", "", AT)
+        with pytest.raises(ValueError, match="done already"):
+            await snooze_task(session, task, AT + timedelta(days=9), "carlos", "", AT)
+    async with database.reading() as session:
+        task = (await session.scalars(select(Task))).one()
+        assert (task.state, task.closed_by, task.note) == ("done", "lina", "she has it")
+        acts = select(AuditRecord).where(AuditRecord.kind == "act").order_by(AuditRecord.sequence)
+        assert [(record.actor, record.data["act"]) for record in await session.scalars(acts)] == [
+            ("lina", "task snoozed"),
+            ("lina", "task done"),
+        ]

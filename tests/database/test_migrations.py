@@ -1,0 +1,76 @@
+"""The schema that the migrations make is the one that the models describe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import DBAPIError
+
+from database.models import LIFECYCLES, Base
+from database.session import MIGRATIONS, Database
+
+
+def differences(connection: Connection) -> list[Any]:
+    context = MigrationContext.configure(
+        connection, opts={"compare_type": True, "compare_server_default": True}
+    )
+    return list(compare_metadata(context, Base.metadata))
+
+
+async def test_the_migrations_make_the_tables_of_the_models(database_url: str) -> None:
+    database = Database(database_url)
+    await database.upgrade()
+    await database.check()
+    async with database.engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+    await database.close()
+
+
+async def test_a_database_without_a_schema_is_not_fit_for_use(database_url: str) -> None:
+    database = Database(database_url)
+    with pytest.raises(DBAPIError):
+        await database.check()
+    await database.close()
+
+
+async def test_upgrading_again_changes_nothing_and_loses_nothing(database: Database) -> None:
+    async with database.begin() as session:
+        await session.execute(text("INSERT INTO environment (id, name) VALUES (1, 'test')"))
+    await database.upgrade()
+    async with database.reading() as session:
+        assert await session.scalar(text("SELECT name FROM environment")) == "test"
+
+
+async def test_what_must_be_unique_is_unique_in_the_database_itself(database: Database) -> None:
+    def unique(connection: Connection) -> set[tuple[str, ...]]:
+        found = inspect(connection)
+        return {
+            (table, *sorted(str(column) for column in constraint["column_names"]))
+            for table in ("messages", "events", "tasks", "audit_records")
+            for constraint in found.get_unique_constraints(table)
+        }
+
+    async with database.engine.connect() as connection:
+        assert await connection.run_sync(unique) == {
+            ("messages", "occurrence", "step", "workflow"),
+            ("messages", "delivery"),
+            ("events", "event_id", "source"),
+            ("tasks", "cause", "subject"),
+            ("audit_records", "chain", "sequence"),
+            ("audit_records", "chain", "previous"),
+        }
+
+
+def test_there_is_one_line_of_migrations() -> None:
+    scripts = ScriptDirectory(str(MIGRATIONS))
+    assert len(scripts.get_heads()) == 1
+    assert len(scripts.get_bases()) == 1
+
+
+def test_every_kind_of_lifecycle_has_a_table_of_its_own() -> None:
+    assert len({table.__tablename__ for table in LIFECYCLES.values()}) == len(LIFECYCLES)

@@ -1,0 +1,209 @@
+"""Transactions, addresses and instants, alike on both databases."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError, StatementError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database.models import Environment, Member, Suppression
+from database.session import Database
+
+AT = datetime(2028, 3, 6, 15, 0, tzinfo=UTC)
+
+
+def suppression(address: str, at: datetime) -> Suppression:
+    return Suppression(address=address, kind="hard", last_at=at)
+
+
+async def addresses(session: AsyncSession) -> list[str]:
+    return list(await session.scalars(select(Suppression.address).order_by(Suppression.address)))
+
+
+async def test_what_a_transaction_wrote_is_there_for_the_next_one(database: Database) -> None:
+    async with database.begin() as session:
+        session.add(suppression("ana@example.org", AT))
+    async with database.reading() as session:
+        assert await addresses(session) == ["ana@example.org"]
+
+
+async def test_a_transaction_that_raises_leaves_nothing(database: Database) -> None:
+    async def writes_and_fails() -> None:
+        async with database.begin() as session:
+            session.add(suppression("ana@example.org", AT))
+            await session.flush()
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await writes_and_fails()
+    async with database.reading() as session:
+        assert await addresses(session) == []
+
+
+async def test_a_cancelled_transaction_leaves_nothing_and_no_lock(database: Database) -> None:
+    written = asyncio.Event()
+
+    async def writes_and_waits() -> None:
+        async with database.begin() as session:
+            session.add(suppression("ana@example.org", AT))
+            await session.flush()
+            written.set()
+            await asyncio.Event().wait()
+
+    waiting = asyncio.create_task(writes_and_waits())
+    await written.wait()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    async with asyncio.timeout(10), database.begin() as session:
+        session.add(suppression("bob@example.org", AT))
+    async with database.reading() as session:
+        assert await addresses(session) == ["bob@example.org"]
+
+
+async def test_a_reader_neither_waits_for_a_writer_nor_sees_what_is_not_committed(database: Database) -> None:
+    async with database.begin() as writer:
+        writer.add(suppression("ana@example.org", AT))
+        await writer.flush()
+        async with asyncio.timeout(10), database.reading() as reader:
+            assert await addresses(reader) == []
+
+
+async def test_many_writers_at_once_all_get_through(database: Database) -> None:
+    async def write(number: int) -> None:
+        async with database.begin() as session:
+            found = await addresses(session)
+            session.add(suppression(f"member{number:02}@example.org", AT + timedelta(days=len(found))))
+
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(write(number) for number in range(30)))
+    async with database.reading() as session:
+        assert len(await addresses(session)) == 30
+
+
+@pytest.mark.rule("T6", "T8")
+async def test_a_moment_without_a_zone_is_refused(database: Database) -> None:
+    with pytest.raises(StatementError, match="needs a zone"):
+        async with database.begin() as session:
+            session.add(suppression("ana@example.org", datetime(2028, 3, 6, 15, 0)))  # noqa: DTZ001
+    async with database.reading() as session:
+        assert await addresses(session) == []
+
+
+@pytest.mark.rule("T8")
+async def test_a_moment_comes_back_as_the_same_instant_in_utc(database: Database) -> None:
+    moments = {
+        "bogota@example.org": datetime(2028, 3, 6, 10, 0, tzinfo=timezone(timedelta(hours=-5))),
+        "tokyo@example.org": datetime(2028, 3, 7, 0, 0, 0, 123456, tzinfo=timezone(timedelta(hours=9))),
+    }
+    async with database.begin() as session:
+        session.add_all([suppression(address, at) for address, at in moments.items()])
+    async with database.reading() as session:
+        for row in await session.scalars(select(Suppression)):
+            assert row.last_at == moments[row.address]
+            assert row.last_at.tzinfo is UTC
+            assert row.since is None
+        later = select(Suppression.address).where(Suppression.last_at > moments["bogota@example.org"])
+        assert list(await session.scalars(later)) == ["tokyo@example.org"]
+
+
+@pytest.mark.rule("MEM6")
+async def test_an_error_of_the_database_does_not_list_the_parameters(database: Database) -> None:
+    async def writes_twice() -> None:
+        insert = text("INSERT INTO suppressions (address, kind, score, last_at) VALUES (:a, 'hard', 0, :at)")
+        async with database.begin() as session:
+            for _ in range(2):
+                await session.execute(insert, {"a": "ana@example.org", "at": AT.replace(tzinfo=None)})
+
+    with pytest.raises(IntegrityError, match="parameters hidden"):
+        await writes_twice()
+
+
+async def test_a_profile_needs_its_member(database: Database) -> None:
+    with pytest.raises(IntegrityError):
+        async with database.begin() as session:
+            await session.execute(
+                text(
+                    "INSERT INTO profiles (id, member_id, role, program, areas, interests, languages,"
+                    " created_at, updated_at) VALUES ('p', 'nobody', 'mentee', 'x', '[]', '[]', '[]',"
+                    " '2028-03-06 15:00:00', '2028-03-06 15:00:00')"
+                )
+            )
+
+
+async def test_lists_and_records_come_back_as_they_were(database: Database) -> None:
+    cycle = {"code": "PSP", "cycle_start": "2027-01-01", "cycle_end": "2029-12-31"}
+    async with database.begin() as session:
+        session.add(
+            Member(
+                id="ana",
+                name="Ana Pérez ✓",
+                email="ana@example.org",
+                standing="good",
+                standing_since=AT,
+                languages=["es", "en"],
+                certifications=[cycle],
+                preferences={"stopped": ["*"]},
+                updated_at=AT,
+            )
+        )
+    async with database.reading() as session:
+        ana = await session.get_one(Member, "ana")
+        assert (ana.name, ana.languages, ana.certifications) == ("Ana Pérez ✓", ["es", "en"], [cycle])
+        assert ana.preferences == {"stopped": ["*"]}
+        assert ana.country is None
+
+
+async def test_a_database_is_fit_for_use_only_at_this_versions_schema(database_url: str) -> None:
+    database = Database(database_url)
+    await database.upgrade()
+    await database.check()
+    async with database.begin() as session:
+        await session.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+    with pytest.raises(RuntimeError, match="throughline db upgrade"):
+        await database.check()
+    await database.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("sqlite:///var/x.db", "sqlite+aiosqlite:///var/x.db"),
+        ("postgresql://u:p@h/d", "postgresql+psycopg://u:p@h/d"),
+        ("postgres://u:p@h/d", "postgresql+psycopg://u:p@h/d"),
+        ("postgresql+psycopg://u@h/d", "postgresql+psycopg://u@h/d"),
+    ],
+)
+async def test_an_address_may_leave_out_the_driver(
+    given: str, used: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    database = Database(given)
+    assert database.url == used
+    await database.close()
+
+
+@pytest.mark.parametrize("given", ["mysql://h/d", "postgresql+asyncpg://h/d", "throughline.db", ""])
+def test_an_address_of_another_kind_is_refused_in_words(given: str) -> None:
+    with pytest.raises(ValueError, match=r"sqlite:///file or postgresql://"):
+        Database(given)
+
+
+async def test_an_address_that_cannot_be_read_is_not_quoted_with_its_password() -> None:
+    with pytest.raises(ValueError, match="cannot be read") as caught:
+        Database("postgresql//ana:hunter2@h")
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_sqlite_file_is_made_with_its_folder(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'deep' / 'down' / 'throughline.db'}")
+    await database.upgrade()
+    await database.check()
+    async with database.begin() as session:
+        session.add(Environment(id=1, name="test"))
+    await database.close()
+    assert (tmp_path / "deep" / "down" / "throughline.db").exists()

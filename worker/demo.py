@@ -1,0 +1,476 @@
+"""`throughline demo`: the main job on embedded parts, with a clock that a page or a script moves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, time, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import typer
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.responses import RedirectResponse
+from sqlalchemy import func, select
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from temporalio.client import WorkflowUpdateFailedError
+from temporalio.service import RPCError
+
+from database.models import AuditRecord, Event, Member, Message
+from gateway.app import create_app
+from gateway.bodies import TooLarge, read_form
+from gateway.personal import typed
+from rules.calendar import instant_in
+from rules.durations import parse_duration
+from rules.events import check_event
+from rules.program import Program
+from worker.cast import PLACES, SAMPLES
+from worker.embedded import free_port
+from worker.mailbox import Mailbox
+from worker.parts import poke
+from worker.reading import Look, city, from_this_machine, mail_routes, moment
+from worker.rehearsal import Stage, WorkflowFailed, stage
+from worker.services import read_programs, read_settings
+from worker.serving import address, listen, served
+from worker.settings import Settings
+from worker.stand import message_words, next_event, stand
+from worker.stopping import stopping
+from workflows.agenda import Answer
+
+PROGRAM: Final = "asis-global"
+STEPS: Final = {"day": "P1D", "week": "P1W", "month": "P1M"}
+ACTS: Final = ("pause", "resume", "extend", "cancel")
+MOST_MEMBERS: Final = 500
+SECONDS_TO_REST: Final = 10.0
+ACTOR: Final = "demo"
+WEBHOOK_SECRET: Final = "whsec_ZGVtbyBkZW1vIGRlbW8gZGVtbyBkZW1vIGRlbW8="
+"""The demo takes events in from this machine only, until it ends: its secret is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What the last press of a button did: a title and lines; `mail` is a mail's number to look at."""
+
+    title: str
+    lines: Sequence[tuple[str, int | None]] = ()
+    wrong: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SignUp:
+    """What somebody typed to sign up."""
+
+    name: str = ""
+    email: str = ""
+    role: str = "mentee"
+    language: str = "en"
+    zone: str = "America/New_York"
+
+    @classmethod
+    def of(cls, form: FormData) -> SignUp:
+        """From a form, as it was typed."""
+        return cls(*(typed(form, name) for name in ("name", "email", "role", "language", "zone")))
+
+
+@dataclass
+class Demo:
+    """A program on a clock of its own. Acts wait for each other; what one changed is its notice."""
+
+    stage: Stage
+    program: Program
+    mailbox: Mailbox
+    notice: Notice | None = None
+    seen: int = 0
+    """How many mails there were before the last act."""
+    moving: bool = False
+    _acting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _guests: int = 0
+
+    @property
+    def zone(self) -> str:
+        """The program's zone."""
+        return self.program.hours.zone
+
+    async def now(self) -> datetime:
+        """Program time."""
+        return await self.stage.clock.now()
+
+    async def begin(self) -> datetime:
+        """Let the sample members sign up at the demo's start; the instant of it."""
+        start = demo_start(await self.now(), self.zone)
+        await self.stage.advance(start)
+        told: list[tuple[str, dict[str, Any]]] = []
+        for sample in SAMPLES:
+            told.append(_checked("member.updated", sample.data))
+            for role in sample.roles:
+                profile = f"p-{sample.member}" if role == sample.roles[0] else f"p-{sample.member}-{role}"
+                told.append(self._profile(profile, sample.member, role))
+        await self.stage.tell(start, told)
+        await self._rest()
+        return start
+
+    async def next_due(self) -> datetime | None:
+        """The next instant at which something is due."""
+        return await next_event(self.stage.database, self.stage.programs, self.program, await self.now())
+
+    async def advance(self, step: str) -> None:
+        """Move the clock: to the `next` event, or by a `day`, `week` or `month` of the program's calendar."""
+
+        async def move() -> Notice:
+            now = await self.now()
+            if step == "next":
+                target = await self.next_due()
+                if target is None:
+                    return Notice("Nothing more is due. Sign somebody up, or let time pass by a month.")
+            else:
+                target = parse_duration(STEPS[step]).after(now.replace(second=0, microsecond=0), self.zone)
+            await self.move_to(target)
+            return Notice(f"It is {moment(target, self.zone)} in {city(self.zone)}")
+
+        await self._act(move)
+
+    async def move_to(self, target: datetime) -> None:
+        """Let the clock run to an instant, and what falls due on the way happen."""
+        self.moving = True
+        try:
+            await self.stage.advance(target)
+            await self._rest()
+        finally:
+            self.moving = False
+
+    async def sign_up(self, given: SignUp) -> dict[str, str]:
+        """Sign somebody up; what is wrong, by field, if that cannot be."""
+        errors: dict[str, str] = {}
+        if given.role not in ("mentor", "mentee"):
+            errors["role"] = "Choose one of the two."
+        if given.language not in self.program.languages:
+            errors["language"] = "Choose one of the program's languages."
+        place = PLACES.get(given.zone)
+        if place is None:
+            errors["zone"] = "Choose one of the places."
+        if self._guests >= MOST_MEMBERS:
+            errors["name"] = f"A demo has room for {MOST_MEMBERS} guests. Start it anew for more."
+        member = {
+            "member": f"guest-{self._guests + 1}",
+            "name": given.name,
+            "email": given.email,
+            "standing": "good",
+            "languages": [given.language],
+            "country": place and place.country,
+            "subdivision": place and place.subdivision,
+            "time_zone": given.zone,
+        }
+        checked, problems = check_event("member.updated", member)
+        for problem in problems:
+            fieldname = problem.pointer.removeprefix("/data/").partition("/")[0]
+            if fieldname in ("name", "email"):
+                errors.setdefault(fieldname, f"This {problem.reason}.")
+        if errors or problems:
+            return errors or {"name": f"This {problems[0].reason}."}
+
+        async def store() -> Notice:
+            self._guests += 1
+            now = (await self.now()).replace(microsecond=0)
+            profile = self._profile(f"p-guest-{self._guests}", checked["member"], given.role)
+            await self.stage.tell(now, [("member.updated", checked), profile])
+            await self._rest()
+            return Notice(f"{given.name} is signed up as a {given.role}.")
+
+        await self._act(store)
+        return {}
+
+    async def staff(self, target: str, act: str, reason: str = "", check_ins: int = 1) -> None:
+        """Do a staff act to a lifecycle by its workflow's update (STA1); the notice tells what it changed."""
+
+        async def update() -> Notice:
+            argument: dict[str, Any] = {"reason": reason, "actor": ACTOR}
+            if act == "extend":
+                argument["check_ins"] = check_ins
+            handle = self.stage.clock.client.get_workflow_handle(target)
+            try:
+                answer: Answer = await handle.execute_update(
+                    act, argument, result_type=Answer, rpc_timeout=timedelta(seconds=20)
+                )
+            except WorkflowUpdateFailedError as error:
+                return Notice(f"Refused: {getattr(error.cause, 'message', None) or error.cause}", wrong=True)
+            except RPCError:
+                return Notice(f"Refused: there is no open {target}", wrong=True)
+            await self._rest()
+            return await self._changed(f"{act.capitalize()}: {target} is {answer.state}", answer)
+
+        await self._act(update)
+
+    async def set_standing(self, member: str, standing: str) -> None:
+        """Let a member's standing lapse, or return (MEM1, MEM2)."""
+
+        async def tell() -> Notice:
+            async with self.stage.database.reading() as session:
+                known = await session.get(Member, member)
+            if known is None:
+                return Notice("There is no such member.", wrong=True)
+            data = {
+                "member": known.id,
+                "name": known.name,
+                "email": known.email,
+                "standing": standing,
+                "country": known.country,
+                "subdivision": known.subdivision,
+                "time_zone": known.time_zone,
+                "languages": known.languages,
+                "years_management": known.years_management,
+            }
+            await self.stage.tell(
+                (await self.now()).replace(microsecond=0), [_checked("member.updated", data)]
+            )
+            await self._rest()
+            return Notice(f"{known.name}: the member database now tells of {standing} standing.")
+
+        await self._act(tell)
+
+    def _profile(self, profile: str, member: str, role: str) -> tuple[str, dict[str, Any]]:
+        return _checked(
+            "profile.created",
+            {"profile": profile, "member": member, "role": role, "program": self.program.id},
+        )
+
+    async def _act(self, act: Callable[[], Awaitable[Notice]]) -> None:
+        """Do one act at a time, and note what came of it."""
+        async with self._acting:
+            before, mails = await self._last_record(), len(self.mailbox)
+            try:
+                notice = await act()
+            except WorkflowFailed as failed:
+                notice = Notice(f"A workflow failed: {failed}", wrong=True)
+            lines = list(notice.lines)
+            lines += [
+                (f"Mail to {mail.name}: {mail.subject}", mail.number)
+                for mail in self.mailbox
+                if mail.number > mails
+            ]
+            lines += [(line, None) for line in await self._records(before)]
+            self.notice, self.seen = Notice(notice.title, lines, notice.wrong), mails
+
+    async def _changed(self, title: str, answer: Answer) -> Notice:
+        """What an update changed (STA1)."""
+        lines: list[tuple[str, int | None]] = []
+        for shift in [*answer.moved, *answer.dropped]:
+            words = f"{message_words(shift.message, shift.number)} to {shift.to}"
+            was = moment(shift.was, self.zone) if shift.was else "held"
+            if shift in answer.dropped:
+                lines.append((f"No longer sent: {words} (was {was})", None))
+            else:
+                due = moment(shift.due, self.zone) if shift.due else "held until it is resumed"
+                lines.append((f"Moved: {words}, {was} → {due}", None))
+        return Notice(title, lines)
+
+    async def _last_record(self) -> int:
+        async with self.stage.database.reading() as session:
+            return await session.scalar(select(func.max(AuditRecord.id))) or 0
+
+    async def _records(self, after: int) -> list[str]:
+        """New states, tasks and refusals, in words."""
+        async with self.stage.database.reading() as session:
+            records = await session.scalars(
+                select(AuditRecord)
+                .where(AuditRecord.id > after, AuditRecord.kind.in_(("state", "task", "refused")))
+                .order_by(AuditRecord.id)
+            )
+            return [_record_words(record) for record in records]
+
+    async def _rest(self) -> None:
+        """Until what was started by now has come to rest: events are applied, due mail is decided.
+
+        Not for ever: a mail that cannot be sent now shows among those that lie ahead.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SECONDS_TO_REST):
+                while await self._busy():  # noqa: ASYNC110 - a database tells nobody when it changes
+                    await asyncio.sleep(0.02)
+        await self.stage.settle()
+
+    async def _busy(self) -> bool:
+        now = await self.now()
+        async with self.stage.database.reading() as session:
+            events = select(func.count()).where(Event.state.in_(("stored", "applying")))
+            mails = select(func.count()).where(
+                Message.state.in_(("planned", "claimed", "handed_over")), Message.due_at <= now
+            )
+            return bool(await session.scalar(events) or await session.scalar(mails))
+
+
+def demo_start(now: datetime, zone: str) -> datetime:
+    """The next Monday 10:00 of a zone that lies at least a day ahead."""
+    day = (now + timedelta(days=1)).astimezone(ZoneInfo(zone)).date()
+    while True:
+        start = instant_in(zone, day, time(10))
+        if day.weekday() == 0 and start >= now + timedelta(days=1):
+            return start
+        day += timedelta(days=1)
+
+
+def _checked(kind: str, data: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    checked, problems = check_event(kind, {name: value for name, value in data.items() if value is not None})
+    assert not problems, problems
+    return kind, checked
+
+
+def _record_words(record: AuditRecord) -> str:
+    data, veiled = record.data, record.veiled or {}
+    if record.kind == "state":
+        cause = f": {veiled['cause']}" if veiled.get("cause") else ""
+        return f"{record.subject} is {data['state']}{cause}"
+    if record.kind == "task":
+        return f"A task for staff: {str(data['task']).replace('_', ' ')} ({record.subject})"
+    return f"Refused: {data['event']} ({data['reason']})"
+
+
+def routes(demo: Demo, look: Look) -> APIRouter:
+    """The demo's page and what its buttons do."""
+    router = APIRouter(dependencies=[Depends(from_this_machine)], include_in_schema=False)
+
+    async def home(given: SignUp, errors: Mapping[str, str], status: int = 200) -> Response:
+        now, due = await demo.now(), await demo.next_due()
+        where = await stand(demo.stage.database, demo.stage.programs, demo.program, now)
+        mails = demo.mailbox.newest(5)
+        values = {
+            "title": demo.program.name,
+            "home": None,
+            "program": demo.program,
+            "zone": demo.zone,
+            "now": now,
+            "due": due,
+            "stand": where,
+            "mails": mails,
+            "count": len(demo.mailbox),
+            "seen": demo.seen,
+            "notice": demo.notice,
+            "moving": demo.moving,
+            "given": given,
+            "errors": errors,
+            "places": sorted(PLACES.values(), key=lambda place: place.label),
+            "languages": {"en": "English", "es": "Español"},
+        }
+        return look.respond("home.html", values, status)
+
+    async def form_of(request: Request) -> FormData:
+        try:
+            return await read_form(request)
+        except TooLarge:
+            raise HTTPException(413, "this form is too large") from None
+
+    def back(to: str = "") -> Response:
+        return RedirectResponse(f"/{to}", 303)
+
+    @router.get("/")
+    async def show() -> Response:
+        """Where everything stands."""
+        return await home(SignUp(), {})
+
+    @router.post("/advance")
+    async def advance(request: Request) -> Response:
+        """Move the clock."""
+        step = typed(await form_of(request), "by")
+        if step != "next" and step not in STEPS:
+            raise HTTPException(400, "the clock moves by next, day, week or month")
+        await demo.advance(step)
+        return back()
+
+    @router.post("/people")
+    async def sign_up(request: Request) -> Response:
+        """Sign somebody up."""
+        given = SignUp.of(await form_of(request))
+        errors = await demo.sign_up(given)
+        return await home(given, errors, 400) if errors else back()
+
+    @router.post("/staff")
+    async def staff(request: Request) -> Response:
+        """Do a staff act."""
+        form = await form_of(request)
+        act, count = typed(form, "act"), typed(form, "check_ins") or "1"
+        if act not in ACTS or not (count.isascii() and count.isdigit() and len(count) < 4):
+            raise HTTPException(400, f"staff can {', '.join(ACTS)}; check_ins is a number")
+        await demo.staff(typed(form, "target")[:200], act, typed(form, "reason")[:500], int(count))
+        return back()
+
+    @router.post("/standing")
+    async def standing(request: Request) -> Response:
+        """Change a member's standing."""
+        form = await form_of(request)
+        told = typed(form, "standing")
+        if told not in ("good", "lapsed"):
+            raise HTTPException(400, "a standing is good or lapsed")
+        await demo.set_standing(typed(form, "member")[:64], told)
+        return back()
+
+    return router
+
+
+@asynccontextmanager
+async def demo_on_stage(settings: Settings, base_url: str) -> AsyncIterator[Demo]:
+    """A demo whose sample members have signed up. `base_url` is where its mails' links lead."""
+    programs = read_programs(settings)
+    mailbox = Mailbox()
+    async with stage(
+        programs,
+        settings.templates / "mail",
+        settings.programs,
+        base_url=base_url,
+        on_mail=mailbox.keep,
+    ) as ready:
+        demo = Demo(ready, programs[PROGRAM], mailbox)
+        await demo.begin()
+        yield demo
+
+
+def demo_app(demo: Demo, settings: Settings) -> FastAPI:
+    """The gateway with the demo's pages: personal links in its mails lead to the same app."""
+    look, client = Look(settings.templates), demo.stage.clock.client
+
+    async def temporal_ready() -> None:
+        await client.service_client.check_health()
+
+    return create_app(
+        database=demo.stage.database,
+        programs=demo.stage.programs,
+        links=demo.stage.parts.links,
+        webhook_secrets=[WEBHOOK_SECRET],
+        poke=lambda: poke(client),
+        clock=demo.now,
+        temporal_ready=temporal_ready,
+        routers=[
+            routes(demo, look),
+            mail_routes(demo.mailbox, look, demo.zone, title=demo.program.name, home=lambda: "/"),
+        ],
+    )
+
+
+async def demo(*, port: int | None, script: bool) -> int:
+    """Run the demo until Ctrl-C or SIGTERM, or (`script`) tell its story; the exit status.
+
+    Raises Failure if the port is taken.
+    """
+    settings = read_settings()
+    async with stopping() as stop, AsyncExitStack() as stack:
+        if script:
+            from worker.story import tell_story
+
+            typer.echo("Starting Temporal with a clock to move, a database, a worker and a mail server …")
+            base_url = f"http://127.0.0.1:{free_port(port)}"
+            demo = await stack.enter_async_context(demo_on_stage(settings, base_url))
+            await stop.or_done(tell_story(demo))
+            return 0
+        listening = listen(port or 0)
+        stack.callback(listening.close)
+        typer.echo("Starting Temporal with a clock to move, a database, a worker and a mail server …")
+        demo = await stack.enter_async_context(demo_on_stage(settings, address(listening)))
+        await stack.enter_async_context(served(demo_app(demo, settings), listening))
+        typer.echo(f"The demo is at {address(listening)} (Ctrl-C ends it; nothing is kept)")
+        await stop.wait()
+        typer.echo("Stopping …")
+    return 0
+
+
+__all__ = ["Demo", "demo", "demo_app", "demo_on_stage", "demo_start", "routes"]

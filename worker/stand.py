@@ -1,0 +1,264 @@
+"""Where a demo stands: who is where, what lies ahead, what happened; read from the database for people to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from activities.agenda import facts_from_row, onboarding_agenda
+from activities.people import Participant, participants
+from database.models import LIFECYCLES, Lifecycle, Message, Onboarding, Profile, Task
+from database.session import Database
+from rules.onboarding import OnboardingFacts
+from rules.program import Program
+from worker.timeline import next_due, timeline
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """Something that lies ahead: `at` in UTC (None while it is held), to whom, in which zone that person lives."""
+
+    at: datetime | None
+    what: str
+    who: str
+    zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A lifecycle of somebody's: what it is, its state, what staff can do to it now."""
+
+    workflow: str
+    kind: str
+    who: str
+    role: str
+    zone: str
+    state: str
+    open: bool
+    acts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A member with all cases."""
+
+    member: str
+    name: str
+    zone: str
+    standing: str
+    cases: list[Case] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """A line of what happened: its kind as in the timeline, its instant, whom it concerns, and words."""
+
+    at: datetime
+    kind: str
+    who: str
+    what: str
+    zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class StaffTask:
+    """An open task."""
+
+    kind: str
+    who: str
+    action: str
+    due: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Where everything stands."""
+
+    coming: list[Coming]
+    held: list[Coming]
+    people: list[Person]
+    happened: list[Happened]
+    tasks: list[StaffTask]
+    zones: list[str]
+
+
+async def stand(
+    database: Database, programs: Mapping[str, Program], program: Program, now: datetime
+) -> Stand:
+    """Where everything stands at an instant of program time."""
+    async with database.reading() as session:
+        profiles = list(await session.scalars(select(Profile).order_by(Profile.created_at, Profile.id)))
+        who = await participants(session, [profile.id for profile in profiles])
+        rows: list[Any] = []
+        for table in LIFECYCLES.values():
+            rows += await session.scalars(select(table).order_by(table.workflow))
+        coming = [*await _messages(session, who, program), *_turns(rows, who, programs, now)]
+        tasks = await session.scalars(
+            select(Task).where(Task.state == "open").order_by(Task.opened_at, Task.id)
+        )
+        open_tasks = [
+            StaffTask(_words(task.kind), _whose(task.subject, rows, who), task.action, task.due_at)
+            for task in tasks
+        ]
+    people = _people(profiles, rows, who, programs)
+    return Stand(
+        coming=sorted((item for item in coming if item.at), key=lambda item: str(item.at)),
+        held=[item for item in coming if item.at is None],
+        people=people,
+        happened=[line async for line in _happened(database, program, rows, who, now)],
+        tasks=open_tasks,
+        zones=sorted({person.zone for person in people} - {program.hours.zone}),
+    )
+
+
+async def next_event(
+    database: Database, programs: Mapping[str, Program], program: Program, now: datetime
+) -> datetime | None:
+    """The next instant at which something happens by itself, after an instant of program time."""
+    where = await stand(database, programs, program, now)
+    ahead = [item.at for item in where.coming if item.at and item.at > now]
+    other = await next_due(database, now)
+    return min([*ahead, *([other] if other else [])], default=None)
+
+
+def message_words(name: str, number: int | None = None) -> str:
+    """A message's name for people: `mentee.checkin`, 2 is "check-in 2"."""
+    words = {"checkin": "check-in"}.get(what := name.partition(".")[2], what.replace("_", " "))
+    return f"{words} {number}" if number else words
+
+
+async def _messages(session: AsyncSession, who: dict[str, Participant], program: Program) -> list[Coming]:
+    planned = await session.scalars(
+        select(Message).where(Message.state == "planned").order_by(Message.due_at, Message.id)
+    )
+    return [
+        Coming(
+            message.due_at,
+            f"mail: {message_words(message.message, message.number)}",
+            _name(message.to_profile, who),
+            _zone(message.to_profile, who, program),
+        )
+        for message in planned
+    ]
+
+
+def _turns(
+    rows: list[Any], who: dict[str, Participant], programs: Mapping[str, Program], now: datetime
+) -> list[Coming]:
+    """The states that onboardings come to by themselves."""
+    found = []
+    for row in rows:
+        if not isinstance(row, Onboarding) or row.closed_at or row.profile_id not in who:
+            continue
+        person, program = who[row.profile_id], programs[row.program]
+        agenda = onboarding_agenda(facts_from_row(OnboardingFacts, row.facts), person, program)
+        found += [
+            Coming(
+                turn.due,
+                f"becomes {turn.state}",
+                person.member.name,
+                person.calendar(program).zone,
+            )
+            for turn in agenda.turns
+            if turn.due > now
+        ]
+    return found
+
+
+def _people(
+    profiles: list[Profile], rows: list[Any], who: dict[str, Participant], programs: Mapping[str, Program]
+) -> list[Person]:
+    people: dict[str, Person] = {}
+    for profile in profiles:
+        one = who[profile.id]
+        zone = one.calendar(programs[profile.program]).zone
+        person = people.setdefault(
+            one.member.id, Person(one.member.id, one.member.name, zone, one.member.standing)
+        )
+        person.cases.extend(
+            Case(
+                row.workflow,
+                row.workflow.partition("/")[0],
+                one.member.name,
+                profile.role,
+                zone,
+                row.state,
+                row.closed_at is None,
+                _acts(row, profile.role),
+            )
+            for row in rows
+            if profile.id in _profiles(row)
+        )
+    return list(people.values())
+
+
+def _acts(row: Lifecycle, role: str) -> tuple[str, ...]:
+    if row.closed_at or not isinstance(row, Onboarding):
+        return ()
+    paused = "resume" if row.state == "paused" else "pause"
+    return (paused, "extend", "cancel") if role == "mentee" else (paused, "cancel")
+
+
+def _profiles(row: Any) -> list[str]:
+    names = ("profile_id", "mentee_id", "mentor_id")
+    return [getattr(row, name) for name in names if hasattr(row, name)]
+
+
+async def _happened(
+    database: Database, program: Program, rows: list[Any], who: dict[str, Participant], now: datetime
+) -> Any:
+    async for row in timeline(database, program.hours.zone, now):
+        kind, at = row["kind"], datetime.fromisoformat(row["at"])
+        subject = row.get("workflow") or row.get("subject") or row.get("claim") or ""
+        person, zone = _whose(subject, rows, who), _where(subject, rows, who, program)
+        if kind == "mail":
+            person, zone = _name(row["to"], who), _zone(row["to"], who, program)
+            what = f"{row['decision']}: {row['subject'] or message_words(row['message'], row['number'])}"
+            if row["decision"] != "sent" and row.get("reason"):
+                what = f"{what} ({row['reason']})"
+        elif kind == "state":
+            what = f"{subject.partition('/')[0]} is {row['state']}"
+            what = f"{what}: {row['reason']}" if row.get("reason") else what
+        elif kind == "task":
+            what = _words(row["task"])
+        elif kind == "credit":
+            what = f"credit {row['status']}: {row['earned']} earned, {row['countable']} countable"
+        elif kind == "refused":
+            what = f"{row['event']}: {row['reason']}"
+        else:
+            continue
+        yield Happened(at, kind, person, what, zone)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _name(profile: str, who: dict[str, Participant]) -> str:
+    return who[profile].member.name if profile in who else profile
+
+
+def _zone(profile: str, who: dict[str, Participant], program: Program) -> str:
+    return who[profile].calendar(program).zone if profile in who else program.hours.zone
+
+
+def _where(subject: str, rows: list[Any], who: dict[str, Participant], program: Program) -> str:
+    """The zone of whom a subject concerns, if that is one person; else the program's."""
+    profiles = next((_profiles(row) for row in rows if row.workflow == subject), [])
+    return _zone(profiles[0], who, program) if len(profiles) == 1 else program.hours.zone
+
+
+def _whose(subject: str, rows: list[Any], who: dict[str, Participant]) -> str:
+    """The names of those whom a subject concerns, else the subject itself."""
+    for row in rows:
+        if row.workflow == subject:
+            return " and ".join(_name(profile, who) for profile in _profiles(row))
+    kind, _, name = subject.partition("/")
+    if kind == "member":
+        return next((one.member.name for one in who.values() if one.member.id == name), name)
+    return _name(name, who)

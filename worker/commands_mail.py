@@ -278,7 +278,7 @@ def send_sample(
             except (AddressRefused, TemplateFailed, ValueError) as error:
                 raise Failure(f"{to}: {error}") from None
             except DeliveryError as error:
-                raise Failure(f"{smtp.host}:{smtp.port} did not take it: {error}") from None
+                raise Failure(f"{smtp.host}:{smtp.port} did not take it: {error.response or error}") from None
             finally:
                 await channel.aclose()
         return f"{accepted.code} {accepted.response}"

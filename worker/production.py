@@ -41,7 +41,11 @@ async def run_worker(settings: Settings) -> None:
         try:
             await parts.channel.check()  # type: ignore[attr-defined]
         except DeliveryError as error:
-            log.warning("mail waits for its server", server=settings.smtp_host, error=str(error))
+            log.warning(
+                "mail waits for its server",
+                server=settings.smtp_host,
+                error=error.response or type(error).__name__,
+            )
         client = await connect()
         try:
             async with (

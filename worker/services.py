@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -109,7 +110,11 @@ async def connect() -> Client:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    """The first line of an error, or of the operating system's words within it."""
+    text = str(error).strip()
+    if cause := re.search(r'message: "([^"]+)"', text):
+        return cause[1]
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def links_of(settings: Settings) -> Links:

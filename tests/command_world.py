@@ -1,0 +1,165 @@
+"""The command `throughline`: in this process on a prepared database, or as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sysconfig
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner
+
+from activities.agenda import AgendaActivities, PlanEngagement, PlanOnboarding, PlanRequest, facts_to_row
+from database.models import Member, Profile, Request
+from database.session import Database
+from rules.engagement import EngagementFacts
+from rules.onboarding import OnboardingFacts
+from rules.program import Program, load_program
+from rules.request import RequestFacts
+from worker.command import app
+
+ROOT = Path(__file__).resolve().parent.parent
+BUNDLED = ROOT / "programs" / "asis-global.toml"
+COMMAND = Path(sysconfig.get_path("scripts")) / "throughline"
+
+
+def environment(**settings: object) -> dict[str, str]:
+    """The environment of a process of the product, with these settings and no others."""
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("THROUGHLINE_", "TEMPORAL_"))
+    }
+    return {**own, **{name: str(value) for name, value in settings.items()}}
+
+
+def throughline(
+    *arguments: str | Path, given: str = "", cwd: Path | None = None, **settings: object
+) -> subprocess.CompletedProcess[str]:
+    """Run the command as a process of its own, to its end."""
+    return subprocess.run(
+        [COMMAND, *map(str, arguments)],
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        cwd=cwd,
+        env=environment(**settings),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a command said, and how it ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Its one line of JSON."""
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[Any]:
+        """Its lines of JSON."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@dataclass
+class CommandWorld:
+    """A database of its own, with the command beside it."""
+
+    folder: Path
+    settings: dict[str, str] = field(default_factory=dict)
+    now: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
+
+    def __post_init__(self) -> None:
+        self.url = f"sqlite:///{self.folder / 'throughline.db'}"
+        self.database = Database(self.url)
+        self.program: Program = load_program(BUNDLED)
+        self.agenda = AgendaActivities(self.database, {self.program.id: self.program})
+
+    async def throughline(self, *arguments: str | Path, given: str = "", **settings: str) -> Said:
+        """Invoke the command in this process, in a thread with an event loop of its own."""
+        env: Mapping[str, str] = {"THROUGHLINE_DATABASE": self.url, **self.settings, **settings}
+        result = await asyncio.to_thread(
+            CliRunner().invoke, app, [str(each) for each in arguments], input=given, env=env
+        )
+        return Said(result.exit_code, result.stdout, result.stderr)
+
+    async def add_member(self, name: str, **values: Any) -> None:
+        """A member in good standing, in Bogotá."""
+        given = {
+            "name": name.title(),
+            "email": f"{name}@example.org",
+            "standing": "good",
+            "time_zone": "America/Bogota",
+            "country": "CO",
+        } | values
+        async with self.database.begin() as session:
+            session.add(Member(id=name, standing_since=self.now, updated_at=self.now, **given))
+
+    async def add_profile(self, profile: str, member: str, role: str) -> None:
+        """A member's part in the bundled program."""
+        async with self.database.begin() as session:
+            session.add(
+                Profile(
+                    id=profile,
+                    member_id=member,
+                    role=role,
+                    program=self.program.id,
+                    created_at=self.now,
+                    updated_at=self.now,
+                )
+            )
+
+    async def sign_up(self, profile: str, member: str, role: str = "mentee") -> OnboardingFacts:
+        """A profile made yesterday, its onboarding planned as the engine does."""
+        await self.add_profile(profile, member, role)
+        facts = OnboardingFacts(profile, role, self.now - timedelta(days=1))
+        await self.plan(facts)
+        return facts
+
+    async def plan(self, facts: OnboardingFacts) -> None:
+        """Plan an onboarding anew, with these facts."""
+        await self.agenda.plan_onboarding(PlanOnboarding(f"onboarding/{facts.profile}", facts, self.now))
+
+    async def request(self, name: str, mentee: str, mentor: str) -> None:
+        """A request made this moment, planned."""
+        facts = RequestFacts(name, mentee, mentor, self.now)
+        async with self.database.begin() as session:
+            session.add(
+                Request(
+                    workflow=f"request/{name}",
+                    id=name,
+                    mentee_id=mentee,
+                    mentor_id=mentor,
+                    created_at=self.now,
+                    program=self.program.id,
+                    policy_version=self.program.policy_version,
+                    state="open",
+                    state_since=self.now,
+                    facts=facts_to_row(facts),
+                )
+            )
+        await self.agenda.plan_request(PlanRequest(f"request/{name}", facts, self.now))
+
+    async def engage(self, name: str, mentee: str, mentor: str) -> None:
+        """An engagement that begins this moment, planned."""
+        facts = EngagementFacts(name, mentee, mentor, self.now)
+        await self.agenda.plan_engagement(PlanEngagement(f"engagement/{name}", facts, self.now))
+
+    async def all(self, table: type[Any]) -> list[Any]:
+        """All rows of a table."""
+        from sqlalchemy import select
+
+        async with self.database.reading() as session:
+            return list(await session.scalars(select(table).order_by(*table.__table__.primary_key.columns)))

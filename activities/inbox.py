@@ -21,7 +21,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.agenda import facts_to_row, places_left
 from activities.people import Programs, participants
-from database import audit
+from database import audit, suppressions
 from database.events import release
 from database.models import (
     LIFECYCLES,
@@ -29,6 +29,7 @@ from database.models import (
     Event,
     Meeting,
     Member,
+    Message,
     Onboarding,
     Profile,
     Report,
@@ -444,6 +445,19 @@ class InboxActivities:
                     return []
         return [Effect("update", row.workflow, name, told)]
 
+    async def _mail_bounced(self, session: AsyncSession, event: Event) -> list[Effect]:
+        """A bounce or complaint counts against the address that was mailed (MAIL7)."""
+        data, at = event.data, event.occurred_at
+        assert at is not None
+        row = await _bounced(session, data)
+        if row is None:
+            raise RefusedEvent("there is no such delivery")
+        try:
+            await suppressions.take_in(session, row, data["kind"], _CAME_BACK[data["kind"]], at)
+        except ValueError as error:
+            raise RefusedEvent(str(error)) from None
+        return []
+
     async def _staff(self, session: AsyncSession, event: Event) -> list[Effect]:
         data = dict(event.data)
         target, name = str(data.pop("target")), event.type.partition(".")[2]
@@ -470,6 +484,7 @@ class InboxActivities:
         "engagement.extension_agreed": _engagement_told,
         "engagement.ended": _engagement_told,
         "engagement.misconduct_reported": _engagement_told,
+        "mail.bounced": _mail_bounced,
         "staff.cancel": _staff,
         "staff.extend": _staff,
         "staff.pause": _staff,
@@ -481,6 +496,27 @@ def _act(event: Event, **told: Any) -> dict[str, Any]:
     """What a workflow is told of an event: ids, instants and the event's own id, never its words (MEM6)."""
     at = event.occurred_at.isoformat() if event.occurred_at else None
     return {"event": str(event.id), "at": at, **{key: value for key, value in told.items() if value}}
+
+
+_CAME_BACK = {
+    "hard": "mail to it came back as undeliverable",
+    "soft": "mail to it came back",
+    "complaint": "its reader reported our mail as unwanted",
+}
+
+
+async def _bounced(session: AsyncSession, data: dict[str, Any]) -> Message | None:
+    """The delivery that a bounce is about, by its id or by its Message-ID, with or without angle brackets."""
+    if delivery := data.get("delivery"):
+        return await session.scalar(select(Message).where(Message.delivery == delivery).with_for_update())
+    message_id = "<" + str(data["message_id"]).strip().removeprefix("<").removesuffix(">") + ">"
+    return await session.scalar(
+        select(Message)
+        .where(Message.message_id == message_id)
+        .order_by(Message.id)
+        .limit(1)
+        .with_for_update()
+    )
 
 
 async def _without_mentor(session: AsyncSession, mentor: Profile, why: str, event: Event) -> list[Effect]:

@@ -1,4 +1,7 @@
-"""Addresses that are not mailed, and why (MAIL3, MAIL7)."""
+"""Addresses that are not mailed, and why (MAIL3, MAIL7).
+
+`take_in` is the one place that decides what a refusal, a bounce or a complaint means for an address.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Suppression
+from database.models import Message, Suppression
+from database.tasks import open_task
 
 SOFT_LIMIT = 3.0
 """So many soft bounces, decayed, suppress an address."""
@@ -22,6 +26,39 @@ async def reason_for(session: AsyncSession, address: str) -> str | None:
     if row is None or row.since is None:
         return None
     return f"the address is suppressed since {row.since:%Y-%m-%d}: {row.reason}"
+
+
+async def take_in(session: AsyncSession, row: Message, kind: str, reason: str, at: datetime) -> bool:
+    """What came back about a delivery: `hard`, `soft` or `complaint`; tells whether it suppresses the address.
+
+    It counts against the address that was mailed, whatever the member's address is by now. An address becomes
+    suppressed at the first hard bounce or complaint, or at soft ones again and again; staff are told each time that
+    one does, not of what comes back after (MAIL3, MAIL7, STA2). Raises ValueError if nothing was mailed yet.
+    """
+    if row.recipient is None:
+        raise ValueError(f"nothing was mailed for delivery {row.delivery}")
+    if kind == "soft":
+        fresh = await soft_bounce(session, row.recipient, reason, at)
+    else:
+        fresh = await suppress(session, row.recipient, kind, reason, at)
+    if fresh:
+        await open_task(
+            session,
+            "address_suppressed",
+            f"member/{row.member_id}" if row.member_id else row.workflow,
+            f"{kind}: delivery {row.delivery}",
+            _ACTIONS[kind],
+            at,
+        )
+    return fresh
+
+
+_ACTIONS = {
+    "hard": "Ask the member for an address that works; nothing is mailed to the old one.",
+    "soft": "Mail to the member comes back again and again: ask for another address; nothing is mailed to this one.",
+    "complaint": "The member reported our mail as unwanted: nothing is mailed to this address. Ask in another way "
+    "whether they still want to take part.",
+}
 
 
 async def suppress(session: AsyncSession, address: str, kind: str, reason: str, at: datetime) -> bool:

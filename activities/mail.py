@@ -38,6 +38,7 @@ from database.links import Links
 from database.models import DECISIONS, Message
 from database.session import Database
 from database.tasks import open_task
+from rules.agenda import MINUTE
 from rules.messages import MessageClass
 from rules.program import Program
 
@@ -91,8 +92,9 @@ class TakenBack(Exception):
 
 @dataclass(slots=True)
 class _HandOver:
-    """A delivery on its way in this process. From `begun` on it is not interrupted."""
+    """A delivery on its way in this process, with its row. From `begun` on it is not interrupted."""
 
+    row: Message
     task: asyncio.Task[Accepted]
     begun: bool = False
 
@@ -127,12 +129,18 @@ class MailActivities:
         """
         outcomes: list[Outcome] = []
         trouble: list[TryLater] = []
+        broken: list[Exception] = []
         async with _heartbeats():
             for key in order.keys:
                 try:
                     outcomes.append(await self._deliver(order.workflow, key))
                 except TryLater as later:
                     trouble.append(later)
+                except Exception as error:
+                    # One message that cannot be written, say, must not hold up the others.
+                    broken.append(error)
+        if broken:
+            raise broken[0]
         if trouble:
             hint = max((later.after or 0.0) for later in trouble)
             raise ApplicationError(
@@ -150,10 +158,9 @@ class MailActivities:
         try:
             accepted = await self._hand_over(claimed, at)
         except TakenBack:
-            return await self._claim_again(workflow, key, at)
+            return await self._taken_back(workflow, key, at)
         except TryLater as later:
-            async with self._database.begin() as session:
-                await ledger.give_back(session, claimed.id, _claimant(), f"{later}", at)
+            await self._give_back(claimed, later, at)
             raise
         except AuthenticationRefused as refused:
             await self._channel_stopped(claimed, refused, at)
@@ -168,11 +175,22 @@ class MailActivities:
         self._under_way.pop(claimed.delivery, None)
         return outcome
 
-    async def _claim_again(self, workflow: str, key: str, at: datetime) -> Outcome:
-        claimed = await self._claim(workflow, key, at)
-        if isinstance(claimed, Outcome):
-            return claimed
-        raise TryLater("the message came back while it was taken away", after=1.0)
+    async def _taken_back(self, workflow: str, key: str, at: datetime) -> Outcome:
+        """What became of a message that was cancelled, held, moved, or claimed by another attempt meanwhile."""
+        async with self._database.reading() as session:
+            row = await ledger.found(session, workflow, key)
+        if row is None:
+            return Outcome(key, "cancelled", at)
+        if row.state in DECISIONS:
+            return Outcome(key, row.state, row.decided_at)
+        if not _due(row, at):
+            return Outcome(key, "held")
+        raise TryLater("the message was taken away and came back", after=1.0)
+
+    async def _give_back(self, row: Message, later: DeliveryError, at: datetime) -> None:
+        """Return a message to `planned`, in the name of the attempt that handed it over."""
+        async with self._database.begin() as session:
+            await ledger.give_back(session, row.id, row.claimed_by or "", f"{later}", at)
 
     async def _claim(self, workflow: str, key: str, at: datetime) -> Outcome | Message:
         """Take a message for this attempt, its bytes rendered and stored, or tell what became of it."""
@@ -182,13 +200,12 @@ class MailActivities:
                 return Outcome(key, "cancelled", at)
             if row.state in DECISIONS:
                 return Outcome(key, row.state, row.decided_at)
+            if row.state in ("claimed", "handed_over") and row.delivery in self._under_way:
+                return row
             if row.state == "handed_over":
-                if row.delivery in self._under_way:
-                    return row
-                return await self._ambiguous(
-                    session, row, "the worker ended between the last byte and the server's answer", at
-                )
-            if row.due_at is None:
+                how = "the worker ended between the last byte and the server's answer"
+                return _outcome(await decide_ambiguous(session, row, how, at))
+            if not _due(row, at):
                 return Outcome(key, "held")
             mail = await correspondence(
                 session, row, program_of(self._programs, row.program), self._links, at
@@ -223,7 +240,7 @@ class MailActivities:
         if row.message_class == MessageClass.NUDGE and mail.unsubscribed(row.message):
             return "suppressed", "the recipient has unsubscribed from messages of this kind"
         if late > timedelta(days=policy.retry_days) and row.trouble:
-            await self._task(
+            await message_task(
                 session,
                 row,
                 "mail_failed",
@@ -236,7 +253,7 @@ class MailActivities:
             what = policy.when_stale[row.message_class]
             reason = f"held up for more than {limit} days"
             if what == "ask":
-                await self._task(
+                await message_task(
                     session,
                     row,
                     "mail_failed",
@@ -280,7 +297,7 @@ class MailActivities:
                     before_last_byte=before_last_byte,
                 )
             )
-            under_way = hand_over = _HandOver(task)
+            under_way = hand_over = _HandOver(row, task)
             self._under_way[row.delivery] = hand_over
         try:
             return await asyncio.shield(under_way.task)
@@ -312,22 +329,16 @@ class MailActivities:
             if current.state in DECISIONS:
                 outcome = Outcome(_key(row), current.state, current.decided_at)
             elif isinstance(error, Ambiguous):
-                outcome = await self._ambiguous(session, current, "the server's answer did not arrive", at)
+                outcome = _outcome(
+                    await decide_ambiguous(session, current, "the server's answer did not arrive", at)
+                )
             elif isinstance(error, RecipientRefused):
                 reason = f"the address was refused ({error.code})"
-                await suppressions.suppress(session, current.recipient or "", "hard", reason, at)
-                await open_task(
-                    session,
-                    "address_suppressed",
-                    f"member/{current.member_id}",
-                    f"{current.recipient} refused",
-                    "Ask the member for an address that works; nothing is mailed to the old one.",
-                    at,
-                )
+                await suppressions.take_in(session, current, "hard", reason, at)
                 await ledger.decide(session, current, "failed", reason, at, response=error.response)
                 outcome = Outcome(_key(row), "failed", current.decided_at)
             else:
-                await self._task(
+                await message_task(
                     session, current, "mail_failed", "See why the mail server refused this text.", at
                 )
                 reason = f"the content was refused ({error.code})"
@@ -336,22 +347,6 @@ class MailActivities:
                 outcome = Outcome(_key(row), "failed", current.decided_at)
         self._under_way.pop(row.delivery, None)
         return outcome
-
-    async def _ambiguous(self, session: AsyncSession, row: Message, how: str, at: datetime) -> Outcome:
-        """Decide a message that the server may have (MAIL2): none is repeated, staff see those that are owed."""
-        if row.message_class == MessageClass.NUDGE:
-            reason = f"{how}; a nudge is not repeated"
-        else:
-            reason = f"{how}; not repeated, staff were asked"
-            await self._task(
-                session,
-                row,
-                "mail_ambiguous",
-                "Ask whether it arrived; if not, send it with mail resend.",
-                at,
-            )
-        await ledger.decide(session, row, "ambiguous", reason, at)
-        return Outcome(_key(row), "ambiguous", row.decided_at)
 
     async def _address_failed(
         self, session: AsyncSession, row: Message, mail: Correspondence, why: str, at: datetime
@@ -369,8 +364,8 @@ class MailActivities:
 
     async def _channel_stopped(self, row: Message, refused: AuthenticationRefused, at: datetime) -> None:
         """One alarm for a channel that may not log in, however many messages wait behind it (MAIL3)."""
+        await self._give_back(row, refused, at)
         async with self._database.begin() as session:
-            await ledger.give_back(session, row.id, _claimant(), f"{refused}", at)
             opened = await open_task(
                 session,
                 "mail_failed",
@@ -382,20 +377,53 @@ class MailActivities:
         if opened:
             log.error("mail channel stopped", code=refused.code)
 
-    async def _task(self, session: AsyncSession, row: Message, kind: str, action: str, at: datetime) -> None:
-        await open_task(session, kind, row.workflow, f"{kind} {_key(row)}", action, at)
-
     async def aclose(self) -> None:
-        """Wait for the answers to bodies that are on their way."""
-        tasks = [hand_over.task for hand_over in self._under_way.values()]
-        if tasks:
-            await asyncio.wait(tasks)
+        """Wait for the answers to bodies that are on their way, and record each yes and each clear "later"."""
+        under_way, self._under_way = self._under_way, {}
+        if under_way:
+            await asyncio.wait([hand_over.task for hand_over in under_way.values()])
+        for row, task in ((hand_over.row, hand_over.task) for hand_over in under_way.values()):
+            assert row.claimed_at is not None
+            if task.cancelled():
+                continue
+            if task.exception() is None:
+                accepted = task.result()
+                response = f"{accepted.code} {accepted.response}"
+                await self._decide(row, "sent", None, row.claimed_at, response=response)
+            elif isinstance(later := task.exception(), TryLater):
+                await self._give_back(row, later, row.claimed_at)
 
 
 def envelope_sender(program: Program, delivery: str) -> str:
     """The address that bounces come back to; it names the delivery (MAIL7)."""
     local, _, domain = program.sender.partition("@")
     return f"{local}+{delivery}@{domain}"
+
+
+async def decide_ambiguous(session: AsyncSession, row: Message, how: str, at: datetime) -> Message:
+    """Decide a message that the server may have (MAIL2): none is repeated, staff see those that are owed."""
+    if row.message_class == MessageClass.NUDGE:
+        reason = f"{how}; a nudge is not repeated"
+    else:
+        reason = f"{how}; not repeated, staff were asked"
+        action = "Ask whether it arrived; if not, send it with mail resend."
+        await message_task(session, row, "mail_ambiguous", action, at)
+    await ledger.decide(session, row, "ambiguous", reason, at)
+    return row
+
+
+async def message_task(session: AsyncSession, row: Message, kind: str, action: str, at: datetime) -> bool:
+    """Open a staff task about one message, once per kind (STA2); tells whether it is new."""
+    return await open_task(session, kind, row.workflow, f"{kind} {_key(row)}", action, at)
+
+
+def _due(row: Message, at: datetime) -> bool:
+    """Whether a message may go out now: not held, nor moved to a later day after it was asked for."""
+    return row.due_at is not None and row.due_at < at + MINUTE
+
+
+def _outcome(row: Message) -> Outcome:
+    return Outcome(_key(row), row.state, row.decided_at)
 
 
 def _key(row: Message) -> str:
@@ -413,7 +441,7 @@ def _growing(attempt: int) -> timedelta:
 
 
 @asynccontextmanager
-async def _heartbeats(every: float = 15.0) -> AsyncIterator[None]:
+async def _heartbeats(every: float = 5.0) -> AsyncIterator[None]:
     """Tell the server every few seconds that the attempt lives, so that a dead worker is noticed soon."""
 
     async def beat() -> None:

@@ -96,8 +96,9 @@ async def plan(
 ) -> Changes:
     """Make the planned messages of a workflow those of its agenda.
 
-    Messages that the agenda no longer holds are decided as `cancelled`, unless their last byte is already on
-    its way (MAIL4). `members` gives the member behind each profile, for "why did X get this".
+    Messages that the agenda no longer holds are decided as `cancelled`, and claimed ones that it moved are taken
+    back, unless their last byte is already on its way (MAIL4). `members` gives the member behind each profile, for
+    "why did X get this".
     """
     rows = await rows_of(session, workflow, lock=True)
     changes = compare(rows, mails)
@@ -124,7 +125,10 @@ async def plan(
             )
         )
     for change in changes.moved:
-        by_key[change.key].due_at = change.due
+        row = by_key[change.key]
+        row.due_at = change.due
+        if row.state == "claimed":
+            row.state, row.claimed_by = "planned", None
     for key, mail in wanted.items():
         if key in by_key and by_key[key].state == "planned" and by_key[key].context != mail.context:
             by_key[key].context = mail.context
@@ -226,6 +230,16 @@ async def decide(
         data["reason"] = reason
     veiled = {"subject": row.subject} if row.subject else None
     await audit.append(session, row.workflow, "mail", row.decided_at, data, veiled=veiled)
+
+
+async def found(session: AsyncSession, workflow: str, key: str) -> Message | None:
+    """The row of one message, as it is."""
+    step, _, occurrence = key.rpartition("/")
+    return await session.scalar(
+        select(Message).where(
+            Message.workflow == workflow, Message.step == step, Message.occurrence == int(occurrence)
+        )
+    )
 
 
 async def locked(session: AsyncSession, workflow: str, key: str) -> Message | None:

@@ -21,6 +21,7 @@ from activities.inbox import QUEUE, InboxActivities
 from activities.mail import Channel, MailActivities, Outgoing
 from activities.people import Programs
 from activities.smtp import DkimSettings, sign
+from activities.watchdog import WatchdogActivities
 from database.links import Links
 from database.models import Environment
 from database.session import Database
@@ -28,6 +29,7 @@ from rules.program import Program, load_program
 from worker.plugin import WORKFLOWS, PlainErrors, workflow_runner
 from workflows.agenda import MAIL_QUEUE
 from workflows.inbox import INBOX, InboxWorkflow
+from workflows.watchdog import WATCHDOG, WatchdogWorkflow
 
 
 def load_programs(folder: Path) -> dict[str, Program]:
@@ -120,6 +122,7 @@ async def workers(
     """The two workers of one process, running: workflows with database work, and deliveries."""
     agenda = AgendaActivities(parts.database, parts.programs)
     inbox = InboxActivities(parts.database, parts.programs, client)
+    watchdog = WatchdogActivities(parts.database, parts.programs, client)
     common = {"interceptors": [PlainErrors(), *interceptors], "graceful_shutdown_timeout": graceful}
     main = Worker(
         client,
@@ -132,6 +135,7 @@ async def workers(
             agenda.plan_engagement,
             inbox.apply_events,
             inbox.tell,
+            watchdog.look_for_overdue,
         ],
         max_cached_workflows=max_cached_workflows,
         **common,  # type: ignore[arg-type]
@@ -142,6 +146,8 @@ async def workers(
         activities=[parts.mail.send_mail],
         max_concurrent_activities=deliveries,
         max_task_queue_activities_per_second=per_second,
+        # Sent on as they come: kept back, as is usual, they would leave a delivery seconds from seeming dead.
+        max_heartbeat_throttle_interval=timedelta(seconds=5),
         **common,  # type: ignore[arg-type]
     )
     async with AsyncExitStack() as stack:
@@ -157,6 +163,20 @@ async def poke(client: Client) -> None:
         id=INBOX,
         task_queue=QUEUE,
         start_signal="arrived",
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+    )
+
+
+async def start_watchdog(client: Client) -> None:
+    """Have overdue messages looked for from now on; harmless where that is done already (MAIL1).
+
+    For deployments on real time only: a skipping clock would never come to rest.
+    """
+    await client.start_workflow(
+        WatchdogWorkflow.run,
+        id=WATCHDOG,
+        task_queue=QUEUE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
     )

@@ -21,6 +21,7 @@ from workflows.inbox import InboxWorkflow
 from workflows.onboarding import OnboardingWorkflow
 from workflows.request import RequestWorkflow
 from workflows.resend import ResendWorkflow
+from workflows.watchdog import WatchdogWorkflow
 
 log = structlog.get_logger()
 
@@ -30,6 +31,7 @@ WORKFLOWS: Sequence[type] = (
     RequestWorkflow,
     EngagementWorkflow,
     ResendWorkflow,
+    WatchdogWorkflow,
 )
 """All workflow types."""
 

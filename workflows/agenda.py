@@ -24,6 +24,9 @@ with workflow.unsafe.imports_passed_through():
 MAIL_QUEUE = "throughline-mail"
 """The task queue of deliveries: its own, so that a rate limit or a slow mail server delays nothing else."""
 
+DEAD_AFTER = timedelta(seconds=30)
+"""A delivery whose worker says nothing for so long is tried again; a living one says something every few seconds."""
+
 Order = TypeVar("Order")
 Result = TypeVar("Result")
 
@@ -207,7 +210,7 @@ class Agenda:
                 SendMail(workflow.info().workflow_id, keys),
                 task_queue=MAIL_QUEUE,
                 start_to_close_timeout=timedelta(minutes=15),
-                heartbeat_timeout=timedelta(minutes=1),
+                heartbeat_timeout=DEAD_AFTER,
                 retry_policy=RetryPolicy(
                     initial_interval=timedelta(seconds=1),
                     backoff_coefficient=2,

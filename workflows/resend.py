@@ -10,7 +10,7 @@ from temporalio.common import RetryPolicy
 with workflow.unsafe.imports_passed_through():
     from activities.mail import MailActivities, Outcome, SendMail
 
-from workflows.agenda import MAIL_QUEUE
+from workflows.agenda import DEAD_AFTER, MAIL_QUEUE
 
 
 @workflow.defn(name="Resend")
@@ -28,7 +28,7 @@ class ResendWorkflow:
             order,
             task_queue=MAIL_QUEUE,
             start_to_close_timeout=timedelta(minutes=15),
-            heartbeat_timeout=timedelta(minutes=1),
+            heartbeat_timeout=DEAD_AFTER,
             retry_policy=RetryPolicy(
                 initial_interval=timedelta(seconds=1),
                 backoff_coefficient=2,

@@ -9,10 +9,9 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Final
 
-from rules.events import EVENT_TYPES, check_event
-
 from rules.calendar import instant_in
 from rules.durations import parse_duration
+from rules.events import EVENT_TYPES, check_event
 from rules.program import Program
 
 FAULTS: Final = (
@@ -100,17 +99,20 @@ class _Reader:
             raise ScenarioError(self._mistakes)
         self._zone = self._programs[program].hours.zone
         start = self._moment("start", table.get("start"), None)
-        until = self._moment("until", table.get("until"), start) if start else None
+        # With a wrong start the rest is read all the same, after a stand-in: all mistakes are told at once.
+        base = start or instant_in(self._zone, date(2100, 1, 4), time(10))
+        until = self._moment("until", table.get("until"), base)
         if start and until and until <= start:
             self._wrong("until", "must come after start")
         events, faults = [], []
-        if start:
-            for index, member in enumerate(self._list(table, "members")):
-                events += self._event(f"members[{index}]", {"type": "member.updated", "data": member}, start)
-            for index, item in enumerate(self._list(table, "events")):
-                events += self._event(f"events[{index}]", item, start)
-            for index, item in enumerate(self._list(table, "faults")):
-                faults += self._fault(f"faults[{index}]", item, start)
+        for index, member in enumerate(self._list(table, "members")):
+            events += self._event(
+                f"members[{index}]", {"type": "member.updated", "data": member}, base, start
+            )
+        for index, item in enumerate(self._list(table, "events")):
+            events += self._event(f"events[{index}]", item, base, start)
+        for index, item in enumerate(self._list(table, "faults")):
+            faults += self._fault(f"faults[{index}]", item, base)
         if self._mistakes:
             raise ScenarioError(self._mistakes)
         assert start is not None
@@ -174,11 +176,11 @@ class _Reader:
         self._wrong(key, "is missing" if value is None else f"must be {kinds}, not {value!r}")
         return None
 
-    def _event(self, key: str, item: Any, start: datetime) -> list[ScenarioEvent]:
+    def _event(self, key: str, item: Any, base: datetime, start: datetime | None) -> list[ScenarioEvent]:
         event = self._table(key, item, {"at", "type", "data"})
         if event is None:
             return []
-        at = self._moment(f"{key}.at", event["at"], start) if "at" in event else start
+        at = self._moment(f"{key}.at", event["at"], base) if "at" in event else base
         if "at" not in event and event.get("type") != "member.updated":
             self._wrong(f"{key}.at", "is missing")
         kind = event.get("type")
@@ -192,7 +194,7 @@ class _Reader:
             self._wrong(f"{where}.{path}" if path else where, problem.reason)
         if problems or at is None:
             return []
-        if at < start:
+        if start and at < start:
             self._wrong(f"{key}.at", "lies before the start")
         return [ScenarioEvent(at, kind, data)]
 

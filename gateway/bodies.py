@@ -1,0 +1,44 @@
+"""Bodies of requests, read up to a limit whatever their sender says about their length."""
+
+from __future__ import annotations
+
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import Message
+
+LARGEST = 1024 * 1024
+"""The most bytes that a body may have."""
+
+
+class TooLarge(Exception):
+    """A body of more bytes than allowed."""
+
+
+async def read_body(request: Request, most: int = LARGEST) -> bytes:
+    """The bytes of the body as they came. Raises TooLarge as soon as there are too many, without keeping them."""
+    told = request.headers.get("content-length", "")
+    if told.isascii() and told.isdigit() and (len(told) > 12 or int(told) > most):
+        raise TooLarge
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            raise TooLarge
+    return bytes(body)
+
+
+async def read_form(request: Request) -> FormData:
+    """The fields of a form, urlencoded or multipart; none if the body is neither, or broken. Files are not taken.
+
+    Raises TooLarge.
+    """
+    body = await read_body(request)
+
+    async def replayed() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    try:
+        return await Request(request.scope, replayed).form(max_files=0, max_fields=300)
+    except HTTPException:
+        return FormData()

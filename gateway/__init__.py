@@ -1,0 +1,1 @@
+"""The web: events in, personal links, health."""

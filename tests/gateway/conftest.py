@@ -1,0 +1,80 @@
+"""A gateway for each test, on each kind of database. Each database is a copy of one that was migrated once."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from database.session import Database
+from tests.gateway_world import World, world
+from tests.postgres_server import PostgresServer
+
+
+def migrate(url: str) -> None:
+    """Bring a database to the schema of this version, in a thread that may have an event loop of its own."""
+
+    async def upgrade() -> None:
+        database = Database(url)
+        await database.upgrade()
+        await database.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(upgrade())).result()
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    file = tmp_path_factory.mktemp("migrated") / "throughline.db"
+    migrate(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="session")
+def migrated_database(postgres: PostgresServer) -> str:
+    """The name of a migrated PostgreSQL database to copy."""
+    name = postgres.create_database()
+    migrate(postgres.url(name))
+    return name
+
+
+@pytest.fixture
+def sqlite_url(migrated_file: Path, tmp_path: Path) -> str:
+    """The address of an empty, migrated SQLite database."""
+    file = tmp_path / "throughline.db"
+    shutil.copyfile(migrated_file, file)
+    return f"sqlite:///{file}"
+
+
+@pytest.fixture
+def postgres_database_url(postgres: PostgresServer, migrated_database: str) -> Iterator[str]:
+    """The address of an empty, migrated PostgreSQL database."""
+    name = postgres.create_database(migrated_database)
+    yield postgres.url(name)
+    postgres.drop_database(name)
+
+
+@pytest.fixture(params=["sqlite_url", "postgres_database_url"], ids=["sqlite", "postgresql"])
+def migrated_url(request: pytest.FixtureRequest) -> str:
+    """The address of an empty, migrated database: SQLite once, PostgreSQL once."""
+    url: str = request.getfixturevalue(request.param)
+    return url
+
+
+@pytest.fixture
+async def desk(migrated_url: str) -> AsyncIterator[World]:
+    """A gateway with Ana, Marcus and Eva, the request r-1 and the engagement r-2."""
+    async with world(migrated_url) as made:
+        yield made
+
+
+@pytest.fixture
+async def small(sqlite_url: str) -> AsyncIterator[World]:
+    """The same on SQLite alone, for what no database decides."""
+    async with world(sqlite_url) as made:
+        yield made

@@ -1,0 +1,55 @@
+"""Whether the gateway lives and is ready, told without secrets."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient
+from sqlalchemy import text
+
+from gateway.health import router
+from tests.gateway_world import World
+from worker.faults import DatabaseFault
+
+
+async def test_a_gateway_with_all_its_parts_is_ready(desk: World) -> None:
+    assert (await desk.client.get("/healthz")).json() == {"status": "ok"}
+    response = await desk.client.get("/readyz")
+    ready = {"ready": True, "reason": None}
+    assert response.status_code == 200
+    assert response.json() == {"ready": True, "parts": {"database": ready, "temporal": ready, "mail": ready}}
+
+
+async def test_what_is_missing_is_named_without_addresses_and_passwords(desk: World) -> None:
+    desk.temporal.broken = True
+    DatabaseFault(desk.database).down = True
+    response = await desk.client.get("/readyz")
+    assert response.status_code == 503
+    parts = response.json()["parts"]
+    assert parts["temporal"] == {"ready": False, "reason": "ConnectionError"}
+    assert parts["database"]["ready"] is False
+    assert parts["mail"]["ready"] is True
+    assert "hunter2" not in response.text
+    assert "10.0.0.7" not in response.text
+    assert (await desk.client.get("/healthz")).status_code == 200
+
+
+async def test_a_schema_of_another_version_says_what_to_do(desk: World) -> None:
+    async with desk.database.begin() as session:
+        await session.execute(text("UPDATE alembic_version SET version_num = 'old'"))
+    reason = (await desk.client.get("/readyz")).json()["parts"]["database"]["reason"]
+    assert "schema old" in reason
+    assert "throughline db upgrade" in reason
+
+
+async def test_a_part_that_does_not_answer_is_not_waited_for() -> None:
+    async def silent() -> None:
+        await asyncio.Event().wait()
+
+    app = FastAPI()
+    app.include_router(router({"temporal": silent}, seconds=0.05))
+    async with AsyncClient(transport=ASGITransport(app), base_url="http://gateway") as client:
+        response = await client.get("/readyz")
+    assert response.status_code == 503
+    assert response.json()["parts"]["temporal"]["reason"] == "no answer within 0.05 seconds"

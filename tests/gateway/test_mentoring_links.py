@@ -1,0 +1,518 @@
+"""What mentors and mentees answer, agree and tell by personal links, and what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from database.models import Engagement, Member, Profile, Request
+from tests.gateway_world import NOW, World, engagement_row, people, request_row, world
+
+HOSTILE = "<script>alert('x')</script>{{ 7*191 }}{program}\u202egnp.exe"
+
+ANSWER = ("answer", "p-marcus", "request/r-1")
+WITHDRAW = ("withdraw", "p-ana", "request/r-1")
+
+
+def about(purpose: str, profile: str = "p-marcus", detail: str = "") -> tuple[str, str, str, str]:
+    """A link about the engagement."""
+    return purpose, profile, "engagement/r-2", detail
+
+
+EVENTS: list[tuple[tuple[str, ...], dict[str, str], str, dict[str, Any], str]] = [
+    (ANSWER, {"answer": "accept"}, "request.accepted", {"request": "r-1"}, "You accepted"),
+    (
+        ANSWER,
+        {"answer": "accept", "reason": "typed, and then accepted"},
+        "request.accepted",
+        {"request": "r-1"},
+        "You accepted",
+    ),
+    (ANSWER, {"answer": "decline"}, "request.declined", {"request": "r-1"}, "You declined"),
+    (
+        ANSWER,
+        {"answer": "decline", "reason": " No time.\r\nSorry. "},
+        "request.declined",
+        {"request": "r-1", "reason": "No time.\nSorry."},
+        "You declined",
+    ),
+    (WITHDRAW, {}, "request.canceled", {"request": "r-1"}, "Su solicitud se retiró"),
+    (
+        WITHDRAW,
+        {"reason": "Found somebody."},
+        "request.canceled",
+        {"request": "r-1", "reason": "Found somebody."},
+        "Su solicitud se retiró",
+    ),
+    *[
+        (
+            about("discovery"),
+            {"answer": answer},
+            "engagement.discovery",
+            {"engagement": "r-2", "by": "p-marcus", "answer": answer},
+            words,
+        )
+        for answer, words in (
+            ("good_fit", "Good to hear"),
+            ("not_met", "Thank you for telling us"),
+            ("not_a_fit", "Thank you for the clear answer"),
+        )
+    ],
+    (
+        about("plan"),
+        {"months": "9", "goals": "Know five people."},
+        "engagement.plan_agreed",
+        {"engagement": "r-2", "months": 9, "goals": "Know five people."},
+        "Your plan is noted",
+    ),
+    (
+        about("plan", "p-ana"),
+        {"end": "2028-12-24"},
+        "engagement.plan_agreed",
+        {"engagement": "r-2", "end": "2028-12-24"},
+        "Su plan quedó anotado",
+    ),
+    (
+        about("met", "p-ana"),
+        {"answer": "yes", "date": "2028-03-14"},
+        "engagement.met",
+        {"engagement": "r-2", "by": "p-ana", "answer": "yes", "date": "2028-03-14"},
+        "Nos alegra saberlo",
+    ),
+    (
+        about("met"),
+        {"answer": "no", "date": "2028-03-10"},
+        "engagement.met",
+        {"engagement": "r-2", "by": "p-marcus", "answer": "no"},
+        "Thank you for telling us",
+    ),
+    (
+        about("extend"),
+        {"end": "2028-12-01"},
+        "engagement.extension_agreed",
+        {"engagement": "r-2", "by": "p-marcus", "end": "2028-12-01"},
+        "Your day is noted: December 1, 2028",
+    ),
+    *[
+        (
+            about("end"),
+            {"reason": reason},
+            "engagement.ended",
+            {"engagement": "r-2", "by": "p-marcus", "reason": reason},
+            "Congratulations" if reason == "goals_met" else "It has come to an end",
+        )
+        for reason in ("goals_met", "no_fit", "no_time", "unresponsive", "other")
+    ],
+    (
+        about("report", "p-ana"),
+        {"text": "He shouted.\nTwice."},
+        "engagement.misconduct_reported",
+        {"engagement": "r-2", "by": "p-ana", "text": "He shouted.\nTwice."},
+        "Gracias por contarnos",
+    ),
+]
+
+
+@pytest.mark.rule("REQ5", "REQ6", "REQ7", "ENG2", "ENG3", "ENG4", "ENG5", "ENG7", "ENG8")
+@pytest.mark.parametrize(
+    ("link", "form", "kind", "data", "words"), EVENTS, ids=[f"{e[2]}-{n}" for n, e in enumerate(EVENTS)]
+)
+async def test_an_answer_becomes_the_event_of_its_meaning_and_the_page_says_what_happens_next(
+    small: World,
+    link: tuple[str, str, str],
+    form: dict[str, str],
+    kind: str,
+    data: dict[str, Any],
+    words: str,
+) -> None:
+    response = await small.client.post(small.path(*link), data=form)
+    assert response.status_code == 200
+    assert words in response.text
+    (event,) = await small.events()
+    assert (event.source, event.type, event.data) == ("/links", kind, data)
+    assert event.subject == f"{link[2].partition('/')[0]}/{link[2].partition('/')[2]}"
+    assert event.occurred_at == NOW
+    assert event.state == "stored"
+    assert small.poke.worked == 1
+
+
+@pytest.mark.rule("REQ10")
+@pytest.mark.parametrize(("link", "form"), [(e[0], e[1]) for e in EVENTS[:1] + EVENTS[6:7] + EVENTS[12:16]])
+async def test_the_same_answer_twice_or_many_times_at_once_is_one_event(
+    desk: World, link: tuple[str, str, str], form: dict[str, str]
+) -> None:
+    path = desk.path(*link)
+    answers = await asyncio.gather(*(desk.client.post(path, data=form) for _ in range(6)))
+    assert {answer.status_code for answer in answers} == {200}
+    await desk.client.post(path, data=form)
+    assert len(await desk.events()) == 1
+
+
+@pytest.mark.rule("REQ10")
+async def test_a_second_answer_to_a_request_shows_where_things_stand_and_changes_nothing(
+    small: World,
+) -> None:
+    accept, decline = small.path(*ANSWER, "accept"), small.path(*ANSWER, "decline")
+    await small.client.post(accept, data={"answer": "accept"})
+    for path in (accept, decline, small.path(*ANSWER, days=3)):
+        for response in (
+            await small.client.get(path),
+            await small.client.post(path, data={"answer": "decline", "reason": "changed my mind"}),
+        ):
+            assert response.status_code == 200
+            assert "You have accepted this request" in response.text
+            assert "<form" not in response.text
+    taken_back = await small.client.post(small.path(*WITHDRAW), data={})
+    assert "Su solicitud fue aceptada" in taken_back.text
+    assert [event.type for event in await small.events()] == ["request.accepted"]
+
+
+async def test_an_answer_that_the_rules_refused_may_be_given_again(desk: World) -> None:
+    path = desk.path(*ANSWER)
+    await desk.client.post(path, data={"answer": "accept"})
+    async with desk.database.begin() as session:
+        (event,) = await desk.events()
+        event.state = "refused"
+        await session.merge(event)
+    assert "<form" in (await desk.client.get(path)).text
+    await desk.client.post(path, data={"answer": "accept"})
+    assert [event.state for event in await desk.events()] == ["refused", "stored"]
+
+
+@pytest.mark.rule("REQ10")
+@pytest.mark.parametrize(
+    ("state", "to_mentor", "to_mentee"),
+    [
+        ("accepted", "You have accepted", "Su solicitud fue aceptada"),
+        ("declined", "You have declined", "no pudo aceptar su solicitud"),
+        ("canceled", "was withdrawn", "se retiró"),
+        ("expired", "has run out", "venció"),
+        ("unavailable", "was not passed on", "no recibe a nadie más"),
+    ],
+)
+async def test_a_closed_request_says_so_to_either_side(
+    small: World, state: str, to_mentor: str, to_mentee: str
+) -> None:
+    await small.change(Request, "r-1", state=state, closed_at=NOW)
+    for link, words in ((ANSWER, to_mentor), (WITHDRAW, to_mentee)):
+        for response in (
+            await small.client.get(small.path(*link)),
+            await small.client.post(small.path(*link), data={"answer": "accept"}),
+        ):
+            assert response.status_code == 200
+            assert words in response.text
+            assert ("directory" in response.text) is (link is WITHDRAW and state != "accepted")
+    assert await small.events() == []
+
+
+@pytest.mark.rule("REQ5")
+async def test_a_request_that_is_past_due_can_still_be_answered(small: World) -> None:
+    await small.change(Request, "r-1", state="past_due")
+    assert "You accepted" in (await small.client.post(small.path(*ANSWER), data={"answer": "accept"})).text
+
+
+@pytest.mark.rule("REQ1", "REQ2")
+async def test_the_mentor_reads_who_asks_what_for_how_long_and_until_when(sqlite_url: str) -> None:
+    asked = request_row(message="Would an hour a month suit you?", areas=["Career", "Management"], months=6)
+    async with world(sqlite_url, [*people(), asked]) as made:
+        page = (await made.client.get(made.path(*ANSWER))).text
+        assert "Ana Pérez Castillo" in page
+        assert "Would an hour a month suit you?" in page
+        assert "Career, Management" in page
+        assert "6 months" in page
+        assert "March 15, 2028" in page
+        made.at = NOW + timedelta(days=3)
+        assert "March 15, 2028" not in (await made.client.get(made.path(*ANSWER))).text
+
+
+@pytest.mark.rule("REQ5")
+async def test_nobody_reads_the_others_address_on_any_page(small: World) -> None:
+    links = [ANSWER, WITHDRAW]
+    for purpose in ("discovery", "plan", "met", "extend", "end", "report"):
+        links += [about(purpose, who)[:3] for who in ("p-ana", "p-marcus")]
+    for link in links:
+        for response in (
+            await small.client.get(small.path(*link)),
+            await small.client.post(small.path(*link), data={}),
+        ):
+            assert "ana@example.org" not in response.text
+            assert "marcus@example.org" not in response.text
+
+
+@pytest.mark.rule("REQ6")
+async def test_the_link_of_the_mail_puts_its_answer_first_and_only_the_button_decides(small: World) -> None:
+    accept = (await small.client.get(small.path(*ANSWER, "accept"))).text
+    decline = (await small.client.get(small.path(*ANSWER, "decline"))).text
+    assert accept.index('value="accept"') < accept.index('value="decline"')
+    assert decline.index('value="decline"') < decline.index('value="accept"')
+    await small.client.post(small.path(*ANSWER, "accept"), data={"answer": "decline"})
+    assert [event.type for event in await small.events()] == ["request.declined"]
+
+
+@pytest.mark.rule("ENG2", "ENG4", "ENG7")
+@pytest.mark.parametrize(
+    ("purpose", "detail"),
+    [("discovery", "good_fit"), ("met", "no"), ("end", "goals_met"), ("end", "no_time")],
+)
+async def test_a_link_with_an_answer_ticks_it_and_one_with_nonsense_ticks_none(
+    small: World, purpose: str, detail: str
+) -> None:
+    ticked = (await small.client.get(small.path(*about(purpose, detail=detail)))).text
+    assert f'value="{detail}" required checked' in ticked
+    assert " checked" not in (await small.client.get(small.path(*about(purpose, detail="nonsense")))).text
+    assert await small.events() == []
+
+
+WRONG: list[tuple[tuple[str, str, str, str], dict[str, str], str]] = [
+    (about("discovery"), {}, "Please choose an answer."),
+    (about("discovery"), {"answer": "perhaps"}, "Please choose an answer."),
+    (about("plan"), {}, "Please give months, a day or goals."),
+    (about("plan"), {"months": "six"}, "whole number of months"),
+    (about("plan"), {"months": "0"}, "whole number of months"),
+    (about("plan"), {"months": "121"}, "whole number of months"),
+    (about("plan"), {"months": "-3"}, "whole number of months"),
+    (about("plan"), {"months": "٣"}, "whole number of months"),
+    (about("plan"), {"months": "9" * 5_000}, "whole number of months"),
+    (about("plan"), {"months": "6", "end": "2028-12-24"}, "either months or a day"),
+    (about("plan"), {"end": "24.12.2028"}, "a date that the calendar has"),
+    (about("plan"), {"end": "2028-03-14"}, "a day after today"),
+    (about("plan"), {"end": "2049-01-01"}, "20 years ahead"),
+    (about("plan"), {"goals": "x" * 10_001}, "longer than 10,000 characters"),
+    (about("met"), {}, "Please choose an answer."),
+    (about("met"), {"answer": "yes", "date": "2028-02-30"}, "a date that the calendar has"),
+    (about("met"), {"answer": "yes", "date": "2028-03-15"}, "a day that is not ahead"),
+    (about("met"), {"answer": "yes", "date": "2028-01-09"}, "before you two began"),
+    (about("extend"), {}, "a date that the calendar has"),
+    (about("extend"), {"end": "2028-03-01"}, "a day after today"),
+    (about("extend"), {"end": "2028-07-10"}, "It is planned until July 10, 2028 already"),
+    (about("end"), {}, "Please choose an answer."),
+    (about("end"), {"reason": "boredom"}, "Please choose an answer."),
+    (about("report"), {}, "Please write something first."),
+    (about("report"), {"text": "x" * 10_001}, "longer than 10,000 characters"),
+    ((*ANSWER, ""), {"answer": "decline", "reason": "x" * 10_001}, "longer than 10,000 characters"),
+]
+
+
+@pytest.mark.parametrize("purpose", sorted({link[0] for link, _, _ in WRONG}))
+async def test_a_mistake_is_told_beside_its_field_and_nothing_typed_is_lost(
+    small: World, purpose: str
+) -> None:
+    for link, form, words in WRONG:
+        if link[0] != purpose:
+            continue
+        response = await small.client.post(small.path(*link), data=form)
+        assert response.status_code == 400, form
+        assert words in response.text
+        assert 'role="alert"' in response.text
+        typed = [value for name, value in form.items() if name not in ("answer", "reason") or len(value) > 20]
+        assert [value for value in typed if value not in response.text] == []
+    assert await small.events() == []
+
+
+@pytest.mark.rule("ENG1")
+async def test_today_is_the_programs_day(small: World) -> None:
+    small.at = datetime(2028, 3, 15, 2, 0, tzinfo=UTC)  # still the 14th in New York
+    path = small.path(*about("met"))
+    assert (await small.client.post(path, data={"answer": "yes", "date": "2028-03-15"})).status_code == 400
+    assert (await small.client.post(path, data={"answer": "yes", "date": "2028-03-14"})).status_code == 200
+
+
+@pytest.mark.rule("ENG2")
+async def test_a_mind_may_change_and_change_back(small: World) -> None:
+    path = small.path(*about("discovery"))
+    for answer in ("not_met", "not_met", "good_fit"):
+        await small.client.post(path, data={"answer": answer})
+    page = (await small.client.get(path)).text
+    assert "Your answer so far: It is a good fit." in page
+    assert 'value="not_met"' not in page
+    assert (await small.client.post(path, data={"answer": "not_met"})).status_code == 400
+    await small.client.post(path, data={"answer": "not_a_fit"})
+    assert [event.data["answer"] for event in await small.events()] == ["not_met", "good_fit", "not_a_fit"]
+    assert "Your match with" in (await small.client.get(path)).text
+
+
+@pytest.mark.rule("ENG2", "ENG4")
+async def test_neither_side_reads_what_the_other_answered(small: World) -> None:
+    await small.client.post(small.path(*about("discovery", "p-ana")), data={"answer": "not_met"})
+    await small.client.post(small.path(*about("met", "p-ana")), data={"answer": "no"})
+    for purpose in ("discovery", "met"):
+        page = (await small.client.get(small.path(*about(purpose)))).text
+        assert "Your answer so far" not in page
+        assert " checked" not in page
+
+
+@pytest.mark.rule("ENG4")
+async def test_the_yes_and_the_no_of_one_mail_are_one_question_and_next_months_another(small: World) -> None:
+    yes, no = small.path(*about("met", detail="yes")), small.path(*about("met", detail="no"))
+    next_month = small.path(*about("met", detail="yes"), days=90)
+    for path, answer in ((yes, "yes"), (no, "yes"), (next_month, "yes"), (no, "no")):
+        await small.client.post(path, data={"answer": answer})
+    assert [event.data["answer"] for event in await small.events()] == ["yes", "yes", "no"]
+
+
+@pytest.mark.rule("ENG3")
+async def test_a_plan_shows_what_stands_and_after_an_extension_takes_only_goals(sqlite_url: str) -> None:
+    extended = {"new_ends": [{"at": NOW.isoformat(), "by": "staff", "end": "2028-11-30"}]}
+    rows = [*people(), engagement_row(goals="Old goals"), engagement_row("r-3", facts=extended)]
+    async with world(sqlite_url, rows) as made:
+        path = made.path(*about("plan"))
+        page = (await made.client.get(path)).text
+        assert "until July 10, 2028" in page
+        assert "Old goals" in page
+        await made.client.post(path, data={"goals": "New goals"})
+        assert "New goals" in (await made.client.get(path)).text
+        settled = made.path("plan", "p-marcus", "engagement/r-3")
+        page = (await made.client.get(settled)).text
+        assert "November 30, 2028" in page
+        assert 'name="months"' not in page
+        assert (await made.client.post(settled, data={"months": "9"})).status_code == 400
+        assert (await made.client.post(settled, data={"goals": "New"})).status_code == 200
+
+
+@pytest.mark.rule("ENG5")
+async def test_an_extension_counts_when_both_name_the_same_day(small: World) -> None:
+    mentor, mentee = small.path(*about("extend")), small.path(*about("extend", "p-ana"))
+    assert "Está planeada hasta el 10 de julio de 2028" in (await small.client.get(mentee)).text
+    first = await small.client.post(mentor, data={"end": "2028-12-01"})
+    assert "As soon as Ana" in first.text.replace("<bdi>", "")
+    assert "You suggested December 1, 2028" in (await small.client.get(mentor)).text
+    page = (await small.client.get(mentee)).text.replace("<bdi>", "").replace("</bdi>", "")
+    assert "Marcus Oyelaran propone el 1 de diciembre de 2028" in page
+    assert 'value="2028-12-01"' in page
+    other = await small.client.post(mentee, data={"end": "2028-11-01"})
+    assert "Su día quedó anotado" in other.text
+    assert "De acuerdo" in (await small.client.post(mentee, data={"end": "2028-12-01"})).text
+    assert [event.data["end"] for event in await small.events()] == ["2028-12-01", "2028-11-01", "2028-12-01"]
+
+
+@pytest.mark.rule("ENG5")
+async def test_a_day_that_the_engagement_holds_as_a_vote_is_shown(sqlite_url: str) -> None:
+    votes = {"votes": [{"by": "mentee", "end": "2028-10-02", "at": NOW.isoformat()}]}
+    async with world(sqlite_url, [*people(), engagement_row(facts=votes)]) as made:
+        assert "suggests October 2, 2028" in (await made.client.get(made.path(*about("extend")))).text
+
+
+CLOSED = [
+    ("completed", "is completed"),
+    ("ended", "has ended"),
+    ("no_fit", "is closed"),
+    ("canceled", "was ended by the program"),
+]
+
+
+@pytest.mark.rule("ENG7")
+@pytest.mark.parametrize(("state", "words"), CLOSED)
+async def test_a_closed_engagement_says_so_and_takes_no_answer(small: World, state: str, words: str) -> None:
+    await small.change(Engagement, "r-2", state=state, closed_at=NOW)
+    for purpose in ("discovery", "plan", "met", "extend", "end"):
+        path = small.path(*about(purpose))
+        for response in (await small.client.get(path), await small.client.post(path, data={"answer": "yes"})):
+            assert response.status_code == 200
+            assert words in response.text
+    assert await small.events() == []
+
+
+@pytest.mark.rule("ENG7")
+async def test_an_end_that_waits_to_be_applied_counts_already(small: World) -> None:
+    await small.client.post(small.path(*about("end")), data={"reason": "goals_met"})
+    page = await small.client.post(small.path(*about("end", "p-ana")), data={"reason": "no_fit"})
+    assert "se completó" in page.text
+    assert len(await small.events()) == 1
+
+
+@pytest.mark.rule("ENG8")
+@pytest.mark.parametrize("who", ["p-ana", "p-marcus"])
+async def test_a_suspended_engagement_shows_one_neutral_page_for_everything(small: World, who: str) -> None:
+    await small.change(Engagement, "r-2", state="suspended")
+    shown = set()
+    for purpose in ("discovery", "plan", "met", "extend", "end"):
+        path = small.path(*about(purpose, who))
+        form = {"answer": "good_fit", "months": "7", "end": "2028-12-01", "reason": "goals_met"}
+        for response in (await small.client.get(path), await small.client.post(path, data=form)):
+            assert response.status_code == 200
+            shown.add(response.text)
+    (page,) = shown
+    assert "mentoring@example.org" in page
+    for word in ("suspend", "misconduct", "report", "Ana", "Marcus", "conducta"):
+        assert word not in page
+    assert await small.events() == []
+
+
+@pytest.mark.rule("ENG8")
+async def test_a_report_that_waits_to_be_applied_stops_the_other_pages_at_once(small: World) -> None:
+    await small.client.post(small.path(*about("report", "p-ana")), data={"text": "He shouted."})
+    assert "There is nothing to do here now" in (await small.client.get(small.path(*about("met")))).text
+
+
+@pytest.mark.rule("ENG8")
+@pytest.mark.parametrize(
+    "state", ["active", "paused", "suspended", "completed", "ended", "no_fit", "canceled"]
+)
+async def test_misconduct_can_be_reported_whatever_the_state_and_is_never_shown_again(
+    small: World, state: str
+) -> None:
+    await small.change(Engagement, "r-2", state=state)
+    path = small.path(*about("report"))
+    before = (await small.client.get(path)).text
+    done = await small.client.post(path, data={"text": "He shouted."})
+    assert "shouted" not in done.text
+    assert (await small.client.get(path)).text == before
+    assert [event.type for event in await small.events()] == ["engagement.misconduct_reported"]
+    await small.client.post(path, data={"text": "And again."})
+    assert len(await small.events()) == 2
+
+
+@pytest.mark.rule("ENG8")
+async def test_the_other_side_sees_nothing_of_a_report(small: World) -> None:
+    other = [small.path(*about(purpose)) for purpose in ("report", "feedback")]
+    before = [(await small.client.get(path)).text for path in other]
+    await small.client.post(small.path(*about("report", "p-ana")), data={"text": "He shouted."})
+    assert [(await small.client.get(path)).text for path in other] == before
+
+
+async def test_hostile_names_and_texts_are_only_text(sqlite_url: str) -> None:
+    rows = [*people(), request_row(message=HOSTILE, areas=[HOSTILE]), engagement_row(goals=HOSTILE)]
+    for row in rows:
+        if isinstance(row, Member):
+            row.name = HOSTILE
+    async with world(sqlite_url, rows) as made:
+        typed = dict.fromkeys(("reason", "goals", "months", "date"), HOSTILE)
+        links = [ANSWER, WITHDRAW]
+        links += [about(purpose)[:3] for purpose in ("discovery", "plan", "met", "extend", "end", "report")]
+        for link in links:
+            path = made.path(*link)
+            for response in (
+                await made.client.get(path),
+                await made.client.post(path, data=typed),
+            ):
+                assert response.status_code in (200, 400)
+                assert "<script" not in response.text
+                assert "{{ 7*191 }}" in response.text
+                assert "1337" not in response.text
+
+
+async def test_a_row_whose_facts_nobody_can_read_still_has_its_page(small: World) -> None:
+    await small.change(Engagement, "r-2", facts={})
+    await small.change(Request, "r-1", facts={"created_at": "yesterday"})
+    for link in (ANSWER, about("plan"), about("extend"), about("discovery")):
+        assert (await small.client.get(small.path(*link))).status_code == 200
+    response = await small.client.post(small.path(*about("extend")), data={"end": "2028-05-01"})
+    assert response.status_code == 200
+
+
+async def test_a_state_that_this_version_does_not_know_is_treated_with_care(small: World) -> None:
+    await small.change(Engagement, "r-2", state="under_review")
+    assert "There is nothing to do here now" in (await small.client.get(small.path(*about("met")))).text
+
+
+async def test_a_member_who_was_erased_leaves_links_that_lead_nowhere(sqlite_url: str) -> None:
+    async with world(sqlite_url, [*people()[:1], *people()[3:4]]) as made:
+        assert (await made.client.get(made.path(*ANSWER))).status_code == 404
+
+
+async def test_a_withdrawn_profile_may_still_answer(small: World) -> None:
+    await small.change(Profile, "p-marcus", withdrawn_at=NOW)
+    assert (await small.client.post(small.path(*ANSWER), data={"answer": "decline"})).status_code == 200

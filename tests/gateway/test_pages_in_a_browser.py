@@ -1,0 +1,240 @@
+"""The pages as a browser shows them: on a phone and on a wide screen, by keyboard, in light and dark."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, ConsoleMessage, Page, Route
+from structlog.testing import capture_logs
+
+from database.models import Feedback
+from tests.gateway_world import NOW, World, engagement_row, people, request_row, world
+
+pytestmark = pytest.mark.rule("MAIL5")
+
+LONG = "Maximiliana-Guadalupe" + "x" * 80
+WIDTHS = (390, 1280)
+
+SHOWN: dict[str, tuple[tuple[str, ...], dict[str, str] | None]] = {
+    "unsubscribe": (("unsubscribe", "p-ana", "", "mentee.checkin"), None),
+    "unsubscribed": (("unsubscribe", "p-ana", "", "mentee.checkin"), {"List-Unsubscribe": "One-Click"}),
+    "preferences": (("preferences", "p-marcus", ""), None),
+    "feedback": (("feedback", "p-marcus", ""), None),
+    "feedback with a mistake": (("feedback", "p-ana", ""), {"text": ""}),
+    "answer": (("answer", "p-marcus", "request/r-1", "accept"), None),
+    "withdraw": (("withdraw", "p-ana", "request/r-1"), None),
+    "discovery": (("discovery", "p-marcus", "engagement/r-2", "good_fit"), None),
+    "discovery with a mistake": (("discovery", "p-ana", "engagement/r-2"), {}),
+    "plan": (("plan", "p-marcus", "engagement/r-2"), None),
+    "plan with mistakes": (("plan", "p-ana", "engagement/r-2"), {"months": "x" * 90, "end": "x"}),
+    "met": (("met", "p-marcus", "engagement/r-2", "yes"), None),
+    "extend": (("extend", "p-marcus", "engagement/r-2"), None),
+    "end": (("end", "p-ana", "engagement/r-2"), None),
+    "report": (("report", "p-ana", "engagement/r-2"), None),
+    "reported": (("report", "p-ana", "engagement/r-2"), {"text": "…"}),
+    "over": (("met", "p-marcus", "engagement/r-4"), None),
+    "quiet": (("met", "p-marcus", "engagement/r-3"), None),
+    "declined": (("withdraw", "p-ana", "request/r-5"), None),
+    "tampered": (("feedback", "p-nobody", ""), None),
+}
+
+FAULTS = """() => {
+  const faults = [];
+  const root = document.documentElement;
+  if (root.scrollWidth > root.clientWidth) faults.push(`scrolls sideways: ${root.scrollWidth}`);
+  const count = (selector, wanted) => {
+    const found = document.querySelectorAll(selector).length;
+    if (found !== wanted) faults.push(`${found} × ${selector}`);
+  };
+  for (const one of ["h1", "header", "main", "footer", "title"]) count(one, 1);
+  count("script", 0);
+  if (!["en", "es"].includes(root.lang)) faults.push("no language");
+  if (!document.title.trim() || document.title.includes("<")) faults.push("title: " + document.title);
+  for (const field of document.querySelectorAll("input:not([type=hidden]), textarea, select")) {
+    if (!field.labels.length || !field.labels[0].innerText.trim()) faults.push(`no label: ${field.name}`);
+    for (const id of (field.getAttribute("aria-describedby") || "").split(" ").filter(Boolean))
+      if (!document.getElementById(id)) faults.push(`describes nothing: ${id}`);
+  }
+  for (const link of document.querySelectorAll('a[href^="#"]'))
+    if (!document.getElementById(link.hash.slice(1))) faults.push(`leads nowhere: ${link.hash}`);
+  const ids = [...document.querySelectorAll("[id]")].map(element => element.id);
+  if (new Set(ids).size !== ids.length) faults.push("an id twice: " + ids);
+  for (const target of document.querySelectorAll("button, .button, .choice, .field input, .field select")) {
+    const box = target.getBoundingClientRect();
+    if (box.height < 44) faults.push(`hard to hit: ${target.outerHTML.slice(0, 80)} ${box.height}`);
+    if (box.right > root.clientWidth) faults.push("sticks out: " + target.outerHTML.slice(0, 80));
+  }
+  const size = parseFloat(getComputedStyle(document.querySelector("main p, main label")).fontSize);
+  if (size < 16) faults.push(`small text: ${size}`);
+  return faults;
+}"""
+
+
+@asynccontextmanager
+async def browsing(browser: Browser, desk: World, **options: Any) -> AsyncIterator[tuple[Page, list[str]]]:
+    """A page whose requests the gateway answers, headers and all, and what its console complains of."""
+    context = await browser.new_context(base_url="https://mentoring.example.org", **options)
+
+    async def answer(route: Route) -> None:
+        request = route.request
+        response = await desk.client.request(
+            request.method,
+            request.url,
+            content=request.post_data_buffer,
+            headers={"content-type": request.headers.get("content-type", "")},
+        )
+        await route.fulfill(
+            status=response.status_code, headers=dict(response.headers), body=response.content
+        )
+
+    await context.route("**/*", answer)
+    page = await context.new_page()
+    complaints: list[str] = []
+
+    def listen(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            complaints.append(message.text)
+
+    page.on("console", listen)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    try:
+        yield page, complaints
+    finally:
+        await context.close()
+
+
+@pytest.fixture
+async def full(sqlite_url: str) -> AsyncIterator[World]:
+    """A gateway with long names and texts, and with matters in several states."""
+    rows = [
+        *people(),
+        request_row(message="A line.\n" + LONG, areas=["Career transition", LONG], months=6),
+        engagement_row(
+            goals=LONG, facts={"votes": [{"by": "mentee", "end": "2028-12-01", "at": NOW.isoformat()}]}
+        ),
+        engagement_row("r-3", "suspended"),
+        engagement_row("r-4", "completed"),
+        request_row("r-5", "declined"),
+    ]
+    rows[0].name = rows[1].name = LONG
+    async with world(sqlite_url, rows) as made:
+        yield made
+
+
+@pytest.mark.parametrize("shown", SHOWN)
+async def test_every_page_fits_phone_and_desk_and_is_open_to_everybody(
+    full: World, chromium: Browser, shown: str
+) -> None:
+    link, form = SHOWN[shown]
+    with capture_logs():
+        async with browsing(chromium, full) as (page, complaints):
+            path = full.path(*link)  # type: ignore[arg-type]
+            if form is None:
+                await page.goto(path)
+            else:
+                await page.goto("/healthz")
+                await page.evaluate(POST, [path, form])
+                await page.wait_for_selector("h1")
+            for width in WIDTHS:
+                await page.set_viewport_size({"width": width, "height": 800})
+                assert await page.evaluate(FAULTS) == []
+            assert [text for text in complaints if "status of 4" not in text] == []
+
+
+POST = """([path, fields]) => {
+  const form = document.createElement("form");
+  form.method = "post";
+  form.action = path;
+  for (const [name, value] of Object.entries(fields)) {
+    const input = document.createElement("input");
+    input.name = name;
+    input.value = value;
+    form.append(input);
+  }
+  document.body.append(form);
+  form.submit();
+}"""
+
+
+async def test_the_page_of_a_broken_database_has_what_was_typed(full: World, chromium: Browser) -> None:
+    text = "We spoke twice, and it was worth every minute.\nThank you!"
+    async with browsing(chromium, full, viewport={"width": 390, "height": 800}) as (page, _):
+        await page.goto(full.path("feedback", "p-marcus", ""))
+        await page.get_by_label("Your feedback").fill(text)
+        full.clock_broken = True
+        with capture_logs():
+            await page.get_by_role("button", name="Send").click()
+            await page.wait_for_selector("text=One moment, please")
+        assert await page.evaluate(FAULTS) == []
+        assert await page.get_by_label("Your words").input_value() == text
+        full.clock_broken = False
+        await page.get_by_role("button", name="Send it again").click()
+        await page.wait_for_selector("text=Thank you for telling us")
+    assert [kept.text for kept in await full.all(Feedback)] == [text]
+
+
+@pytest.mark.rule("REQ5", "REQ6")
+async def test_a_request_is_declined_by_keyboard_alone(full: World, chromium: Browser) -> None:
+    async with browsing(chromium, full) as (page, _):
+        await page.goto(full.path("answer", "p-marcus", "request/r-1", "accept"))
+        await page.keyboard.press("Tab")
+        focused = (
+            "() => [document.activeElement.innerText, getComputedStyle(document.activeElement).outlineStyle]"
+        )
+        assert await page.evaluate(focused) == ["Accept the request", "solid"]
+        await page.keyboard.press("Tab")
+        await page.keyboard.type("No time this year")
+        await page.keyboard.press("Tab")
+        await page.keyboard.press("Enter")
+        await page.wait_for_selector("text=You declined")
+    (event,) = await full.events()
+    assert (event.type, event.data) == ("request.declined", {"request": "r-1", "reason": "No time this year"})
+
+
+@pytest.mark.rule("ENG4")
+async def test_one_tick_and_one_click_answer_whether_the_two_met(full: World, chromium: Browser) -> None:
+    async with browsing(chromium, full, viewport={"width": 390, "height": 800}, has_touch=True) as (page, _):
+        await page.goto(full.path("met", "p-ana", "engagement/r-2"))
+        await page.get_by_text("Sí, nos reunimos").tap()
+        await page.get_by_role("button", name="Enviar mi respuesta").tap()
+        await page.wait_for_selector("text=Nos alegra saberlo")
+    assert [event.data["answer"] for event in await full.events()] == ["yes"]
+
+
+async def test_a_mistake_leads_to_its_field(full: World, chromium: Browser) -> None:
+    async with browsing(chromium, full) as (page, _):
+        await page.goto(full.path("plan", "p-marcus", "engagement/r-2"))
+        await page.get_by_label("For how many months?").fill("six")
+        await page.get_by_role("button", name="Save our plan").click()
+        await page.get_by_role("alert").get_by_role("link").click()
+        field = page.get_by_label("For how many months?")
+        assert await field.evaluate("field => field === document.activeElement || field.matches(':target')")
+        assert await field.input_value() == "six"
+        assert await field.get_attribute("aria-invalid") == "true"
+
+
+async def test_dark_is_dark_and_light_is_light(full: World, chromium: Browser) -> None:
+    grounds = []
+    for scheme in ("light", "dark"):
+        async with browsing(chromium, full, color_scheme=scheme) as (page, _):
+            await page.goto(full.path("preferences", "p-ana", ""))
+            grounds.append(
+                await page.evaluate("() => getComputedStyle(document.querySelector('.card')).backgroundColor")
+            )
+    assert grounds == ["rgb(255, 255, 255)", "rgb(27, 36, 42)"]
+
+
+async def test_a_script_that_got_into_a_page_would_not_run(full: World, chromium: Browser) -> None:
+    async with browsing(chromium, full) as (page, complaints):
+        await page.goto(full.path("feedback", "p-ana", ""))
+        ran = """() => {
+          const script = document.createElement("script");
+          script.textContent = "window.ran = true";
+          document.body.append(script);
+          return window.ran === true;
+        }"""
+        assert await page.evaluate(ran) is False
+        assert any("Content Security Policy" in text for text in complaints)

@@ -1,0 +1,309 @@
+"""Personal links in general: who may use one, for how long, and what is told to whom."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from itsdangerous import URLSafeSerializer
+from starlette.datastructures import FormData
+from structlog.testing import capture_logs
+
+from database.links import Link, Links
+from database.models import Feedback, Member, Profile
+from gateway.personal import Page, Visit
+from tests.gateway_world import NOW, World, people, world
+from worker.faults import DatabaseFault
+
+PURPOSES = {
+    "unsubscribe": "onboarding/p-ana",
+    "preferences": "onboarding/p-ana",
+    "feedback": "onboarding/p-ana",
+    "answer": "request/r-1",
+    "withdraw": "request/r-1",
+    "discovery": "engagement/r-2",
+    "plan": "engagement/r-2",
+    "met": "engagement/r-2",
+    "extend": "engagement/r-2",
+    "end": "engagement/r-2",
+    "report": "engagement/r-2",
+}
+FORM = {
+    "List-Unsubscribe": "One-Click",
+    "form": "preferences",
+    "language": "es",
+    "text": "What I have to say.",
+    "answer": "accept",
+    "reason": "other",
+    "goals": "Know five people.",
+    "end": "2029-01-31",
+}
+
+
+def holder(purpose: str) -> str:
+    """A profile for whom the link is good."""
+    return "p-marcus" if purpose == "answer" else "p-ana"
+
+
+async def stored(desk: World) -> list[object]:
+    """All that personal links may have changed."""
+    changed = [(member.id, member.preferences) for member in await desk.all(Member) if member.preferences]
+    return [*await desk.events(), *await desk.all(Feedback), *changed]
+
+
+@pytest.mark.rule("MAIL6")
+@pytest.mark.parametrize("purpose", PURPOSES)
+async def test_get_shows_what_will_happen_with_one_form_and_changes_nothing(
+    small: World, purpose: str
+) -> None:
+    response = await small.client.get(
+        small.path(purpose, holder(purpose), PURPOSES[purpose], "mentee.checkin")
+    )
+    assert response.status_code == 200
+    assert response.text.count("<h1") == 1
+    assert response.text.count("<form") == 1
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["referrer-policy"] == "no-referrer"
+    assert "frame-ancestors 'none'" in response.headers["content-security-policy"]
+    assert await stored(small) == []
+
+
+@pytest.mark.rule("MAIL6")
+async def test_head_does_nothing_and_tells_nothing_whatever_the_link(small: World) -> None:
+    good = [small.path(purpose, holder(purpose), PURPOSES[purpose], "mentee.checkin") for purpose in PURPOSES]
+    answers = [await small.client.head(path) for path in (*good, good[0][:-3], "/l/nothing")]
+    assert {(answer.status_code, answer.content) for answer in answers} == {(200, b"")}
+    assert len({tuple(answer.headers.items()) for answer in answers}) == 1
+    assert await stored(small) == []
+
+
+@pytest.mark.rule("MAIL6")
+@pytest.mark.parametrize("purpose", ["unsubscribe", "answer"])
+async def test_a_tampered_link_is_a_kind_404_and_does_nothing(small: World, purpose: str) -> None:
+    good = small.path(purpose, holder(purpose), PURPOSES[purpose])
+    payload, signature = good.removeprefix("/l/").rsplit(".", 1)
+    other = small.path(purpose, "p-eva", PURPOSES[purpose]).removeprefix("/l/").rsplit(".", 1)
+    forged = Links("https://mentoring.example.org", "another secret than ours").token(
+        Link(purpose, holder(purpose), PURPOSES[purpose], NOW + timedelta(days=1))
+    )
+    tampered = [
+        f"{payload}.{signature[:-1]}",
+        f"{payload}.{signature[::-1]}",
+        f"{payload[:-1]}.{signature}",
+        f"{other[0]}.{signature}",
+        payload,
+        forged,
+        "x" * 5_000,
+        "%00",
+        "%F0%9F%A6%89",
+    ]
+    with capture_logs() as logs:
+        for token in tampered:
+            for response in (
+                await small.client.get(f"/l/{token}"),
+                await small.client.post(f"/l/{token}", data=FORM),
+            ):
+                assert response.status_code == 404
+                assert "This link does not work" in response.text
+                assert "mentoring@example.org" in response.text
+    assert {log["reason"] for log in logs} == {"tampered"}
+    assert await stored(small) == []
+
+
+async def test_a_token_that_was_signed_for_something_else_is_refused(small: World) -> None:
+    serializer = URLSafeSerializer("a secret for tests only", salt="throughline.link")
+    for content in ("text", [], ["answer"], ["answer", "p-marcus", "request/r-1", "soon", ""], {"a": 1}):
+        assert (await small.client.get(f"/l/{serializer.dumps(content)}")).status_code == 404
+
+
+async def test_an_expired_link_says_whom_to_write_to_and_does_nothing(small: World) -> None:
+    paths = [small.path(purpose, holder(purpose), PURPOSES[purpose], days=10) for purpose in PURPOSES]
+    small.at = NOW + timedelta(days=10)
+    with capture_logs() as logs:
+        for path in paths:
+            for response in (await small.client.get(path), await small.client.post(path, data=FORM)):
+                assert response.status_code == 410
+                assert "Lina Forero" in response.text
+                assert "mentoring@example.org" in response.text
+                assert "<form" not in response.text
+    assert {(log["event"], log["reason"]) for log in logs} == {("personal_link_refused", "expired")}
+    assert [log["purpose"] for log in logs[::2]] == list(PURPOSES)
+    assert await stored(small) == []
+
+
+async def test_a_link_holds_until_the_instant_that_it_names_by_the_programs_clock(small: World) -> None:
+    path = small.path("feedback", "p-ana", "onboarding/p-ana", days=10)
+    small.at = NOW + timedelta(days=10, seconds=-1)
+    assert (await small.client.get(path)).status_code == 200
+
+
+async def test_a_link_of_somebody_without_a_part_in_it_shows_nothing_and_does_nothing(small: World) -> None:
+    swapped = [(purpose, "p-nobody") for purpose in PURPOSES]
+    swapped += [(purpose, "p-eva") for purpose, subject in PURPOSES.items() if "r-" in subject]
+    for purpose, who in swapped:
+        path = small.path(purpose, who, PURPOSES[purpose])
+        for response in (await small.client.get(path), await small.client.post(path, data=FORM)):
+            assert response.status_code == 404
+            assert "Ana" not in response.text
+            assert "Marcus" not in response.text
+    assert await stored(small) == []
+
+
+@pytest.mark.parametrize(
+    ("purpose_name", "profile", "subject"),
+    [
+        ("answer", "p-ana", "request/r-1"),
+        ("withdraw", "p-marcus", "request/r-1"),
+        ("answer", "p-marcus", "request/none"),
+        ("answer", "p-marcus", "onboarding/p-marcus"),
+        ("answer", "p-marcus", "claim/r-1/mentor/CPP"),
+        ("met", "p-ana", "engagement/r-1"),
+        ("met", "p-ana", ""),
+        ("no_such_purpose", "p-ana", "engagement/r-2"),
+    ],
+)
+async def test_a_link_for_the_wrong_role_or_for_nothing_is_refused(
+    small: World, purpose_name: str, profile: str, subject: str
+) -> None:
+    path = small.path(purpose_name, profile, subject)
+    assert (await small.client.get(path)).status_code == 404
+    assert (await small.client.post(path, data=FORM)).status_code == 404
+    assert await stored(small) == []
+
+
+async def test_a_profile_of_a_program_that_is_not_here_is_refused(sqlite_url: str) -> None:
+    rows = people()
+    next(row for row in rows if isinstance(row, Profile) and row.id == "p-ana").program = "gone"
+    async with world(sqlite_url, rows) as made:
+        assert (await made.client.get(made.path("feedback", "p-ana", ""))).status_code == 404
+
+
+async def test_refusals_are_logged_without_saying_who(small: World) -> None:
+    with capture_logs() as logs:
+        await small.client.get(small.path("answer", "p-eva", "request/r-1"))
+        await small.client.get(small.path("answer", "p-nobody", "request/r-1"))
+        await small.client.get(small.path("no_such_purpose", "p-ana", "request/r-1"))
+    assert [log["reason"] for log in logs] == ["not_theirs", "unknown_profile", "unknown_purpose"]
+    assert not any(word in str(logs) for word in ("p-eva", "eva@", "r-1", "p-ana", "p-nobody"))
+
+
+async def test_a_refusal_is_told_in_the_language_of_the_browser(small: World) -> None:
+    response = await small.client.get("/l/x", headers={"Accept-Language": "es-CO,es;q=0.9"})
+    assert "Este enlace no funciona" in response.text
+
+
+async def test_with_several_programs_nobody_is_sent_to_the_wrong_mailbox(sqlite_url: str) -> None:
+    async with world(sqlite_url) as first:
+        (program,) = first.programs.values()
+    other = replace(program, id="other", mailbox="other@example.org")
+    async with world(sqlite_url, [], programs={"asis-global": program, "other": other}) as made:
+        unknown = await made.client.get("/l/x")
+        known = await made.client.get(made.path("feedback", "p-ana", ""))
+    assert "@example.org" not in unknown.text
+    assert "mentoring@example.org" in known.text
+    assert "other@example.org" not in known.text
+
+
+@pytest.mark.rule("MAIL5")
+async def test_the_reader_is_spoken_to_in_their_own_language_whatever_the_browser(small: World) -> None:
+    path = small.path("feedback", "p-ana", "")
+    response = await small.client.get(path, headers={"Accept-Language": "en"})
+    assert "¿Qué funciona y qué no?" in response.text
+    await small.change(Member, "ana", preferences={"language": "en"})
+    assert "What works" in (await small.client.get(path)).text
+    await small.change(Member, "ana", preferences={}, languages=["pt", "es-CO"])
+    assert '<html lang="es"' in (await small.client.get(path)).text
+    await small.change(Member, "ana", languages=["pt"])
+    assert '<html lang="en"' in (await small.client.get(path)).text
+
+
+@pytest.mark.rule("SUR4")
+async def test_nothing_typed_is_lost_while_the_database_is_away(desk: World) -> None:
+    path = desk.path("feedback", "p-marcus", "")
+    text = "The second call was the best one.\n<b>Thank you</b> & more"
+    fault = DatabaseFault(desk.database)
+    fault.down = True
+    with capture_logs():
+        response = await desk.client.post(path, data={"text": text, "form": "x"})
+        shown = await desk.client.get(path)
+    assert (response.status_code, shown.status_code) == (503, 503)
+    assert int(response.headers["retry-after"]) > 0
+    assert (
+        "The second call was the best one.\n&lt;b&gt;Thank you&lt;/b&gt; &amp; more</textarea>"
+        in response.text
+    )
+    assert '<input type="hidden" name="form" value="x">' in response.text
+    assert "<form" not in shown.text
+    fault.down = False
+    assert (await desk.client.post(path, data={"text": text, "form": "x"})).status_code == 200
+
+
+async def test_without_the_programs_clock_nothing_is_done(small: World) -> None:
+    small.clock_broken = True
+    with capture_logs():
+        response = await small.client.post(
+            small.path("answer", "p-marcus", "request/r-1"), data={"answer": "accept"}
+        )
+    assert response.status_code == 503
+    assert '<input type="hidden" name="answer" value="accept">' in response.text
+    assert await stored(small) == []
+
+
+async def test_a_fault_of_our_own_keeps_what_was_typed_and_tells_nothing_of_itself(sqlite_url: str) -> None:
+    class Broken:
+        async def show(self, visit: Visit) -> Page:
+            raise AssertionError("a secret detail")
+
+        async def act(self, visit: Visit, form: FormData) -> Page:
+            return await self.show(visit)
+
+    async with world(sqlite_url, purposes={"broken": Broken()}) as made:
+        path = made.path("broken", "p-ana", "")
+        with capture_logs() as logs:
+            answers = [await made.client.get(path), await made.client.post(path, data={"text": "Dear staff"})]
+    assert [answer.status_code for answer in answers] == [500, 500]
+    assert "Dear staff" in answers[1].text
+    assert not any("secret detail" in answer.text for answer in answers)
+    assert [log["event"] for log in logs] == ["personal_link_failed"] * 2
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", b'{"answer": "accept"}'),
+        ("text/plain", b"answer=accept"),
+        ("", b"answer=accept"),
+        ("multipart/form-data", b"answer=accept"),
+        ("multipart/form-data; boundary=x", b"--x\r\nnothing"),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="answer"; filename="a"\r\n\r\naccept\r\n--x--\r\n',
+        ),
+        ("application/x-www-form-urlencoded", b"&&&%%%=\xff\x00"),
+        ("application/x-www-form-urlencoded", b"answer=&answer=decline&answer=x"),
+        ("application/x-www-form-urlencoded", b""),
+    ],
+)
+async def test_a_form_that_is_none_shows_the_page_again(small: World, content_type: str, body: bytes) -> None:
+    path = small.path("answer", "p-marcus", "request/r-1")
+    response = await small.client.post(path, content=body, headers={"content-type": content_type})
+    assert response.status_code == 400
+    assert "Please choose an answer." in response.text
+    assert await stored(small) == []
+
+
+async def test_a_form_of_more_than_a_mebibyte_is_refused_kindly(small: World) -> None:
+    path = small.path("feedback", "p-marcus", "")
+    response = await small.client.post(path, data={"text": "x" * (1 << 20)})
+    assert response.status_code == 413
+    assert "too much for this page" in response.text
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS"])
+async def test_other_methods_are_refused(small: World, method: str) -> None:
+    path = small.path("answer", "p-marcus", "request/r-1")
+    response = await small.client.request(method, path)
+    assert response.status_code == 405
+    assert await stored(small) == []

@@ -1,0 +1,107 @@
+"""The inbox workflow is told of what was stored, sooner or later, whatever is down in between."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from structlog.testing import capture_logs
+
+from database.models import Event
+from gateway.inbox import UNAPPLIED, Inbox
+from rules.events import Envelope
+from tests.gateway_world import NOW, Switch, World, eventually, member_updated, world
+from worker.faults import DatabaseFault
+
+LEO = Envelope("e-1", "/members", "member.updated", NOW, member_updated("leo")["data"])
+
+
+async def test_an_event_is_accepted_while_temporal_is_away_and_told_when_it_is_back(desk: World) -> None:
+    desk.poke.broken = True
+    with capture_logs() as logs:
+        assert (await desk.send(member_updated(id="1"))).status_code == 202
+        assert (await desk.send(member_updated(id="2"))).status_code == 202
+        desk.poke.broken = False
+        await desk.poke.has_worked(1)
+    assert "inbox_not_told" in {log["event"] for log in logs}
+    assert "hunter2" not in str(logs)
+
+
+async def test_while_a_failed_poke_is_repeated_no_request_waits_for_another(sqlite_url: str) -> None:
+    async with world(sqlite_url, []) as made:
+        poke = Switch()
+        poke.broken = True
+        inbox = Inbox(made.database, poke)
+        with capture_logs():
+            for number in range(5):
+                await inbox.put([replace(LEO, id=str(number))])
+        assert poke.asked == 1
+
+
+async def test_a_poke_that_hangs_does_not_hold_the_request(sqlite_url: str) -> None:
+    async with world(sqlite_url, []) as made:
+
+        async def hang() -> None:
+            await asyncio.Event().wait()
+
+        with capture_logs() as logs:
+            assert await Inbox(made.database, hang, seconds_to_poke=0.05).put([LEO]) == 1
+        assert logs[0]["error"] == "TimeoutError"
+
+
+@pytest.mark.parametrize("state", UNAPPLIED)
+async def test_a_gateway_that_starts_tells_of_what_was_left_unapplied(sqlite_url: str, state: str) -> None:
+    left = Event(
+        source="/members",
+        event_id="1",
+        type="member.updated",
+        subject="member/leo",
+        data=LEO.data,
+        state=state,
+    )
+    async with world(sqlite_url, [left]) as made:
+        await made.poke.has_worked(1)
+
+
+async def test_a_gateway_that_starts_with_nothing_left_wakes_nobody(sqlite_url: str) -> None:
+    done = [
+        Event(source="/m", event_id=state, type="member.updated", subject="member/leo", data={}, state=state)
+        for state in ("applied", "refused")
+    ]
+    async with world(sqlite_url, done) as made:
+        await made.send(member_updated())
+        await made.poke.has_worked(1)
+        assert made.poke.asked == 1
+
+
+async def test_a_gateway_may_start_before_its_database(sqlite_url: str) -> None:
+    async with world(sqlite_url, []) as made:
+        await made.send(member_updated())
+        fault = DatabaseFault(made.database)
+        fault.down = True
+        poke = Switch()
+        inbox = Inbox(made.database, poke, first_delay=0.01)
+        with capture_logs() as logs:
+            running = asyncio.create_task(inbox.run())
+            await eventually(lambda: len(logs) > 0)
+            fault.down = False
+            await poke.has_worked(1)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_the_wait_between_pokes_grows_to_its_limit_and_begins_anew(sqlite_url: str) -> None:
+    async with world(sqlite_url, []) as made:
+        poke = Switch()
+        poke.broken = True
+        inbox = Inbox(made.database, poke, first_delay=0.001, longest_delay=0.004)
+        with capture_logs() as logs:
+            await inbox.put([LEO])
+            running = asyncio.create_task(inbox.run())
+            await eventually(lambda: len(logs) >= 6)
+            poke.broken = False
+            await poke.has_worked(1)
+        assert [log.get("again_in_seconds") for log in logs[:6]] == [None, 0.001, 0.002, 0.004, 0.004, 0.004]
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)

@@ -1,0 +1,230 @@
+"""Which mail somebody wants, in which language, and what they think of it all."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import pytest
+
+from database import audit
+from database.models import AuditRecord, Feedback, Member
+from rules.messages import CATALOGUE
+from tests.gateway_world import NOW, World, profile
+
+ONE_CLICK = {"List-Unsubscribe": "One-Click"}
+CHECKIN = ("unsubscribe", "p-ana", "onboarding/p-ana", "mentee.checkin")
+
+
+async def audited(desk: World) -> list[AuditRecord]:
+    """The audit records; the chain holds."""
+    records = await desk.all(AuditRecord)
+    assert audit.breaks(records) == []
+    return records
+
+
+@pytest.mark.rule("MAIL6")
+@pytest.mark.parametrize("encoding", ["urlencoded", "multipart"])
+async def test_one_click_stops_the_mails_of_that_kind_at_once(desk: World, encoding: str) -> None:
+    path = desk.path(*CHECKIN)
+    if encoding == "urlencoded":
+        response = await desk.client.post(path, data=ONE_CLICK)
+    else:
+        response = await desk.client.post(path, files={"List-Unsubscribe": (None, "One-Click")})
+    assert response.status_code == 200
+    assert "Ayuda para encontrar mentor" in response.text
+    assert (await desk.member("ana")).preferences == {"stopped": ["mentee.checkin"]}
+    (record,) = await audited(desk)
+    assert (record.subject, record.kind, record.at) == ("member/ana", "unsubscribed", NOW)
+    assert (record.data, record.actor) == ({"stopped": ["mentee.checkin"]}, "profile/p-ana")
+
+
+@pytest.mark.rule("MAIL6")
+async def test_one_click_again_changes_nothing_more(desk: World) -> None:
+    path = desk.path(*CHECKIN)
+    answers = await asyncio.gather(*(desk.client.post(path, data=ONE_CLICK) for _ in range(6)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert (await desk.member("ana")).preferences == {"stopped": ["mentee.checkin"]}
+    assert len(await audited(desk)) == 1
+    shown = await desk.client.get(path)
+    assert shown.status_code == 200
+    assert "Ya no recibirá estos correos" in shown.text
+
+
+@pytest.mark.rule("MAIL6")
+async def test_other_kinds_go_on_and_other_choices_stay(desk: World) -> None:
+    await desk.change(Member, "ana", preferences={"stopped": ["mentee.pulse"], "language": "es", "other": 1})
+    await desk.client.post(desk.path(*CHECKIN), data=ONE_CLICK)
+    assert (await desk.member("ana")).preferences == {
+        "stopped": ["mentee.pulse", "mentee.checkin"],
+        "language": "es",
+        "other": 1,
+    }
+    assert (await desk.member("marcus")).preferences == {}
+
+
+@pytest.mark.rule("MAIL6")
+@pytest.mark.parametrize(
+    "form", [{}, {"List-Unsubscribe": "one-click"}, {"List-Unsubscribe": ""}, {"unsubscribe": "One-Click"}]
+)
+async def test_a_post_that_does_not_say_so_stops_nothing(small: World, form: dict[str, str]) -> None:
+    response = await small.client.post(small.path(*CHECKIN), data=form)
+    assert response.status_code == 400
+    assert response.text.count("<form") == 1
+    assert (await small.member("ana")).preferences == {}
+
+
+@pytest.mark.rule("MAIL6")
+async def test_a_link_without_a_kind_stops_all_nudges(small: World) -> None:
+    path = small.path("unsubscribe", "p-marcus", "onboarding/p-marcus")
+    assert "all questions and reminders" in (await small.client.get(path)).text
+    await small.client.post(path, data=ONE_CLICK)
+    assert (await small.member("marcus")).preferences == {"stopped": ["*"]}
+
+
+@pytest.mark.rule("MAIL6")
+async def test_a_kind_that_has_no_words_here_can_be_stopped_too(small: World) -> None:
+    path = small.path("unsubscribe", "p-marcus", "", "mentor.from_another_version")
+    assert (await small.client.post(path, data=ONE_CLICK)).status_code == 200
+    assert (await small.member("marcus")).preferences == {"stopped": ["mentor.from_another_version"]}
+
+
+@pytest.mark.rule("MAIL6")
+async def test_the_page_after_it_leads_to_all_choices(small: World) -> None:
+    done = await small.client.post(small.path(*CHECKIN), data=ONE_CLICK)
+    (address,) = re.findall(r'class="button" href="([^"]+)"', done.text)
+    choices = await small.client.get(address.removeprefix("https://mentoring.example.org"))
+    assert "¿Qué correos quiere recibir?" in choices.text
+
+
+def kinds_on(page: str) -> dict[str, bool]:
+    """The kinds that a preferences page offers, and whether they are ticked."""
+    return {
+        kind: bool(ticked) for kind, ticked in re.findall(r'name="wanted" value="([^"]+)"( checked)?', page)
+    }
+
+
+@pytest.mark.rule("MAIL6")
+async def test_what_may_be_stopped_is_offered_in_words_and_what_is_owed_is_not(small: World) -> None:
+    page = (await small.client.get(small.path("preferences", "p-ana", ""))).text
+    offered = kinds_on(page)
+    assert offered == {
+        entry.name: True
+        for entry in CATALOGUE.values()
+        if entry.message_class.stoppable and entry.audience in ("mentee", "member")
+    }
+    assert "mentee.match" not in offered
+    assert "mentee.sign_confirmation" not in offered
+    assert "La pregunta mensual de si se reunieron" in page
+
+
+@pytest.mark.rule("MAIL6", "MEM5")
+async def test_who_is_mentor_and_mentee_chooses_for_both_parts(small: World) -> None:
+    async with small.database.begin() as session:
+        session.add(profile("p-ana-2", "ana", "mentor"))
+    page = (await small.client.get(small.path("preferences", "p-ana", ""))).text
+    assert {"mentee.pulse", "mentor.pulse"} <= set(kinds_on(page))
+    assert "Para usted como mentor o mentora" in page
+
+
+@pytest.mark.rule("MAIL5", "MAIL6")
+async def test_a_choice_is_saved_and_shown_in_the_language_that_was_chosen(desk: World) -> None:
+    path = desk.path("preferences", "p-ana", "")
+    await desk.change(Member, "ana", preferences={"stopped": ["*", "mentor.pulse"], "other": 1})
+    assert set(kinds_on((await desk.client.get(path)).text).values()) == {False}
+    response = await desk.client.post(
+        path,
+        data={"form": "preferences", "wanted": ["mentee.checkin", "mentor.match", "x"], "language": "en"},
+    )
+    assert response.status_code == 200
+    assert "Saved." in response.text
+    assert '<html lang="en"' in response.text
+    assert {kind for kind, ticked in kinds_on(response.text).items() if ticked} == {"mentee.checkin"}
+    saved = (await desk.member("ana")).preferences
+    assert (saved["language"], saved["other"]) == ("en", 1)
+    assert saved["stopped"][0] == "mentor.pulse"
+    assert not {"*", "mentee.checkin", "x"} & set(saved["stopped"])
+    (record,) = await audited(desk)
+    assert (record.subject, record.kind) == ("member/ana", "preferences")
+    assert record.data == {"stopped": saved["stopped"], "language": "en"}
+
+
+@pytest.mark.rule("MAIL6")
+async def test_the_same_choice_again_is_not_recorded_again(desk: World) -> None:
+    path = desk.path("preferences", "p-ana", "")
+    for _ in range(2):
+        await desk.client.post(path, data={"form": "preferences", "wanted": "mentee.pulse", "language": "es"})
+    assert len(await audited(desk)) == 1
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {},
+        {"language": "es"},
+        {"form": "preferences"},
+        {"form": "preferences", "language": "fr"},
+        {"form": "preferences", "language": "<script>"},
+    ],
+)
+async def test_a_form_that_the_page_did_not_send_chooses_nothing(small: World, form: dict[str, str]) -> None:
+    response = await small.client.post(small.path("preferences", "p-ana", ""), data=form)
+    assert response.status_code == 400
+    assert (await small.member("ana")).preferences == {}
+
+
+@pytest.mark.rule("SUR4")
+async def test_feedback_is_kept_as_it_was_written(desk: World) -> None:
+    text = "First line — with “quotes”.\r\nSecond \x0bline 🦉 <b>\x00"
+    response = await desk.client.post(desk.path("feedback", "p-ana", "engagement/r-2"), data={"text": text})
+    assert response.status_code == 200
+    assert "Gracias por contarnos" in response.text
+    (kept,) = await desk.all(Feedback)
+    assert (kept.profile_id, kept.given_at) == ("p-ana", NOW)
+    assert kept.text == "First line — with “quotes”.\nSecond line 🦉 <b>"
+
+
+@pytest.mark.rule("SUR4")
+async def test_the_same_feedback_again_is_one_and_other_feedback_another(desk: World) -> None:
+    path = desk.path("feedback", "p-ana", "")
+    answers = await asyncio.gather(*(desk.client.post(path, data={"text": "Good."}) for _ in range(6)))
+    assert {answer.status_code for answer in answers} == {200}
+    await desk.client.post(path, data={"text": "Better."})
+    await desk.client.post(desk.path("feedback", "p-marcus", ""), data={"text": "Good."})
+    assert [(kept.profile_id, kept.text) for kept in await desk.all(Feedback)] == [
+        ("p-ana", "Good."),
+        ("p-ana", "Better."),
+        ("p-marcus", "Good."),
+    ]
+
+
+@pytest.mark.rule("SUR4")
+async def test_feedback_that_is_too_long_is_shown_again_to_be_shortened(desk: World) -> None:
+    path = desk.path("feedback", "p-marcus", "")
+    longest = "línea & más\n" * 833
+    assert len(longest.strip()) < 10_000
+    assert (await desk.client.post(path, data={"text": longest.replace("\n", "\r\n")})).status_code == 200
+    response = await desk.client.post(path, data={"text": longest * 2})
+    assert response.status_code == 400
+    assert "longer than 10,000 characters" in response.text
+    assert (longest * 2).strip().replace("&", "&amp;") + "</textarea>" in response.text
+    assert len(await desk.all(Feedback)) == 1
+
+
+@pytest.mark.rule("SUR4")
+@pytest.mark.parametrize("text", ["", "   \r\n\t ", "\x00"])
+async def test_empty_feedback_is_none(small: World, text: str) -> None:
+    response = await small.client.post(small.path("feedback", "p-marcus", ""), data={"text": text})
+    assert response.status_code == 400
+    assert "Please write something first." in response.text
+    assert 'aria-invalid="true"' in response.text
+    assert await small.all(Feedback) == []
+
+
+async def test_two_choices_at_once_lose_none(desk: World) -> None:
+    kinds = [entry.name for entry in CATALOGUE.values() if entry.message_class.stoppable][:8]
+    await asyncio.gather(
+        *(desk.client.post(desk.path("unsubscribe", "p-ana", "", kind), data=ONE_CLICK) for kind in kinds)
+    )
+    assert set((await desk.member("ana")).preferences["stopped"]) == set(kinds)
+    assert len(await audited(desk)) == len(kinds)

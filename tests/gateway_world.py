@@ -1,0 +1,260 @@
+"""A gateway on a real database, with some people in it; what the tests of the gateway share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+from sqlalchemy import select
+
+from database.links import Link, Links
+from database.models import Engagement, Event, Member, Profile, Request
+from database.session import Database
+from gateway.app import create_app
+from gateway.pages import Pages
+from gateway.personal import Purpose
+from gateway.signing import sign_events
+from rules.program import Program, load_program
+
+ROOT = Path(__file__).resolve().parent.parent
+SECRET = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+OLD_SECRET = "whsec_" + "C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+NOW = datetime(2028, 3, 14, 15, 0, tzinfo=UTC)
+"""Program time in the tests: a Tuesday, 11:00 in New York and 10:00 in Bogota."""
+
+
+PAGES = Pages()
+
+
+@cache
+def bundled() -> Program:
+    """The bundled program."""
+    return load_program(ROOT / "programs" / "asis-global.toml")
+
+
+class Switch:
+    """Something outside that works, or fails while `broken`; counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.broken = False
+        self.asked = 0
+        self.worked = 0
+        self._changed = asyncio.Condition()
+
+    async def __call__(self) -> None:
+        self.asked += 1
+        if self.broken:
+            raise ConnectionError("10.0.0.7 refused user ana with password hunter2")
+        self.worked += 1
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def has_worked(self, times: int, seconds: float = 10) -> None:
+        """Wait until it worked so often. Raises TimeoutError."""
+        async with asyncio.timeout(seconds), self._changed:
+            await self._changed.wait_for(lambda: self.worked >= times)
+
+
+async def eventually(holds: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait until something holds. Raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while not holds():  # noqa: ASYNC110 - what is waited for lies outside of any event loop
+            await asyncio.sleep(0.001)
+
+
+@dataclass
+class World:
+    """The app, a client of it, and what it stands on. Times are program time, in UTC."""
+
+    database: Database
+    programs: dict[str, Program]
+    links: Links
+    poke: Switch
+    temporal: Switch
+    mail: Switch
+    app: FastAPI = field(init=False)
+    client: httpx.AsyncClient = field(init=False)
+    at: datetime = NOW
+    clock_broken: bool = False
+
+    async def clock(self) -> datetime:
+        """The program's clock, as the app asks for it."""
+        if self.clock_broken:
+            raise ConnectionError("no server")
+        return self.at
+
+    def path(self, purpose: str, profile: str, subject: str, detail: str = "", days: float = 60) -> str:
+        """The path of a personal link that holds for so many days."""
+        return (
+            f"/l/{self.links.token(Link(purpose, profile, subject, self.at + timedelta(days=days), detail))}"
+        )
+
+    async def events(self) -> list[Event]:
+        """All stored events, the first first."""
+        async with self.database.reading() as session:
+            return list(await session.scalars(select(Event).order_by(Event.id)))
+
+    async def all(self, table: type[Any]) -> list[Any]:
+        """All rows of a table."""
+        async with self.database.reading() as session:
+            return list(await session.scalars(select(table).order_by(*table.__table__.primary_key.columns)))
+
+    async def member(self, name: str) -> Member:
+        """A member as stored."""
+        async with self.database.reading() as session:
+            return (await session.scalars(select(Member).where(Member.id == name))).one()
+
+    async def change(self, table: type[Any], name: str, **values: object) -> None:
+        """Change a row by its id."""
+        async with self.database.begin() as session:
+            row = (await session.scalars(select(table).where(table.id == name))).one()
+            for key, value in values.items():
+                setattr(row, key, value)
+
+    async def send(self, events: object, secret: str = SECRET, **changes: Any) -> httpx.Response:
+        """Post signed events."""
+        headers, body = sign_events(secret, events)  # type: ignore[arg-type]
+        return await self.client.post("/events", content=body, headers={**headers, **changes})
+
+
+def event(type: str, id: str = "e-1", **data: object) -> dict[str, Any]:
+    """A CloudEvent."""
+    return {"specversion": "1.0", "id": id, "source": "/members", "type": type, "data": data}
+
+
+def member_updated(member: str = "eva", id: str = "e-1", **data: object) -> dict[str, Any]:
+    """A right event."""
+    return event(
+        "member.updated",
+        id,
+        member=member,
+        **{"name": "Eva", "email": "eva@example.org", "standing": "good", **data},
+    )
+
+
+def member(name: str, full: str, **values: Any) -> Member:
+    """A member in good standing."""
+    at = NOW - timedelta(days=100)
+    return Member(
+        id=name,
+        name=full,
+        email=f"{name}@example.org",
+        standing="good",
+        standing_since=at,
+        updated_at=at,
+        languages=values.pop("languages", ["en"]),
+        preferences=values.pop("preferences", {}),
+        **values,
+    )
+
+
+def profile(name: str, member_id: str, role: str, program: str = "asis-global") -> Profile:
+    """A profile."""
+    at = NOW - timedelta(days=90)
+    return Profile(id=name, member_id=member_id, role=role, program=program, created_at=at, updated_at=at)
+
+
+def request_row(name: str = "r-1", state: str = "open", **values: Any) -> Request:
+    """A request of Ana's to Marcus, made on Monday, 13 March 2028."""
+    at = NOW - timedelta(days=1)
+    return Request(
+        workflow=f"request/{name}",
+        id=name,
+        program="asis-global",
+        policy_version="1",
+        state=state,
+        state_since=at,
+        mentee_id=values.pop("mentee_id", "p-ana"),
+        mentor_id=values.pop("mentor_id", "p-marcus"),
+        created_at=at,
+        facts={"request": name, "mentee": "p-ana", "mentor": "p-marcus", "created_at": at.isoformat()},
+        **values,
+    )
+
+
+def engagement_row(name: str = "r-2", state: str = "active", **values: Any) -> Engagement:
+    """An engagement of Ana and Marcus, since 10 January 2028."""
+    at = datetime(2028, 1, 10, 15, 0, tzinfo=UTC)
+    facts = {
+        "engagement": name,
+        "mentee": "p-ana",
+        "mentor": "p-marcus",
+        "started_at": at.isoformat(),
+        **values.pop("facts", {}),
+    }
+    return Engagement(
+        workflow=f"engagement/{name}",
+        id=name,
+        program="asis-global",
+        policy_version="1",
+        state=state,
+        state_since=at,
+        mentee_id="p-ana",
+        mentor_id="p-marcus",
+        started_at=at,
+        facts=facts,
+        **values,
+    )
+
+
+def people() -> list[Any]:
+    """Ana from Bogota, who reads Spanish and is Marcus' mentee, Marcus from New York, and Eva, a stranger."""
+    return [
+        member("ana", "Ana Pérez Castillo", time_zone="America/Bogota", country="CO", languages=["es"]),
+        member("marcus", "Marcus Oyelaran", time_zone="America/New_York", country="US"),
+        member("eva", "Eva Stranger"),
+        profile("p-ana", "ana", "mentee"),
+        profile("p-marcus", "marcus", "mentor"),
+        profile("p-eva", "eva", "mentor"),
+    ]
+
+
+@asynccontextmanager
+async def world(
+    url: str,
+    rows: Iterable[Any] | None = None,
+    *,
+    programs: dict[str, Program] | None = None,
+    secrets: Sequence[str] = (SECRET,),
+    purposes: Mapping[str, Purpose] | None = None,
+) -> AsyncIterator[World]:
+    """A gateway on an empty, migrated database, with its background work running."""
+    database = Database(url)
+    async with database.begin() as session:
+        for row in [*people(), request_row(), engagement_row()] if rows is None else rows:
+            session.add(row)
+            await session.flush()
+    if programs is None:
+        program = replace(bundled(), mailbox="mentoring@example.org")
+        programs = {program.id: program}
+    links = Links("https://mentoring.example.org", "a secret for tests only")
+    poke, temporal, mail = Switch(), Switch(), Switch()
+    made = World(database, programs, links, poke, temporal, mail)
+    made.app = create_app(
+        database=database,
+        programs=programs,
+        links=links,
+        webhook_secrets=secrets,
+        poke=poke,
+        clock=made.clock,
+        temporal_ready=temporal,
+        mail_ready=mail,
+        purposes=purposes,
+        pages=PAGES,
+    )
+    transport = httpx.ASGITransport(made.app, raise_app_exceptions=False)
+    async with (
+        made.app.router.lifespan_context(made.app),
+        httpx.AsyncClient(transport=transport, base_url="https://mentoring.example.org") as client,
+    ):
+        made.client = client
+        yield made
+    await database.close()

@@ -1,0 +1,477 @@
+"""Letters and certificates, as whoever files or checks them would read them."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import qrcode
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pypdf import PdfReader
+
+from activities.documents import DocumentFailed, Documents
+from rules.credit import fingerprint
+
+TEMPLATES = Path(__file__).resolve().parents[2] / "templates" / "documents"
+DOCUMENTS = Documents(TEMPLATES)
+KINDS = ("confirmation", "mentor_letter", "certificate")
+LETTERS = ("confirmation", "mentor_letter")
+LANGUAGES = ("en", "es")
+URL = "https://mentoring.example.org/verify/Lm3x9QkT2vB7"
+
+every_document = pytest.mark.parametrize(
+    ("kind", "language"), [(kind, language) for kind in KINDS for language in LANGUAGES]
+)
+
+
+def data(kind: str, **changes: Any) -> dict[str, Any]:
+    """What a document is made of; a change with None for a value removes the key."""
+    signer = "Ana Pérez Castillo" if kind == "confirmation" else "Marcus Oyelaran"
+    everything: dict[str, Any] = {
+        "program": {
+            "name": "Security Leaders Mentoring Program",
+            "organisation": "Example Society of Security Leaders",
+        },
+        "engagement": "r-1041",
+        "mentor": {"name": "Marcus Oyelaran", "profile": "p-marcus"},
+        "mentee": {"name": "Ana Pérez Castillo", "profile": "p-ana"},
+        "certification": {"code": "PSP", "name": "Physical Security Professional"},
+        "cycle": {"start": "2027-01-01", "end": "2029-12-31"},
+        "domains": ["Physical Security Assessment", "Implementation of Physical Security Measures"],
+        "purpose": "To prepare a change from public service to corporate security.\nTo lead a first site survey.",
+        "started": "2028-03-14",
+        "credit_date": "2028-09-28",
+        "ended": "2028-10-02" if kind == "certificate" else None,
+        "months": 6,
+        "paused_days": 14,
+        "pauses": [{"since": "2028-05-01", "until": "2028-05-15"}],
+        "extensions": [{"end": "2028-12-14"}],
+        "credits": {"amount": 9, "category": "Category 3: Instructor", "cap": 30},
+        "policy": "asis-global 2024-11",
+        "catalogue": "2024-12",
+        "signature": {
+            "name": signer,
+            "at": "2028-09-29T14:42:07+00:00",
+            "zone": "America/Bogota",
+            "method": "page",
+        },
+        "document": {"id": "Lm3x9QkT2vB7", "url": URL},
+        "retained_until": "2033-12-31",
+        "role": "mentor",
+        "issued": {"at": "2028-10-02T13:00:00+00:00", "zone": "America/New_York"},
+        "manager": {"name": "Elena Ruiz", "title": "Mentoring Program Manager"},
+    }
+    merged = everything | changes
+    return {key: value for key, value in merged.items() if key not in changes or value is not None}
+
+
+def read(pdf: bytes) -> PdfReader:
+    return PdfReader(io.BytesIO(pdf))
+
+
+def text_of(pdf: bytes) -> str:
+    """The text of all pages as one line."""
+    return " ".join(" ".join(page.extract_text() for page in read(pdf).pages).split())
+
+
+def rendered(kind: str, language: str = "en", **changes: Any) -> str:
+    return text_of(DOCUMENTS.render(kind, language, data(kind, **changes)))
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def fonts(reader: PdfReader) -> Iterator[Any]:
+    for page in reader.pages:
+        for font in page["/Resources"]["/Font"].values():  # type: ignore[index]
+            resource = font.get_object()
+            yield from (each.get_object() for each in resource.get("/DescendantFonts", [resource]))
+
+
+def drawn_code(pdf: bytes) -> list[list[bool]]:
+    """The QR code of the last page, as its bars of dark modules are drawn, with the white around it."""
+    contents: Any = read(pdf).pages[-1].get_contents()
+    drawing = contents.get_data().decode("latin-1").partition("/Alt")[2]
+    bars = [
+        tuple(map(int, bar)) for bar in re.findall(r"(\d+) (\d+) m (\d+) \2 l \3 \d+ l \1 \d+ l\s", drawing)
+    ]
+    size = max(row for _, row, _ in bars) + 5
+    return [
+        [any(left <= column < right for left, at, right in bars if at == row) for column in range(size)]
+        for row in range(size)
+    ]
+
+
+@pytest.mark.rule("CPE8")
+class TestTheFile:
+    @every_document
+    def test_is_pdf_a_2b_and_accessible(self, kind: str, language: str) -> None:
+        reader = read(DOCUMENTS.render(kind, language, data(kind)))
+        assert reader.xmp_metadata is not None
+        metadata = reader.xmp_metadata.stream.get_data().decode()
+        for marker in (
+            "<pdfaid:part>2</pdfaid:part>",
+            "<pdfaid:conformance>B</pdfaid:conformance>",
+            "<pdfuaid:part>1</pdfuaid:part>",
+        ):
+            assert marker in metadata
+        assert not reader.is_encrypted
+        root: Any = reader.trailer["/Root"]
+        assert root["/OutputIntents"]
+        assert root["/Lang"] == language
+        assert root["/MarkInfo"]["/Marked"]
+        assert "/JavaScript" not in str(root)
+        assert reader.metadata is not None
+        assert "Marcus Oyelaran" in (reader.metadata.title or "") or "Ana Pérez" in (
+            reader.metadata.title or ""
+        )
+
+    @every_document
+    def test_carries_every_font_that_it_uses(self, kind: str, language: str) -> None:
+        used = list(fonts(read(DOCUMENTS.render(kind, language, data(kind)))))
+        assert used
+        for font in used:
+            descriptor = font["/FontDescriptor"].get_object()
+            assert {"/FontFile", "/FontFile2", "/FontFile3"} & descriptor.keys()
+
+    @every_document
+    def test_fits_on_one_page_as_a_rule(self, kind: str, language: str) -> None:
+        assert len(read(DOCUMENTS.render(kind, language, data(kind))).pages) == 1
+
+    @every_document
+    def test_is_the_same_to_the_byte_for_the_same_data(self, kind: str, language: str) -> None:
+        first = DOCUMENTS.render(kind, language, data(kind))
+        assert Documents(TEMPLATES).render(kind, language, json.loads(json.dumps(data(kind)))) == first
+        reader = read(first)
+        assert reader.metadata is not None
+        assert str(reader.metadata.creation_date)[:10] == (
+            "2028-10-02" if kind == "certificate" else "2028-09-29"
+        )
+
+    def test_is_the_same_in_another_process_and_place(self, tmp_path: Path) -> None:
+        (tmp_path / "data.json").write_text(json.dumps(data("mentor_letter")), "utf-8")
+        program = (
+            "import json, sys; from pathlib import Path; from activities.documents import Documents; "
+            f"given = json.loads(Path({str(tmp_path / 'data.json')!r}).read_text('utf-8')); "
+            f"sys.stdout.buffer.write(Documents(Path({str(TEMPLATES)!r})).render('mentor_letter', 'es', given))"
+        )
+        elsewhere = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=TEMPLATES.parents[1],
+            env={"TZ": "Asia/Tokyo", "LANG": "C", "HOME": str(tmp_path), "PYTHONPATH": "."},
+            capture_output=True,
+            check=True,
+        )
+        assert elsewhere.stdout == DOCUMENTS.render("mentor_letter", "es", data("mentor_letter"))
+
+
+@pytest.mark.rule("CPE5", "CPE6", "CPE8")
+class TestTheStatement:
+    @every_document
+    def test_is_printed_word_for_word_with_its_fingerprint(self, kind: str, language: str) -> None:
+        statement = DOCUMENTS.statement(kind, language, data(kind))
+        printed = rendered(kind, language)
+        assert one_line(statement) in printed
+        assert fingerprint(statement) in printed.replace(" ", "")
+
+    def test_says_what_the_mentee_confirms(self) -> None:
+        assert DOCUMENTS.statement("confirmation", "en", data("confirmation")) == (
+            "I, Ana Pérez Castillo, confirm that Marcus Oyelaran has been my mentor "
+            "(Security Leaders Mentoring Program, Example Society of Security Leaders).\n\n"
+            "Our mentoring relationship began on March 14, 2028. On September 28, 2028 it had been active for "
+            "6 months, not counting 14 days on which it was paused.\n\n"
+            "Marcus Oyelaran may use this letter as evidence of continuing professional education for the "
+            "certification Physical Security Professional (PSP).\n\n"
+            "To the best of my knowledge all of this is true. I sign it of my own free will."
+        )
+
+    @pytest.mark.parametrize("language", LANGUAGES)
+    def test_of_the_mentor_names_purpose_and_domains_one_to_a_line(self, language: str) -> None:
+        given = data("mentor_letter")
+        lines = DOCUMENTS.statement("mentor_letter", language, given).splitlines()
+        for line in (*given["purpose"].splitlines(), *(f"• {domain}" for domain in given["domains"])):
+            assert line in lines
+
+    @pytest.mark.parametrize("role", ["mentor", "mentee"])
+    @pytest.mark.parametrize("language", LANGUAGES)
+    def test_of_a_certificate_names_its_holder_on_a_line(self, role: str, language: str) -> None:
+        statement = DOCUMENTS.statement("certificate", language, data("certificate", role=role))
+        holder = "Marcus Oyelaran" if role == "mentor" else "Ana Pérez Castillo"
+        assert statement.split("\n\n")[1] == holder
+        assert "2028" in statement
+
+    @pytest.mark.parametrize("kind", LETTERS)
+    def test_needs_no_signature_and_leaves_the_data_as_it_was(self, kind: str) -> None:
+        unsigned = data(kind, signature=None, document=None, retained_until=None)
+        before = repr(unsigned)
+        assert DOCUMENTS.statement(kind, "es", unsigned) == DOCUMENTS.statement(kind, "es", data(kind))
+        assert repr(unsigned) == before
+
+    @pytest.mark.rule("CPE11")
+    def test_that_was_signed_is_printed_even_if_words_or_names_have_changed_since(self) -> None:
+        signed = "I, Ana P., confirm it.\n\nAs it was worded then."
+        printed = rendered("confirmation", statement=signed)
+        assert one_line(signed) in printed
+        assert fingerprint(signed) in printed.replace(" ", "")
+        assert "has been my mentor" not in printed
+
+    def test_reads_the_same_whatever_the_line_ends_of_the_purpose(self) -> None:
+        texts = {
+            DOCUMENTS.statement("mentor_letter", "en", data("mentor_letter", purpose=f"One.{end}Two.\t{end}"))
+            for end in ("\n", "\r\n", "\r")
+        }
+        assert len(texts) == 1
+
+    @pytest.mark.parametrize("kind", LETTERS)
+    def test_speaks_of_pauses_only_if_there_were_any(self, kind: str) -> None:
+        assert "paus" not in DOCUMENTS.statement(kind, "en", data(kind, paused_days=0, pauses=[]))
+        assert "1 day on which" in DOCUMENTS.statement(kind, "en", data(kind, paused_days=1))
+        assert "pausa" not in DOCUMENTS.statement(kind, "es", data(kind, paused_days=None))
+
+
+@pytest.mark.rule("CPE9", "CPE11", "CPE12")
+class TestTheRecord:
+    @pytest.mark.parametrize("kind", LETTERS)
+    def test_a_letter_has_all_that_an_auditor_asks_for(self, kind: str) -> None:
+        printed = rendered(kind)
+        for fact in (
+            "Marcus Oyelaran (p-marcus)",
+            "Ana Pérez Castillo (p-ana)",
+            "Security Leaders Mentoring Program, Example Society of Security Leaders",
+            "r-1041",
+            "Physical Security Professional (PSP)",
+            "January 1, 2027 to December 31, 2029",
+            "Physical Security Assessment; Implementation of Physical Security Measures",
+            "Started March 14, 2028",
+            "Ended still active when signed",
+            "Credit date September 28, 2028",
+            "May 1, 2028 to May 15, 2028",
+            "Extensions to December 14, 2028",
+            "Category 3: Instructor",
+            "Credits 9, under a limit of 30 in one cycle",
+            "asis-global 2024-11; catalogue 2024-12",
+            "September 29, 2028, 09:42:07",
+            "America/Bogota (UTC-05:00)",
+            "name typed, with consent",
+            "does not say that the certifying body has accepted",
+            "until December 31, 2033",
+            "Lm3x9QkT2vB7",
+        ):
+            assert fact in printed, fact
+
+    @pytest.mark.parametrize("kind", LETTERS)
+    def test_a_letter_in_spanish_has_the_same_facts(self, kind: str) -> None:
+        printed = rendered(kind, "es")
+        for fact in (
+            "Marcus Oyelaran (p-marcus)",
+            "del 1 de enero de 2027 al 31 de diciembre de 2029",
+            "Fecha 28 de septiembre de 2028",
+            "del 1 de mayo de 2028 al 15 de mayo de 2028",
+            "hasta el 14 de diciembre de 2028",
+            "9, con un límite de 30 en un ciclo",
+            "29 de septiembre de 2028, 09:42:07",
+            "America/Bogota (UTC-05:00)",
+            "No dice que el organismo certificador haya aceptado",
+            "hasta el 31 de diciembre de 2033",
+        ):
+            assert fact in printed, fact
+
+    def test_it_is_plain_whose_credit_it_is_and_who_signed(self) -> None:
+        confirmation, letter = rendered("confirmation"), rendered("mentor_letter")
+        assert "For Marcus Oyelaran, mentor" in confirmation
+        assert "Signed by Ana Pérez Castillo, mentee" in confirmation
+        assert "For Ana Pérez Castillo, mentee" in letter
+        assert "Signed by Marcus Oyelaran, mentor" in letter
+
+    def test_what_there_was_not_is_said_or_left_out(self) -> None:
+        printed = rendered(
+            "confirmation",
+            pauses=[],
+            extensions=[],
+            domains=[],
+            ended="2028-11-30",
+            credits={"amount": 9, "category": "Category 3: Instructor"},
+        )
+        assert "Pauses none Extensions none" in printed
+        assert "Domains" not in printed
+        assert "Ended November 30, 2028" in printed
+        assert "limit" not in printed
+        assert "None" not in printed
+
+    def test_a_letter_from_another_system_says_how_it_was_signed(self) -> None:
+        signature = {**data("confirmation")["signature"], "method": "event"}
+        assert "recorded by the system" in rendered("confirmation", signature=signature)
+
+    @every_document
+    def test_an_address_to_check_it_at_is_printed_linked_and_in_the_code(
+        self, kind: str, language: str
+    ) -> None:
+        pdf = DOCUMENTS.render(kind, language, data(kind))
+        assert URL in text_of(pdf)
+        notes: list[Any] = [note.get_object() for page in read(pdf).pages for note in page.get("/Annots", [])]
+        assert URL in {note["/A"]["/URI"] for note in notes if "/A" in note}
+        code = qrcode.QRCode(error_correction=qrcode.constants.ERROR_CORRECT_M)
+        code.add_data(URL)
+        assert drawn_code(pdf) == code.get_matrix()
+
+    def test_a_certificate_promises_no_credit_and_names_who_issued_it(self) -> None:
+        printed = rendered("certificate")
+        assert "carries no credit" in printed
+        assert "CPE" not in printed
+        assert "PSP" not in printed
+        for fact in (
+            "Elena Ruiz",
+            "Mentoring Program Manager",
+            "October 2, 2028, 09:00:00",
+            "America/New_York (UTC-04:00)",
+        ):
+            assert fact in printed
+
+
+@pytest.mark.rule("MAIL5")
+def test_both_languages_have_the_same_words_and_use_the_same_data() -> None:
+    def shape(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: shape(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [shape(item) for item in value]
+        names = (
+            r"\b(?:program|mentor|mentee|claimant|certification|cycle|credits|signature|pause|extension)\.\w+"
+        )
+        return sorted(set(re.findall(names, value)))
+
+    english, spanish = (tomllib.loads((TEMPLATES / f"{one}.toml").read_text("utf-8")) for one in LANGUAGES)
+    assert shape(english) == shape(spanish)
+    assert DOCUMENTS.languages == LANGUAGES
+
+
+@pytest.mark.rule("MAIL5")
+def test_a_locale_of_a_language_is_that_language() -> None:
+    given = data("confirmation")
+    assert DOCUMENTS.render("confirmation", "es-CO", given) == DOCUMENTS.render("confirmation", "es", given)
+
+
+HOSTILE = (
+    "#set page(width: 1pt) *bold* _em_ $x^2$ ] } \\ <label> @ref = h - i",
+    '#sys.inputs #read("/etc/passwd") #import "frame.typ"',
+    "{{ 7 * 7 }} {% if %} {# #} `raw` ~ -- --- ... \"q\" 'q' // c /* c */ https://example.net",
+)
+
+
+@pytest.mark.rule("CPE8")
+class TestHostileData:
+    @pytest.mark.parametrize("words", HOSTILE)
+    @pytest.mark.parametrize("language", LANGUAGES)
+    def test_markup_in_names_and_purposes_is_text(self, words: str, language: str) -> None:
+        changes: dict[str, Any] = {
+            "mentor": {"name": words, "profile": "p-1"},
+            "purpose": f"{words}\n{words}",
+            "domains": [words],
+            "signature": {**data("mentor_letter")["signature"], "name": words},
+        }
+        pdf = DOCUMENTS.render("mentor_letter", language, data("mentor_letter", **changes))
+        printed = text_of(pdf).replace(" ", "")
+        assert printed.count(words.replace(" ", "")) >= 5
+        statement = DOCUMENTS.statement("mentor_letter", language, data("mentor_letter", **changes))
+        assert "".join(statement.split()) in printed
+        assert [page.mediabox.width for page in read(pdf).pages] == [612.0] * len(read(pdf).pages)
+
+    @given(st.text(min_size=1, max_size=60), st.text(max_size=300))
+    @settings(max_examples=40, deadline=None)
+    def test_any_name_and_purpose_makes_a_document(self, name: str, purpose: str) -> None:
+        changes = {"mentee": {"name": name, "profile": "p-2"}, "purpose": f"To learn. {purpose}"}
+        pdf = DOCUMENTS.render("mentor_letter", "en", data("mentor_letter", **changes))
+        assert "This letter is its signer's own statement." in text_of(pdf)
+
+    def test_letters_that_no_font_has_are_shown_by_number_and_the_reader_is_told(self) -> None:
+        changes: dict[str, Any] = {"mentor": {"name": "王 Marcus", "profile": "p-1"}}
+        statement = DOCUMENTS.statement("confirmation", "en", data("confirmation", **changes))
+        printed = rendered("confirmation", **changes)
+        assert "王 Marcus" in statement
+        assert "[U+738B] Marcus" in printed
+        assert "shown by their Unicode numbers" in printed
+        assert fingerprint(statement) in printed.replace(" ", "")
+        assert "Unicode numbers" not in rendered("confirmation")
+
+    @pytest.mark.parametrize("name", ["Nguyễn Thị Minh", "Žofie Łukasiewicz", "Αλέξης", "Ирина", "محمد"])
+    def test_the_worlds_names_are_printed_as_they_are(self, name: str) -> None:
+        assert "[U+" not in rendered("confirmation", mentor={"name": name, "profile": "p-1"})
+
+    def test_no_length_breaks_out_of_the_page(self) -> None:
+        word = "W" * 200
+        changes: dict[str, Any] = {
+            "mentor": {"name": word, "profile": "p" * 64},
+            "purpose": f"{'many words ' * 600}\n\n{word * 5}",
+            "domains": [word] * 4,
+            "document": {"id": "i" * 64, "url": f"https://example.org/{'k' * 160}"},
+        }
+        pdf = DOCUMENTS.render("mentor_letter", "en", data("mentor_letter", **changes))
+        assert 2 <= len(read(pdf).pages) <= 12
+        statement = DOCUMENTS.statement("mentor_letter", "en", data("mentor_letter", **changes))
+        body = re.sub(r"Letter from the mentor · i+ Page \d+ of \d+", "", text_of(pdf))
+        assert "".join(statement.split()) in body.replace(" ", "")
+
+    def test_invisible_characters_do_not_reach_the_paper(self) -> None:
+        printed = rendered("confirmation", mentor={"name": "Ma\x00rc\u202eus\n\tOyelaran", "profile": "p-1"})
+        assert "that Marcus Oyelaran has been" in printed
+
+
+@pytest.mark.rule("T8", "MEM6")
+class TestWhatGoesWrong:
+    def failing(self, kind: str = "mentor_letter", language: str = "en", **changes: Any) -> str:
+        with pytest.raises(DocumentFailed) as failure:
+            DOCUMENTS.render(kind, language, data(kind, **changes))
+        assert "Marcus" not in str(failure.value)
+        return str(failure.value)
+
+    def test_an_unknown_document_or_language_is_refused(self) -> None:
+        assert "no such document" in self.failing("diploma")
+        assert "no documents in fr" in self.failing(language="fr")
+
+    def test_every_missing_piece_is_named(self) -> None:
+        for key in (
+            "mentee",
+            "started",
+            "credit_date",
+            "cycle",
+            "document",
+            "signature",
+            "policy",
+            "credits",
+        ):
+            without: dict[str, Any] = {key: None}
+            assert key in self.failing(**without)
+        assert "'name'" in self.failing(mentee={"profile": "p-2"})
+
+    def test_a_date_that_is_none_is_never_taken_for_today(self) -> None:
+        for wrong in ("", "2028-02-30", "soon", "2028-09-14T10:00:00+00:00"):
+            assert "a date cannot be read" in self.failing(credit_date=wrong)
+        assert "a date cannot be read" in self.failing("certificate", ended="")
+
+    def test_a_signature_needs_its_instant_and_zone(self) -> None:
+        for wrong in (
+            {"name": "M", "at": "2028-09-14T10:00:00", "zone": "UTC"},
+            {"name": "M", "at": "", "zone": "UTC"},
+            {"name": "M", "at": "2028-09-14T10:00:00+00:00", "zone": "America"},
+            {"name": "M", "at": "2028-09-14T10:00:00+00:00"},
+        ):
+            assert "of the signature" in self.failing(signature=wrong)
+
+    @pytest.mark.rule("CPE6")
+    def test_a_mentors_letter_without_purpose_or_domain_is_none(self) -> None:
+        empty: list[dict[str, Any]] = [{"purpose": " \n"}, {"purpose": None}, {"domains": []}]
+        for changes in empty:
+            assert "needs a purpose and at least one domain" in self.failing(**changes)
+
+    def test_a_certificate_is_somebodys(self) -> None:
+        assert "role" in self.failing("certificate", role="staff")

@@ -19,7 +19,8 @@ from starlette.exceptions import HTTPException
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
-from database.models import AuditRecord, Event, Member, Message
+from activities.people import participants
+from database.models import Event, Member, Message
 from gateway.app import create_app
 from gateway.bodies import TooLarge, read_form
 from gateway.personal import typed
@@ -36,12 +37,13 @@ from worker.rehearsal import Stage, WorkflowFailed, stage
 from worker.services import read_programs, read_settings
 from worker.serving import address, listen, served
 from worker.settings import Settings
-from worker.stand import message_words, next_event, stand
+from worker.stand import Stand, message_words, next_event, stand
 from worker.stopping import stopping
 from workflows.agenda import Answer
 
 PROGRAM: Final = "asis-global"
 STEPS: Final = {"day": "P1D", "week": "P1W", "month": "P1M"}
+EXTENDS_BY: Final = {"onboarding": "check_ins", "request": "business_days", "engagement": "months"}
 ACTS: Final = ("pause", "resume", "extend", "cancel")
 MOST_MEMBERS: Final = 500
 SECONDS_TO_REST: Final = 10.0
@@ -88,6 +90,7 @@ class Demo:
     moving: bool = False
     _acting: asyncio.Lock = field(default_factory=asyncio.Lock)
     _guests: int = 0
+    _requests: int = 0
 
     @property
     def zone(self) -> str:
@@ -111,6 +114,10 @@ class Demo:
         await self.stage.tell(start, told)
         await self._rest()
         return start
+
+    async def stand(self) -> Stand:
+        """Where everything stands now."""
+        return await stand(self.stage.database, self.stage.programs, self.program, await self.now())
 
     async def next_due(self) -> datetime | None:
         """The next instant at which something is due."""
@@ -182,13 +189,49 @@ class Demo:
         await self._act(store)
         return {}
 
-    async def staff(self, target: str, act: str, reason: str = "", check_ins: int = 1) -> None:
-        """Do a staff act to a lifecycle by its workflow's update (STA1); the notice tells what it changed."""
+    async def ask(self, mentee: str, mentor: str, message: str = "") -> str:
+        """Let a mentee's profile ask a mentor's (REQ1); the request's id."""
+        name = f"r-{self._requests + 1}"
+        data = {"request": name, "mentee": mentee, "mentor": mentor, "message": message or None}
+        checked, problems = check_event(
+            "request.created", {key: value for key, value in data.items() if value is not None}
+        )
+
+        async def tell() -> Notice:
+            if problems:
+                return Notice(f"Refused: this {problems[0].reason}", wrong=True)
+            self._requests += 1
+            await self.stage.tell((await self.now()).replace(microsecond=0), [("request.created", checked)])
+            await self._rest()
+            async with self.stage.database.reading() as session:
+                who = await participants(session, [mentee, mentor])
+            names = [who[one].member.name if one in who else one for one in (mentee, mentor)]
+            return Notice(f"{names[0]} asks {names[1]}. The answer is a link in the mail to {names[1]}.")
+
+        await self._act(tell)
+        return name
+
+    async def answer(self, request: str, kind: str) -> None:
+        """Let the mentor answer a request: `accepted` or `declined` (REQ5, REQ6)."""
+
+        async def tell() -> Notice:
+            at = (await self.now()).replace(microsecond=0)
+            await self.stage.tell(at, [_checked(f"request.{kind}", {"request": request})])
+            await self._rest()
+            return Notice(f"The request is {kind}.")
+
+        await self._act(tell)
+
+    async def staff(self, target: str, act: str, reason: str = "", count: int = 1) -> None:
+        """Do a staff act to a lifecycle by its workflow's update (STA1); the notice tells what it changed.
+
+        `count` is by how much to extend: check-ins, business days or months, as the lifecycle has it.
+        """
 
         async def update() -> Notice:
             argument: dict[str, Any] = {"reason": reason, "actor": ACTOR}
-            if act == "extend":
-                argument["check_ins"] = check_ins
+            if act == "extend" and (unit := EXTENDS_BY.get(target.partition("/")[0])):
+                argument[unit] = count
             handle = self.stage.clock.client.get_workflow_handle(target)
             try:
                 answer: Answer = await handle.execute_update(
@@ -199,7 +242,16 @@ class Demo:
             except RPCError:
                 return Notice(f"Refused: there is no open {target}", wrong=True)
             await self._rest()
-            return await self._changed(f"{act.capitalize()}: {target} is {answer.state}", answer)
+            whose = next(
+                (
+                    f"{case.who}'s {case.kind} as {case.role}"
+                    for person in (await self.stand()).people
+                    for case in person.cases
+                    if case.workflow == target
+                ),
+                target,
+            )
+            return await self._changed(f"{act.capitalize()}: {whose} is {answer.state}", answer)
 
         await self._act(update)
 
@@ -239,46 +291,39 @@ class Demo:
     async def _act(self, act: Callable[[], Awaitable[Notice]]) -> None:
         """Do one act at a time, and note what came of it."""
         async with self._acting:
-            before, mails = await self._last_record(), len(self.mailbox)
+            before, mails = len((await self.stand()).happened), len(self.mailbox)
             try:
                 notice = await act()
             except WorkflowFailed as failed:
                 notice = Notice(f"A workflow failed: {failed}", wrong=True)
-            lines = list(notice.lines)
-            lines += [
-                (f"Mail to {mail.name}: {mail.subject}", mail.number)
-                for mail in self.mailbox
-                if mail.number > mails
+            happened = (await self.stand()).happened[before:]
+            lines = [
+                *notice.lines,
+                *(
+                    (f"Mail to {mail.name}: {mail.subject}", mail.number)
+                    for mail in self.mailbox
+                    if mail.number > mails
+                ),
+                *((f"{line.who}: {line.what}", None) for line in happened if not line.is_sent),
             ]
-            lines += [(line, None) for line in await self._records(before)]
             self.notice, self.seen = Notice(notice.title, lines, notice.wrong), mails
 
     async def _changed(self, title: str, answer: Answer) -> Notice:
-        """What an update changed (STA1)."""
+        """What an update changed (STA1), each time on the recipient's clock."""
+        shifts = [*answer.moved, *answer.dropped]
+        async with self.stage.database.reading() as session:
+            who = await participants(session, {shift.to for shift in shifts})
         lines: list[tuple[str, int | None]] = []
-        for shift in [*answer.moved, *answer.dropped]:
-            words = f"{message_words(shift.message, shift.number)} to {shift.to}"
-            was = moment(shift.was, self.zone) if shift.was else "held"
+        for shift in shifts:
+            zone = who[shift.to].calendar(self.program).zone if shift.to in who else self.zone
+            words = message_words(shift.message, shift.number)
+            was = moment(shift.was, zone) if shift.was else "held"
             if shift in answer.dropped:
-                lines.append((f"No longer sent: {words} (was {was})", None))
+                lines.append((f"No longer sent: {words} of {was}", None))
             else:
-                due = moment(shift.due, self.zone) if shift.due else "held until it is resumed"
-                lines.append((f"Moved: {words}, {was} → {due}", None))
+                due = moment(shift.due, zone) if shift.due else "held until it is resumed"
+                lines.append((f"Moved: {words}, {was} → {due} ({city(zone)})", None))
         return Notice(title, lines)
-
-    async def _last_record(self) -> int:
-        async with self.stage.database.reading() as session:
-            return await session.scalar(select(func.max(AuditRecord.id))) or 0
-
-    async def _records(self, after: int) -> list[str]:
-        """New states, tasks and refusals, in words."""
-        async with self.stage.database.reading() as session:
-            records = await session.scalars(
-                select(AuditRecord)
-                .where(AuditRecord.id > after, AuditRecord.kind.in_(("state", "task", "refused")))
-                .order_by(AuditRecord.id)
-            )
-            return [_record_words(record) for record in records]
 
     async def _rest(self) -> None:
         """Until what was started by now has come to rest: events are applied, due mail is decided.
@@ -317,23 +362,13 @@ def _checked(kind: str, data: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     return kind, checked
 
 
-def _record_words(record: AuditRecord) -> str:
-    data, veiled = record.data, record.veiled or {}
-    if record.kind == "state":
-        cause = f": {veiled['cause']}" if veiled.get("cause") else ""
-        return f"{record.subject} is {data['state']}{cause}"
-    if record.kind == "task":
-        return f"A task for staff: {str(data['task']).replace('_', ' ')} ({record.subject})"
-    return f"Refused: {data['event']} ({data['reason']})"
-
-
 def routes(demo: Demo, look: Look) -> APIRouter:
     """The demo's page and what its buttons do."""
     router = APIRouter(dependencies=[Depends(from_this_machine)], include_in_schema=False)
 
     async def home(given: SignUp, errors: Mapping[str, str], status: int = 200) -> Response:
         now, due = await demo.now(), await demo.next_due()
-        where = await stand(demo.stage.database, demo.stage.programs, demo.program, now)
+        where = await demo.stand()
         mails = demo.mailbox.newest(5)
         values = {
             "title": demo.program.name,
@@ -389,10 +424,17 @@ def routes(demo: Demo, look: Look) -> APIRouter:
     async def staff(request: Request) -> Response:
         """Do a staff act."""
         form = await form_of(request)
-        act, count = typed(form, "act"), typed(form, "check_ins") or "1"
+        act, count = typed(form, "act"), typed(form, "count") or "1"
         if act not in ACTS or not (count.isascii() and count.isdigit() and len(count) < 4):
-            raise HTTPException(400, f"staff can {', '.join(ACTS)}; check_ins is a number")
+            raise HTTPException(400, f"staff can {', '.join(ACTS)}; count is a number")
         await demo.staff(typed(form, "target")[:200], act, typed(form, "reason")[:500], int(count))
+        return back()
+
+    @router.post("/requests")
+    async def ask(request: Request) -> Response:
+        """Let a mentee ask a mentor."""
+        form = await form_of(request)
+        await demo.ask(typed(form, "mentee")[:100], typed(form, "mentor")[:100], typed(form, "message"))
         return back()
 
     @router.post("/standing")

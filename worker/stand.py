@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.agenda import facts_from_row, onboarding_agenda
 from activities.people import Participant, participants
-from database.models import LIFECYCLES, Lifecycle, Message, Onboarding, Profile, Task
+from database.models import LIFECYCLES, Engagement, Lifecycle, Message, Onboarding, Profile, Request, Task
 from database.session import Database
 from rules.onboarding import OnboardingFacts
 from rules.program import Program
@@ -34,6 +34,7 @@ class Case:
     """A lifecycle of somebody's: what it is, its state, what staff can do to it now."""
 
     workflow: str
+    profile: str
     kind: str
     who: str
     role: str
@@ -64,6 +65,11 @@ class Happened:
     what: str
     zone: str
 
+    @property
+    def is_sent(self) -> bool:
+        """Whether it is a mail that went out."""
+        return self.kind == "mail" and self.what.startswith("sent: ")
+
 
 @dataclass(frozen=True, slots=True)
 class StaffTask:
@@ -85,6 +91,15 @@ class Stand:
     happened: list[Happened]
     tasks: list[StaffTask]
     zones: list[str]
+
+    def profiles(self, role: str) -> list[tuple[str, str]]:
+        """The profiles of a role, with names."""
+        return [
+            (case.profile, person.name)
+            for person in self.people
+            for case in person.cases
+            if case.role == role and case.kind == "onboarding"
+        ]
 
 
 async def stand(
@@ -183,6 +198,7 @@ def _people(
         person.cases.extend(
             Case(
                 row.workflow,
+                profile.id,
                 row.workflow.partition("/")[0],
                 one.member.name,
                 profile.role,
@@ -198,10 +214,15 @@ def _people(
 
 
 def _acts(row: Lifecycle, role: str) -> tuple[str, ...]:
-    if row.closed_at or not isinstance(row, Onboarding):
+    """What staff can do to a lifecycle now."""
+    if row.closed_at:
         return ()
     paused = "resume" if row.state == "paused" else "pause"
-    return (paused, "extend", "cancel") if role == "mentee" else (paused, "cancel")
+    if isinstance(row, Onboarding):
+        return (paused, "extend", "cancel") if role == "mentee" else (paused, "cancel")
+    if isinstance(row, Request):
+        return ("extend", "cancel")
+    return (paused, "extend", "cancel") if isinstance(row, Engagement) else ()
 
 
 def _profiles(row: Any) -> list[str]:

@@ -11,12 +11,12 @@ import typer
 
 from worker.cast import SAMPLES
 from worker.reading import city, moment
-from worker.stand import Happened, Stand, stand
+from worker.stand import Happened
 
 if TYPE_CHECKING:
     from worker.demo import Demo
 
-LONGEST: Final = timedelta(days=150)
+LONGEST: Final = timedelta(days=100)
 """The story ends then at the latest, in program time."""
 
 SHOWN: Final = "ana"
@@ -26,11 +26,26 @@ SHOWN: Final = "ana"
 async def tell_story(demo: Demo) -> None:
     """Print the story of the sample members from their sign-up on."""
     started = await demo.now()
+    requests: list[str] = []
+
+    async def ask(mentee: str, mentor: str) -> None:
+        requests.append(await demo.ask(mentee, mentor, "Me gustaría aprender de su camino."))
+
     acts: list[tuple[datetime, str, Callable[[], Awaitable[None]]]] = [
         (
             started + timedelta(days=16, hours=3),
             "The member database tells that Diego Rojas is in good standing again",
             lambda: demo.set_standing("diego", "good"),
+        ),
+        (
+            started + timedelta(days=22, hours=1),
+            "Ana Pérez asks Marcus Oyelaran to be her mentor",
+            lambda: ask("p-ana", "p-marcus"),
+        ),
+        (
+            started + timedelta(days=23, hours=6),
+            "Marcus Oyelaran accepts",
+            lambda: demo.answer(requests[-1], "accepted"),
         ),
         (
             started + timedelta(days=24, hours=5),
@@ -44,8 +59,8 @@ async def tell_story(demo: Demo) -> None:
         ),
         (
             started + timedelta(days=45, hours=4),
-            "Staff give Ana Pérez one check-in more",
-            lambda: demo.staff("onboarding/p-ana", "extend", "nearly there", 1),
+            "Staff give Diego Rojas one check-in more",
+            lambda: demo.staff("onboarding/p-diego", "extend", "nearly there", 1),
         ),
         (
             started + timedelta(days=50, hours=1),
@@ -66,7 +81,7 @@ async def tell_story(demo: Demo) -> None:
             at, words, act = acts.pop(0)
             await demo.move_to(at)
             told = await _told(demo, told)
-            _say(_dated(at, demo.zone, "staff", "", words))
+            _say(_dated(at, demo.zone, "staff" if words.startswith("Staff") else "event", "", words))
             await act()
             for line, _mail in demo.notice.lines if demo.notice else ():
                 if line.startswith(("Moved", "No longer")):
@@ -80,11 +95,12 @@ async def tell_story(demo: Demo) -> None:
             shown = True
             _say("", f"    This is the mail to {mail.recipient}, its text part:", "")
             _say(*(f"    | {line}".rstrip() for line in mail.text.splitlines()), "")
-    where = await _stand(demo)
+    where = await demo.stand()
+    open_cases = {case.workflow for person in where.people for case in person.cases if case.open}
     _say(
         "",
         f"{moment(await demo.now(), demo.zone)}: {len(demo.mailbox)} mails went out, "
-        f"{sum(case.open for person in where.people for case in person.cases)} onboardings are open, "
+        f"{len(open_cases)} lifecycles are open, "
         f"{len(where.tasks)} tasks wait for staff.",
         "",
         "Where to look next:",
@@ -95,13 +111,9 @@ async def tell_story(demo: Demo) -> None:
     )
 
 
-async def _stand(demo: Demo) -> Stand:
-    return await stand(demo.stage.database, demo.stage.programs, demo.program, await demo.now())
-
-
 async def _told(demo: Demo, told: int) -> int:
     """Print what happened since; how much has been printed now."""
-    happened = (await _stand(demo)).happened
+    happened = (await demo.stand()).happened
     for line in happened[told:]:
         if not (line.kind == "state" and line.what.endswith("the profile was created")):
             _say(_line(line))

@@ -119,7 +119,8 @@ async def test_a_token_that_was_signed_for_something_else_is_refused(small: Worl
 
 
 async def test_an_expired_link_says_whom_to_write_to_and_does_nothing(small: World) -> None:
-    paths = [small.path(purpose, holder(purpose), PURPOSES[purpose], days=10) for purpose in PURPOSES]
+    ending = [purpose for purpose in PURPOSES if purpose not in LASTING]
+    paths = [small.path(purpose, holder(purpose), PURPOSES[purpose], days=10) for purpose in ending]
     small.at = NOW + timedelta(days=10)
     with capture_logs() as logs:
         for path in paths:
@@ -129,8 +130,21 @@ async def test_an_expired_link_says_whom_to_write_to_and_does_nothing(small: Wor
                 assert "mentoring@example.org" in response.text
                 assert "<form" not in response.text
     assert {(log["event"], log["reason"]) for log in logs} == {("personal_link_refused", "expired")}
-    assert [log["purpose"] for log in logs[::2]] == list(PURPOSES)
+    assert [log["purpose"] for log in logs[::2]] == ending
     assert await stored(small) == []
+
+
+@pytest.mark.rule("MAIL6")
+async def test_a_link_to_less_mail_never_runs_out(small: World) -> None:
+    paths = [small.path(purpose, holder(purpose), PURPOSES[purpose], days=10) for purpose in LASTING]
+    small.at = NOW + timedelta(days=1000)
+    for path in paths:
+        response = await small.client.get(path)
+        assert response.status_code == 200
+        assert "<form" in response.text
+
+
+LASTING = ("unsubscribe", "preferences")
 
 
 async def test_a_link_holds_until_the_instant_that_it_names_by_the_programs_clock(small: World) -> None:

@@ -91,7 +91,7 @@ class _Reader:
         self._zone = "UTC"
 
     def read(self, table: dict[str, Any], default: str | None) -> Scenario:
-        for key in table.keys() - KEYS:
+        for key in sorted(table.keys() - KEYS):
             self._wrong(key, f"no such key; a scenario has {', '.join(sorted(KEYS))}")
         program = default or table.get("program")
         if not isinstance(program, str) or program not in self._programs:
@@ -154,7 +154,7 @@ class _Reader:
         if not isinstance(item, dict):
             self._wrong(key, "must be a table")
             return None
-        for name in item.keys() - allowed:
+        for name in sorted(item.keys() - allowed):
             self._wrong(f"{key}.{name}", f"no such key; it has {', '.join(sorted(allowed))}")
         return item
 
@@ -192,10 +192,10 @@ class _Reader:
             path = problem.pointer.removeprefix("/data").replace("/", ".").lstrip(".")
             where = key if key.startswith("members") else f"{key}.data"
             self._wrong(f"{where}.{path}" if path else where, problem.reason)
+        if start and at and at < start:
+            self._wrong(f"{key}.at", "lies before the start")
         if problems or at is None:
             return []
-        if start and at < start:
-            self._wrong(f"{key}.at", "lies before the start")
         return [ScenarioEvent(at, kind, data)]
 
     def _fault(self, key: str, item: Any, start: datetime) -> list[Fault]:

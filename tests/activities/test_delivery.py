@@ -1,0 +1,654 @@
+"""A delivery under faults: nothing is lost, nothing is doubled, each intent has one decision (MAIL1–MAIL4, MAIL8, T8).
+
+What counts is what the mail server took responsibility for, not what we believe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from itertools import count
+
+import pytest
+from temporalio.exceptions import ApplicationError
+
+from activities.mail import MailActivities, Outcome, Outgoing
+from activities.smtp import SmtpChannel, SmtpSettings
+from database import ledger, suppressions
+from database.links import Links
+from database.models import DECISIONS
+from rules.agenda import Mail
+from tests.delivery_world import (
+    AT,
+    COMPLIANCE,
+    DUE,
+    NUDGE,
+    OWED,
+    WORKFLOW,
+    World,
+    asked,
+    check_ins,
+    composers,
+    migrated_url,
+    received,
+    refused_for_now,
+    send,
+    world,
+)
+from tests.hostile_smtp import Answer, HostileSmtp, after, close, drop, hang, hostile_smtp, raw, say
+from worker.parts import Parts
+
+__all__ = ["hostile_smtp", "migrated_url", "world"]
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+
+# --- what a delivery leaves behind
+
+
+@pytest.mark.rule("MAIL1", "MAIL2")
+async def test_a_message_is_sent_once_and_says_so(world: World, hostile_smtp: HostileSmtp) -> None:
+    await world.plan(NUDGE)
+    async with world.mailing(hostile_smtp) as mail:
+        first = await send(mail, NUDGE.key)
+        assert first == [Outcome(NUDGE.key, "sent", DUE)]
+        assert await send(mail, NUDGE.key, at=DUE + HOUR, attempt=2) == first
+    row = await world.row(NUDGE.key)
+    assert (row.state, row.decided_at, row.attempts, row.content) == ("sent", DUE, 1, None)
+    assert row.response == "250 2.0.0 queued as 1"
+    assert received(hostile_smtp) == [row.delivery]
+    (message,) = hostile_smtp.accepted
+    assert message.recipients == ["ana@example.org"]
+    assert f"+{row.delivery}@" in message.sender
+    assert row.message_id is not None
+    assert row.message_id.encode() in message.content
+    assert await world.decisions() == [(row.delivery, "sent")]
+
+
+@pytest.mark.rule("MAIL2")
+async def test_the_claim_is_written_before_the_server_hears_of_the_message(
+    world: World, hostile_smtp: HostileSmtp
+) -> None:
+    release = asyncio.Event()
+    hostile_smtp.answers("banner", after(release, "220 at last"))
+    await world.plan(NUDGE)
+    async with world.mailing(hostile_smtp) as mail:
+        sending = asyncio.create_task(send(mail, NUDGE.key))
+        await hostile_smtp.until(lambda: bool(hostile_smtp.sessions))
+        row = await world.row(NUDGE.key)
+        assert (row.state, row.attempts) == ("claimed", 1)
+        assert row.content
+        assert hostile_smtp.commands == []
+        release.set()
+        await sending
+    assert hostile_smtp.accepted[0].content == row.content
+
+
+@pytest.mark.rule("MAIL2")
+async def test_the_hand_over_is_written_before_the_last_byte(world: World, hostile_smtp: HostileSmtp) -> None:
+    release = asyncio.Event()
+    hostile_smtp.answers("END", after(release, "250 2.0.0 kept"))
+    await world.plan(NUDGE)
+    async with world.mailing(hostile_smtp) as mail:
+        sending = asyncio.create_task(send(mail, NUDGE.key))
+        await hostile_smtp.until(lambda: any(message.ended for message in hostile_smtp.messages))
+        assert (await world.row(NUDGE.key)).state == "handed_over"
+        release.set()
+        assert [outcome.decision for outcome in await sending] == ["sent"]
+
+
+# --- before the last byte: tried again, with the same bytes
+
+NOT_YET = {
+    "a crowded greeting": ("banner", close("421 4.7.0 too many connections")),
+    "a refused greeting": ("banner", say("554 5.7.1 go away")),
+    "a drop at the greeting": ("banner", drop()),
+    "nonsense as greeting": ("banner", raw(b"\x00\xff\xfe nonsense\r\n")),
+    "a drop after EHLO": ("EHLO", drop()),
+    "a drop at MAIL": ("MAIL", drop()),
+    "a busy server at MAIL": ("MAIL", say("452 4.3.1 insufficient storage")),
+    "a wrong order at MAIL": ("MAIL", say("503 5.5.1 bad sequence")),
+    "a greylisted recipient": ("RCPT", say("450 4.2.0 greylisted")),
+    "a full mailbox": ("RCPT", say("552 5.2.2 mailbox full")),
+    "a command not understood": ("RCPT", say("500 5.5.2 what?")),
+    "nonsense at RCPT": ("RCPT", raw(b"HTTP/1.1 400 Bad Request\r\n\r\n")),
+    "a drop at RCPT": ("RCPT", drop()),
+    "no to DATA": ("DATA", say("451 4.3.0 not now")),
+    "a drop at DATA": ("DATA", drop()),
+    "a drop in the body": ("BODY", drop()),
+    "a temporary no to all of it": ("END", say("451 4.7.1 try later")),
+}
+
+
+@pytest.mark.rule("MAIL2", "MAIL3")
+@pytest.mark.parametrize("fault", NOT_YET.values(), ids=list(NOT_YET))
+async def test_what_certainly_was_not_taken_is_tried_again_with_the_same_bytes(
+    world: World, hostile_smtp: HostileSmtp, fault: tuple[str, Answer]
+) -> None:
+    hostile_smtp.answers(*fault)
+    await world.plan(OWED)
+    async with world.mailing(hostile_smtp) as mail:
+        await refused_for_now(mail, OWED.key)
+        waiting = await world.row(OWED.key)
+        assert (waiting.state, waiting.claimed_by) == ("planned", None)
+        assert (waiting.trouble or "").startswith("TryLater")
+        assert received(hostile_smtp) == []
+        assert [outcome.decision for outcome in await send(mail, OWED.key, at=DUE + HOUR, attempt=2)] == [
+            "sent"
+        ]
+    row = await world.row(OWED.key)
+    assert (row.attempts, row.decided_at) == (2, DUE + HOUR)
+    assert received(hostile_smtp) == [row.delivery]
+    assert hostile_smtp.accepted[0].content == waiting.content
+    assert await world.tasks() == []
+
+
+@pytest.mark.rule("MAIL3")
+@pytest.mark.parametrize("step", ["banner", "EHLO", "MAIL", "RCPT", "DATA"])
+async def test_a_server_that_falls_silent_before_the_last_byte_is_tried_again(
+    world: World, hostile_smtp: HostileSmtp, step: str
+) -> None:
+    hostile_smtp.answers(step, hang())
+    await world.plan(OWED)
+    async with world.mailing(hostile_smtp, patience=0.3) as mail:
+        await refused_for_now(mail, OWED.key)
+    async with world.mailing(hostile_smtp) as mail:
+        await send(mail, OWED.key, at=DUE + HOUR, attempt=2)
+    assert received(hostile_smtp) == [(await world.row(OWED.key)).delivery]
+
+
+@pytest.mark.rule("MAIL3")
+async def test_the_delays_between_attempts_grow_to_an_hour_and_follow_the_servers_wish(
+    world: World, hostile_smtp: HostileSmtp
+) -> None:
+    hostile_smtp.always("RCPT", say("450 4.2.0 greylisted"))
+    await world.plan(OWED)
+    async with world.mailing(hostile_smtp) as mail:
+        delays = [await refused_for_now(mail, OWED.key, attempt=attempt) for attempt in (1, 2, 3, 8, 500)]
+        assert delays == [timedelta(minutes=minutes) for minutes in (1, 2, 4, 60, 60)]
+        hostile_smtp.always("RCPT", say("552 5.2.2 mailbox full"))
+        assert await refused_for_now(mail, OWED.key) == 6 * HOUR
+
+
+@pytest.mark.rule("MAIL3")
+async def test_a_server_that_was_gone_gets_the_message_when_it_is_back(
+    world: World, hostile_smtp: HostileSmtp
+) -> None:
+    await world.plan(OWED)
+    port = hostile_smtp.port
+    await hostile_smtp.stop()
+    async with world.mailing(hostile_smtp) as mail:
+        for attempt in (1, 2, 3):
+            await refused_for_now(mail, OWED.key, at=DUE + attempt * HOUR, attempt=attempt)
+        await hostile_smtp.start(port)
+        await send(mail, OWED.key, at=DUE + DAY, attempt=4)
+    assert received(hostile_smtp) == [(await world.row(OWED.key)).delivery]
+
+
+@pytest.mark.rule("MAIL1", "MAIL3", "STA2")
+async def test_a_message_that_was_refused_for_days_fails_and_staff_are_told(
+    world: World, hostile_smtp: HostileSmtp
+) -> None:
+    hostile_smtp.always("RCPT", say("450 4.2.0 greylisted"))
+    await world.plan(OWED)
+    async with world.mailing(hostile_smtp) as mail:
+        await refused_for_now(mail, OWED.key, at=DUE + 4 * DAY)
+        (outcome,) = await send(mail, OWED.key, at=DUE + 5 * DAY + HOUR, attempt=90)
+    assert outcome.decision == "failed"
+    row = await world.row(OWED.key)
+    assert row.reason == "not accepted within 5 days; last: TryLater 450 4.2.0"
+    assert await world.tasks() == [("mail_failed", WORKFLOW)]
+    assert received(hostile_smtp) == []
+
+
+# --- after the last byte: the server may have it
+
+DOUBTFUL = {
+    "a drop": drop(),
+    "nonsense": raw(b"\x16\x03\x01 nonsense\r\n"),
+    "a reply of no class": say("354 go on?", stores=True),
+}
+
+
+@pytest.mark.rule("MAIL1", "MAIL2", "STA2")
+@pytest.mark.parametrize("wanted", [NUDGE, OWED, COMPLIANCE], ids=lambda mail: mail.message)
+@pytest.mark.parametrize("answer", DOUBTFUL.values(), ids=list(DOUBTFUL))
+async def test_what_the_server_may_have_is_never_sent_twice_and_staff_see_what_was_owed(
+    world: World, hostile_smtp: HostileSmtp, answer: Answer, wanted: Mail
+) -> None:
+    hostile_smtp.answers("END", answer)
+    await world.plan(wanted)
+    async with world.mailing(hostile_smtp) as mail:
+        outcomes = await send(mail, wanted.key)
+        assert [outcome.decision for outcome in outcomes] == ["ambiguous"]
+        assert await send(mail, wanted.key, at=DUE + HOUR, attempt=2) == outcomes
+    assert [message.ended for message in hostile_smtp.messages] == [True]
+    assert await world.tasks() == ([] if wanted is NUDGE else [("mail_ambiguous", WORKFLOW)])
+    row = await world.row(wanted.key)
+    assert row.content, "staff can see what may have arrived"
+    assert await world.decisions() == [(row.delivery, "ambiguous")]
+
+
+@pytest.mark.rule("MAIL2")
+async def test_a_yes_that_comes_too_late_is_no_reason_to_send_again(
+    world: World, hostile_smtp: HostileSmtp
+) -> None:
+    late = asyncio.Event()
+    hostile_smtp.answers("END", after(late, "250 2.0.0 queued, sorry for the wait"))
+    await world.plan(OWED)
+    async with world.mailing(hostile_smtp, patience=0.5) as mail:
+        (outcome,) = await send(mail, OWED.key)
+        late.set()
+        await send(mail, OWED.key, at=DUE + HOUR, attempt=2)
+    assert outcome.decision == "ambiguous"
+    assert received(hostile_smtp) == [(await world.row(OWED.key)).delivery]
+
+
+@pytest.mark.rule("MAIL2")
+@pytest.mark.parametrize("state", ["claimed", "handed_over"])
+async def test_the_row_of_a_worker_that_died_tells_the_next_attempt_what_may_have_happened(
+    world: World, hostile_smtp: HostileSmtp, state: str
+) -> None:
+    await world.plan(OWED)
+    async with world.database.begin() as session:
+        row = await ledger.locked(session, WORKFLOW, OWED.key)
+        assert row is not None
+        row.state, row.claimed_by, row.claimed_at, row.attempts = state, "a dead worker", DUE, 1
+        row.content, row.recipient = b"Subject: rendered\r\n\r\nbefore the end\r\n", "ana@example.org"
+    async with world.mailing(hostile_smtp) as mail:
+        (outcome,) = await send(mail, OWED.key, attempt=2)
+    if state == "claimed":
+        assert outcome.decision == "sent"
+        assert [message.content for message in hostile_smtp.accepted] == [
+            b"Subject: rendered\r\n\r\nbefore the end\r\n"
+        ]
+    else:
+        assert outcome.decision == "ambiguous"
+        assert hostile_smtp.sessions == []
+
+
+# --- a clear no
+
+
+@pytest.mark.rule("MAIL3", "STA2")
+@pytest.mark.parametrize(
+    "answer", ["550 5.1.1 no such user", "551 not local", "553 5.1.3 bad address", "556 5.1.10 null MX"]
+)
+async def test_a_refused_recipient_is_not_mailed_again_and_staff_are_told_once(
+    world: World, hostile_smtp: HostileSmtp, answer: str
+) -> None:
+    hostile_smtp.answers("RCPT", say(answer))
+    await world.plan(OWED, NUDGE)
+    async with world.mailing(hostile_smtp) as mail:
+        assert [outcome.decision for outcome in await send(mail, OWED.key)] == ["failed"]
+        asked = len(hostile_smtp.commands)
+        assert [outcome.decision for outcome in await send(mail, NUDGE.key)] == ["suppressed"]
+        assert len(hostile_smtp.commands) == asked
+    assert await world.tasks() == [("address_suppressed", "member/ana")]
+    assert (await world.row(NUDGE.key)).reason == (
+        f"the address is suppressed since 2028-03-13: the address was refused ({answer[:3]})"
+    )
+
+
+@pytest.mark.rule("MAIL3", "STA2")
+@pytest.mark.parametrize(
+    ("step", "answer"),
+    [
+        ("MAIL", "553 5.1.8 bad sender"),
+        ("RCPT", "550 5.7.1 blocked as spam"),
+        ("DATA", "554 5.6.0 not this"),
+        ("END", "554 5.7.1 spam"),
+        ("END", "552 5.3.4 too big"),
+        ("END", "550 5.6.0 bad content"),
+    ],
+)
+async def test_a_refused_text_fails_and_the_address_is_kept(
+    world: World, hostile_smtp: HostileSmtp, step: str, answer: str
+) -> None:
+    hostile_smtp.answers(step, say(answer))
+    await world.plan(OWED, NUDGE)
+    async with world.mailing(hostile_smtp) as mail:
+        assert [outcome.decision for outcome in await send(mail, OWED.key)] == ["failed"]
+        assert [outcome.decision for outcome in await send(mail, NUDGE.key)] == ["sent"]
+    assert await world.tasks() == [("mail_failed", WORKFLOW)]
+    assert received(hostile_smtp) == [(await world.row(NUDGE.key)).delivery]
+
+
+@pytest.mark.rule("MAIL3", "STA2")
+async def test_a_refused_login_stops_the_channel_with_one_alarm_and_loses_nothing(world: World) -> None:
+    keys = [mail.key for mail in check_ins(6)]
+    await world.plan(*check_ins(6))
+    async with HostileSmtp(users={"worker": "right"}) as server:
+        async with world.mailing(server, password="wrong") as mail:
+            for attempt in (1, 2):
+                assert await refused_for_now(mail, *keys, attempt=attempt) == timedelta(minutes=15)
+            waiting = await asyncio.gather(
+                *(send(mail, key, attempt=3) for key in keys), return_exceptions=True
+            )
+            assert all(isinstance(error, ApplicationError) for error in waiting)
+            assert server.logins == [("worker", False)]
+        assert await world.tasks() == [("mail_failed", "channel/smtp")]
+        assert {row.state for row in await world.rows()} == {"planned"}
+        async with world.mailing(server, password="right") as mail:
+            await send(mail, *keys, at=DUE + HOUR, attempt=4)
+        assert sorted(received(server)) == sorted(row.delivery for row in await world.rows())
+    assert {decision for _, decision in await world.decisions()} == {"sent"}
+
+
+# --- what must not go out
+
+
+@pytest.mark.rule("T8")
+@pytest.mark.parametrize(
+    ("mail_due", "days", "decision", "tasks"),
+    [
+        (NUDGE, 3, "sent", []),
+        (NUDGE, 4, "skipped", []),
+        (OWED, 7, "sent", []),
+        (OWED, 8, "skipped", [("mail_failed", WORKFLOW)]),
+        (COMPLIANCE, 30, "sent", []),
+    ],
+    ids=lambda value: value.message if isinstance(value, Mail) else str(value),
+)
+async def test_mail_that_was_held_up_is_decided_by_the_policy_of_its_class(
+    world: World,
+    hostile_smtp: HostileSmtp,
+    mail_due: Mail,
+    days: int,
+    decision: str,
+    tasks: list[tuple[str, str]],
+) -> None:
+    await world.plan(mail_due)
+    async with world.mailing(hostile_smtp) as mail:
+        (outcome,) = await send(mail, mail_due.key, at=DUE + days * DAY)
+    assert outcome.decision == decision
+    assert await world.tasks() == tasks
+    assert len(hostile_smtp.accepted) == (decision == "sent")
+
+
+@pytest.mark.rule("MAIL8")
+@pytest.mark.parametrize(
+    ("outgoing", "decision"),
+    [
+        (Outgoing(production=True), "sent"),
+        (Outgoing(production=False, allowed=("*@example.org",)), "sent"),
+        (Outgoing(production=False, allowed=("ANA@example.org",)), "sent"),
+        (Outgoing(production=False, allowed=("*@example.com", "bob@example.org")), "suppressed"),
+        (Outgoing(production=False), "suppressed"),
+    ],
+    ids=repr,
+)
+async def test_outside_production_only_listed_recipients_are_mailed(
+    world: World, hostile_smtp: HostileSmtp, outgoing: Outgoing, decision: str
+) -> None:
+    await world.plan(COMPLIANCE)
+    async with world.mailing(hostile_smtp, outgoing=outgoing) as mail:
+        (outcome,) = await send(mail, COMPLIANCE.key)
+    assert outcome.decision == decision
+    assert bool(hostile_smtp.sessions) == (decision == "sent")
+
+
+@pytest.mark.rule("MAIL8")
+async def test_a_copied_database_does_not_mail(world: World, hostile_smtp: HostileSmtp) -> None:
+    def parts(environment: str) -> Parts:
+        return Parts(
+            world.database,
+            world.programs,
+            composers(),
+            SmtpChannel(SmtpSettings(host=hostile_smtp.host, port=hostile_smtp.port)),
+            Links("https://mentoring.example.org", "a secret for tests only"),
+            Outgoing(production=True),
+            environment,
+        )
+
+    await parts("production").claim_environment()
+    await parts("production").claim_environment()
+    with pytest.raises(RuntimeError, match="belongs to environment 'production', this worker is 'staging'"):
+        await parts("staging").claim_environment()
+
+
+@pytest.mark.rule("MAIL6")
+@pytest.mark.parametrize("stopped", ["*", "mentee.checkin", "checkin"])
+async def test_an_unsubscribe_stops_nudges_and_not_what_is_owed(
+    world: World, hostile_smtp: HostileSmtp, stopped: str
+) -> None:
+    await world.member(preferences={"stopped": [stopped]})
+    await world.plan(NUDGE, OWED, COMPLIANCE)
+    async with world.mailing(hostile_smtp) as mail:
+        outcomes = await send(mail, NUDGE.key, OWED.key, COMPLIANCE.key)
+    assert [outcome.decision for outcome in outcomes] == ["suppressed", "sent", "sent"]
+    assert (await world.row(NUDGE.key)).reason == (
+        "the recipient has unsubscribed from messages of this kind"
+    )
+
+
+@pytest.mark.rule("MAIL3", "MAIL7")
+async def test_a_suppressed_address_is_not_mailed_until_staff_lift_it(
+    world: World, hostile_smtp: HostileSmtp
+) -> None:
+    async with world.database.begin() as session:
+        await suppressions.suppress(session, "Ana@example.org", "complaint", "reported as unwanted", AT)
+    await world.plan(OWED, COMPLIANCE)
+    async with world.mailing(hostile_smtp) as mail:
+        assert [outcome.decision for outcome in await send(mail, OWED.key)] == ["suppressed"]
+        async with world.database.begin() as session:
+            assert await suppressions.lift(session, "ana@example.org")
+        assert [outcome.decision for outcome in await send(mail, COMPLIANCE.key)] == ["sent"]
+
+
+@pytest.mark.rule("MAIL3", "STA2")
+@pytest.mark.parametrize("address", ["no address", "ana@", "añá@example.org", f"{'a' * 65}@example.org"])
+async def test_an_address_that_no_server_takes_fails_before_any_is_asked(
+    world: World, hostile_smtp: HostileSmtp, address: str
+) -> None:
+    await world.member(email=address)
+    await world.plan(OWED)
+    async with world.mailing(hostile_smtp) as mail:
+        (outcome,) = await send(mail, OWED.key)
+    assert outcome.decision == "failed"
+    assert hostile_smtp.sessions == []
+    assert await world.tasks() == [("address_suppressed", "member/ana")]
+
+
+@pytest.mark.rule("MAIL1")
+async def test_a_message_that_nobody_planned_is_nothing_to_send(
+    world: World, hostile_smtp: HostileSmtp
+) -> None:
+    async with world.mailing(hostile_smtp) as mail:
+        assert await send(mail, NUDGE.key) == [Outcome(NUDGE.key, "cancelled", DUE)]
+    assert hostile_smtp.sessions == []
+
+
+@pytest.mark.rule("MAIL1")
+async def test_a_message_that_cannot_be_written_holds_up_no_other(
+    world: World, hostile_smtp: HostileSmtp
+) -> None:
+    await world.plan(replace(COMPLIANCE, context={}), OWED)
+    async with world.mailing(hostile_smtp) as mail:
+        with pytest.raises(Exception, match="a date is missing"):
+            await send(mail, COMPLIANCE.key, OWED.key)
+    assert (await world.row(OWED.key)).state == "sent"
+    assert (await world.row(COMPLIANCE.key)).state == "planned"
+
+
+# --- a change of plan on the way
+
+
+@pytest.mark.rule("MAIL4")
+async def test_a_cancel_before_the_claim_stops_the_message(world: World, hostile_smtp: HostileSmtp) -> None:
+    await world.plan(NUDGE)
+    await world.plan(because="cancelled by staff")
+    async with world.mailing(hostile_smtp) as mail:
+        assert [outcome.decision for outcome in await send(mail, NUDGE.key)] == ["cancelled"]
+    assert (await world.row(NUDGE.key)).reason == "cancelled by staff"
+    assert hostile_smtp.sessions == []
+
+
+CHANGES = {
+    "cancelled": ((), "cancelled", "cancelled"),
+    "held": ((replace(NUDGE, due=None),), "held", "planned"),
+    "moved": ((replace(NUDGE, due=DUE + 7 * DAY),), "held", "planned"),
+}
+
+
+@pytest.mark.rule("MAIL4")
+@pytest.mark.parametrize("step", ["banner", "RCPT", "DATA"])
+@pytest.mark.parametrize(("agenda", "outcome", "state"), CHANGES.values(), ids=list(CHANGES))
+async def test_a_change_before_the_last_byte_stops_the_message(
+    world: World, hostile_smtp: HostileSmtp, step: str, agenda: tuple[Mail, ...], outcome: str, state: str
+) -> None:
+    release = asyncio.Event()
+    usual = {"banner": "220 hello", "RCPT": "250 2.1.5 ok", "DATA": "354 go ahead"}[step]
+    answer = after(release, usual)
+    hostile_smtp.answers(step, replace(answer, stores=True))
+    await world.plan(NUDGE)
+    async with world.mailing(hostile_smtp) as mail:
+        sending = asyncio.create_task(send(mail, NUDGE.key))
+        reached = {"banner": 1}.get(step, 0)
+        await hostile_smtp.until(
+            lambda: len(hostile_smtp.sessions) == reached if reached else step in hostile_smtp.commands
+        )
+        await world.plan(*agenda)
+        release.set()
+        assert [found.decision for found in await sending] == [outcome]
+        await hostile_smtp.until(lambda: not hostile_smtp.open_sessions)
+    assert received(hostile_smtp) == []
+    assert not any(message.ended for message in hostile_smtp.messages)
+    assert (await world.row(NUDGE.key)).state == state
+
+
+@pytest.mark.rule("MAIL2", "MAIL4")
+async def test_a_cancel_after_the_last_byte_changes_nothing(world: World, hostile_smtp: HostileSmtp) -> None:
+    release = asyncio.Event()
+    hostile_smtp.answers("END", after(release, "250 2.0.0 kept"))
+    await world.plan(NUDGE)
+    async with world.mailing(hostile_smtp) as mail:
+        sending = asyncio.create_task(send(mail, NUDGE.key))
+        await hostile_smtp.until(lambda: any(message.ended for message in hostile_smtp.messages))
+        await world.plan(because="cancelled by staff")
+        release.set()
+        assert [outcome.decision for outcome in await sending] == ["sent"]
+    assert await world.decisions() == [((await world.row(NUDGE.key)).delivery, "sent")]
+
+
+@pytest.mark.rule("MAIL2")
+@pytest.mark.parametrize("step", ["banner", "MAIL", "DATA", "END"])
+async def test_an_attempt_that_is_cancelled_at_any_step_is_taken_up_by_the_next(
+    world: World, hostile_smtp: HostileSmtp, step: str
+) -> None:
+    release = asyncio.Event()
+    usual = {"banner": "220 hello", "MAIL": "250 ok", "DATA": "354 go ahead", "END": "250 2.0.0 kept"}[step]
+    hostile_smtp.answers(step, replace(after(release, usual), stores=True))
+    await world.plan(OWED)
+    async with world.mailing(hostile_smtp) as mail:
+        sending = asyncio.create_task(send(mail, OWED.key))
+        if step == "END":
+            await hostile_smtp.until(lambda: any(message.ended for message in hostile_smtp.messages))
+        else:
+            await hostile_smtp.until(lambda: bool(hostile_smtp.sessions))
+        sending.cancel()
+        await asyncio.wait([sending])
+        again = asyncio.create_task(send(mail, OWED.key, attempt=2))
+        release.set()
+        assert [outcome.decision for outcome in await again] == ["sent"]
+    assert received(hostile_smtp) == [(await world.row(OWED.key)).delivery]
+
+
+@pytest.mark.rule("MAIL2")
+@pytest.mark.parametrize(
+    ("answer", "state"), [("250 2.0.0 kept", "sent"), ("451 4.3.0 not now", "planned")], ids=["yes", "no"]
+)
+async def test_an_answer_that_comes_while_the_worker_stops_is_written_down(
+    world: World, hostile_smtp: HostileSmtp, answer: str, state: str
+) -> None:
+    release = asyncio.Event()
+    hostile_smtp.answers("END", after(release, answer))
+    await world.plan(OWED)
+    async with world.mailing(hostile_smtp) as mail:
+        sending = asyncio.create_task(send(mail, OWED.key))
+        await hostile_smtp.until(lambda: any(message.ended for message in hostile_smtp.messages))
+        sending.cancel()
+        await asyncio.wait([sending])
+        release.set()
+        await mail.aclose()
+    assert (await world.row(OWED.key)).state == state
+
+
+# --- many at once
+
+
+@pytest.mark.rule("MAIL1", "MAIL2")
+@pytest.mark.parametrize("workers", [1, 2, 4])
+async def test_several_attempts_at_the_same_messages_double_none_and_lose_none(
+    world: World, hostile_smtp: HostileSmtp, workers: int
+) -> None:
+    """One worker with four attempts, or several with two each, all with the same keys: more than Temporal ever does."""
+    keys = [mail.key for mail in check_ins(12)]
+    await world.plan(*check_ins(12))
+
+    async def insist(mail: MailActivities, name: str) -> None:
+        for attempt in count(1):
+            mixed = random.Random(name + str(attempt)).sample(keys, len(keys))
+            if await asked(mail, *mixed, attempt=attempt, by=name):
+                return
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        for number in range(workers):
+            group.create_task(_worker(world, hostile_smtp, insist, number, 4 if workers == 1 else 2))
+    rows = await world.rows()
+    found = Counter(received(hostile_smtp))
+    assert {row.state for row in rows} <= {"sent", "ambiguous"}
+    assert found == Counter(row.delivery for row in rows)
+    assert Counter(delivery for delivery, _ in await world.decisions()) == found
+    if workers == 1:
+        assert {row.state for row in rows} == {"sent"}
+
+
+async def _worker(world: World, server: HostileSmtp, insist: object, number: int, attempts: int) -> None:
+    assert callable(insist)
+    async with world.mailing(server) as mail:
+        await asyncio.gather(*(insist(mail, f"run-{number}-{one}") for one in range(attempts)))
+
+
+@pytest.mark.rule("MAIL1", "MAIL2", "MAIL3")
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_the_server_does_each_message_gets_one_decision_that_is_true(
+    world: World, hostile_smtp: HostileSmtp, seed: int
+) -> None:
+    chance = random.Random(seed)
+    faults = [
+        *NOT_YET.values(),
+        *(("END", answer) for answer in DOUBTFUL.values()),
+        ("END", say("554 5.6.0 bad content")),
+        ("RCPT", say("550 5.7.1 blocked as spam")),
+        ("MAIL", say("250 ok")),
+    ]
+    wanted = check_ins(16)
+    await world.plan(*wanted)
+    async with world.mailing(hostile_smtp) as mail:
+        left = {one.key for one in wanted}
+        for attempt in range(1, 60):
+            for _ in range(3 if attempt < 30 else 0):
+                hostile_smtp.answers(*chance.choice(faults))
+            keys = chance.sample(sorted(left), min(len(left), 4))
+            await asked(mail, *keys, at=DUE + timedelta(minutes=attempt), attempt=attempt)
+            left = {
+                f"{row.step}/{row.occurrence}" for row in await world.rows() if row.state not in DECISIONS
+            }
+            if not left:
+                break
+    assert not left, "stuck"
+    arrived = Counter(received(hostile_smtp))
+    assert not [delivery for delivery, times in arrived.items() if times > 1], "doubled"
+    for row in await world.rows():
+        if row.state == "sent":
+            assert arrived[row.delivery] == 1
+        elif row.state == "failed":
+            assert arrived[row.delivery] == 0
+        else:
+            assert row.state == "ambiguous"
+    assert len(await world.decisions()) == len(wanted)

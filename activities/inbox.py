@@ -37,6 +37,7 @@ from database.models import (
 )
 from database.session import Database
 from database.tasks import open_task
+from rules.agenda import moment
 from rules.events import references
 from rules.onboarding import OnboardingFacts
 from rules.request import RequestFacts
@@ -568,7 +569,7 @@ async def _refuse(session: AsyncSession, event: Event, reason: str, at: datetime
         session,
         event.subject,
         "refused",
-        (event.occurred_at or at).replace(microsecond=0),
+        moment(event.occurred_at, at),
         {"event": event.type, "id": event.event_id, "reason": reason},
     )
 

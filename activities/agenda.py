@@ -16,6 +16,8 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
+from activities.effects import Effect
+from activities.evidence import Match, Paper, claims_due, closing_turn, effects_of
 from activities.people import Participant, Programs, participant, participants, program_of
 from database import audit, ledger
 from database.models import DECISIONS, AuditRecord, Engagement, Event, Lifecycle, Onboarding, Profile, Request
@@ -129,10 +131,11 @@ class PlanEngagement:
 
 @dataclass(frozen=True, slots=True)
 class PlannedEngagement:
-    """An engagement's new facts and agenda."""
+    """An engagement's new facts and agenda, and what it has to start or to tell by now: claims, surveys."""
 
     planned: Planned
     facts: EngagementFacts
+    effects: list[Effect] = field(default_factory=list)
 
 
 Facts = TypeVar("Facts")
@@ -150,11 +153,12 @@ def facts_from_row(kind: type[Facts], row: dict[str, Any]) -> Facts:
 
 
 class AgendaActivities:
-    """The planning activities; `programs` are those of this deployment."""
+    """The planning activities; `programs` are those of this deployment, `paper` makes certificates."""
 
-    def __init__(self, database: Database, programs: Programs) -> None:
+    def __init__(self, database: Database, programs: Programs, paper: Paper) -> None:
         self._database = database
         self._programs = programs
+        self._paper = paper
 
     @activity.defn
     async def plan_onboarding(self, order: PlanOnboarding) -> Planned:
@@ -193,7 +197,7 @@ class AgendaActivities:
                     done.append(act)
                 except Refused as reason:
                     refused[act.id] = str(reason)
-                    await _record_refusal(session, order.workflow, act, str(reason), at)
+                    await record_refusal(session, order.workflow, act, str(reason), at)
             agenda = request.agenda(facts, program.request, calendar)
             planned = await record(session, row, agenda, program, order.workflow, facts, at, done, people)
             planned = replace(planned, refused=refused)
@@ -233,10 +237,17 @@ class AgendaActivities:
                     done.append(act)
                 except Refused as reason:
                     refused[act.id] = str(reason)
-                    await _record_refusal(session, order.workflow, act, str(reason), at)
+                    await record_refusal(session, order.workflow, act, str(reason), at)
             agenda = engagement_agenda(facts, people, program)
+            match = Match(facts, people, program, closing_turn(agenda, at))
+            agenda = replace(
+                agenda,
+                mails=(*agenda.mails, *await self._paper.certificates(session, match, at)),
+                looks=claims_due(match, self._paper.catalogue, at)[1],
+            )
             planned = await record(session, row, agenda, program, order.workflow, facts, at, done, people)
-            return PlannedEngagement(replace(planned, refused=refused), facts)
+            effects = await effects_of(session, match, self._paper.catalogue, at)
+            return PlannedEngagement(replace(planned, refused=refused), facts, effects)
 
 
 def engagement_agenda(facts: EngagementFacts, people: Mapping[str, Participant], program: Program) -> Agenda:
@@ -478,7 +489,7 @@ async def _record_acts(session: AsyncSession, workflow: str, acts: Sequence[Act]
         )
 
 
-async def _record_refusal(session: AsyncSession, workflow: str, act: Act, reason: str, at: datetime) -> None:
+async def record_refusal(session: AsyncSession, workflow: str, act: Act, reason: str, at: datetime) -> None:
     """An act that came as an event is refused where the event is; one of a plain client is told here."""
     if not act.event:
         data = {"event": act.name, "id": act.id, "reason": reason}

@@ -6,7 +6,7 @@ Contact data of the other person is in it only where the program shows it: from 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, cast
 
@@ -14,10 +14,11 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.compose import first_name
+from activities.credit_mail import SURVEY_MINUTES, attachments, claim_context
 from activities.mime import MailEnvelope
 from activities.people import Participant, participant
 from database.links import Link, Links
-from database.models import Engagement, Message, Request
+from database.models import Claim, Engagement, Message, Request
 from rules.messages import CATALOGUE, MessageClass
 from rules.program import Program
 
@@ -63,12 +64,16 @@ async def correspondence(
         "dates": _dates(row.context),
     }
     await _add_subject(session, row, who, program, context, link)
+    envelope = await _envelope(session, row, program, who.member.name, who.member.email, locale, link, at)
+    if letter := row.context.get("letter"):
+        cast(dict[str, str], context["links"])["verify"] = f"{links.base_url}/verify/{letter}"
+        envelope = replace(envelope, attachments=await attachments(session, letter))
     return Correspondence(
         program,
         locale,
         who.member.email,
         context,
-        await _envelope(session, row, program, who.member.name, who.member.email, locale, link, at),
+        envelope,
         who.member.preferences,
     )
 
@@ -138,12 +143,19 @@ async def _add_subject(
         "areas": list(asked.areas),
         "months": asked.months,
     }
-    links = _REQUEST_LINKS if kind == "request" else _ENGAGEMENT_LINKS
+    links = _LINKS[kind]
     offered = {name: link(purpose, detail=detail) for name, (purpose, detail) in links.items()}
     context["links"] = {**offered, **cast(dict[str, str], context["links"])}
     if kind == "engagement":
         matched = await session.get_one(Engagement, row.workflow)
         context["engagement"] = {"id": matched.id, "goals": matched.goals or "", "months": asked.months}
+    elif kind == "claim":
+        claim = await session.get_one(Claim, row.workflow)
+        context["claim"] = await claim_context(session, claim, program, who.locale(program))
+        dates = cast(dict[str, object], context["dates"])
+        dates["started"] = date.fromisoformat(claim.facts["started_on"])
+    elif kind == "survey":
+        context["survey"] = {"id": row.workflow, "minutes": SURVEY_MINUTES}
 
 
 _REQUEST_LINKS = {
@@ -165,6 +177,14 @@ _ENGAGEMENT_LINKS = {
     "report": ("report", ""),
 }
 """The personal links that mails of an engagement offer."""
+
+_LINKS = {
+    "request": _REQUEST_LINKS,
+    "engagement": _ENGAGEMENT_LINKS,
+    "claim": {purpose: (purpose, "") for purpose in ("domains", "sign", "letter", "claim")},
+    "survey": {"survey": ("survey", "")},
+}
+"""The personal links that mails of each kind of lifecycle offer."""
 
 
 async def _to_staff(

@@ -20,11 +20,13 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.agenda import facts_to_row, places_left
+from activities.effects import Effect, start
 from activities.people import Programs, participants
 from database import audit, suppressions
 from database.events import release
 from database.models import (
     LIFECYCLES,
+    Claim,
     Engagement,
     Event,
     Meeting,
@@ -34,6 +36,7 @@ from database.models import (
     Profile,
     Report,
     Request,
+    Survey,
 )
 from database.session import Database
 from database.tasks import open_task
@@ -58,31 +61,6 @@ class Applied:
 
 class RefusedEvent(Exception):
     """An event that cannot be applied; its text is the reason, for staff and for the sender."""
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """Something to do to a workflow: `start` it (of type `name`), or `signal` or `update` it by `name`."""
-
-    kind: str
-    workflow: str
-    name: str
-    argument: dict[str, Any] | None = None
-
-
-def start(workflow_type: str, workflow: str, facts: object) -> Effect:
-    """The effect that starts a lifecycle with its facts."""
-    return Effect("start", workflow, workflow_type, _plain(asdict(facts)))  # type: ignore[call-overload]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
 
 
 class InboxActivities:
@@ -226,7 +204,7 @@ class InboxActivities:
             # Told out of order: what came later is newer.
             return []
         regained = member.standing != data["standing"]
-        before = (member.time_zone, member.country, member.subdivision)
+        before = _as_planned(member)
         member.updated_at = at
         for name in (
             "name",
@@ -246,14 +224,14 @@ class InboxActivities:
         if regained:
             member.standing, member.standing_since = data["standing"], at
         await session.flush()
-        if not known or not (regained or before != (member.time_zone, member.country, member.subdivision)):
+        if not known or not (regained or before != _as_planned(member)):
             return []
         told = _act(event)
         if regained:
             told["good"] = member.standing == "good"
         return [
             Effect("signal", workflow, "standing", {**told, "by": profile})
-            if regained
+            if regained and not workflow.startswith("survey/")
             else Effect("signal", workflow, "replan")
             for workflow, profile in await _open_lifecycles(session, member.id)
         ]
@@ -459,12 +437,59 @@ class InboxActivities:
             raise RefusedEvent(str(error)) from None
         return []
 
+    async def _claim_told(self, session: AsyncSession, event: Event) -> list[Effect]:
+        """The claimant chose domains, or has reported the credit (CPE7, CPE10)."""
+        data = event.data
+        row = await session.get_one(Engagement, f"engagement/{data['engagement']}")
+        role = _role(row, data["by"])
+        workflow = f"claim/{row.id}/{role}/{data['certification']}"
+        if await session.get(Claim, workflow) is None:
+            raise RefusedEvent(f"there is no {workflow}; claims open some weeks before the credit date")
+        name = "submit" if event.type == "claim.submitted" else "choose_domains"
+        return [Effect("update", workflow, name, _act(event, by=data["by"], domains=data.get("domains")))]
+
+    async def _letter_signed(self, session: AsyncSession, event: Event) -> list[Effect]:
+        """A letter for one claim; a mentee's confirmation without a certification is for all of the mentor's (CPE5)."""
+        data = event.data
+        row = await session.get_one(Engagement, f"engagement/{data['engagement']}")
+        _role(row, data["by"])
+        claims = [
+            claim
+            for claim in await session.scalars(
+                select(Claim)
+                .where(Claim.engagement_id == row.id, Claim.role == data["for"])
+                .order_by(Claim.workflow)
+            )
+            if data.get("certification") in (None, claim.certification)
+        ]
+        if not claims:
+            raise RefusedEvent(
+                f"there is no claim for the {data['for']}'s credit that this letter could prove"
+            )
+        if len(claims) > 1:
+            waiting = [claim for claim in claims if claim.state in ("precheck", "awaiting_evidence")]
+            claims = waiting or claims
+        if len(claims) > 1 and data["for"] == "mentee":
+            codes = ", ".join(claim.certification for claim in claims)
+            raise RefusedEvent(f"the letter has to name its certification: one of {codes}")
+        return [Effect("update", claim.workflow, "sign", _act(event, by=data["by"])) for claim in claims]
+
+    async def _survey_answered(self, session: AsyncSession, event: Event) -> list[Effect]:
+        """One side answers its survey (SUR3)."""
+        row = await session.get_one(Engagement, f"engagement/{event.data['engagement']}")
+        workflow = f"survey/{row.id}/{_role(row, event.data['by'])}"
+        if await session.get(Survey, workflow) is None:
+            raise RefusedEvent(f"there is no {workflow} yet; feedback is welcome at any time all the same")
+        return [Effect("update", workflow, "answered", _act(event, by=event.data["by"]))]
+
     async def _staff(self, session: AsyncSession, event: Event) -> list[Effect]:
         data = dict(event.data)
         target, name = str(data.pop("target")), event.type.partition(".")[2]
         table = LIFECYCLES[target.partition("/")[0]]
         if await session.get(table, target) is None:
             raise RefusedEvent(f"there is no {target}")
+        if table in (Claim, Survey) and name != "cancel":
+            raise RefusedEvent(f"a {target.partition('/')[0]} can be cancelled this way, and nothing else")
         data["reason"] = f"event:{event.id}"
         return [Effect("update", target, name, _act(event, **data))]
 
@@ -486,6 +511,10 @@ class InboxActivities:
         "engagement.ended": _engagement_told,
         "engagement.misconduct_reported": _engagement_told,
         "mail.bounced": _mail_bounced,
+        "claim.domains_chosen": _claim_told,
+        "claim.submitted": _claim_told,
+        "letter.signed": _letter_signed,
+        "survey.answered": _survey_answered,
         "staff.cancel": _staff,
         "staff.extend": _staff,
         "staff.pause": _staff,
@@ -518,6 +547,18 @@ async def _bounced(session: AsyncSession, data: dict[str, Any]) -> Message | Non
         .limit(1)
         .with_for_update()
     )
+
+
+def _role(row: Engagement, by: str) -> str:
+    """The role of a profile in an engagement. Raises RefusedEvent for anybody else's."""
+    if by not in (row.mentor_id, row.mentee_id):
+        raise RefusedEvent("only the mentor and the mentee of an engagement can act on it")
+    return "mentor" if by == row.mentor_id else "mentee"
+
+
+def _as_planned(member: Member) -> tuple[Any, ...]:
+    """What agendas are computed from, of a member."""
+    return member.time_zone, member.country, member.subdivision, list(member.certifications or [])
 
 
 async def _without_mentor(session: AsyncSession, mentor: Profile, why: str, event: Event) -> list[Effect]:
@@ -560,6 +601,12 @@ async def _open_lifecycles(session: AsyncSession, member: str) -> list[tuple[str
             .where(Profile.member_id == member, table.closed_at.is_(None))
             for part in (table.mentee_id, table.mentor_id)
         ]
+    for row in (Claim, Survey):
+        queries.append(
+            select(row.workflow, row.profile_id)
+            .join(Profile, Profile.id == row.profile_id)
+            .where(Profile.member_id == member, row.closed_at.is_(None))
+        )
     return [(workflow, profile) for query in queries for workflow, profile in await session.execute(query)]
 
 

@@ -61,6 +61,7 @@ class Agenda:
 
     `dropped_because` is the reason recorded with messages that stood in an earlier agenda and not in this one.
     `closes_at` is the instant at which the lifecycle ends in the state that it has by then, where no turn ends it.
+    `looks` are further instants at which something outside the agenda comes due.
     """
 
     mails: tuple[Mail, ...]
@@ -68,6 +69,7 @@ class Agenda:
     tasks: tuple[TaskDue, ...] = ()
     dropped_because: str = "no longer due"
     closes_at: datetime | None = None
+    looks: tuple[datetime, ...] = ()
 
     def state_at(self, at: datetime) -> str:
         """The state in force at `at`; the first turn's state before any is due."""
@@ -78,8 +80,8 @@ class Agenda:
         return state
 
     def wakes_after(self, at: datetime) -> list[datetime]:
-        """The instants after `at` at which a state changes, a task opens or the lifecycle ends."""
-        instants = [turn.due for turn in self.turns] + [task.due for task in self.tasks]
+        """The instants after `at` at which a state changes, a task opens or the lifecycle ends, and `looks`."""
+        instants = [turn.due for turn in self.turns] + [task.due for task in self.tasks] + list(self.looks)
         if self.closes_at:
             instants.append(self.closes_at)
         return sorted({due for due in instants if due > at})

@@ -51,6 +51,7 @@ _TARGET = re.compile(
     rf"|survey/{_ID}/(?:mentor|mentee)"
 )
 _SUBDIVISION = re.compile(r"(?:[A-Z]{2}-)?[A-Za-z0-9]{1,7}")
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 _QUESTION = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _SOURCE = re.compile(r"[!-~]{1,200}")
 _JSON_TYPE = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json(?: *;.*)?", re.IGNORECASE)
@@ -517,6 +518,7 @@ _EVENTS = (
         _may("certification", certification_code),
         _may("purpose", passage()),
         _may("domains", _domains),
+        _may("shown", matching(_FINGERPRINT, "the SHA-256 of the letter's text, 64 hexadecimal digits")),
     ),
     _of_engagement("claim.submitted", _BY, _need("certification", certification_code)),
     _of_engagement("survey.answered", _BY, _need("answers", _answers)),

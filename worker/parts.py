@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,9 @@ from temporalio.worker import Interceptor, Worker
 
 from activities.agenda import AgendaActivities
 from activities.compose import Composer
+from activities.credit import CreditActivities
+from activities.documents import Documents
+from activities.evidence import Paper
 from activities.inbox import QUEUE, InboxActivities
 from activities.mail import Channel, MailActivities, Outgoing
 from activities.people import Programs
@@ -25,11 +28,14 @@ from activities.watchdog import WatchdogActivities
 from database.links import Links
 from database.models import Environment
 from database.session import Database
+from rules.catalogue import Catalogue, load_catalogue
 from rules.program import Program, load_program
 from worker.plugin import WORKFLOWS, PlainErrors, workflow_runner
 from workflows.agenda import MAIL_QUEUE
 from workflows.inbox import INBOX, InboxWorkflow
 from workflows.watchdog import WATCHDOG, WatchdogWorkflow
+
+DOCUMENTS = Path(__file__).resolve().parent.parent / "templates" / "documents"
 
 
 def load_programs(folder: Path) -> dict[str, Program]:
@@ -76,6 +82,12 @@ class Parts:
     outgoing: Outgoing
     environment: str
     dkim: DkimSettings | None = None
+    catalogue: Catalogue = field(default_factory=load_catalogue)
+
+    @cached_property
+    def paper(self) -> Paper:
+        """The maker of letters and certificates."""
+        return Paper(self.catalogue, Documents(DOCUMENTS), self.links.base_url)
 
     @cached_property
     def mail(self) -> MailActivities:
@@ -120,7 +132,8 @@ async def workers(
     graceful: timedelta = timedelta(seconds=20),
 ) -> AsyncIterator[tuple[Worker, Worker]]:
     """The two workers of one process, running: workflows with database work, and deliveries."""
-    agenda = AgendaActivities(parts.database, parts.programs)
+    agenda = AgendaActivities(parts.database, parts.programs, parts.paper)
+    claims = CreditActivities(parts.database, parts.programs, parts.paper)
     inbox = InboxActivities(parts.database, parts.programs, client)
     watchdog = WatchdogActivities(parts.database, parts.programs, client)
     common = {"interceptors": [PlainErrors(), *interceptors], "graceful_shutdown_timeout": graceful}
@@ -133,6 +146,8 @@ async def workers(
             agenda.plan_onboarding,
             agenda.plan_request,
             agenda.plan_engagement,
+            claims.plan_claim,
+            claims.plan_survey,
             inbox.apply_events,
             inbox.tell,
             watchdog.look_for_overdue,

@@ -16,11 +16,13 @@ from temporalio.worker import (
 )
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from workflows.claim import ClaimWorkflow
 from workflows.engagement import EngagementWorkflow
 from workflows.inbox import InboxWorkflow
 from workflows.onboarding import OnboardingWorkflow
 from workflows.request import RequestWorkflow
 from workflows.resend import ResendWorkflow
+from workflows.survey import SurveyWorkflow
 from workflows.watchdog import WatchdogWorkflow
 
 log = structlog.get_logger()
@@ -32,6 +34,8 @@ WORKFLOWS: Sequence[type] = (
     EngagementWorkflow,
     ResendWorkflow,
     WatchdogWorkflow,
+    ClaimWorkflow,
+    SurveyWorkflow,
 )
 """All workflow types."""
 

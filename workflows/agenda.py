@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -18,7 +18,9 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from activities.agenda import Act, AgendaActivities, Planned, Shift
+    from activities.agenda import Act, Planned, Shift
+    from activities.effects import Effect
+    from activities.inbox import InboxActivities
     from activities.mail import MailActivities, Outcome, SendMail
 
 MAIL_QUEUE = "throughline-mail"
@@ -31,9 +33,7 @@ Order = TypeVar("Order")
 Result = TypeVar("Result")
 
 
-async def plan_locally(
-    activity: Callable[[AgendaActivities, Order], Coroutine[Any, Any, Result]], order: Order
-) -> Result:
+async def plan_locally(activity: Callable[[Any, Order], Coroutine[Any, Any, Result]], order: Order) -> Result:
     """Run a planning activity: local, and retried until the database answers.
 
     Retries wait on the server's clock, not in the worker: a database outage of hours holds no worker slot.
@@ -49,6 +49,17 @@ async def plan_locally(
             maximum_interval=timedelta(minutes=5),
         ),
         summary="plan",
+    )
+
+
+async def tell(effects: list[Effect], summary: str) -> None:
+    """Start other lifecycles, or tell them something; repeated until it is done."""
+    await workflow.execute_activity_method(
+        InboxActivities.tell,
+        effects,
+        start_to_close_timeout=timedelta(minutes=1),
+        retry_policy=RetryPolicy(maximum_interval=timedelta(minutes=5)),
+        summary=summary,
     )
 
 
@@ -71,6 +82,7 @@ class ActInput:
     business_days: int = 0
     check_ins: int = 0
     good: bool | None = None
+    domains: list[str] = field(default_factory=list)
 
     def act(self, name: str) -> Act:
         """The act that this is. One that came as an event is known by it, so that a repeat counts once."""
@@ -80,6 +92,7 @@ class ActInput:
             "months": str(self.months or ""),
             "business_days": str(self.business_days or ""),
             "check_ins": str(self.check_ins or ""),
+            "domains": "\n".join(self.domains),
             "good": "" if self.good is None else "yes" if self.good else "no",
         }
         return Act(

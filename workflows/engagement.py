@@ -1,4 +1,5 @@
-"""Two people who work together, from acceptance to the end (ENG1–ENG11, MEM2, STA1)."""
+"""Two people who work together, from acceptance to the end, and the claims and surveys that come of it
+(ENG1–ENG11, CPE3, CPE7, SUR2, MEM2, STA1)."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.mail import Outcome
     from rules.engagement import EngagementFacts
 
-from workflows.agenda import ActInput, Agenda, Answer, plan_locally
+from workflows.agenda import ActInput, Agenda, Answer, plan_locally, tell
 
 
 @workflow.defn(name="Engagement")
@@ -40,6 +41,8 @@ class EngagementWorkflow:
         )
         self._facts = result.facts
         self._state = result.planned.state
+        if result.effects:
+            await tell(result.effects, "open what the engagement gives a right to")
         return result.planned
 
     def _decided(self, outcome: Outcome) -> bool:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from activities.agenda import Act, AgendaActivities, Planned, PlannedRequest, PlanRequest
-    from activities.inbox import Effect, InboxActivities, start
+    from activities.effects import Effect, start
     from activities.mail import Outcome
     from rules.engagement import EngagementFacts
     from rules.request import RequestFacts
 
-from workflows.agenda import ActInput, Agenda, Answer, plan_locally
+from workflows.agenda import ActInput, Agenda, Answer, plan_locally, tell
 
 
 @workflow.defn(name="Request")
@@ -55,13 +54,7 @@ class RequestWorkflow:
         effects = [start("Engagement", f"engagement/{engagement.engagement}", engagement)]
         effects += [Effect("signal", onboarding, "matched", match) for onboarding in result.matched]
         effects += [Effect("signal", request, "unavailable", full) for request in result.unavailable]
-        await workflow.execute_activity_method(
-            InboxActivities.tell,
-            effects,
-            start_to_close_timeout=timedelta(minutes=1),
-            retry_policy=RetryPolicy(maximum_interval=timedelta(minutes=5)),
-            summary="start the engagement",
-        )
+        await tell(effects, "start the engagement")
 
     def _decided(self, outcome: Outcome) -> bool:
         return False

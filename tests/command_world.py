@@ -13,10 +13,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
 from typer.testing import CliRunner
 
 from activities.agenda import AgendaActivities, PlanEngagement, PlanOnboarding, PlanRequest, facts_to_row
-from database.models import Member, Profile, Request
+from database.models import Member, Onboarding, Profile, Request
 from database.session import Database
 from rules.engagement import EngagementFacts
 from rules.onboarding import OnboardingFacts
@@ -40,7 +41,7 @@ def environment(**settings: object) -> dict[str, str]:
 
 
 def throughline(
-    *arguments: str | Path, given: str = "", cwd: Path | None = None, **settings: object
+    *arguments: str | Path, given: str = "", settings: Mapping[str, object] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run the command as a process of its own, to its end."""
     return subprocess.run(
@@ -49,8 +50,7 @@ def throughline(
         capture_output=True,
         text=True,
         timeout=100,
-        cwd=cwd,
-        env=environment(**settings),
+        env=environment(**(settings or {})),
     )
 
 
@@ -125,6 +125,18 @@ class CommandWorld:
         """A profile made yesterday, its onboarding planned as the engine does."""
         await self.add_profile(profile, member, role)
         facts = OnboardingFacts(profile, role, self.now - timedelta(days=1))
+        async with self.database.begin() as session:
+            session.add(
+                Onboarding(
+                    workflow=f"onboarding/{profile}",
+                    profile_id=profile,
+                    program=self.program.id,
+                    policy_version=self.program.policy_version,
+                    state="waiting",
+                    state_since=facts.created_at,
+                    facts=facts_to_row(facts),
+                )
+            )
         await self.plan(facts)
         return facts
 
@@ -159,7 +171,5 @@ class CommandWorld:
 
     async def all(self, table: type[Any]) -> list[Any]:
         """All rows of a table."""
-        from sqlalchemy import select
-
         async with self.database.reading() as session:
             return list(await session.scalars(select(table).order_by(*table.__table__.primary_key.columns)))

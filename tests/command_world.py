@@ -17,13 +17,20 @@ from sqlalchemy import select
 from typer.testing import CliRunner
 
 from activities.agenda import AgendaActivities, PlanEngagement, PlanOnboarding, PlanRequest, facts_to_row
+from activities.credit import CreditActivities, PlanClaim, PlanSurvey
+from activities.documents import Documents
+from activities.evidence import Paper
 from database.models import Member, Onboarding, Profile, Request
 from database.session import Database
+from rules.catalogue import load_catalogue
+from rules.credit import ClaimFacts, Cycle, Record
 from rules.engagement import EngagementFacts
 from rules.onboarding import OnboardingFacts
 from rules.program import Program, load_program
 from rules.request import RequestFacts
+from rules.survey import SurveyFacts
 from worker.command import app
+from worker.parts import DOCUMENTS
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLED = ROOT / "programs" / "asis-global.toml"
@@ -85,7 +92,10 @@ class CommandWorld:
         self.url = f"sqlite:///{self.folder / 'throughline.db'}"
         self.database = Database(self.url)
         self.program: Program = load_program(BUNDLED)
-        self.agenda = AgendaActivities(self.database, {self.program.id: self.program})
+        paper = Paper(load_catalogue(), Documents(DOCUMENTS), "http://127.0.0.1:8080")
+        programs = {self.program.id: self.program}
+        self.agenda = AgendaActivities(self.database, programs, paper)
+        self.credit = CreditActivities(self.database, programs, paper)
 
     async def throughline(self, *arguments: str | Path, given: str = "", **settings: str) -> Said:
         """Invoke the command in this process, in a thread with an event loop of its own."""
@@ -168,6 +178,27 @@ class CommandWorld:
         """An engagement that begins this moment, planned."""
         facts = EngagementFacts(name, mentee, mentor, self.now)
         await self.agenda.plan_engagement(PlanEngagement(f"engagement/{name}", facts, self.now))
+
+    async def survey(self, engagement: str, profile: str, role: str) -> None:
+        """A survey that opens this moment, planned."""
+        facts = SurveyFacts(engagement, role, profile, self.now)
+        await self.credit.plan_survey(PlanSurvey(f"survey/{engagement}/{role}", facts, self.now))
+
+    async def claim(self, engagement: str, profile: str, other: str, role: str, certification: str) -> None:
+        """A claim of an engagement that begins this moment, opened with it, planned."""
+        today = self.now.date()
+        cycle = Cycle(f"{today.year}-01-01", f"{today.year + 2}-12-31")
+        facts = ClaimFacts(
+            engagement,
+            role,
+            profile,
+            other,
+            certification,
+            today.isoformat(),
+            self.now,
+            [Record(self.now, True, cycle)],
+        )
+        await self.credit.plan_claim(PlanClaim(facts.claim, facts, self.now))
 
     async def all(self, table: type[Any]) -> list[Any]:
         """All rows of a table."""

@@ -40,21 +40,32 @@ from worker.preview import Preview, preview
 from worker.services import connect, database_ready, read_programs, read_settings
 from workflows.agenda import Answer
 
-app = typer.Typer(help="Act on a running onboarding, request or engagement.", no_args_is_help=True)
+app = typer.Typer(
+    help="Act on a running onboarding, request, engagement, claim or survey.", no_args_is_help=True
+)
 
 SECONDS: Final = 60
 """How long an act waits for a worker to take it."""
 
-Target = Annotated[str, typer.Argument(help="A workflow id: onboarding/p-1, request/r-1, engagement/r-1.")]
+Target = Annotated[
+    str,
+    typer.Argument(
+        help="A workflow id: onboarding/p-1, request/r-1, engagement/r-1, claim/r-1/mentor/CPP, survey/r-1/mentor."
+    ),
+]
 Reason = Annotated[str, typer.Option(help="Why, for the audit record.")]
 PreviewOnly = Annotated[bool, typer.Option("--preview", help="Show what would change, and change nothing.")]
 
 MAY: Final = {
-    "cancel": ("onboarding", "request", "engagement"),
+    "cancel": ("onboarding", "request", "engagement", "claim", "survey"),
     "extend": ("onboarding", "request", "engagement"),
     "pause": ("onboarding", "engagement"),
     "resume": ("onboarding", "engagement"),
     "end": ("engagement",),
+    "accept": ("claim",),
+    "reject": ("claim",),
+    "revoke": ("claim",),
+    "reopen": ("claim",),
 }
 """The kinds of lifecycle that each act is for."""
 
@@ -143,6 +154,54 @@ def end(
     if reason not in END_REASONS:
         raise typer.BadParameter(f"--reason is one of {', '.join(END_REASONS)}")
     _act("end", target, reason, actor, {}, preview_only, as_json)
+
+
+@app.command()
+def accept(
+    target: Target,
+    reason: Reason = "",
+    actor: Actor = "",
+    preview_only: PreviewOnly = False,
+    as_json: Json = False,
+) -> None:
+    """Record that a submitted claim was accepted."""
+    _act("accept", target, reason, actor, {}, preview_only, as_json)
+
+
+@app.command()
+def reject(
+    target: Target,
+    reason: Reason = "",
+    actor: Actor = "",
+    preview_only: PreviewOnly = False,
+    as_json: Json = False,
+) -> None:
+    """Record that a submitted claim was rejected, and why."""
+    _act("reject", target, reason, actor, {}, preview_only, as_json)
+
+
+@app.command()
+def revoke(
+    target: Target,
+    reason: Reason = "",
+    actor: Actor = "",
+    preview_only: PreviewOnly = False,
+    as_json: Json = False,
+) -> None:
+    """Take credit back that was earned, and say why; nothing is deleted."""
+    _act("revoke", target, reason, actor, {}, preview_only, as_json)
+
+
+@app.command()
+def reopen(
+    target: Target,
+    reason: Reason = "",
+    actor: Actor = "",
+    preview_only: PreviewOnly = False,
+    as_json: Json = False,
+) -> None:
+    """Ask once more for the evidence of a claim that had none in time."""
+    _act("reopen", target, reason, actor, {}, preview_only, as_json)
 
 
 def _act(

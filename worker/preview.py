@@ -1,6 +1,7 @@
 """What a staff act would change, reckoned without doing it (STA1).
 
-The same pure rules that the planning activities use, on the facts that a lifecycle's row keeps.
+The same pure rules that the planning activities use, on the facts that a lifecycle's row keeps. A preview is of the
+lifecycle itself: what its end does to others (the claims and surveys of an engagement) is theirs to tell.
 """
 
 from __future__ import annotations
@@ -20,15 +21,18 @@ from activities.agenda import (
     facts_from_row,
     onboarding_agenda,
 )
+from activities.credit import apply_to_claim, claim_agenda, match_of
 from activities.people import Programs, participant, participants, program_of
 from database import ledger
 from database.ledger import Changes
 from database.models import Lifecycle
-from rules import onboarding, request
+from rules import onboarding, request, survey
 from rules.agenda import Agenda, Refused
+from rules.credit import ClaimFacts
 from rules.engagement import EngagementFacts
 from rules.onboarding import OnboardingFacts
 from rules.request import RequestFacts
+from rules.survey import SurveyFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,34 @@ async def _engagement(
     return engagement_agenda(apply_to_engagement(facts, act, state, at, policy), people, policy)
 
 
+async def _claim(session: AsyncSession, row: Lifecycle, act: Act, programs: Programs, at: datetime) -> Agenda:
+    facts = facts_from_row(ClaimFacts, row.facts)
+    match = await match_of(session, programs, facts.engagement, at)
+    state = claim_agenda(facts, match).state_at(at)
+    return claim_agenda(apply_to_claim(facts, act, state, match, at), match)
+
+
+async def _survey(
+    session: AsyncSession, row: Lifecycle, act: Act, programs: Programs, at: datetime
+) -> Agenda:
+    facts = facts_from_row(SurveyFacts, row.facts)
+    if row.closed_at:
+        raise Refused(f"the survey is over: {row.state}")
+    if act.name != "cancel":
+        raise Refused(f"a survey cannot be told to {act.name}")
+    who = await participant(session, facts.profile)
+    policy = program_of(programs, row.program)
+    canceled = survey.cancel(facts, at, act.reason, act.actor)
+    return survey.agenda(canceled, policy.survey, who.calendar(policy))
+
+
 PREVIEWS: Final[
     dict[str, Callable[[AsyncSession, Lifecycle, Act, Programs, datetime], Awaitable[Agenda]]]
-] = {"onboarding": _onboarding, "request": _request, "engagement": _engagement}
+] = {
+    "onboarding": _onboarding,
+    "request": _request,
+    "engagement": _engagement,
+    "claim": _claim,
+    "survey": _survey,
+}
 """The agenda after an act, for each kind of lifecycle that staff act on."""

@@ -28,7 +28,9 @@ async def world(tmp_path: Path, migrated_file: Path) -> AsyncIterator[CommandWor
     shutil.copy(migrated_file, tmp_path / "throughline.db")
     there = CommandWorld(tmp_path)
     await there.add_member("ana")
-    await there.add_member("bob", time_zone="Europe/Madrid", country="ES")
+    year = there.now.year
+    cycle = {"code": "CPP", "cycle_start": f"{year}-01-01", "cycle_end": f"{year + 2}-12-31"}
+    await there.add_member("bob", time_zone="Europe/Madrid", country="ES", certifications=[cycle])
     await there.sign_up("p-ana", "ana")
     await there.sign_up("p-bob", "bob", "mentor")
     yield there

@@ -87,6 +87,21 @@ async def test_the_preview_of_an_engagements_end_and_of_more_months(world: Comma
     assert said.json["state"] == "completed"
 
 
+@pytest.mark.rule("SUR2", "CPE7", "STA1")
+async def test_the_preview_of_a_cancelled_survey_and_a_cancelled_claim(world: CommandWorld) -> None:
+    await world.engage("r-1", "p-ana", "p-bob")
+    await world.survey("r-1", "p-ana", "mentee")
+    await world.claim("r-1", "p-bob", "p-ana", "mentor", "CPP")
+    for target in ("survey/r-1/mentee", "claim/r-1/mentor/CPP"):
+        said = await world.throughline("staff", "cancel", target, "--preview", "--json")
+        assert (said.status, said.err) == (0, "")
+        assert said.json["state"] == "canceled"
+        assert {each["change"] for each in said.json["changes"]} == {"not_sent"}
+        shown = await world.throughline("show", target, "--json")
+        assert shown.json["ahead"]
+        assert shown.json["state"] != "canceled"
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
@@ -99,6 +114,7 @@ async def test_the_preview_of_an_engagements_end_and_of_more_months(world: Comma
         (("pause", "request/r-1"), 2, "onboarding/… or engagement/…"),
         (("end", "onboarding/p-ana", "--reason", "other"), 2, "engagement/…"),
         (("end", "engagement/r-1", "--reason", "bored"), 2, "goals_met"),
+        (("revoke", "survey/r-1/mentor"), 2, "claim/…"),
     ],
 )
 async def test_what_staff_cannot_do_is_told_in_one_line(

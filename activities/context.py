@@ -213,6 +213,9 @@ async def _to_staff(
             **row.context,
         },
     }
+    kind, _, id = row.workflow.partition("/")
+    if kind == "engagement":
+        context["engagement"] = {"id": id}
     envelope = await _envelope(session, row, program, name, program.manager.email, locale, None, at)
     return Correspondence(program, locale, program.manager.email, context, envelope, {})
 

@@ -77,6 +77,8 @@ def _unpack(raw: bytes) -> dict[str, bytes]:
         entries = archive.infolist()
         if sum(entry.file_size for entry in entries) > MOST_BYTES:
             raise ValueError("it is too large")
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+            raise ValueError("it is packed in another way")
         names = [entry.filename for entry in entries]
         if len(set(names)) != len(names):
             raise ValueError("a file is in it twice")

@@ -1,0 +1,236 @@
+"""The dossier: whoever changes, removes, swaps or forks anything in it is found out, offline, and told where."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from database import audit
+from database.dossier import export, verify
+from database.models import Letter
+from database.session import Database
+from database.verifier import canonical, pack, sha256
+
+AT = datetime(2028, 9, 14, 13, 0, tzinfo=UTC)
+CLAIM = "claim/r-1/mentor/CPP"
+PDF = b"%PDF-1.7 a letter\n%%EOF\n"
+VERSIONS = {
+    "policy_version": "2024-11",
+    "policy_fingerprint": "a" * 64,
+    "catalogue_version": "2024-11",
+    "catalogue_fingerprint": "b" * 64,
+}
+Files = dict[str, bytes]
+
+pytestmark = pytest.mark.rule("CPE11", "CPE12")
+
+
+@pytest.fixture
+async def dossier(database: Database) -> bytes:
+    """The dossier of an engagement with five records and one letter."""
+    async with database.begin() as session:
+        for number, (subject, kind, data) in enumerate(
+            [
+                ("request/r-1", "state", {"state": "accepted"}),
+                ("engagement/r-1", "state", {"state": "active"}),
+                (CLAIM, "letter", {"letter": "Lm3x9Q", "sha256": hashlib.sha256(PDF).hexdigest()}),
+                (CLAIM, "credit", {"status": "ready", "earned": 9, "countable": 9}),
+                (CLAIM, "decision", {"inputs": VERSIONS, "domains": ["gestión", "日本"]}),
+            ]
+        ):
+            words = {"name": "Ana Pérez"} if kind in ("letter", "state") else None
+            await audit.append(session, subject, kind, AT + timedelta(hours=number), data, veiled=words)
+        session.add(
+            Letter(
+                id="Lm3x9Q",
+                engagement_id="r-1",
+                claim=CLAIM,
+                kind="confirmation",
+                role="mentor",
+                locale="en",
+                statement="I confirm.",
+                document=PDF,
+                sha256=hashlib.sha256(PDF).hexdigest(),
+                signed_at=AT,
+            )
+        )
+        await audit.append(session, "engagement/other", "state", AT, {"state": "active"})
+    async with database.reading() as session:
+        return await export(session, "r-1")
+
+
+def checked(content: bytes, folder: Path) -> list[str]:
+    file = folder / "dossier.zip"
+    file.write_bytes(content)
+    return verify(file)
+
+
+def opened(content: bytes) -> Files:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def covered(files: Files) -> bytes:
+    """The files packed anew, with a manifest that fits them: what somebody does who covers their tracks."""
+    lines = files["records.jsonl"].splitlines()
+    manifest = json.loads(files.pop("manifest.json"))
+    manifest |= {"records": len(lines), "head": json.loads(lines[-1])["hash"]}
+    manifest["files"] = {name: sha256(data) for name, data in files.items()}
+    return pack({"manifest.json": canonical(manifest), **files})
+
+
+def with_lines(content: bytes, change: Callable[[list[bytes]], list[bytes]]) -> bytes:
+    """The dossier with other records, and a manifest that fits."""
+    files = opened(content)
+    lines = change(files["records.jsonl"].splitlines())
+    return covered({**files, "records.jsonl": b"".join(line + b"\n" for line in lines)})
+
+
+def rewritten(line: bytes, **changes: object) -> bytes:
+    """A record changed, with a hash that fits."""
+    record = {**json.loads(line), **changes}
+    hashed = {name: record[name] for name in record if name not in ("hash", "salt", "veiled")}
+    return canonical({**record, "hash": sha256(canonical(hashed))})
+
+
+def test_one_that_nobody_touched_holds_and_is_the_same_each_time(dossier: bytes, tmp_path: Path) -> None:
+    assert checked(dossier, tmp_path) == []
+    files = opened(dossier)
+    assert files["letters/Lm3x9Q.pdf"] == PDF
+    assert json.loads(files["versions.json"]) == {CLAIM: VERSIONS}
+    assert len(files["records.jsonl"].splitlines()) == 5
+    assert b"engagement/other" not in files["records.jsonl"]
+
+
+def test_only_words_about_claims_are_in_it(dossier: bytes) -> None:
+    records = [json.loads(line) for line in opened(dossier)["records.jsonl"].splitlines()]
+    assert [record["subject"] for record in records if "veiled" in record] == [CLAIM]
+
+
+def test_any_changed_byte_is_found(dossier: bytes, tmp_path: Path) -> None:
+    unnoticed = [
+        place
+        for place in range(0, len(dossier), 7)
+        if not checked(dossier[:place] + bytes([dossier[place] ^ 1]) + dossier[place + 1 :], tmp_path)
+    ]
+    assert unnoticed == []
+    assert checked(dossier + b" ", tmp_path)
+    assert checked(dossier[:-1], tmp_path)
+
+
+def test_a_changed_record_is_named(dossier: bytes, tmp_path: Path) -> None:
+    found = checked(
+        with_lines(dossier, lambda lines: [line.replace(b'"earned":9', b'"earned":8') for line in lines]),
+        tmp_path,
+    )
+    assert found == ["records.jsonl line 4, record 4: changed after it was written"]
+
+
+def test_one_whose_hash_was_made_to_fit_does_not_hold_the_next(dossier: bytes, tmp_path: Path) -> None:
+    def change(lines: list[bytes]) -> list[bytes]:
+        return [*lines[:3], rewritten(lines[3], data={"status": "ready", "earned": 90}), lines[4]]
+
+    found = checked(with_lines(dossier, change), tmp_path)
+    assert found == ["records.jsonl line 5, record 5: does not follow the record before it"]
+
+
+def test_a_removed_record_is_missed(dossier: bytes, tmp_path: Path) -> None:
+    found = checked(with_lines(dossier, lambda lines: [*lines[:3], lines[4]]), tmp_path)
+    assert found[:2] == [
+        "records.jsonl line 4, record 5: record 4 should stand here; one was removed, added or moved",
+        "records.jsonl line 4, record 5: does not follow the record before it",
+    ]
+
+
+def test_the_last_record_is_missed_where_the_manifest_was_left(dossier: bytes, tmp_path: Path) -> None:
+    files = opened(dossier)
+    files["records.jsonl"] = b"\n".join(files["records.jsonl"].splitlines()[:-1]) + b"\n"
+    found = checked(pack(files), tmp_path)
+    assert any("the last ones may be missing" in fault for fault in found)
+
+
+def test_swapped_records_are_found(dossier: bytes, tmp_path: Path) -> None:
+    found = checked(with_lines(dossier, lambda lines: [lines[0], lines[2], lines[1], *lines[3:]]), tmp_path)
+    assert any(
+        fault.startswith("records.jsonl line 2, record 3: record 2 should stand here") for fault in found
+    )
+
+
+def test_a_fork_is_found(dossier: bytes, tmp_path: Path) -> None:
+    def change(lines: list[bytes]) -> list[bytes]:
+        return [*lines[:4], rewritten(lines[3], data={"status": "revoked"}), lines[4]]
+
+    found = checked(with_lines(dossier, change), tmp_path)
+    assert "records.jsonl line 5, record 4: forks the chain, beside the record of line 4" in found
+
+
+def test_changed_words_are_found_and_erased_ones_are_not_missed(dossier: bytes, tmp_path: Path) -> None:
+    renamed = with_lines(dossier, lambda lines: [line.replace("Pérez".encode(), b"Suarez") for line in lines])
+    assert checked(renamed, tmp_path) == [
+        "records.jsonl line 3, record 3: its words were changed after they were written"
+    ]
+
+    def erase(line: bytes) -> bytes:
+        record = json.loads(line)
+        return canonical({name: record[name] for name in record if name not in ("veiled", "salt")})
+
+    assert checked(with_lines(dossier, lambda lines: [erase(line) for line in lines]), tmp_path) == []
+
+
+def test_another_letter_a_missing_one_and_one_too_many_are_found(dossier: bytes, tmp_path: Path) -> None:
+    def found(change: Callable[[Files], Files]) -> list[str]:
+        return checked(covered(change(opened(dossier))), tmp_path)
+
+    name = "letters/Lm3x9Q.pdf"
+    assert found(lambda files: {**files, name: PDF + b"\n"}) == [
+        f"{name}: is not the letter that is on record"
+    ]
+    assert found(lambda files: {key: files[key] for key in files if key != name}) == [
+        f"{name}: is missing, though it is on record"
+    ]
+    assert found(lambda files: {**files, "letters/other.pdf": PDF}) == ["letters/other.pdf: is not on record"]
+    assert found(lambda files: {**files, "versions.json": b"{}"}) == [
+        "versions.json: does not tell the versions that the records name"
+    ]
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04" + b"\0" * 40])
+def test_what_is_no_dossier_is_told_in_one_line(content: bytes, tmp_path: Path) -> None:
+    (fault,) = checked(content, tmp_path)
+    assert fault.startswith("the file cannot be read as a dossier")
+
+
+async def test_an_engagement_that_is_not_known_has_none(database: Database) -> None:
+    async with database.reading() as session:
+        with pytest.raises(LookupError, match="nothing is on record of engagement/r-9"):
+            await export(session, "r-9")
+
+
+def test_its_verifier_runs_alone_with_plain_python(dossier: bytes, tmp_path: Path) -> None:
+    def run(content: bytes) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "verify.py").write_bytes(opened(dossier)["verify.py"])
+        (tmp_path / "dossier.zip").write_bytes(content)
+        return subprocess.run(
+            [sys.executable, "-I", "-S", "verify.py", "dossier.zip"],
+            cwd=tmp_path,
+            env={},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    good = run(dossier)
+    assert (good.returncode, good.stderr) == (0, "")
+    bad = run(with_lines(dossier, lambda lines: [*lines[:3], lines[4]]))
+    assert bad.returncode == 1
+    assert "records.jsonl line 4" in bad.stderr
+    assert "Traceback" not in bad.stderr

@@ -1,0 +1,186 @@
+"""What no lifecycle brings to a decision is found, and decided or shown to staff (MAIL1, STA2)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from temporalio.client import Client
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.testing import WorkflowEnvironment
+
+from activities.mail import SendMail
+from activities.watchdog import OVERDUE, WatchdogActivities
+from database import ledger
+from rules.agenda import Mail
+from tests.delivery_world import (
+    COMPLIANCE,
+    DUE,
+    NUDGE,
+    OWED,
+    WORKFLOW,
+    World,
+    environment,
+    migrated_url,
+    refused_for_now,
+    send,
+    world,
+)
+from tests.hostile_smtp import HostileSmtp, hostile_smtp, say
+from worker.parts import start_watchdog
+from workflows.resend import ResendWorkflow
+from workflows.watchdog import WATCHDOG
+
+__all__ = ["hostile_smtp", "migrated_url", "world"]
+
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+
+
+@asynccontextmanager
+async def running(client: Client) -> AsyncIterator[None]:
+    """The messages' workflow runs; no worker does anything about it."""
+    handle = await client.start_workflow(
+        ResendWorkflow.run,
+        SendMail(WORKFLOW, []),
+        id=WORKFLOW,
+        task_queue="nobody",
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+    )
+    yield
+    await handle.terminate()
+
+
+async def look(world: World, temporal: WorkflowEnvironment, after: timedelta) -> int:
+    """Let the watchdog look, so long after the messages were due."""
+    watchdog = WatchdogActivities(world.database, world.programs, temporal.client)
+    return await environment(DUE + after).run(watchdog.look_for_overdue)
+
+
+async def states(world: World) -> list[str]:
+    return [row.state for row in await world.rows()]
+
+
+async def died(world: World, wanted: Mail, state: str) -> None:
+    """A worker died with the message in this state, right when it was due."""
+    async with world.database.begin() as session:
+        row = await ledger.locked(session, WORKFLOW, wanted.key)
+        assert row is not None
+        row.state, row.claimed_by, row.claimed_at, row.attempted_at = state, "a dead worker", DUE, DUE
+
+
+@pytest.mark.rule("MAIL1")
+async def test_what_is_not_due_or_not_long_due_is_left_alone(
+    world: World, temporal_dev: WorkflowEnvironment
+) -> None:
+    await world.plan(NUDGE, replace(OWED, due=None), replace(COMPLIANCE, due=DUE + 30 * DAY))
+    assert await look(world, temporal_dev, OVERDUE - timedelta(seconds=1)) == 0
+    assert await states(world) == ["planned"] * 3
+    assert await world.tasks() == []
+
+
+@pytest.mark.rule("MAIL1", "STA2")
+async def test_an_overdue_message_that_nobody_tries_is_shown_to_staff_once(
+    world: World, temporal_dev: WorkflowEnvironment
+) -> None:
+    await world.plan(NUDGE)
+    async with running(temporal_dev.client):
+        for hours in (6, 7, 30):
+            assert await look(world, temporal_dev, hours * HOUR) == 1
+    assert await world.tasks() == [("mail_failed", WORKFLOW)]
+    assert await states(world) == ["planned"]
+
+
+@pytest.mark.rule("MAIL3", "STA2")
+async def test_messages_that_wait_for_the_mail_server_are_one_task_a_day_and_not_one_each(
+    world: World, hostile_smtp: HostileSmtp, temporal_dev: WorkflowEnvironment
+) -> None:
+    hostile_smtp.always("MAIL", say("451 4.3.0 not now"))
+    await world.plan(NUDGE, OWED, COMPLIANCE)
+    async with world.mailing(hostile_smtp) as mail:
+        await refused_for_now(mail, NUDGE.key, OWED.key, COMPLIANCE.key)
+    async with running(temporal_dev.client):
+        for hours in (6, 7):
+            assert await look(world, temporal_dev, hours * HOUR) == 3
+    assert await world.tasks() == [("mail_failed", "channel/smtp")]
+    assert await states(world) == ["planned"] * 3
+
+
+@pytest.mark.rule("MAIL1", "MAIL2", "STA2")
+async def test_a_hand_over_whose_answer_nobody_recorded_is_ambiguous(
+    world: World, temporal_dev: WorkflowEnvironment
+) -> None:
+    await world.plan(NUDGE, OWED)
+    for wanted in (NUDGE, OWED):
+        await died(world, wanted, "handed_over")
+    await look(world, temporal_dev, OVERDUE)
+    assert await states(world) == ["ambiguous"] * 2
+    assert await world.tasks() == [("mail_ambiguous", WORKFLOW)]
+
+
+@pytest.mark.rule("MAIL1", "STA2")
+@pytest.mark.parametrize("state", ["planned", "claimed"])
+async def test_a_message_whose_workflow_is_gone_is_skipped_and_staff_see_what_was_owed(
+    world: World, temporal_dev: WorkflowEnvironment, state: str
+) -> None:
+    await world.plan(NUDGE, OWED)
+    for wanted in (NUDGE, OWED):
+        await died(world, wanted, state)
+    await look(world, temporal_dev, OVERDUE)
+    rows = await world.rows()
+    assert [(row.state, row.reason) for row in rows] == [
+        ("skipped", "its workflow no longer runs"),
+        ("skipped", "its workflow no longer runs; staff were asked"),
+    ]
+    assert await world.tasks() == [("mail_failed", WORKFLOW)]
+    assert len(await world.decisions()) == 2
+
+
+@pytest.mark.rule("MAIL1")
+async def test_a_message_of_a_restored_database_that_its_workflow_forgot_is_decided_in_the_end(
+    world: World, temporal_dev: WorkflowEnvironment
+) -> None:
+    await world.plan(NUDGE)
+    async with running(temporal_dev.client):
+        await look(world, temporal_dev, 14 * DAY)
+        assert await states(world) == ["planned"]
+        await look(world, temporal_dev, 16 * DAY)
+    assert [row.reason for row in await world.rows()] == ["its workflow never brought it to a decision"]
+
+
+@pytest.mark.rule("T8", "MAIL1")
+async def test_what_a_restored_database_has_as_planned_is_decided_by_policy_when_its_workflow_asks(
+    world: World, hostile_smtp: HostileSmtp
+) -> None:
+    await world.plan(NUDGE, OWED, COMPLIANCE)
+    async with world.mailing(hostile_smtp) as mail:
+        outcomes = await send(mail, NUDGE.key, OWED.key, COMPLIANCE.key, at=DUE + 10 * DAY)
+    assert [outcome.decision for outcome in outcomes] == ["skipped", "skipped", "sent"]
+
+
+@pytest.mark.rule("MAIL2")
+async def test_a_copy_lives_as_long_as_the_workflow_that_sends_it(
+    world: World, temporal_dev: WorkflowEnvironment
+) -> None:
+    await world.plan(OWED)
+    await died(world, OWED, "handed_over")
+    await look(world, temporal_dev, OVERDUE)
+    async with world.database.begin() as session:
+        original = (await world.row(OWED.key)).delivery
+        copy = await ledger.copy(session, original, "lina", "it never came", DUE)
+    async with running(temporal_dev.client):
+        await look(world, temporal_dev, OVERDUE)
+    assert (await world.row(f"{OWED.step}/{copy.occurrence}")).state == "skipped"
+
+
+@pytest.mark.rule("MAIL1")
+async def test_one_watchdog_runs_however_many_workers_start_it(temporal_dev: WorkflowEnvironment) -> None:
+    for _ in range(3):
+        await start_watchdog(temporal_dev.client)
+    handle = temporal_dev.client.get_workflow_handle(WATCHDOG)
+    description = await handle.describe()
+    assert description.workflow_type == "Watchdog"
+    await handle.terminate()

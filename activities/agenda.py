@@ -445,7 +445,7 @@ async def record(
     mails = [DueMail(f"{m.step}/{m.occurrence}", m.due_at) for m in undecided if m.due_at is not None]
     wakes = [] if closed_at else agenda.wakes_after(at)
     row.closed_at = closed_at
-    row.next_at = min([*(mail.due for mail in mails), *wakes], default=None)
+    row.next_at = wakes[0] if wakes else None
     await session.flush()
     return Planned(
         state=row.state,

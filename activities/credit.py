@@ -24,7 +24,7 @@ from activities.agenda import (
 from activities.evidence import Match, Paper, closing_turn, cycle_on_record, follow
 from activities.people import Participant, Programs, participant, participants, program_of
 from database import audit
-from database.models import Claim, Engagement, Event, Letter, Member, Survey
+from database.models import Claim, Engagement, Event, Letter, Member, Request, Survey
 from database.session import Database
 from rules import credit, survey
 from rules.agenda import Agenda, Refused
@@ -136,8 +136,10 @@ class CreditActivities:
             raise Refused("a letter is signed on its page, or by the event letter.signed")
         told, at = event.data, act.at or now
         row = await session.get_one(Engagement, f"engagement/{facts.engagement}")
-        purpose = str(told.get("purpose") or row.goals or "").strip() if facts.role == "mentee" else ""
-        words = [str(word) for word in told.get("domains", [])]
+        asked = await session.get_one(Request, f"request/{facts.engagement}")
+        stated = [told.get("purpose"), row.goals, asked.message, ", ".join(map(str, asked.areas))]
+        purpose = next((str(text).strip() for text in stated if text), "") if facts.role == "mentee" else ""
+        words = [str(word) for word in told.get("domains") or facts.domains]
         certification = self._paper.catalogue.certification(facts.certification, match.gate.earliest)
         found = [certification.domain(word) for word in words] if certification else []
         known = [domain.id for domain in found if domain] if facts.role == "mentee" else []
@@ -398,8 +400,11 @@ async def _apply_to_survey(
     event = await session.get(Event, int(act.event)) if act.event.isdigit() else None
     if event is not None:
         clean, faults = survey.check_answers(program.survey, facts.role, event.data["answers"])
+        if not clean and event.source != LINKS:
+            # An association may ask its own questions elsewhere: what was answered there is kept as it is.
+            clean = dict(event.data["answers"])
         if not clean:
             wrong = [": ".join((*map(str, fault.path), fault.reason)) for fault in faults]
-            raise Refused("; ".join(wrong))
+            raise Refused("; ".join(wrong) or "there is no answer in it")
         row.answers, row.answered_at = clean, at
     return answered

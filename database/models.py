@@ -117,7 +117,8 @@ class Lifecycle:
     """What every lifecycle's row tells: its state, the facts its agenda was computed from, what is next.
 
     `facts` is the same record that the workflow carries, so that a preview can compute the agenda of other
-    facts. `next_at` is the next instant at which something is due, None when nothing is.
+    facts. `next_at` is the next instant at which a state changes or a task opens; mails
+    have theirs in the ledger.
     """
 
     workflow: Mapped[str] = mapped_column(String(200), primary_key=True)

@@ -26,7 +26,7 @@ with workflow.unsafe.imports_passed_through():
 MAIL_QUEUE = "throughline-mail"
 """The task queue of deliveries: its own, so that a rate limit or a slow mail server delays nothing else."""
 
-DEAD_AFTER = timedelta(seconds=30)
+DEAD_AFTER = timedelta(seconds=20)
 """A delivery whose worker says nothing for so long is tried again; a living one says something every few seconds."""
 
 Order = TypeVar("Order")

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from rules.program import ProgramError
 from worker import (
+    commands_audit,
     commands_events,
     commands_mail,
     commands_processes,
@@ -22,6 +23,7 @@ from worker import (
     commands_rehearse,
     commands_show,
     commands_staff,
+    commands_survey,
     commands_tasks,
 )
 from worker.console import Failure, Interrupted, complain, leave, set_up_logging
@@ -84,6 +86,8 @@ app.command("why")(commands_show.why)
 app.add_typer(commands_tasks.app, name="task")
 app.add_typer(commands_program.app, name="program")
 app.add_typer(commands_mail.app, name="mail")
+app.add_typer(commands_audit.app, name="audit")
+app.add_typer(commands_survey.app, name="survey")
 app.add_typer(commands_processes.database_app, name="db")
 app.command("worker")(commands_processes.worker)
 app.command("gateway")(commands_processes.gateway)

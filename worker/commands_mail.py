@@ -16,6 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
+from activities.bounces import collect_bounces
 from activities.compose import Composer, TemplateFailed
 from activities.context import program_context
 from activities.inbox import QUEUE
@@ -40,6 +41,7 @@ from worker.console import (
     run,
     working,
 )
+from worker.parts import poke
 from worker.people import People
 from worker.services import composers, connect, database_ready, read_programs, read_settings, smtp_of
 from workflows.resend import ResendWorkflow
@@ -392,3 +394,23 @@ async def _subjects(session: AsyncSession, address: str) -> list[str]:
     members = await session.scalars(select(Member.id).where(Member.email.ilike(address, escape="\\")))
     digest = hashlib.sha256(address.lower().encode()).hexdigest()[:16]
     return [f"member/{member}" for member in members] or [f"address/{digest}"]
+
+
+@app.command()
+def bounces(
+    mailbox: Annotated[Path, typer.Argument(help="A Maildir, an mbox file, or one mail in a file.")],
+) -> None:
+    """Read the reports of mail servers that came back, and have them counted (MAIL7)."""
+
+    async def read() -> int:
+        settings = read_settings()
+        async with database_ready(settings) as database:
+            try:
+                new = await collect_bounces(database, mailbox, datetime.now(UTC))
+            except OSError as error:
+                raise Failure(f"{mailbox}: {error.strerror or error}") from None
+            if new:
+                await poke(await connect())
+        return new
+
+    typer.echo(f"{run(read())} new reports")

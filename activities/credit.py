@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
@@ -275,6 +275,26 @@ class CreditActivities:
             people = {facts.profile: who}
             planned = await record(session, row, agenda, program, order.workflow, facts, at, done, people)
             return PlannedSurvey(replace(planned, refused=refused), facts)
+
+
+def letter_text(
+    programs: Programs, paper: Paper
+) -> Callable[[AsyncSession, str, str, Sequence[str], datetime], Awaitable[str]]:
+    """What shows a claim's letter before it is signed: its text for a purpose and domains, by id (CPE8).
+
+    Raises Refused where the letter cannot be written as things stand.
+    """
+
+    async def statement(
+        session: AsyncSession, claim: str, purpose: str, domains: Sequence[str], at: datetime
+    ) -> str:
+        row = await session.get_one(Claim, claim)
+        match = await match_of(session, programs, row.engagement_id, at)
+        facts = facts_from_row(ClaimFacts, row.facts)
+        locale = paper.locale(match.people[facts.counterpart], match.program)
+        return paper.statement(facts, match, locale, purpose=purpose, domains=domains)
+
+    return statement
 
 
 async def match_of(session: AsyncSession, programs: Programs, engagement_id: str, at: datetime) -> Match:

@@ -16,12 +16,14 @@ from starlette.requests import ClientDisconnect
 
 from database.links import Links
 from database.session import Database
-from gateway import health, inbound, mentoring, personal, wishes
+from gateway import evidence, health, inbound, mentoring, personal, wishes
+from gateway.evidence import Statement
 from gateway.inbox import Inbox
 from gateway.pages import PageHeaders, Pages
 from gateway.personal import Purpose
 from gateway.problems import Problem, problem
 from gateway.signing import SIGNATURE_HEADERS, Signatures
+from rules.catalogue import Catalogue
 from rules.program import Program
 
 
@@ -38,12 +40,15 @@ def create_app(
     routers: Sequence[APIRouter] = (),
     purposes: Mapping[str, Purpose] | None = None,
     pages: Pages | None = None,
+    catalogue: Catalogue | None = None,
+    statement: Statement | None = None,
 ) -> FastAPI:
     """The web application.
 
     `poke` tells the inbox workflow that events were stored; `clock` tells program time (T6); `temporal_ready` and
     `mail_ready` raise while these servers cannot be used. `purposes` are further kinds of personal links by name,
-    `routers` further routes. Raises ValueError for a webhook secret that cannot be read.
+    `routers` further routes. `catalogue` and `statement`, which writes a letter, are for the pages about credit:
+    there are none without both. Raises ValueError for a webhook secret that cannot be read.
     """
     inbox = Inbox(database, poke)
     pages = pages or Pages()
@@ -72,6 +77,9 @@ def create_app(
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _own_fault)
 
+    about_credit: Mapping[str, Purpose] = {}
+    if catalogue and statement:
+        about_credit = evidence.purposes(database, inbox, catalogue, statement)
     needed = {"database": database.check, "temporal": temporal_ready}
     if mail_ready:
         needed["mail"] = mail_ready
@@ -89,10 +97,12 @@ def create_app(
                 "preferences": wishes.Preferences(database),
                 "feedback": wishes.GiveFeedback(database),
                 **mentoring.purposes(database, inbox),
+                **about_credit,
                 **(purposes or {}),
             },
         )
     )
+    app.include_router(evidence.router(database=database, pages=pages))
     for router in routers:
         app.include_router(router)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]

@@ -15,6 +15,9 @@ import httpx
 from fastapi import FastAPI
 from sqlalchemy import select
 
+from activities.credit import letter_text
+from activities.documents import Documents
+from activities.evidence import Paper
 from database.links import Link, Links
 from database.models import Engagement, Event, Member, Profile, Request
 from database.session import Database
@@ -22,6 +25,7 @@ from gateway.app import create_app
 from gateway.pages import Pages
 from gateway.personal import Purpose
 from gateway.signing import sign_events
+from rules.catalogue import load_catalogue
 from rules.program import Program, load_program
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,6 +36,8 @@ NOW = datetime(2028, 3, 14, 15, 0, tzinfo=UTC)
 
 
 PAGES = Pages()
+CATALOGUE = load_catalogue()
+DOCUMENTS = Documents(ROOT / "templates" / "documents")
 
 
 @cache
@@ -249,6 +255,8 @@ async def world(
         mail_ready=mail,
         purposes=purposes,
         pages=PAGES,
+        catalogue=CATALOGUE,
+        statement=letter_text(programs, Paper(CATALOGUE, DOCUMENTS, links.base_url)),
     )
     transport = httpx.ASGITransport(made.app, raise_app_exceptions=False)
     async with (

@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
+from activities.credit import letter_text
 from activities.people import participants
 from database.models import Event, Member, Message
 from gateway.app import create_app
@@ -482,6 +483,8 @@ def demo_app(demo: Demo, settings: Settings) -> FastAPI:
         poke=lambda: poke(client),
         clock=demo.now,
         temporal_ready=temporal_ready,
+        catalogue=demo.stage.parts.catalogue,
+        statement=letter_text(demo.stage.programs, demo.stage.parts.paper),
         routers=[
             routes(demo, look),
             mail_routes(demo.mailbox, look, demo.zone, title=demo.program.name, home=lambda: "/"),

@@ -38,6 +38,11 @@ from workflows.watchdog import WATCHDOG, WatchdogWorkflow
 DOCUMENTS = Path(__file__).resolve().parent.parent / "templates" / "documents"
 
 
+def paper_of(catalogue: Catalogue, links: Links) -> Paper:
+    """The maker of letters and certificates, which name the address where they are verified."""
+    return Paper(catalogue, Documents(DOCUMENTS), links.base_url)
+
+
 def load_programs(folder: Path) -> dict[str, Program]:
     """The programs of a folder by id. Raises ProgramError with all mistakes of a file, OSError if there is none."""
     files = [file for file in sorted(folder.glob("*.toml")) if file.name != "catalogue.toml"]
@@ -87,7 +92,7 @@ class Parts:
     @cached_property
     def paper(self) -> Paper:
         """The maker of letters and certificates."""
-        return Paper(self.catalogue, Documents(DOCUMENTS), self.links.base_url)
+        return paper_of(self.catalogue, self.links)
 
     @cached_property
     def mail(self) -> MailActivities:

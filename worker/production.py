@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import structlog
 
 from activities.smtp import DeliveryError
+from rules.catalogue import load_catalogue
 from worker.console import Failure
 from worker.parts import poke, workers
 from worker.services import (
@@ -68,8 +69,11 @@ async def run_gateway(settings: Settings) -> None:
 
     Raises Failure if something that it needs is missing or cannot be reached, or its port is taken.
     """
+    from activities.credit import letter_text
     from gateway.app import create_app
+    from worker.parts import paper_of
 
+    catalogue = load_catalogue()
     programs = read_programs(settings)
     links, secrets = links_of(settings), webhook_secrets(settings)
     async with database_ready(settings) as database:
@@ -93,6 +97,8 @@ async def run_gateway(settings: Settings) -> None:
                 poke=tell_inbox,
                 clock=clock,
                 temporal_ready=temporal_ready,
+                catalogue=catalogue,
+                statement=letter_text(programs, paper_of(catalogue, links)),
             )
         except ValueError as error:
             raise Failure(f"THROUGHLINE_WEBHOOK_SECRET: {error}") from None

@@ -21,6 +21,7 @@ from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.responses import RedirectResponse
 from temporalio.client import Client
 
+from activities.credit import letter_text
 from activities.mail import Outgoing
 from activities.smtp import SmtpChannel, SmtpSettings
 from database.links import Links
@@ -180,6 +181,8 @@ def _app(settings: Settings, kept: Secrets, parts: Parts, mailbox: Mailbox, clie
         poke=lambda: poke(client),
         clock=clock,
         temporal_ready=temporal_ready,
+        catalogue=parts.catalogue,
+        statement=letter_text(parts.programs, parts.paper),
         routers=[front, mail_routes(mailbox, look, program.hours.zone, title=program.name)],
     )
 

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,15 +39,14 @@ pytestmark = pytest.mark.rule("CPE11", "CPE12")
 async def dossier(database: Database) -> bytes:
     """The dossier of an engagement with five records and one letter."""
     async with database.begin() as session:
-        for number, (subject, kind, data) in enumerate(
-            [
-                ("request/r-1", "state", {"state": "accepted"}),
-                ("engagement/r-1", "state", {"state": "active"}),
-                (CLAIM, "letter", {"letter": "Lm3x9Q", "sha256": hashlib.sha256(PDF).hexdigest()}),
-                (CLAIM, "credit", {"status": "ready", "earned": 9, "countable": 9}),
-                (CLAIM, "decision", {"inputs": VERSIONS, "domains": ["gestión", "日本"]}),
-            ]
-        ):
+        steps: list[tuple[str, str, dict[str, Any]]] = [
+            ("request/r-1", "state", {"state": "accepted"}),
+            ("engagement/r-1", "state", {"state": "active"}),
+            (CLAIM, "letter", {"letter": "Lm3x9Q", "sha256": hashlib.sha256(PDF).hexdigest()}),
+            (CLAIM, "credit", {"status": "ready", "earned": 9, "countable": 9}),
+            (CLAIM, "decision", {"inputs": VERSIONS, "domains": ["gestión", "日本"]}),
+        ]
+        for number, (subject, kind, data) in enumerate(steps):
             words = {"name": "Ana Pérez"} if kind in ("letter", "state") else None
             await audit.append(session, subject, kind, AT + timedelta(hours=number), data, veiled=words)
         session.add(

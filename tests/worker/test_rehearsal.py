@@ -7,7 +7,7 @@ import email.policy
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -15,13 +15,21 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import select
+from structlog.testing import capture_logs
 
-from worker.parts import load_programs
-from worker.rehearsal import rehearse
-from worker.scenario import read_scenario
+from database.events import store
+from database.models import Event, Message
+from rules.events import Envelope
+from worker.parts import load_programs, poke
+from worker.rehearsal import rehearse, stage
+from worker.scenario import ScenarioError, read_scenario
+
+pytestmark = pytest.mark.timeout(300)
 
 SCENARIOS = Path("tests/scenarios")
 PROGRAMS = Path("programs")
+TEMPLATES = Path("templates/mail")
 
 
 @dataclass
@@ -79,9 +87,11 @@ class Rehearsed:
 
 
 async def rehearsed(name: str, folder: Path) -> Rehearsed:
+    """Play a scenario file; what is logged of the faults, which is much, is not printed."""
     programs = load_programs(PROGRAMS)
     scenario = read_scenario(SCENARIOS / f"{name}.toml", programs)
-    rows = await rehearse(scenario, programs, Path("templates/mail"), PROGRAMS, mail_dir=folder)
+    with capture_logs():
+        rows = await rehearse(scenario, programs, TEMPLATES, PROGRAMS, mail_dir=folder)
     letters = [
         email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
         for file in sorted(folder.glob("*.eml"))
@@ -160,3 +170,412 @@ def test_the_timeline_is_in_order_and_ends_with_a_summary(six_countries: Rehears
         "mails": 100,
         "workflows_open": 0,
     }
+
+
+# --- what goes wrong at the very moment of sending
+
+
+@pytest.fixture(scope="module")
+async def faults(tmp_path_factory: pytest.TempPathFactory) -> Rehearsed:
+    return await rehearsed("faults_while_sending", tmp_path_factory.mktemp("mail"))
+
+
+FAULTS = [
+    pytest.param(1, "2035-03-14", 10, id="the worker is killed again and again"),
+    pytest.param(2, "2035-03-28", 360, id="the mail server is gone for hours"),
+    pytest.param(3, "2035-04-11", 40, id="the mail server refuses for now"),
+    pytest.param(4, "2035-04-25", 30, id="the database is gone"),
+]
+
+
+@pytest.mark.rule("MAIL1", "MAIL2", "MAIL3")
+def test_whatever_fails_while_25_are_mailed_at_once_each_letter_arrives_once(faults: Rehearsed) -> None:
+    assert len(faults.letters) == 100
+    for number in range(1, 26):
+        copies = faults.copies(f"m{number:02}@example.org")
+        assert sorted(copies.values()) == [1, 1, 1, 1]
+
+
+@pytest.mark.rule("MAIL1", "MAIL3")
+@pytest.mark.parametrize(("number", "day", "minutes"), FAULTS)
+def test_what_a_fault_held_up_is_sent_soon_after_it_is_over(
+    faults: Rehearsed, number: int, day: str, minutes: int
+) -> None:
+    mails = faults.of("mail", number=number)
+    assert [row["decision"] for row in mails] == ["sent"] * 25
+    due = datetime.fromisoformat(f"{day}T09:00:00-04:00")
+    for row in mails:
+        late = (datetime.fromisoformat(row["at"]) - due).total_seconds() / 60
+        assert 0 <= late <= minutes * 2 + 61
+
+
+@pytest.mark.rule("MAIL3", "ONB4")
+def test_no_onboarding_ends_or_moves_because_of_a_fault(faults: Rehearsed) -> None:
+    for number in range(1, 26):
+        assert faults.course(f"p-m{number:02}") == ["waiting", "active", "unmatched"]
+        assert faults.tasks(f"onboarding/p-m{number:02}")[0][1] == "mentee_unmatched"
+    assert faults.rows[-1]["workflows_open"] == 0
+
+
+# --- all that happens to onboardings besides time
+
+
+@pytest.fixture(scope="module")
+async def lives(tmp_path_factory: pytest.TempPathFactory) -> Rehearsed:
+    return await rehearsed("onboardings", tmp_path_factory.mktemp("mail"))
+
+
+USUAL = ["2035-03-12T09:00", "2035-03-26T09:00", "2035-04-09T09:00", "2035-04-23T09:00"]
+
+
+def nine(*days: str) -> list[str]:
+    return [f"2035-{day}T09:00" for day in days]
+
+
+@pytest.mark.rule("ONB5", "MAIL1", "STA3")
+@pytest.mark.parametrize(
+    ("profile", "when", "sent"),
+    [
+        ("p-cancel-early", "2035-03-08T12:00", 0),
+        ("p-cancel-mid", "2035-03-27T12:00", 2),
+        ("p-cancel-late", "2035-04-24T12:00", 4),
+        ("p-pause-cancel", "2035-04-10T12:00", 2),
+        ("p-both-mentee", "2035-03-08T12:00", 0),
+    ],
+)
+def test_after_a_cancel_nothing_is_mailed_and_each_message_says_why(
+    lives: Rehearsed, profile: str, when: str, sent: int
+) -> None:
+    assert lives.check_ins(profile) == USUAL[:sent]
+    assert lives.states(profile)[-1] == (when, "canceled")
+    assert lives.mails(profile, "cancelled") == [(when, f"mentee.checkin {n}") for n in range(sent + 1, 5)]
+    if sent < 4:
+        assert lives.reasons(profile, "cancelled") == {"cancelled by staff: cancel asked for"}
+    assert lives.tasks(f"onboarding/{profile}") == []
+
+
+@pytest.mark.rule("ONB5", "STA1")
+@pytest.mark.parametrize(
+    ("profile", "when", "event", "why"),
+    [
+        ("p-cancel-over", "2035-05-10T12:00", "staff.cancel", "onboarding/p-cancel-over is over"),
+        ("p-cancel-mid", "2035-03-28T12:00", "staff.cancel", "onboarding/p-cancel-mid is over"),
+        ("p-extend-over", "2035-05-10T12:00", "staff.extend", "onboarding/p-extend-over is over"),
+        ("p-pause-mid", "2035-03-28T12:00", "staff.pause", "it is paused already"),
+        ("p-pause-mid", "2035-04-11T12:00", "staff.resume", "it is not paused by staff"),
+        (
+            "p-neither",
+            "2035-03-08T12:00",
+            "staff.extend",
+            "only a mentee's onboarding has check-ins to extend",
+        ),
+    ],
+)
+def test_what_staff_ask_for_in_vain_is_refused_with_the_reason(
+    lives: Rehearsed, profile: str, when: str, event: str, why: str
+) -> None:
+    assert (when, event, why) in lives.refused(f"onboarding/{profile}")
+
+
+@pytest.mark.rule("ONB4", "ONB5")
+@pytest.mark.parametrize(
+    ("profile", "days", "closes"),
+    [
+        ("p-extend-early", ["05-07"], "05-21"),
+        ("p-extend-mid", ["05-07", "05-21"], "06-04"),
+        ("p-extend-late", ["05-07"], "05-21"),
+        ("p-extend-over", [], "05-07"),
+    ],
+)
+def test_an_extension_adds_check_ins_and_moves_none(
+    lives: Rehearsed, profile: str, days: list[str], closes: str
+) -> None:
+    assert lives.check_ins(profile) == USUAL + nine(*days)
+    assert lives.states(profile)[-1] == (*nine(closes), "unmatched")
+    assert lives.tasks(f"onboarding/{profile}") == [(*nine(closes), "mentee_unmatched")]
+
+
+@pytest.mark.rule("ONB5", "MEM2", "T4")
+@pytest.mark.parametrize(
+    ("profile", "days", "closes", "course"),
+    [
+        ("p-pause-early", ["03-19", "04-02", "04-16", "04-30"], "05-14", "waiting paused waiting active"),
+        ("p-pause-mid", ["03-12", "03-26", "04-23", "05-07"], "05-21", "waiting active paused active"),
+        ("p-pause-late", ["03-12", "03-26", "04-09", "04-23"], "05-14", "waiting active paused active"),
+        ("p-pause-hour", ["03-12", "03-27", "04-09", "04-23"], "05-07", "waiting active paused active"),
+        ("p-pause-over", ["05-07", "05-21", "06-04", "06-18"], "07-02", "waiting paused waiting active"),
+        (
+            "p-pause-extend",
+            ["03-12", "03-26", "04-23", "05-07", "05-21"],
+            "06-04",
+            "waiting active paused active",
+        ),
+        ("p-lost-early", ["03-19", "04-02", "04-16", "04-30"], "05-14", "waiting paused waiting active"),
+        ("p-lost-mid", ["03-12", "03-26", "04-23", "05-07"], "05-21", "waiting active paused active"),
+        ("p-lost-late", ["03-12", "03-26", "04-09", "04-23"], "05-14", "waiting active paused active"),
+        ("p-lost-paused", ["03-12", "03-26", "04-23", "05-07"], "05-21", "waiting active paused active"),
+    ],
+)
+def test_four_check_ins_stay_four_and_move_by_the_days_of_a_pause_or_of_lost_standing(
+    lives: Rehearsed, profile: str, days: list[str], closes: str, course: str
+) -> None:
+    assert lives.check_ins(profile) == nine(*days)
+    assert lives.course(profile) == [*course.split(), "unmatched"]
+    assert lives.states(profile)[-1][0] == nine(closes)[0]
+    assert lives.mails(profile, "cancelled") == []
+
+
+@pytest.mark.rule("ONB5", "MEM2")
+def test_who_is_never_resumed_hears_nothing_more_and_is_still_there(lives: Rehearsed) -> None:
+    for profile in ("p-pause-open", "p-lost-open"):
+        assert lives.check_ins(profile) == USUAL[:2]
+        assert lives.course(profile) == ["waiting", "active", "paused"]
+    assert lives.rows[-1]["workflows_open"] == 2
+
+
+@pytest.mark.rule("MEM1")
+@pytest.mark.parametrize(
+    ("profile", "days", "states"),
+    [
+        (
+            "p-lapsed-soon",
+            ["03-27", "04-10", "04-24", "05-08"],
+            [("03-20T12:00", "waiting"), ("03-27T09:00", "active"), ("05-22T09:00", "unmatched")],
+        ),
+        (
+            "p-lapsed-close",
+            ["05-10", "05-24", "06-07", "06-21"],
+            [("05-03T12:00", "waiting"), ("05-10T09:00", "active"), ("07-05T09:00", "unmatched")],
+        ),
+        ("p-lapsed-long", [], [("05-04T10:00", "lapsed")]),
+        ("p-lapsed-cancel", [], [("03-12T12:00", "canceled")]),
+    ],
+)
+def test_who_signs_up_lapsed_is_told_once_and_starts_when_standing_returns(
+    lives: Rehearsed, profile: str, days: list[str], states: list[tuple[str, str]]
+) -> None:
+    told = ("2035-03-05T10:00", "member.standing_lapsed")
+    assert [mail for mail in lives.mails(profile) if mail[1] == told[1]] == [told]
+    assert lives.check_ins(profile) == nine(*days)
+    assert [(at[5:], state) for at, state in lives.states(profile)] == [("03-05T10:00", "blocked"), *states]
+    assert lives.tasks(f"onboarding/{profile}")[0] == ("2035-03-05T10:00", "member_lapsed")
+
+
+@pytest.mark.rule("ONB1", "MEM3", "MEM5")
+@pytest.mark.parametrize(
+    ("profile", "tasks"),
+    [("p-years", []), ("p-app", []), ("p-neither", ["mentor_review"]), ("p-both-mentor", [])],
+)
+def test_mentors_are_welcomed_once_and_the_unqualified_are_reviewed(
+    lives: Rehearsed, profile: str, tasks: list[str]
+) -> None:
+    assert lives.mails(profile) == [("2035-03-12T09:00", "mentor.welcome")]
+    assert lives.states(profile) == [("2035-03-05T10:00", "waiting"), ("2035-03-12T09:00", "welcomed")]
+    assert [kind for _, kind in lives.tasks(f"onboarding/{profile}")] == tasks
+
+
+@pytest.mark.rule("ONB3")
+@pytest.mark.parametrize(
+    ("profile", "when", "sent"),
+    [("p-match-early", "2035-03-09T12:00", 0), ("p-match-mid", "2035-03-28T12:00", 2)],
+)
+def test_a_match_ends_it_whatever_is_left_and_a_later_parting_does_not_bring_it_back(
+    lives: Rehearsed, profile: str, when: str, sent: int
+) -> None:
+    assert lives.check_ins(profile) == USUAL[:sent]
+    assert lives.states(profile)[-1] == (when, "matched")
+    assert len(lives.mails(profile, "cancelled")) == 4 - sent
+    assert lives.tasks(f"onboarding/{profile}") == []
+
+
+@pytest.mark.rule("ONB6")
+def test_a_withdrawn_profile_ends_it_and_only_a_new_profile_begins_another(lives: Rehearsed) -> None:
+    assert lives.states("p-gone-early")[1:] == [("2035-03-08T12:00", "withdrawn")]
+    assert lives.mails("p-gone-early") == []
+    assert lives.refused("onboarding/p-gone-early") == [
+        ("2035-03-10T12:00", "profile.created", "profile p-gone-early exists already")
+    ]
+    assert lives.check_ins("p-gone-again") == nine("03-19", "04-02", "04-16", "04-30")
+    assert lives.check_ins("p-gone-mid") == USUAL[:2]
+    assert lives.states("p-gone-mid")[-1] == ("2035-03-27T12:00", "withdrawn")
+
+
+@pytest.mark.rule("ONB6")
+def test_a_profile_that_is_told_again_is_refused_and_changes_nothing(lives: Rehearsed) -> None:
+    why = "profile p-twice exists already"
+    assert lives.refused("onboarding/p-twice") == [
+        ("2035-03-05T10:00", "profile.created", why),
+        ("2035-03-27T12:00", "profile.created", why),
+    ]
+    assert lives.mails("p-twice") == [
+        (at, f"mentee.checkin {number}") for number, at in enumerate(USUAL, start=1)
+    ]
+
+
+@pytest.mark.rule("ONB2", "ONB5")
+def test_events_out_of_order_wait_for_what_they_refer_to(lives: Rehearsed) -> None:
+    assert lives.check_ins("p-order") == USUAL
+    assert lives.states("p-order")[0] == ("2035-03-05T15:00", "waiting")
+    assert lives.states("p-order-cancel") == [
+        ("2035-03-05T15:00", "waiting"),
+        ("2035-03-05T15:00", "canceled"),
+    ]
+    assert lives.mails("p-order-cancel") == []
+
+
+@pytest.mark.rule("STA2")
+@pytest.mark.parametrize(
+    ("profile", "event", "missing"),
+    [
+        ("p-never", "profile.created", "member/never"),
+        ("p-late", "profile.created", "member/late"),
+        ("p-unknown", "staff.cancel", "profile/p-unknown"),
+    ],
+)
+def test_an_event_that_waited_a_day_in_vain_is_refused_and_becomes_a_task(
+    lives: Rehearsed, profile: str, event: str, missing: str
+) -> None:
+    subject = f"onboarding/{profile}"
+    assert lives.refused(subject) == [("2035-03-06T10:00", event, f"{missing} did not arrive in time")]
+    assert lives.tasks(subject) == [("2035-03-06T10:00", "event_unapplied")]
+    assert lives.course(profile) == []
+
+
+@pytest.mark.rule("T4", "T7")
+def test_who_moves_is_mailed_at_nine_where_they_live_now_at_the_address_they_have_now(
+    lives: Rehearsed,
+) -> None:
+    assert lives.check_ins("p-moved") == [*USUAL[:2], "2035-04-09T20:00", "2035-04-23T20:00"]
+    assert len(lives.copies("moved@example.org")) == 2
+    assert len(lives.copies("moved.anew@example.org")) == 2
+
+
+@pytest.mark.rule("MAIL2")
+def test_a_line_dropped_after_the_body_leaves_one_copy_and_one_ambiguous_decision(lives: Rehearsed) -> None:
+    assert lives.mails("p-drop", "ambiguous") == [("2035-03-14T09:00", "mentee.checkin 1")]
+    assert [at for at, _ in lives.mails("p-drop")] == nine("03-28", "04-11", "04-25")
+    assert sorted(lives.copies("drop@example.org").values()) == [1, 1, 1, 1]
+    assert [task for _, task in lives.tasks("onboarding/p-drop")] == ["mentee_unmatched"]
+    assert lives.mails("p-drop-mentor", "ambiguous") == [("2035-03-14T09:00", "mentor.welcome")]
+    assert list(lives.copies("drop-mentor@example.org").values()) == [1]
+    assert lives.tasks("onboarding/p-drop-mentor") == [("2035-03-14T09:00", "mail_ambiguous")]
+    assert lives.course("p-drop-mentor") == ["waiting", "welcomed"]
+
+
+@pytest.mark.rule("MAIL3")
+def test_an_address_that_does_not_exist_is_mailed_no_more_and_staff_are_told_once(lives: Rehearsed) -> None:
+    assert lives.mails("p-refused", "failed") == [("2035-03-15T09:00", "mentee.checkin 1")]
+    assert [at for at, _ in lives.mails("p-refused", "suppressed")] == nine("03-29", "04-12", "04-26")
+    assert lives.tasks("member/refused") == [("2035-03-15T09:00", "address_suppressed")]
+    assert lives.copies("refused@example.org") == Counter()
+    assert lives.course("p-refused") == ["waiting", "active", "unmatched"]
+
+
+@pytest.mark.rule("MAIL1")
+def test_every_message_of_every_onboarding_has_one_decision(lives: Rehearsed) -> None:
+    decided = Counter(
+        (row["workflow"], row["message"], row["number"])
+        for row in lives.of("mail")
+        if row["workflow"].startswith("onboarding/")
+    )
+    assert set(decided.values()) == {1}
+    for profile, planned in (("p-drop", 4), ("p-refused", 4), ("p-extend-mid", 6), ("p-cancel-early", 4)):
+        assert len([key for key in decided if key[0] == f"onboarding/{profile}"]) == planned
+
+
+# --- scenarios that cannot be played
+
+
+def test_all_mistakes_of_a_scenario_are_told_at_once_with_line_and_key() -> None:
+    file = SCENARIOS / "mistakes.toml"
+    with pytest.raises(ScenarioError) as caught:
+        read_scenario(file, load_programs(PROGRAMS))
+    told = [mistake.removeprefix(f"{file}: ").split(": ")[:2] for mistake in caught.value.mistakes]
+    assert told == [
+        ["line 4", "colour"],
+        ["line 3", "until"],
+        ["line 9", "members[0].email"],
+        ["line 10", "members[0].standing"],
+        ["line 11", "members[0].time_zone"],
+        ["line 14", "events[0].at"],
+        ["line 13", "events[0].data.profile"],
+        ["line 13", "events[0].data.role"],
+        ["line 20", "events[1].type"],
+        ["line 23", "events[2].at"],
+        ["line 27", "events[3].data.target"],
+        ["line 27", "events[3].data.reason"],
+        ["line 28", "events[3].at"],
+        ["line 34", "faults[0].kind"],
+        ["line 35", "faults[0].for"],
+        ["line 37", "faults[1].at"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "program: must be one of"),
+        ('program = "asis-global"', "start: is missing"),
+        (
+            'program = "nowhere"\nstart = 2035-03-05T10:00:00\nuntil = "P1D"',
+            "line 1: program: must be one of",
+        ),
+        ('program = "asis-global"\nstart = 2035-03-05T10:00:00', "until: is missing"),
+        ('program = "asis-global"\nstart = "P1D"\nuntil = "P1D"', "line 2: start: must be a local date-time"),
+        ("program = ", "scenario.toml: Invalid value"),
+    ],
+)
+def test_a_scenario_without_its_head_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    file = tmp_path / "scenario.toml"
+    file.write_text(text)
+    with pytest.raises(ScenarioError) as caught:
+        read_scenario(file, load_programs(PROGRAMS))
+    assert any(told in mistake for mistake in caught.value.mistakes), caught.value.mistakes
+
+
+def test_a_scenario_that_is_no_file_or_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "binary.toml").write_bytes(b"program = '\xff'")
+    for name, told in (("missing.toml", "No such file"), ("binary.toml", "not UTF-8")):
+        with pytest.raises(ScenarioError, match=told):
+            read_scenario(tmp_path / name, load_programs(PROGRAMS))
+
+
+@pytest.mark.rule("T6")
+async def test_a_scenario_that_begins_in_the_past_is_refused(tmp_path: Path) -> None:
+    programs = load_programs(PROGRAMS)
+    file = tmp_path / "scenario.toml"
+    file.write_text('program = "asis-global"\nstart = 2020-03-05T10:00:00\nuntil = "P1D"')
+    with pytest.raises(ScenarioError, match="ahead of the machine's clock"):
+        await rehearse(read_scenario(file, programs), programs, TEMPLATES, PROGRAMS)
+
+
+# --- events that are told again
+
+
+@pytest.mark.rule("REQ10", "ONB5", "ONB6")
+async def test_an_event_that_is_sent_again_and_again_is_applied_once(tmp_path: Path) -> None:
+    programs = load_programs(PROGRAMS)
+    start = datetime(2035, 3, 5, 15, 0, tzinfo=UTC)
+    ana = {"member": "ana", "name": "Ana Vega", "email": "ana@example.org", "standing": "good"}
+    told = [
+        Envelope("1", "/a", "member.updated", start, ana),
+        Envelope("2", "/a", "profile.created", start, {"profile": "p-1", "member": "ana", "role": "mentee"}),
+        Envelope(
+            "3",
+            "/a",
+            "staff.extend",
+            start,
+            {"target": "onboarding/p-1", "actor": "lina", "reason": "asked", "check_ins": 1},
+        ),
+    ]
+    async with stage(programs, TEMPLATES, PROGRAMS, mail_dir=tmp_path) as ready:
+        await ready.advance(start)
+        for _ in range(3):
+            async with ready.database.begin() as session:
+                await store(session, [*told, *told])
+            await poke(ready.clock.client)
+            await ready.settle()
+        async with ready.database.reading() as session:
+            assert list(await session.scalars(select(Event.state))) == ["applied"] * 3
+            planned = await session.scalars(select(Message.due_at).order_by(Message.due_at))
+            assert len(list(planned)) == 5

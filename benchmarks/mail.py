@@ -41,8 +41,8 @@ from workflows.resend import ResendWorkflow
 
 ROOT = Path(__file__).resolve().parent.parent
 LANGUAGES = ("en", "es")
-ROUNDS = 5
-MAILS = 60
+ROUNDS = 9
+MAILS = 30
 AT_ONCE = 12
 CONTENT = b"Subject: hello\r\n\r\nThis is the message.\r\n"
 

@@ -1,0 +1,161 @@
+"""The real workers on the dev server, and two people who have signed up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import select
+from temporalio.client import Client, WorkflowHandle
+from temporalio.testing import WorkflowEnvironment
+
+from activities.mail import Outgoing
+from activities.smtp import SmtpChannel, SmtpSettings
+from database import events
+from database.links import Links
+from database.models import Message
+from database.session import Database
+from rules.events import Envelope
+from worker.catcher import MailCatcher
+from worker.parts import Composers, Parts, load_programs, poke, workers
+from workflows.inbox import INBOX
+
+
+@dataclass
+class Office:
+    """Workers with a database and a mailbox of their own; ids end in `mark`, which no other test uses."""
+
+    client: Client
+    database: Database
+    catcher: WaitingCatcher
+    mark: str = field(default_factory=lambda: uuid4().hex[:8])
+    asked: int = 0
+
+    async def tell(self, *told: tuple[str, dict[str, Any]]) -> None:
+        """Store events that happen now, and have them applied."""
+        envelopes = [Envelope(uuid4().hex, "/tests", kind, None, data) for kind, data in told]
+        async with self.database.begin() as session:
+            await events.store(session, envelopes)
+        await poke(self.client)
+
+    async def sign_up(self) -> None:
+        """One mentor and one mentee."""
+        for role in ("mentor", "mentee"):
+            name = f"{role}-{self.mark}"
+            await self.tell(
+                (
+                    "member.updated",
+                    {
+                        "member": name,
+                        "name": f"{role.capitalize()} Vega",
+                        "email": f"{name}@example.org",
+                        "standing": "good",
+                        "years_management": 9,
+                    },
+                ),
+                (
+                    "profile.created",
+                    {"profile": name, "member": name, "role": role, "program": "asis-global"},
+                ),
+            )
+
+    def profile(self, role: str) -> str:
+        """The profile id of the mentor or the mentee."""
+        return f"{role}-{self.mark}"
+
+    async def ask(self) -> WorkflowHandle[Any, Any]:
+        """A new request, as soon as both have their first mail about it."""
+        self.asked += 1
+        before = len(self.catcher.caught)
+        request = f"r{self.asked}-{self.mark}"
+        people = {role: self.profile(role) for role in ("mentee", "mentor")}
+        await self.tell(("request.created", {"request": request, **people}))
+        await self.catcher_has(before + 2)
+        return self.client.get_workflow_handle(f"request/{request}")
+
+    async def match(self) -> WorkflowHandle[Any, Any]:
+        """A new engagement, as soon as both have their match mail."""
+        request = await self.ask()
+        before = len(self.catcher.caught)
+        await request.execute_update("accept")
+        await request.result()
+        await self.catcher_has(before + 2)
+        return self.client.get_workflow_handle(request.id.replace("request/", "engagement/"))
+
+    async def close(self, lifecycle: WorkflowHandle[Any, Any]) -> None:
+        """Cancel it, and wait until its last mail is out."""
+        await lifecycle.execute_update("cancel")
+        await lifecycle.result()
+
+    async def decisions(self, workflow: str) -> dict[str, str]:
+        """What became of each message of a workflow, by name."""
+        async with self.database.reading() as session:
+            rows = await session.scalars(select(Message).where(Message.workflow == workflow))
+            return {row.message: row.state for row in rows}
+
+    async def catcher_has(self, mails: int) -> None:
+        """Wait until the mail server has accepted so many messages."""
+        await self.catcher.wait_for(mails)
+
+
+class WaitingCatcher(MailCatcher):
+    """A mail server on which a test can wait."""
+
+    def __init__(self) -> None:
+        super().__init__(on_mail=lambda caught: self._came())
+        self._waiting: list[tuple[int, asyncio.Event]] = []
+
+    def _came(self) -> None:
+        for mails, event in self._waiting:
+            if len(self.caught) >= mails:
+                event.set()
+
+    async def wait_for(self, mails: int, seconds: float = 30) -> None:
+        """Wait until so many messages were accepted. Raises TimeoutError."""
+        event = asyncio.Event()
+        self._waiting.append((mails, event))
+        self._came()
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
+@pytest.fixture(scope="module")
+async def office(
+    temporal_dev: WorkflowEnvironment, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Office]:
+    """An office for the tests of a module, with a mentor and a mentee."""
+    async with AsyncExitStack() as stack:
+        database = Database(f"sqlite:///{tmp_path_factory.mktemp('office') / 'throughline.db'}")
+        stack.push_async_callback(database.close)
+        await database.upgrade()
+        catcher = WaitingCatcher()
+        await catcher.start()
+        stack.push_async_callback(catcher.stop)
+        channel = SmtpChannel(SmtpSettings(host=catcher.host, port=catcher.port))
+        stack.push_async_callback(channel.aclose)
+        parts = Parts(
+            database,
+            load_programs(Path("programs")),
+            Composers(Path("templates/mail"), Path("programs")),
+            channel,
+            Links("http://127.0.0.1:8080", "a test needs no secret"),
+            Outgoing(production=False, allowed=("*",)),
+            "test",
+        )
+        client = temporal_dev.client
+        await parts.claim_environment()
+        stack.push_async_callback(parts.mail.aclose)
+        await stack.enter_async_context(workers(client, parts, graceful=timedelta(0)))
+        ready = Office(client, database, catcher)
+        await ready.sign_up()
+        yield ready
+        async for execution in client.list_workflows("ExecutionStatus = 'Running'"):
+            if execution.id == INBOX or execution.id.endswith(ready.mark):
+                await client.get_workflow_handle(execution.id).terminate()

@@ -1,0 +1,87 @@
+"""Engagements on a real server, told by a plain client: signals and updates with plain input."""
+
+from __future__ import annotations
+
+import pytest
+from temporalio.client import WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+
+from tests.workflow_office import Office, office
+
+__all__ = ["office"]
+
+
+def words(error: WorkflowUpdateFailedError) -> str:
+    """The words of a refused update."""
+    assert isinstance(error.cause, ApplicationError)
+    return error.cause.message
+
+
+@pytest.mark.rule("STA1", "ENG6")
+async def test_a_plain_signal_cancels_an_engagement(office: Office) -> None:
+    engagement = await office.match()
+    before = len(office.catcher.caught)
+    await engagement.signal("cancel", {"reason": "moved", "actor": "lina"})
+    assert await engagement.result() == "canceled"
+    await office.catcher_has(before + 2)
+    decided = await office.decisions(engagement.id)
+    assert decided["mentor.canceled"] == decided["mentee.canceled"] == "sent"
+    assert {
+        decision for message, decision in decided.items() if message.endswith((".pulse", ".wrap_up"))
+    } == {"cancelled"}
+
+
+@pytest.mark.rule("STA1", "ENG6")
+async def test_the_update_to_extend_answers_with_what_moved(office: Office) -> None:
+    engagement = await office.match()
+    answer = await engagement.execute_update("extend", {"months": 3, "actor": "lina", "reason": "going well"})
+    assert answer["state"] == "active"
+    moved = {shift["message"]: (shift["was"], shift["due"]) for shift in answer["moved"]}
+    assert {"mentor.wrap_up", "mentee.wrap_up", "mentor.completed", "mentee.completed"} <= set(moved)
+    assert all(was < due for was, due in moved.values())
+    await office.close(engagement)
+
+
+@pytest.mark.rule("STA1", "ENG5", "ENG6")
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ({"end": "2020-01-01"}, "the new end lies in the past"),
+        ({"end": "soon"}, "a date is written like 2028-03-14"),
+        ({}, "a new end is either a day or a number of months"),
+        ({"end": "2099-01-01"}, "an end lies at most 20 years ahead; it can be extended again later"),
+    ],
+)
+async def test_an_extension_that_is_none_is_refused_with_the_reason(
+    office: Office, told: dict[str, str], reason: str
+) -> None:
+    engagement = await office.match()
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await engagement.execute_update("extend", told)
+    assert words(refused.value) == reason
+    await office.close(engagement)
+
+
+@pytest.mark.rule("STA1", "ENG11")
+async def test_a_pause_holds_every_message_and_a_second_one_is_refused(office: Office) -> None:
+    engagement = await office.match()
+    answer = await engagement.execute_update("pause", {"actor": "lina", "reason": "holiday"})
+    assert answer["state"] == "paused"
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await engagement.execute_update("pause")
+    assert words(refused.value) == "it is paused already"
+    assert (await engagement.execute_update("resume"))["state"] == "active"
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await engagement.execute_update("resume")
+    assert words(refused.value) == "it is not paused"
+    await office.close(engagement)
+
+
+@pytest.mark.rule("STA1", "ENG7")
+async def test_a_party_ends_it_by_a_plain_signal_and_a_stranger_cannot(office: Office) -> None:
+    engagement = await office.match()
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await engagement.execute_update("end", {"by": "stranger", "reason": "no_fit"})
+    assert words(refused.value) == "only the mentor and the mentee of an engagement can do this"
+    await engagement.signal("end", {"by": office.profile("mentee"), "reason": "goals_met"})
+    assert await engagement.result() == "completed"

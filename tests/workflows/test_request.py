@@ -1,0 +1,110 @@
+"""Requests on a real server, told by a plain client: what the command line of Temporal sends, and what it gets."""
+
+from __future__ import annotations
+
+import pytest
+from temporalio.client import WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+
+from tests.workflow_office import Office, office
+
+__all__ = ["office"]
+
+AHEAD = {
+    "mentor.request_reminder",
+    "mentor.request_past_due",
+    "mentee.request_unanswered",
+    "mentor.request_expired",
+    "mentee.request_expired",
+}
+
+
+def refusal(error: WorkflowUpdateFailedError) -> str:
+    """The words of a refused update."""
+    assert isinstance(error.cause, ApplicationError)
+    return error.cause.message
+
+
+@pytest.mark.rule("STA1", "REQ9")
+async def test_a_plain_signal_cancels_a_request(office: Office) -> None:
+    request = await office.ask()
+    before = len(office.catcher.caught)
+    await request.signal("cancel", {"reason": "moved", "actor": "lina"})
+    assert await request.result() == "canceled"
+    await office.catcher_has(before + 2)
+    assert await office.decisions(request.id) == {
+        **dict.fromkeys(AHEAD, "cancelled"),
+        **dict.fromkeys(("mentor.request_received", "mentee.request_sent"), "sent"),
+        **dict.fromkeys(("mentor.request_canceled", "mentee.request_canceled"), "sent"),
+    }
+
+
+@pytest.mark.rule("STA1", "REQ9")
+async def test_a_signal_without_any_input_cancels_too(office: Office) -> None:
+    request = await office.ask()
+    await request.signal("cancel")
+    assert await request.result() == "canceled"
+
+
+@pytest.mark.rule("STA1", "REQ9")
+async def test_the_update_to_cancel_answers_with_what_will_not_be_sent(office: Office) -> None:
+    request = await office.ask()
+    answer = await request.execute_update("cancel", {"reason": "moved", "actor": "lina"})
+    assert answer["state"] == "canceled"
+    assert {shift["message"] for shift in answer["dropped"]} == AHEAD
+    assert all(shift["was"] and shift["due"] is None for shift in answer["dropped"])
+    await request.result()
+
+
+@pytest.mark.rule("STA1", "REQ9")
+async def test_the_update_to_extend_answers_with_what_moved_from_when_to_when(office: Office) -> None:
+    request = await office.ask()
+    answer = await request.execute_update("extend", {"business_days": 2, "actor": "lina", "reason": "ill"})
+    assert answer["state"] == "open"
+    assert {shift["message"] for shift in answer["moved"]} == AHEAD
+    assert all(shift["was"] < shift["due"] for shift in answer["moved"])
+    assert answer["dropped"] == []
+    await office.close(request)
+
+
+@pytest.mark.rule("STA1", "REQ9")
+@pytest.mark.parametrize("days", [0, -1, 61])
+async def test_an_extension_by_none_or_too_many_days_is_refused_and_changes_nothing(
+    office: Office, days: int
+) -> None:
+    request = await office.ask()
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await request.execute_update("extend", {"business_days": days})
+    assert refusal(refused.value) == "an extension is 1 to 60 business days"
+    answer = await request.execute_update("extend", {"business_days": 1})
+    assert len(answer["moved"]) == len(AHEAD)
+    await office.close(request)
+
+
+@pytest.mark.rule("REQ10", "REQ5")
+async def test_two_answers_sent_together_leave_the_first(office: Office) -> None:
+    request = await office.ask()
+    await request.signal("decline", {"reason": "no time"})
+    await request.signal("accept")
+    assert await request.result() == "declined"
+    started = await office.decisions(request.id.replace("request/", "engagement/"))
+    assert started == {}
+
+
+@pytest.mark.rule("STA1", "REQ10")
+async def test_the_same_update_again_answers_the_same_and_changes_nothing(office: Office) -> None:
+    request = await office.ask()
+    first = await request.execute_update("extend", {"business_days": 1}, id="once")
+    again = await request.execute_update("extend", {"business_days": 1}, id="once")
+    assert again == first
+    await office.close(request)
+
+
+@pytest.mark.rule("MEM6")
+async def test_a_history_holds_no_name_and_no_address(office: Office) -> None:
+    request = await office.ask()
+    await request.execute_update("decline", {"reason": "no time"})
+    await request.result()
+    history = (await request.fetch_history()).to_json()
+    assert "example.org" not in history
+    assert "Vega" not in history

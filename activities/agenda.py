@@ -168,7 +168,15 @@ class AgendaActivities:
             program = program_of(self._programs, who.profile.program)
             row = await session.get(Onboarding, order.workflow, with_for_update=True)
             if row is None:
-                row = Onboarding(workflow=order.workflow, profile_id=who.profile.id)
+                row = Onboarding(
+                    workflow=order.workflow,
+                    profile_id=who.profile.id,
+                    program=program.id,
+                    policy_version=program.policy_version,
+                    state="blocked" if order.facts.blocked else "waiting",
+                    state_since=order.facts.created_at,
+                    facts=facts_to_row(order.facts),
+                )
                 session.add(row)
             agenda = onboarding_agenda(order.facts, who, program)
             people = {who.profile.id: who}
@@ -504,7 +512,7 @@ async def _record_turns(
         select(AuditRecord.data).where(AuditRecord.subject == workflow, AuditRecord.kind == "state")
     )
     recorded = {(data["state"], data["due"]) for data in known}
-    closed_at = None
+    closed_at, current = None, None
     for turn in sorted(agenda.turns, key=lambda turn: turn.due):
         if turn.due > at:
             break
@@ -522,8 +530,12 @@ async def _record_turns(
                 veiled={"cause": cause} if cause else None,
             )
             row.state, row.state_since = turn.state, happened
+        current = turn
         if closed_at:
             break
+    if current and row.state != current.state:
+        # An act that was told late lies before turns that are on record already.
+        row.state, row.state_since = current.state, moment(current.due, at)
     if closed_at is None and agenda.closes_at and agenda.closes_at <= at:
         closed_at = moment(agenda.closes_at, at)
     return closed_at

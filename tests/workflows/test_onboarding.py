@@ -1,0 +1,355 @@
+"""Onboardings on a real server, told by a plain client: what Temporal's own command line sends, and what it gets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import select
+from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from database.models import AuditRecord, Member, Message, Onboarding, Profile
+from rules.onboarding import OnboardingFacts
+from tests.workflow_office import Office, office
+
+__all__ = ["office"]
+
+Handle = WorkflowHandle[Any, Any]
+
+
+async def signed_up(office: Office, role: str = "mentee", standing: str = "good") -> str:
+    """A new profile of a new member, in the database only; its id."""
+    profile = f"{role}-{uuid4().hex[:8]}-{office.mark}"
+    at = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
+    async with office.database.begin() as session:
+        session.add(
+            Member(
+                id=profile,
+                name="Ana Vega",
+                email=f"{profile}@example.org",
+                standing=standing,
+                standing_since=at,
+                updated_at=at,
+            )
+        )
+        await session.flush()
+        session.add(
+            Profile(
+                id=profile, member_id=profile, role=role, program="asis-global", created_at=at, updated_at=at
+            )
+        )
+    return profile
+
+
+def facts(profile: str, created: datetime) -> dict[str, Any]:
+    """What an onboarding is started with, as JSON."""
+    told = asdict(OnboardingFacts(profile, profile.partition("-")[0], created))
+    return {**told, "created_at": created.isoformat()}
+
+
+async def now(office: Office) -> datetime:
+    """The server's present instant, to the second."""
+    started = await office.client.get_workflow_handle("inbox").describe()
+    return max(started.start_time, started.execution_time or started.start_time).replace(microsecond=0)
+
+
+async def begun(office: Office, role: str = "mentee", **start: Any) -> Handle:
+    """An onboarding that has just begun, once it is planned."""
+    profile = await signed_up(office, role)
+    handle: Handle = await office.client.start_workflow(
+        "Onboarding",
+        facts(profile, await now(office)),
+        id=f"onboarding/{profile}",
+        task_queue="throughline",
+        **start,
+    )
+    await until(office, handle, lambda state: state is not None)
+    return handle
+
+
+async def rows(office: Office, handle: Handle) -> list[Message]:
+    """The messages of an onboarding, in order."""
+    async with office.database.reading() as session:
+        query = select(Message).where(Message.workflow == handle.id).order_by(Message.occurrence)
+        return list(await session.scalars(query))
+
+
+async def state(office: Office, handle: Handle) -> str | None:
+    """The state of an onboarding in the database."""
+    async with office.database.reading() as session:
+        return await session.scalar(select(Onboarding.state).where(Onboarding.workflow == handle.id))
+
+
+async def until(office: Office, handle: Handle, holds: Callable[[str | None], bool]) -> None:
+    """Wait until something holds of the state of an onboarding."""
+    async with asyncio.timeout(30):
+        while not holds(await state(office, handle)):  # noqa: ASYNC110 - the database tells nobody of a change
+            await asyncio.sleep(0.02)
+
+
+async def becomes(office: Office, handle: Handle, wanted: str) -> None:
+    """Wait until an onboarding has a state."""
+    await until(office, handle, lambda state: state == wanted)
+
+
+async def acts(office: Office, handle: Handle) -> list[tuple[str | None, str, str | None]]:
+    """The recorded acts: who, what, why."""
+    async with office.database.reading() as session:
+        records = await session.scalars(
+            select(AuditRecord)
+            .where(AuditRecord.subject == handle.id, AuditRecord.kind == "act")
+            .order_by(AuditRecord.sequence)
+        )
+        return [(record.actor, record.data["act"], (record.veiled or {}).get("reason")) for record in records]
+
+
+def refusal(error: WorkflowUpdateFailedError) -> str:
+    """The words of a refused update."""
+    assert isinstance(error.cause, ApplicationError)
+    return error.cause.message
+
+
+CHECK_INS = [("check-in/1", 1), ("check-in/2", 2), ("check-in/3", 3), ("check-in/4", 4)]
+
+
+@pytest.mark.rule("STA1", "STA3", "ONB5")
+async def test_the_signal_of_temporals_own_command_line_cancels(office: Office) -> None:
+    onboarding = await begun(office)
+    await onboarding.signal("cancel", {"reason": "moved", "actor": "lina"})
+    assert await onboarding.result() == "canceled"
+    assert [(row.state, row.reason) for row in await rows(office, onboarding)] == [
+        ("cancelled", "cancelled by staff: moved")
+    ] * 4
+    assert await acts(office, onboarding) == [("lina", "cancel", "moved")]
+
+
+@pytest.mark.rule("STA1", "ONB5")
+async def test_a_signal_without_any_input_does_what_its_name_says(office: Office) -> None:
+    onboarding = await begun(office)
+    await onboarding.signal("pause")
+    await becomes(office, onboarding, "paused")
+    await onboarding.signal("resume")
+    await becomes(office, onboarding, "waiting")
+    await onboarding.signal("extend")
+    await onboarding.signal("cancel")
+    assert await onboarding.result() == "canceled"
+    assert len(await rows(office, onboarding)) in (4, 5)
+    assert [what for _, what, _ in await acts(office, onboarding)] == ["pause", "resume", "extend", "cancel"]
+
+
+@pytest.mark.rule("STA1", "ONB5")
+async def test_the_update_to_cancel_answers_with_what_will_not_be_sent(office: Office) -> None:
+    onboarding = await begun(office)
+    due = [row.due_at for row in await rows(office, onboarding)]
+    answer = await onboarding.execute_update("cancel", {"reason": "moved", "actor": "lina"})
+    assert answer["state"] == "canceled"
+    assert answer["moved"] == []
+    assert [(shift["key"], shift["number"]) for shift in answer["dropped"]] == CHECK_INS
+    assert [datetime.fromisoformat(shift["was"]) for shift in answer["dropped"]] == due
+    assert {shift["due"] for shift in answer["dropped"]} == {None}
+    assert await onboarding.result() == "canceled"
+
+
+@pytest.mark.rule("STA1", "ONB5")
+async def test_the_update_to_extend_adds_check_ins_and_says_that_none_moved(office: Office) -> None:
+    onboarding = await begun(office)
+    before = [row.due_at for row in await rows(office, onboarding)]
+    answer = await onboarding.execute_update(
+        "extend", {"check_ins": 2, "actor": "lina", "reason": "asked for it"}
+    )
+    assert (answer["state"], answer["moved"], answer["dropped"]) == ("waiting", [], [])
+    after = [row.due_at for row in await rows(office, onboarding)]
+    assert after[:4] == before
+    assert len(after) == 6
+    assert await acts(office, onboarding) == [("lina", "extend", "asked for it")]
+    await onboarding.signal("cancel")
+
+
+@pytest.mark.rule("STA1", "ONB5")
+async def test_the_updates_to_pause_and_resume_answer_with_what_moved(office: Office) -> None:
+    onboarding = await begun(office)
+    due = [row.due_at for row in await rows(office, onboarding)]
+    answer = await onboarding.execute_update("pause", {"actor": "lina", "reason": "away"})
+    assert answer["state"] == "paused"
+    assert [(shift["key"], shift["number"]) for shift in answer["moved"]] == CHECK_INS
+    assert [datetime.fromisoformat(shift["was"]) for shift in answer["moved"]] == due
+    assert {shift["due"] for shift in answer["moved"]} == {None}
+    answer = await onboarding.execute_update("resume", {"actor": "lina", "reason": "back"})
+    assert answer["state"] == "waiting"
+    assert {shift["was"] for shift in answer["moved"]} == {None}
+    for shift, was in zip(answer["moved"], due, strict=True):
+        assert was is not None
+        assert timedelta(0) <= datetime.fromisoformat(shift["due"]) - was <= timedelta(days=4)
+    await onboarding.signal("cancel")
+
+
+@pytest.mark.rule("STA1", "ONB5")
+async def test_what_the_rules_refuse_is_answered_in_words_and_changes_nothing(office: Office) -> None:
+    onboarding, mentor = await begun(office), await begun(office, "mentor")
+    for handle, update, told, why in (
+        (onboarding, "extend", {"check_ins": 0}, "an extension is 1 to 26 check-ins"),
+        (onboarding, "extend", {"check_ins": 27}, "an extension is 1 to 26 check-ins"),
+        (onboarding, "extend", {"reason": "how many?"}, "an extension is 1 to 26 check-ins"),
+        (onboarding, "resume", {}, "it is not paused by staff"),
+        (mentor, "extend", {"check_ins": 1}, "only a mentee's onboarding has check-ins to extend"),
+    ):
+        with pytest.raises(WorkflowUpdateFailedError) as refused:
+            await handle.execute_update(update, told)
+        assert refusal(refused.value) == why
+    await onboarding.execute_update("pause", {"actor": "lina"})
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await onboarding.execute_update("pause", {"actor": "lina"})
+    assert refusal(refused.value) == "it is paused already"
+    assert len(await rows(office, onboarding)) == 4
+    assert len(await rows(office, mentor)) == 1
+    assert [what for _, what, _ in await acts(office, onboarding)] == ["pause"]
+    for handle in (onboarding, mentor):
+        await handle.signal("cancel")
+        assert await handle.result() == "canceled"
+
+
+@pytest.mark.rule("STA1", "ONB5")
+async def test_nothing_can_be_asked_of_what_is_over(office: Office) -> None:
+    onboarding = await begun(office)
+    await onboarding.execute_update("cancel", {"actor": "lina"})
+    await onboarding.result()
+    for update in ("cancel", "extend", "pause", "resume"):
+        with pytest.raises(RPCError) as over:
+            await onboarding.execute_update(update, {"check_ins": 1})
+        assert over.value.status == RPCStatusCode.NOT_FOUND
+
+
+@pytest.mark.rule("STA1", "ONB5", "MAIL1")
+async def test_the_same_signals_again_and_again_leave_one_onboarding_with_four_check_ins(
+    office: Office,
+) -> None:
+    onboarding = await begun(office)
+    for signal in ("pause", "pause", "resume", "resume", "replan", "replan", "resume", "pause", "resume"):
+        await onboarding.signal(signal)
+    answer = await onboarding.execute_update("pause", {"actor": "lina"})
+    assert answer["state"] == "paused"
+    await onboarding.execute_update("resume", {"actor": "lina"})
+    assert [(row.state, row.occurrence) for row in await rows(office, onboarding)] == [
+        ("planned", number) for number in (1, 2, 3, 4)
+    ]
+    for _ in range(3):
+        await onboarding.signal("cancel", {"reason": "moved", "actor": "lina"})
+    assert await onboarding.result() == "canceled"
+    assert {row.reason for row in await rows(office, onboarding)} == {"cancelled by staff: moved"}
+
+
+@pytest.mark.rule("STA1", "ONB3", "ONB6")
+@pytest.mark.parametrize(
+    ("signal", "told", "ended"),
+    [
+        ("matched", {"request": "r-1"}, "matched"),
+        ("withdrawn", {}, "withdrawn"),
+        ("cancel", {"reason": "moved", "actor": "lina"}, "canceled"),
+    ],
+)
+async def test_a_signal_that_comes_with_the_start_is_heard_before_anything_is_mailed(
+    office: Office, signal: str, told: dict[str, Any], ended: str
+) -> None:
+    onboarding = await begun(office, start_signal=signal, start_signal_args=[told])
+    assert await onboarding.result() == ended
+    assert {row.state for row in await rows(office, onboarding)} <= {"cancelled"}
+    assert await state(office, onboarding) == ended
+
+
+@pytest.mark.rule("STA1", "ONB5")
+async def test_an_extension_that_comes_with_the_start_counts(office: Office) -> None:
+    onboarding = await begun(office, start_signal="extend", start_signal_args=[{"check_ins": 3}])
+    answer = await onboarding.execute_update("cancel", {"actor": "lina"})
+    assert len(answer["dropped"]) == 7
+
+
+@pytest.mark.rule("ONB3")
+async def test_a_mentor_is_not_ended_by_a_match(office: Office) -> None:
+    mentor = await begun(office, "mentor")
+    await mentor.signal("matched", {"request": "r-1"})
+    assert (await mentor.execute_update("pause", {"actor": "lina"}))["state"] == "paused"
+    await mentor.signal("cancel")
+    assert await mentor.result() == "canceled"
+
+
+@pytest.mark.rule("MEM2")
+async def test_standing_lost_and_back_holds_the_mail_meanwhile(office: Office) -> None:
+    onboarding = await begun(office)
+    await onboarding.signal("standing", {"good": False})
+    await becomes(office, onboarding, "paused")
+    assert [row.due_at for row in await rows(office, onboarding)] == [None] * 4
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await onboarding.execute_update("resume", {"actor": "lina"})
+    assert refusal(refused.value) == "it is not paused by staff"
+    await onboarding.signal("standing", {"good": True})
+    await becomes(office, onboarding, "waiting")
+    assert all(row.due_at for row in await rows(office, onboarding))
+    await onboarding.signal("cancel")
+
+
+@pytest.mark.rule("STA1")
+@pytest.mark.parametrize(
+    "nonsense",
+    ["moved", 7, ["moved"], {"at": "yesterday"}, {"check_ins": "two"}, {"reason": {"text": "moved"}}],
+    ids=str,
+)
+async def test_a_signal_that_makes_no_sense_is_dropped_and_the_onboarding_goes_on(
+    office: Office, nonsense: object
+) -> None:
+    onboarding = await begun(office)
+    await onboarding.signal("extend", nonsense)
+    answer = await onboarding.execute_update("cancel", {"reason": "moved", "actor": "lina"})
+    assert answer["state"] == "canceled"
+    assert len(answer["dropped"]) == 4
+
+
+@pytest.mark.rule("STA1")
+async def test_a_field_that_nobody_knows_is_let_through(office: Office) -> None:
+    onboarding = await begun(office)
+    await onboarding.signal("cancel", {"reason": "moved", "actor": "lina", "ticket": 4711})
+    assert await onboarding.result() == "canceled"
+
+
+@pytest.mark.rule("STA1", "MAIL4")
+async def test_a_cancel_and_an_extension_at_once_end_in_one_of_both_orders(office: Office) -> None:
+    onboarding = await begun(office)
+    cancelled = onboarding.execute_update("cancel", {"actor": "lina"})
+    extended = onboarding.execute_update("extend", {"check_ins": 1, "actor": "carlos"})
+    answers: list[Any] = list(await asyncio.gather(cancelled, extended, return_exceptions=True))
+    assert answers[0]["state"] == "canceled"
+    assert isinstance(answers[1], dict | WorkflowUpdateFailedError | RPCError)
+    assert await onboarding.result() == "canceled"
+    assert {row.state for row in await rows(office, onboarding)} == {"cancelled"}
+
+
+@pytest.mark.rule("MEM6")
+async def test_names_addresses_and_reasons_told_by_events_stay_out_of_the_history(office: Office) -> None:
+    profile = f"mentee-{uuid4().hex[:8]}-{office.mark}"
+    address = f"{profile}@example.org"
+    told = {"member": profile, "name": "Bea Cruz", "email": address, "standing": "good"}
+    await office.tell(
+        ("member.updated", told),
+        ("profile.created", {"profile": profile, "member": profile, "role": "mentee"}),
+        (
+            "staff.cancel",
+            {"target": f"onboarding/{profile}", "actor": "lina", "reason": "Bea has moved to Lima"},
+        ),
+    )
+    onboarding = office.client.get_workflow_handle(f"onboarding/{profile}")
+    await becomes(office, onboarding, "canceled")
+    assert await onboarding.result() == "canceled"
+    written = b"".join([event.SerializeToString() async for event in onboarding.fetch_history_events()])
+    assert profile.encode() in written
+    for word in (b"Bea", b"Cruz", address.encode(), b"Lima"):
+        assert word not in written
+    assert {row.reason for row in await rows(office, onboarding)} == {
+        "cancelled by staff: Bea has moved to Lima"
+    }
+    assert await acts(office, onboarding) == [("lina", "cancel", "Bea has moved to Lima")]

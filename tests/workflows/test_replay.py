@@ -1,0 +1,92 @@
+"""Workflows that were begun by earlier code go on under this code: recorded histories are replayed.
+
+A history that no longer replays means that running workflows would come to a standstill at the next release. Keep the
+order of a workflow's commands (timers, activities), or put a new order behind `workflow.patched`. New ways get new
+histories: see tests/histories/record.py.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from temporalio.api.enums.v1 import EventType
+from temporalio.client import WorkflowHistory
+from temporalio.worker import Replayer
+from temporalio.workflow import NondeterminismError
+
+from tests.histories.record import HISTORIES, nameless, recorded
+from worker.plugin import WORKFLOWS, workflow_runner
+
+RECORDED = recorded()
+
+
+async def replay(history: WorkflowHistory) -> None:
+    """Replay a history under this code. Raises if it does not come out as it did."""
+    await Replayer(workflows=WORKFLOWS, workflow_runner=workflow_runner()).replay_workflow(history)
+
+
+def type_of(history: WorkflowHistory) -> str:
+    """The type of a history's workflow."""
+    return history.events[0].workflow_execution_started_event_attributes.workflow_type.name
+
+
+def kinds(history: WorkflowHistory) -> set[EventType.ValueType]:
+    """The kinds of events in a history."""
+    return {event.event_type for event in history.events}
+
+
+@pytest.mark.rule("T6", "T7")
+@pytest.mark.parametrize("name", RECORDED)
+async def test_what_was_begun_before_goes_on_under_this_code(name: str) -> None:
+    await replay(RECORDED[name])
+
+
+def test_there_is_a_history_of_every_kind_of_lifecycle_and_of_every_way_through_an_onboarding() -> None:
+    assert {type_of(history) for history in RECORDED.values()} >= {
+        "Inbox",
+        "Onboarding",
+        "Request",
+        "Engagement",
+        "Claim",
+        "Survey",
+    }
+    onboardings = {name.partition("/")[2] for name in RECORDED if "/onboarding." in name}
+    assert onboardings >= {
+        f"onboarding.{way}" for way in ("mentor", "matched", "acted-on", "unmatched", "blocked", "lapsed")
+    }
+    seen = set[EventType.ValueType]().union(*(kinds(history) for history in RECORDED.values()))
+    assert seen >= {
+        EventType.EVENT_TYPE_TIMER_FIRED,
+        EventType.EVENT_TYPE_TIMER_CANCELED,
+        EventType.EVENT_TYPE_MARKER_RECORDED,
+        EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED,
+    }
+
+
+@pytest.mark.rule("MEM6")
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_history_names_no_person_no_address_and_no_machine(name: str) -> None:
+    written = b"".join(event.SerializeToString() for event in RECORDED[name].events)
+    for word in (b"Vega", b"example.org", b"parental", b"employer", b"operation", b"family"):
+        assert word not in written
+    told = json.loads(RECORDED[name].to_json())
+    assert nameless(told) == told
+
+
+async def test_a_history_of_other_commands_does_not_replay() -> None:
+    name = next(name for name in RECORDED if name.endswith("/onboarding.unmatched"))
+    told: dict[str, Any] = json.loads(RECORDED[name].to_json())
+    scheduled = next(event for event in told["events"] if "activityTaskScheduledEventAttributes" in event)
+    scheduled["activityTaskScheduledEventAttributes"]["activityType"]["name"] = "send_letter"
+    with pytest.raises(NondeterminismError):
+        await replay(WorkflowHistory.from_json("onboarding/unmatched", json.dumps(told)))
+
+
+def test_every_folder_of_histories_has_some() -> None:
+    folders = [folder for folder in HISTORIES.iterdir() if folder.is_dir() and folder.name != "__pycache__"]
+    assert folders
+    assert all(list(folder.glob("*.json")) for folder in folders)

@@ -243,7 +243,7 @@ def print_facts(facts: Mapping[str, object]) -> None:
 
 def _console() -> Console:
     """Standard output; where it is no terminal, wide enough not to cut what somebody looks for."""
-    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200
+    wide = None if sys.stdout.isatty() else 200
     return Console(width=wide, highlight=False)
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 import structlog
 
 from activities.smtp import DeliveryError
 from rules.catalogue import load_catalogue
+from worker.bounces import BounceHandler, bounces_taken_in
 from worker.console import Failure
-from worker.parts import poke, workers
+from worker.parts import poke, start_watchdog, workers
 from worker.services import (
     connect,
     database_ready,
@@ -51,9 +53,21 @@ async def run_worker(settings: Settings) -> None:
         try:
             async with (
                 stopping() as stop,
-                workers(client, parts, max_cached_workflows=settings.max_cached_workflows) as running,
+                workers(
+                    client,
+                    parts,
+                    max_cached_workflows=settings.max_cached_workflows,
+                    per_second=settings.smtp_rate_per_minute and settings.smtp_rate_per_minute / 60,
+                ) as running,
+                AsyncExitStack() as stack,
             ):
+                if settings.bounce_port is not None:
+                    handler = BounceHandler(database, lambda: poke(client))
+                    await stack.enter_async_context(
+                        bounces_taken_in(handler, settings.host, settings.bounce_port)
+                    )
                 await poke(client)
+                await start_watchdog(client)
                 log.info("worker runs", environment=settings.environment, programs=", ".join(programs))
                 await stop.wait()
                 log.info("worker stops")

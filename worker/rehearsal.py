@@ -47,6 +47,9 @@ class FailureAlarm(logging.Handler):
         message = record.getMessage()
         if "activation" in message and "ailed" in message and not self.text:
             error = record.exc_info[1] if record.exc_info else None
+            if type(error).__name__ == "_DeadlockError":
+                # The machine was busy for two seconds; the server gives the task out again.
+                return
             self.text = f"{message}: {type(error).__name__}: {error}" if error else message
             self._loop.call_soon_threadsafe(self.failed.set)
 

@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     smtp_ca_file: str | None = None
     smtp_connections: int = Field(default=4, ge=1, le=50)
     smtp_rate_per_minute: int | None = Field(default=None, ge=1)
+    bounce_port: int | None = Field(default=None, ge=0, le=65535)
     dkim_domain: str | None = None
     dkim_selector: str | None = None
     dkim_key_file: Path | None = None

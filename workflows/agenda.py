@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from activities.agenda import Act, Planned, Shift
@@ -164,7 +164,6 @@ class Agenda:
             self._take_returned()
             if self._changed:
                 continue
-            self._let_go(planned)
             now = workflow.now()
             self._send([mail.key for mail in planned.mails if mail.due <= now])
             left = [mail for mail in planned.mails if mail.key not in self._done]
@@ -229,15 +228,13 @@ class Agenda:
                     backoff_coefficient=2,
                     maximum_interval=timedelta(minutes=5),
                 ),
-                cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
                 summary=", ".join(keys),
             )
-        except (ActivityError, asyncio.CancelledError) as error:
-            # Only `_let_go` cancels a delivery; the ledger has the decisions of its messages.
-            if not is_cancelled_exception(error):
-                raise
-        finally:
-            self._returned.append((keys, outcomes))
+        except ActivityError:
+            workflow.logger.warning("a delivery ended without an outcome; it is begun again")
+        # Nothing here calls a delivery back: the ledger refuses what is no longer due, at its claim and at its last
+        # byte, and an attempt that waits for the mail server finds that out when it is tried again (MAIL4).
+        self._returned.append((keys, outcomes))
         return outcomes
 
     def _take_returned(self) -> None:
@@ -253,11 +250,3 @@ class Agenda:
                     self._changed = True
             if not outcomes:
                 self._changed = True
-
-    def _let_go(self, planned: Planned) -> None:
-        """Stop deliveries none of whose messages is still wanted: they were cancelled or are held."""
-        wanted = {mail.key for mail in planned.mails}
-        for task in set(self._sending.values()):
-            keys = {key for key, sending in self._sending.items() if sending is task}
-            if not keys & wanted:
-                task.cancel()

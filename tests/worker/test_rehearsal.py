@@ -7,7 +7,7 @@ import email.policy
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from database.events import store
-from database.models import Event, Message
+from database.models import Event, Message, Onboarding
 from rules.events import Envelope
 from worker.parts import load_programs, poke
 from worker.rehearsal import rehearse, stage
@@ -579,3 +579,41 @@ async def test_an_event_that_is_sent_again_and_again_is_applied_once(tmp_path: P
             assert list(await session.scalars(select(Event.state))) == ["applied"] * 3
             planned = await session.scalars(select(Message.due_at).order_by(Message.due_at))
             assert len(list(planned)) == 5
+
+
+@pytest.mark.rule("ONB5", "MEM2")
+async def test_standing_that_was_lost_and_back_before_it_was_told_leaves_the_state_of_now() -> None:
+    programs = load_programs(PROGRAMS)
+    start = datetime(2035, 3, 5, 15, 0, tzinfo=UTC)
+    ana = {"member": "ana", "name": "Ana Vega", "email": "ana@example.org"}
+    staff = {"target": "onboarding/p-1", "actor": "lina", "reason": "asked"}
+
+    def event(hours: float, kind: str, data: dict[str, Any]) -> Envelope:
+        return Envelope(f"{kind} {hours}", "/a", kind, start + timedelta(hours=hours), data)
+
+    async with stage(programs, TEMPLATES, PROGRAMS) as ready:
+
+        async def told_at(hours: float, *events: Envelope) -> Onboarding:
+            await ready.advance(start + timedelta(hours=hours))
+            async with ready.database.begin() as session:
+                await store(session, events)
+            await poke(ready.clock.client)
+            await ready.settle()
+            async with ready.database.reading() as session:
+                return await session.get_one(Onboarding, "onboarding/p-1")
+
+        await told_at(
+            0,
+            event(0, "member.updated", {**ana, "standing": "good"}),
+            event(0, "profile.created", {"profile": "p-1", "member": "ana", "role": "mentee"}),
+        )
+        await told_at(1, event(1, "staff.pause", staff))
+        await told_at(2, event(2, "staff.resume", staff))
+        late = await told_at(
+            3,
+            event(0.5, "member.updated", {**ana, "standing": "lapsed"}),
+            event(1.5, "member.updated", {**ana, "standing": "good"}),
+        )
+        assert late.state == "waiting"
+        lost = await told_at(4, event(3.5, "member.updated", {**ana, "standing": "lapsed"}))
+        assert lost.state == "paused"

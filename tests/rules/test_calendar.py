@@ -238,7 +238,7 @@ def test_a_search_of_less_than_three_years_finds_its_day() -> None:
     assert calendar.business_day_before(date(2027, 12, 31)) == date(2025, 12, 31)
 
 
-@pytest.mark.rule("T1", "MEE1")
+@pytest.mark.rule("T1")
 def test_the_business_day_before_skips_weekend_and_holidays() -> None:
     day_after_boxing_weekend = date(2026, 12, 28)
     assert NEW_YORK.business_day_before(day_after_boxing_weekend) == date(2026, 12, 24)

@@ -32,7 +32,7 @@ log = structlog.get_logger()
 async def run_worker(settings: Settings) -> None:
     """A worker until it is told to stop: then it takes nothing new, and what runs has 20 seconds to end.
 
-    Raises Failure if something that it needs is missing or cannot be reached. The mail server may be away.
+    Raises Failure if something that it needs is missing or cannot be reached: database, Temporal, mail server.
     """
     programs = read_programs(settings)
     async with database_ready(settings) as database:
@@ -41,15 +41,14 @@ async def run_worker(settings: Settings) -> None:
             await parts.claim_environment()
         except RuntimeError as error:
             raise Failure(str(error)) from None
+        client = await connect()
         try:
             await parts.channel.check()  # type: ignore[attr-defined]
         except DeliveryError as error:
-            log.warning(
-                "mail waits for its server",
-                server=settings.smtp_host,
-                error=error.response or type(error).__name__,
-            )
-        client = await connect()
+            server = f"{settings.smtp_host}:{settings.smtp_port}"
+            raise Failure(
+                f"the mail server {server} cannot be used: {error.response or type(error).__name__}"
+            ) from None
         try:
             async with (
                 stopping() as stop,

@@ -168,3 +168,21 @@ class OnboardingWorkflow:
         if not any(pause.until is None and pause.cause == "staff" for pause in self._facts.pauses):
             raise ApplicationError("it is not paused by staff", type="Refused")
         return await self._agenda.answer(self._resume(act))
+
+    @workflow.update(name="matched")
+    async def matched_update(self, match: Matched) -> Answer:
+        """As the signal; refused if it is over, or a mentor's (ONB3, STA1)."""
+        self._refuse_if_over()
+        if self._facts.role != "mentee":
+            raise ApplicationError("only a mentee's onboarding ends by a match", type="Refused")
+        at = match.at or workflow.now()
+        self._set(onboarding.end(self._facts, "matched", at, f"matched by request {match.request}"))
+        return await self._agenda.answer(ActInput(actor="program", at=at).act("matched"))
+
+    @workflow.update(name="withdrawn")
+    async def withdrawn_update(self, act: ActInput = ActInput()) -> Answer:
+        """As the signal; refused if it is over (ONB6, STA1)."""
+        self._refuse_if_over()
+        at = act.at or workflow.now()
+        self._set(onboarding.end(self._facts, "withdrawn", at, "the profile was withdrawn"))
+        return await self._agenda.answer(act.act("withdrawn"))

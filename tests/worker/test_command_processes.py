@@ -213,6 +213,14 @@ async def test_a_process_without_temporal_or_database_says_so_in_one_line_and_ex
         assert words in said[0]
 
 
+async def test_a_worker_without_its_mail_server_says_so_in_one_line_and_exits(deployment: Deployment) -> None:
+    settings = {**deployment.settings, "THROUGHLINE_SMTP_PORT": free_port()}
+    ended = await asyncio.to_thread(throughline, "worker", settings=settings)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1].startswith("the mail server 127.0.0.1:")
+    assert "Traceback" not in ended.stderr
+
+
 async def test_a_gateway_whose_port_is_taken_says_so(deployment: Deployment) -> None:
     with socket.create_server(("127.0.0.1", deployment.port)):
         taken = await deployment.throughline("gateway")

@@ -190,6 +190,21 @@ async def test_the_updates_to_pause_and_resume_answer_with_what_moved(office: Of
     await onboarding.signal("cancel")
 
 
+@pytest.mark.rule("STA1", "ONB3", "ONB6")
+@pytest.mark.parametrize(
+    ("update", "told", "state"),
+    [("matched", {"request": "r-1"}, "matched"), ("withdrawn", {"actor": "directory"}, "withdrawn")],
+)
+async def test_a_match_or_a_withdrawal_by_update_answers_with_what_will_not_be_sent(
+    office: Office, update: str, told: dict[str, str], state: str
+) -> None:
+    onboarding = await begun(office)
+    answer = await onboarding.execute_update(update, told)
+    assert answer["state"] == state
+    assert [(shift["key"], shift["number"]) for shift in answer["dropped"]] == CHECK_INS
+    assert await onboarding.result() == state
+
+
 @pytest.mark.rule("STA1", "ONB5")
 async def test_what_the_rules_refuse_is_answered_in_words_and_changes_nothing(office: Office) -> None:
     onboarding, mentor = await begun(office), await begun(office, "mentor")

@@ -157,7 +157,8 @@ class Agenda:
     async def run(self) -> bool:
         """Wait, plan and send until the lifecycle closes (True) or its history should be cut here (False)."""
         while True:
-            if self._changed:
+            # An update may be planning already when the run begins: then its agenda is waited for.
+            if self._changed or self._planned is None:
                 await self._replan()
             planned = self._planned
             assert planned is not None

@@ -37,12 +37,7 @@ class Participant:
     def locale(self, program: Program) -> str:
         """The first of the member's languages that the program has, else the program's first (MAIL5)."""
         chosen = self.member.preferences.get("language")
-        wanted = [chosen, *self.profile.languages, *self.member.languages]
-        for language in wanted:
-            code = str(language or "").lower().replace("_", "-").split("-")[0]
-            if code in program.languages:
-                return code
-        return program.languages[0]
+        return program.language([chosen, *self.profile.languages, *self.member.languages])
 
 
 async def participants(session: AsyncSession, profiles: Iterable[str]) -> dict[str, Participant]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -50,16 +50,7 @@ async def reader_of(
     profile, member = row
     program = programs[profile.program]
     wished = [member.preferences.get("language"), *profile.languages, *member.languages]
-    return Reader(profile, member, program, _language(wished, program, languages))
-
-
-def _language(wished: Iterable[object], program: Program, languages: Collection[str]) -> str:
-    """The first wished language that both the program and the pages have, else the program's first."""
-    for wish in wished:
-        code = str(wish or "").lower().replace("_", "-").partition("-")[0]
-        if code in program.languages and code in languages:
-            return code
-    return program.languages[0]
+    return Reader(profile, member, program, program.language(wished, languages))
 
 
 def about_program(program: Program) -> dict[str, object]:

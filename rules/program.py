@@ -8,7 +8,7 @@ unless a name says business days; dates and times are local to whoever is mailed
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, time
 from pathlib import Path
 from types import MappingProxyType
@@ -497,6 +497,17 @@ class Program:
     def describe(self) -> list[Setting]:
         """Every setting in the order of the file: section, key, value, rule ids, and what it is about."""
         return settings(self, "program")
+
+    def language(self, wishes: Iterable[object], written: Collection[str] | None = None) -> str:
+        """The first wished language, as `es` or `es-CO`, that the program has, else the program's first (MAIL5).
+
+        `written` names the languages that there are texts in, where that is not all of the program's.
+        """
+        for wish in wishes:
+            code = str(wish or "").lower().replace("_", "-").partition("-")[0]
+            if code in self.languages and (written is None or code in written):
+                return code
+        return self.languages[0]
 
 
 def parse_program(text: str, file: str, catalogue: Catalogue | None = None) -> Program:

@@ -118,6 +118,25 @@ def test_mentors_and_mentees_are_asked_different_questions_in_every_language(pro
     assert of_mentor[0].choices[0].text_in("fr") == "Yes, all the way"
 
 
+@pytest.mark.rule("MAIL5")
+@pytest.mark.parametrize(
+    ("wishes", "language"),
+    [
+        (["es", "en"], "es"),
+        (["fr", None, "", "ES_co"], "es"),
+        (["en-GB", "es"], "en"),
+        (["fr"], "en"),
+        ([], "en"),
+        ([3, {}], "en"),
+    ],
+)
+def test_the_first_wished_language_that_the_program_has_is_spoken(
+    program: Program, wishes: list[object], language: str
+) -> None:
+    assert program.language(wishes) == language
+    assert program.language(wishes, ["en"]) == "en"
+
+
 def test_the_table_of_settings_has_every_value_with_its_rules(program: Program) -> None:
     table = {(setting.section, setting.key): setting for setting in program.describe()}
     assert table["onboarding", "check_ins"].value == "0, 14, 28, 42"

@@ -63,7 +63,7 @@ class DueMail:
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """A message that an act moved (`was` → `due`) or dropped (`due` is None); instants in UTC."""
+    """A message that an act moved (`was` → `due`), dropped (`due` is None) or added (`was` is None); instants in UTC."""
 
     key: str
     message: str
@@ -85,6 +85,8 @@ class Planned:
     dropped: list[Shift] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     """Why an act was refused by the rules, by its id."""
+    added: list[Shift] = field(default_factory=list)
+    """The messages that came in with acts. Those of a plan without acts are told to nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -462,6 +464,7 @@ async def record(
         wake_at=wakes[0] if wakes else None,
         moved=[_shift(change) for change in changes.moved],
         dropped=[_shift(change) for change in changes.dropped],
+        added=[_shift(change) for change in changes.added] if acts else [],
     )
 
 

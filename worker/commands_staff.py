@@ -16,9 +16,8 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.agenda import Act, Shift
-from database import ledger
 from database.ledger import Change, Changes
-from database.models import LIFECYCLES, Lifecycle, Message
+from database.models import LIFECYCLES, Lifecycle
 from database.session import Database
 from rules.agenda import Refused
 from rules.engagement import END_REASONS
@@ -279,19 +278,11 @@ async def _previewed(database: Database, target: str, act: Act, programs: Mappin
 
 
 async def _executed(database: Database, target: str, name: str, argument: dict[str, Any]) -> Preview:
-    """Do it. The workflow answers what it dropped and moved; what it added is read from the ledger."""
+    """Do it, and take the workflow's answer of what that changed."""
     async with database.reading() as session:
         await _lifecycle(session, target)
-        before = {_key(message) for message in await ledger.rows_of(session, target)}
     answer = await _update(target, name, argument)
-    async with database.reading() as session:
-        after = await ledger.rows_of(session, target)
-    added = [
-        Change(_key(message), message.message, message.number, message.to_profile, None, message.due_at)
-        for message in after
-        if _key(message) not in before
-    ]
-    return Preview(answer.state, Changes(added, _changes(answer.moved), _changes(answer.dropped)))
+    return Preview(answer.state, Changes(*map(_changes, (answer.added, answer.moved, answer.dropped))))
 
 
 def _changes(shifts: Sequence[Shift]) -> list[Change]:
@@ -303,10 +294,6 @@ async def _lifecycle(session: AsyncSession, target: str) -> Lifecycle:
     if row is None:
         raise Failure(f"there is no {target}")
     return row
-
-
-def _key(message: Message) -> str:
-    return f"{message.step}/{message.occurrence}"
 
 
 async def _update(target: str, name: str, argument: dict[str, Any]) -> Answer:

@@ -311,7 +311,7 @@ class Demo:
 
     async def _changed(self, title: str, answer: Answer) -> Notice:
         """What an update changed (STA1), each time on the recipient's clock."""
-        shifts = [*answer.moved, *answer.dropped]
+        shifts = [*answer.moved, *answer.dropped, *answer.added]
         async with self.stage.database.reading() as session:
             who = await participants(session, {shift.to for shift in shifts})
         lines: list[tuple[str, int | None]] = []
@@ -321,8 +321,11 @@ class Demo:
             was = moment(shift.was, zone) if shift.was else "held"
             if shift in answer.dropped:
                 lines.append((f"No longer sent: {words} of {was}", None))
+                continue
+            due = moment(shift.due, zone) if shift.due else "held until it is resumed"
+            if shift in answer.added:
+                lines.append((f"Added: {words}, {due} ({city(zone)})", None))
             else:
-                due = moment(shift.due, zone) if shift.due else "held until it is resumed"
                 lines.append((f"Moved: {words}, {was} → {due} ({city(zone)})", None))
         return Notice(title, lines)
 

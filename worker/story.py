@@ -84,7 +84,7 @@ async def tell_story(demo: Demo) -> None:
             _say(_dated(at, demo.zone, "staff" if words.startswith("Staff") else "event", "", words))
             await act()
             for line, _mail in demo.notice.lines if demo.notice else ():
-                if line.startswith(("Moved", "No longer")):
+                if line.startswith(("Moved", "No longer", "Added")):
                     _say(f"{'':44}{line}")
         elif due is None or due > started + LONGEST:
             break

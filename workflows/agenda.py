@@ -109,11 +109,12 @@ class ActInput:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an act changed, as an update answers it (STA1): the state after it, messages moved and dropped."""
+    """What an act changed, as an update answers it (STA1): the state after it, messages moved, dropped and added."""
 
     state: str
     moved: list[Shift]
     dropped: list[Shift]
+    added: list[Shift] = field(default_factory=list)
 
 
 class Agenda:
@@ -147,7 +148,7 @@ class Agenda:
         planned = await self._replan(act)
         if act.id in planned.refused:
             raise ApplicationError(planned.refused[act.id], type="Refused")
-        return Answer(planned.state, planned.moved, planned.dropped)
+        return Answer(planned.state, planned.moved, planned.dropped, planned.added)
 
     @property
     def closed(self) -> bool:

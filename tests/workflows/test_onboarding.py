@@ -158,14 +158,19 @@ async def test_the_update_to_cancel_answers_with_what_will_not_be_sent(office: O
 
 
 @pytest.mark.rule("STA1", "ONB5")
-async def test_the_update_to_extend_adds_check_ins_and_says_that_none_moved(office: Office) -> None:
+async def test_the_update_to_extend_answers_with_the_check_ins_that_it_adds(office: Office) -> None:
     onboarding = await begun(office)
     before = [row.due_at for row in await rows(office, onboarding)]
     answer = await onboarding.execute_update(
         "extend", {"check_ins": 2, "actor": "lina", "reason": "asked for it"}
     )
     assert (answer["state"], answer["moved"], answer["dropped"]) == ("waiting", [], [])
+    assert [(shift["key"], shift["number"]) for shift in answer["added"]] == [
+        ("check-in/5", 5),
+        ("check-in/6", 6),
+    ]
     after = [row.due_at for row in await rows(office, onboarding)]
+    assert [datetime.fromisoformat(shift["due"]) for shift in answer["added"]] == after[4:]
     assert after[:4] == before
     assert len(after) == 6
     assert await acts(office, onboarding) == [("lina", "extend", "asked for it")]

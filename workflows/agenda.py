@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -28,6 +29,9 @@ MAIL_QUEUE = "throughline-mail"
 
 DEAD_AFTER = timedelta(seconds=20)
 """A delivery whose worker says nothing for so long is tried again; a living one says something every few seconds."""
+
+ONE_TIMER = "one timer"
+"""The patch since which a lifecycle keeps its timer over changes that move nothing."""
 
 Order = TypeVar("Order")
 Result = TypeVar("Result")
@@ -133,6 +137,8 @@ class Agenda:
         self._sending: dict[str, asyncio.Task[list[Outcome]]] = {}
         self._returned: list[tuple[list[str], list[Outcome]]] = []
         self._done: set[str] = set()
+        self._timer: asyncio.Task[None] | None = None
+        self._rings_at: datetime | None = None
 
     def change(self, act: Act | None = None) -> None:
         """The facts have changed: a new agenda is wanted."""
@@ -172,11 +178,13 @@ class Agenda:
             if planned.closed and not self._sending and not left:
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 if not self._changed:
+                    await self._stop_timer()
                     return True
                 continue
             if workflow.info().is_continue_as_new_suggested() and not self._sending:
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 if not self._changed:
+                    await self._stop_timer()
                     return False
                 continue
             await self._wait(planned, now)
@@ -198,15 +206,55 @@ class Agenda:
         if planned.wake_at:
             upcoming.append(planned.wake_at)
         until = min(upcoming, default=None)
+        if not workflow.patched(ONE_TIMER):
+            await self._wait_with_a_timer_each(planned, now, until)
+            return
+        if until and until <= now:
+            self._look_again(planned)
+            return
+        timer = await self._set_timer(until, now, planned.state)
+        await workflow.wait_condition(lambda: self._news(planned) or (timer is not None and timer.done()))
+        self._look_again(planned)
+
+    async def _set_timer(
+        self, until: datetime | None, now: datetime, state: str
+    ) -> asyncio.Task[None] | None:
+        """Keep the timer that runs if it rings in time: most answers move nothing, and a timer is an action.
+
+        One that rings too early does no harm: the loop finds nothing due, and sets the next one.
+        """
+        if until is None:
+            return None
+        if self._timer and not self._timer.done():
+            if self._rings_at and self._rings_at <= until:
+                return self._timer
+            await self._stop_timer()
+        self._rings_at = until
+        self._timer = asyncio.create_task(workflow.sleep(until - now, summary=f"next: {state}"))
+        return self._timer
+
+    async def _stop_timer(self) -> None:
+        if self._timer and self._timer.cancel():
+            with suppress(asyncio.CancelledError):
+                await self._timer
+
+    def _news(self, planned: Planned) -> bool:
+        return self._changed or bool(self._returned) or self._planned is not planned
+
+    def _look_again(self, planned: Planned) -> None:
+        if planned.wake_at and planned.wake_at <= workflow.now():
+            self._changed = True
+
+    async def _wait_with_a_timer_each(self, planned: Planned, now: datetime, until: datetime | None) -> None:
+        """How workflows that began before there was one timer wait to their end."""
         try:
             await workflow.wait_condition(
-                lambda: self._changed or bool(self._returned) or self._planned is not planned,
+                lambda: self._news(planned),
                 timeout=until - now if until else None,
                 timeout_summary=f"next: {planned.state}" if until else None,
             )
         except TimeoutError:
-            if planned.wake_at and planned.wake_at <= workflow.now():
-                self._changed = True
+            self._look_again(planned)
 
     def _send(self, keys: list[str]) -> None:
         fresh = [key for key in keys if key not in self._sending and key not in self._done]

@@ -29,10 +29,8 @@ from rules.calendar import Calendar, calendar_for, days_paused
 from rules.catalogue import Catalogue
 from rules.credit import ClaimFacts, Cycle, GateDays, Record
 from rules.engagement import ROLES, EngagementFacts
-from rules.program import Program
+from rules.program import CreditPolicy, Program
 from rules.survey import SurveyFacts
-
-_YEARS_KEPT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +222,7 @@ class Paper:
             **self._letter_values(facts, match, locale, purpose, domains),
             "statement": statement,
             "document": self._address(id),
-            "retained_until": _kept_until(match.calendar.date_of(at)),
+            "retained_until": _kept_until(match.calendar.date_of(at), match.program.credit),
             "signature": {
                 "name": name,
                 "at": at.isoformat(),
@@ -303,7 +301,7 @@ class Paper:
             "started": started.isoformat(),
             "ended": ended.isoformat(),
             "document": self._address(id),
-            "retained_until": _kept_until(ended),
+            "retained_until": _kept_until(ended, program.credit),
             "issued": {"at": issued.isoformat(), "zone": match.calendar.zone},
             "manager": {"name": program.manager.name, "title": program.manager.title},
         }
@@ -409,5 +407,6 @@ def _extensions(match: Match) -> list[dict[str, str]]:
     return ends
 
 
-def _kept_until(day: date) -> str:
-    return date(day.year + _YEARS_KEPT, 12, 31).isoformat()
+def _kept_until(day: date, policy: CreditPolicy) -> str:
+    """The last day on which a document of a day is kept: the end of a calendar year (CPE11)."""
+    return date(day.year + policy.retention_years, 12, 31).isoformat()

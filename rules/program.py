@@ -334,6 +334,12 @@ class CreditPolicy:
     sub_type: str = item(line(), "CPE10", about="the sub-type for the self-report form")
     sponsor: str = item(line(), "CPE10", about="the sponsor for the self-report form")
     location: str = item(line(), "CPE10", about="the location for the self-report form")
+    retention_years: int = item(
+        whole(1, 100),
+        "CPE11",
+        about="full calendar years for which letters and their record are kept",
+        default=5,
+    )
 
     def amount(self, role: str) -> int:
         """The credits of a role, `mentor` or `mentee`, for one engagement (CPE2)."""

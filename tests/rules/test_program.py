@@ -166,6 +166,21 @@ def test_the_fingerprint_follows_the_content_and_not_the_layout(program: Program
     assert len(program.fingerprint) == 64
 
 
+@pytest.mark.rule("CPE11")
+def test_letters_are_kept_for_as_many_years_as_the_program_says_and_five_unless_told(
+    program: Program,
+) -> None:
+    assert program.credit.retention_years == 5
+    assert (
+        parse_program(changed(("retention_years = 5", "retention_years = 7")), "x").credit.retention_years
+        == 7
+    )
+    assert parse_program(changed(("retention_years = 5", "")), "x").credit.retention_years == 5
+    (shown,) = [setting for setting in program.describe() if setting.key == "retention_years"]
+    assert (shown.section, shown.value, shown.rules) == ("credit", "5", ("CPE11",))
+    assert "kept" in shown.about
+
+
 def test_a_program_cannot_be_changed_once_read(program: Program) -> None:
     with pytest.raises(AttributeError):
         program.onboarding.mentor_years = 0  # type: ignore[misc]
@@ -286,6 +301,8 @@ def test_a_mistake_is_one_line_of_file_key_and_reason() -> None:
         (("precheck_months = 5", "precheck_months = 6"), "credit.precheck_months", "less than gate_months"),
         (("task_after_days = 28", "task_after_days = 21"), "credit.reminder_days", "before task_after_days"),
         (("missing_after_days = 60", "missing_after_days = 28"), "credit.missing_after_days", "more than"),
+        (("retention_years = 5", "retention_years = 0"), "credit.retention_years", "from 1 to 100"),
+        (("retention_years = 5", 'retention_years = "5"'), "credit.retention_years", "whole number"),
         (
             ('counts_as = "Instructor"', 'counts_as = "Instructors"'),
             "credit.counts_as",

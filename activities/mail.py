@@ -14,8 +14,10 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
+from uuid import uuid4
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -25,6 +27,7 @@ from activities.context import Correspondence, correspondence
 from activities.mime import AddressRefused, build_mail
 from activities.people import Programs, program_of
 from activities.smtp import (
+    PROBE_INTERVAL,
     Accepted,
     Ambiguous,
     AuthenticationRefused,
@@ -92,11 +95,21 @@ class TakenBack(Exception):
 
 @dataclass(slots=True)
 class _HandOver:
-    """A delivery on its way in this process, with its row. From `begun` on it is not interrupted."""
+    """A delivery on its way in this process, with its row as it was claimed, until its outcome is recorded.
+
+    From `begun` on it is not interrupted.
+    """
 
     row: Message
     task: asyncio.Task[Accepted]
     begun: bool = False
+
+    @property
+    def kept_here(self) -> bool:
+        """Whether the database failed at the record before the last byte: that may stand, but the byte never left."""
+        return (
+            self.task.done() and not self.task.cancelled() and isinstance(self.task.exception(), DBAPIError)
+        )
 
 
 class MailActivities:
@@ -165,14 +178,14 @@ class MailActivities:
         except AuthenticationRefused as refused:
             await self._channel_stopped(claimed, refused, at)
             raise TryLater(
-                refused.response, code=refused.code, enhanced=refused.enhanced, after=900.0
+                refused.response, code=refused.code, enhanced=refused.enhanced, after=PROBE_INTERVAL
             ) from None
         except DeliveryError as error:
             return await self._decide_failure(claimed, error, at)
         outcome = await self._decide(
             claimed, "sent", None, at, response=f"{accepted.code} {accepted.response}"
         )
-        self._under_way.pop(claimed.delivery, None)
+        self._forget(claimed)
         return outcome
 
     async def _taken_back(self, workflow: str, key: str, at: datetime) -> Outcome:
@@ -191,6 +204,7 @@ class MailActivities:
         """Return a message to `planned`, in the name of the attempt that handed it over."""
         async with self._database.begin() as session:
             await ledger.give_back(session, row.id, row.claimed_by or "", f"{later}", at)
+        self._forget(row)
 
     async def _claim(self, workflow: str, key: str, at: datetime) -> Outcome | Message:
         """Take a message for this attempt, its bytes rendered and stored, or tell what became of it."""
@@ -199,12 +213,16 @@ class MailActivities:
             if row is None:
                 return Outcome(key, "cancelled", at)
             if row.state in DECISIONS:
+                self._forget(row)
                 return Outcome(key, row.state, row.decided_at)
-            if row.state in ("claimed", "handed_over") and row.delivery in self._under_way:
+            known = self._known(row)
+            if known and not known.kept_here and row.state in ("claimed", "handed_over"):
                 return row
             if row.state == "handed_over":
-                how = "the worker ended between the last byte and the server's answer"
-                return _outcome(await decide_ambiguous(session, row, how, at))
+                if not known:
+                    how = "the worker ended between the last byte and the server's answer"
+                    return _outcome(await decide_ambiguous(session, row, how, at))
+                row.state, row.claimed_by = "planned", None
             if not _due(row, at):
                 return Outcome(key, "held")
             mail = await correspondence(
@@ -275,9 +293,9 @@ class MailActivities:
 
     async def _hand_over(self, row: Message, at: datetime) -> Accepted:
         """Hand the bytes over; joins the attempt that is already waiting for the server's answer, if one is."""
-        under_way = self._under_way.get(row.delivery)
+        under_way = self._known(row)
         if under_way is None:
-            claimant = _claimant()
+            claimant = row.claimed_by or ""
             assert row.content is not None
             assert row.recipient is not None
 
@@ -301,15 +319,23 @@ class MailActivities:
             self._under_way[row.delivery] = hand_over
         try:
             return await asyncio.shield(under_way.task)
-        except DeliveryError as error:
-            if not isinstance(error, Ambiguous):
-                self._under_way.pop(row.delivery, None)
+        except DeliveryError:
+            # Kept until it is recorded: should the database be away, the next attempt finds the answer here.
             raise
         except BaseException:
-            if under_way.task.done() or not under_way.begun:
-                self._under_way.pop(row.delivery, None)
+            if not under_way.kept_here and (under_way.task.done() or not under_way.begun):
+                self._forget(row)
                 under_way.task.cancel()
             raise
+
+    def _known(self, row: Message) -> _HandOver | None:
+        """What this process knows of the claim that the row names, if the claim is its own."""
+        under_way = self._under_way.get(row.delivery)
+        return under_way if under_way and under_way.row.claimed_by == row.claimed_by else None
+
+    def _forget(self, row: Message) -> None:
+        if self._known(row):
+            del self._under_way[row.delivery]
 
     async def _decide(
         self, row: Message, decision: str, reason: str | None, at: datetime, *, response: str | None = None
@@ -345,7 +371,7 @@ class MailActivities:
                 assert isinstance(error, ContentRefused) or error.code is not None
                 await ledger.decide(session, current, "failed", reason, at, response=error.response)
                 outcome = Outcome(_key(row), "failed", current.decided_at)
-        self._under_way.pop(row.delivery, None)
+        self._forget(row)
         return outcome
 
     async def _address_failed(
@@ -431,8 +457,9 @@ def _key(row: Message) -> str:
 
 
 def _claimant() -> str:
+    """A name for one claim. Attempts alone do not tell them apart: staff can have Temporal count them anew."""
     info = activity.info()
-    return f"{info.workflow_run_id}/{info.activity_id}/{info.attempt}"
+    return f"{info.workflow_run_id}/{info.activity_id}/{info.attempt}/{uuid4().hex[:12]}"
 
 
 def _growing(attempt: int) -> timedelta:

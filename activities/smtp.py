@@ -44,6 +44,9 @@ CROWDED_BACK_OFF = 300.0
 MAILBOX_FULL_BACK_OFF = 6 * 3600.0
 """Seconds to keep away from a full mailbox."""
 
+PROBE_INTERVAL = 900.0
+"""Seconds that a refused login keeps the channel stopped before one delivery may try again."""
+
 LEAVE_TIMEOUT = 1.0
 """Seconds that a server gets to answer QUIT when the channel closes."""
 
@@ -87,7 +90,7 @@ class SmtpSettings:
     max_connection_age: float = 300
     max_idle: float = 60
     rate_per_minute: int | None = None
-    probe_interval: float = 900
+    probe_interval: float = PROBE_INTERVAL
     helo_name: str = field(default_factory=socket.gethostname)
     dkim: DkimSettings | None = None
 

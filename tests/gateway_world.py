@@ -19,7 +19,7 @@ from activities.credit import letter_text
 from activities.documents import Documents
 from activities.evidence import Paper
 from database.links import Link, Links
-from database.models import Engagement, Event, Member, Profile, Request
+from database.models import Claim, Engagement, Event, Letter, Member, Profile, Request, Survey
 from database.session import Database
 from gateway.app import create_app
 from gateway.pages import Pages
@@ -221,6 +221,89 @@ def people() -> list[Any]:
         profile("p-marcus", "marcus", "mentor"),
         profile("p-eva", "eva", "mentor"),
     ]
+
+
+MENTORS_CLAIM, MENTEES_CLAIM = "claim/r-2/mentor/CPP", "claim/r-2/mentee/PSP"
+LETTER = "Lm3x9QkT2vB7"
+_CYCLE = {"start": "2027-01-01", "end": "2029-12-31"}
+
+
+def claim_row(role: str, code: str, state: str = "awaiting_evidence") -> Claim:
+    """A claim of Marcus' or Ana's, whose gate is 10 July 2028."""
+    profile, other = ("p-marcus", "p-ana") if role == "mentor" else ("p-ana", "p-marcus")
+    at = datetime(2028, 6, 12, 13, 0, tzinfo=UTC)
+    facts = {
+        "engagement": "r-2",
+        "role": role,
+        "profile": profile,
+        "counterpart": other,
+        "certification": code,
+        "started_on": "2028-01-10",
+        "created_at": at.isoformat(),
+        "records": [{"at": at.isoformat(), "good_standing": True, "cycle": _CYCLE}],
+    }
+    return Claim(
+        workflow=f"claim/r-2/{role}/{code}",
+        engagement_id="r-2",
+        role=role,
+        profile_id=profile,
+        member_id=profile.removeprefix("p-"),
+        certification=code,
+        credit_date="2028-07-10",
+        program="asis-global",
+        policy_version="1",
+        state=state,
+        state_since=at,
+        domains=["cpp-crisis-management"] if code == "CPP" else [],
+        facts=facts,
+    )
+
+
+def survey_row(role: str) -> Survey:
+    """An open survey of one side of the engagement."""
+    return Survey(
+        workflow=f"survey/r-2/{role}",
+        engagement_id="r-2",
+        role=role,
+        profile_id="p-marcus" if role == "mentor" else "p-ana",
+        program="asis-global",
+        policy_version="1",
+        state="open",
+        state_since=NOW,
+        facts={},
+    )
+
+
+def letter_row(kind: str = "confirmation", id: str = LETTER, **values: Any) -> Letter:
+    """A letter that was signed in an earlier engagement."""
+    people = {"mentor": {"name": "Marcus <b>Oyelaran</b>"}, "mentee": {"name": "Ana Pérez Castillo"}}
+    place = {"program": {"name": bundled().name, "organisation": bundled().organisation}}
+    return Letter(
+        id=id,
+        engagement_id="r-0",
+        kind=kind,
+        role="mentee" if kind == "mentor_letter" else "mentor",
+        certification=None if kind == "certificate" else "CPP",
+        locale="en",
+        statement="I confirm.",
+        data={**people, **place},
+        document=b"%PDF",
+        sha256="c" * 64,
+        signed_at=NOW,
+        **values,
+    )
+
+
+def at_the_gate() -> list[Any]:
+    """Everybody, an engagement with a claim and a survey of each side, and a letter signed earlier."""
+    rows: list[Any] = [*people(), request_row(), request_row("r-2"), engagement_row()]
+    for row in rows:
+        if getattr(row, "id", "") in ("ana", "marcus"):
+            code = "PSP" if row.id == "ana" else "CPP"
+            cycle = {f"cycle_{edge}": day for edge, day in _CYCLE.items()}
+            row.certifications = [{"code": code, **cycle}]
+    claims = [claim_row("mentor", "CPP"), claim_row("mentee", "PSP")]
+    return [*rows, *claims, survey_row("mentor"), survey_row("mentee"), letter_row()]
 
 
 @asynccontextmanager

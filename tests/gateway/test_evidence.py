@@ -4,84 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
-from database.models import Claim, Letter, Survey
+from database.models import Claim, Letter
 from rules.credit import fingerprint
-from tests.gateway_world import NOW, World, engagement_row, people, request_row, world
-
-MENTOR, MENTEE = "claim/r-2/mentor/CPP", "claim/r-2/mentee/PSP"
-CYCLE = {"start": "2027-01-01", "end": "2029-12-31"}
-
-
-def claim(role: str, code: str, state: str = "awaiting_evidence") -> Claim:
-    profile, other = ("p-marcus", "p-ana") if role == "mentor" else ("p-ana", "p-marcus")
-    at = datetime(2028, 6, 12, 13, 0, tzinfo=UTC)
-    record = {"at": at.isoformat(), "good_standing": True, "cycle": CYCLE}
-    return Claim(
-        workflow=f"claim/r-2/{role}/{code}",
-        engagement_id="r-2",
-        role=role,
-        profile_id=profile,
-        member_id=profile.removeprefix("p-"),
-        certification=code,
-        credit_date="2028-07-10",
-        program="asis-global",
-        policy_version="1",
-        state=state,
-        state_since=at,
-        domains=["crisis_management"] if code == "CPP" else [],
-        facts={
-            "engagement": "r-2",
-            "role": role,
-            "profile": profile,
-            "counterpart": other,
-            "certification": code,
-            "started_on": "2028-01-10",
-            "created_at": at.isoformat(),
-            "records": [record],
-        },
-    )
+from tests.gateway_world import LETTER, MENTEES_CLAIM, MENTORS_CLAIM, NOW, World, at_the_gate, world
 
 
 @pytest.fixture
 async def there(sqlite_url: str) -> AsyncIterator[World]:
-    """A gateway with an engagement at its gate: a claim of each side, a survey, and a letter signed earlier."""
-    rows: list[Any] = [*people(), request_row(), request_row("r-2"), engagement_row()]
-    for row in rows:
-        if getattr(row, "id", "") in ("ana", "marcus"):
-            code = "PSP" if row.id == "ana" else "CPP"
-            cycle = {"cycle_start": CYCLE["start"], "cycle_end": CYCLE["end"]}
-            row.certifications = [{"code": code, **cycle}]
-    survey = Survey(
-        workflow="survey/r-2/mentee",
-        engagement_id="r-2",
-        role="mentee",
-        profile_id="p-ana",
-        program="asis-global",
-        policy_version="1",
-        state="open",
-        state_since=NOW,
-        facts={},
-    )
-    letter = Letter(
-        id="Lm3x9QkT2vB7",
-        engagement_id="r-0",
-        kind="confirmation",
-        role="mentor",
-        certification="CPP",
-        locale="en",
-        statement="I confirm.",
-        data={"mentor": {"name": "Marcus <b>Oyelaran</b>"}, "mentee": {"name": "Ana Pérez Castillo"}},
-        document=b"%PDF",
-        sha256="c" * 64,
-        signed_at=NOW,
-    )
-    rows += [claim("mentor", "CPP"), claim("mentee", "PSP"), survey, letter]
-    async with world(sqlite_url, rows) as made:
+    """A gateway with an engagement at its gate."""
+    async with world(sqlite_url, at_the_gate()) as made:
         yield made
 
 
@@ -93,7 +27,7 @@ def hidden(page: str, name: str) -> str:
 
 @pytest.mark.rule("CPE5", "CPE8")
 async def test_the_mentee_reads_the_letter_and_signs_what_was_shown(there: World) -> None:
-    path = there.path("sign", "p-ana", MENTOR)
+    path = there.path("sign", "p-ana", MENTORS_CLAIM)
     shown = (await there.client.get(path)).text
     assert "Marcus Oyelaran" in shown
     assert not await there.events()
@@ -118,7 +52,7 @@ async def test_the_mentee_reads_the_letter_and_signs_what_was_shown(there: World
 async def test_another_name_no_consent_or_another_text_signs_nothing(
     there: World, change: dict[str, str]
 ) -> None:
-    path = there.path("sign", "p-ana", MENTOR)
+    path = there.path("sign", "p-ana", MENTORS_CLAIM)
     shown = hidden((await there.client.get(path)).text, "shown")
     form = {"shown": shown, "name": "Ana Pérez Castillo", "consent": "yes", **change}
     answer = await there.client.post(path, data=form)
@@ -131,11 +65,11 @@ async def test_another_name_no_consent_or_another_text_signs_nothing(
 @pytest.mark.parametrize(
     ("purpose", "profile", "subject"),
     [
-        ("sign", "p-marcus", MENTOR),
-        ("sign", "p-eva", MENTOR),
-        ("letter", "p-ana", MENTEE),
-        ("claim", "p-ana", MENTOR),
-        ("domains", "p-marcus", MENTEE),
+        ("sign", "p-marcus", MENTORS_CLAIM),
+        ("sign", "p-eva", MENTORS_CLAIM),
+        ("letter", "p-ana", MENTEES_CLAIM),
+        ("claim", "p-ana", MENTORS_CLAIM),
+        ("domains", "p-marcus", MENTEES_CLAIM),
         ("survey", "p-marcus", "survey/r-2/mentee"),
     ],
 )
@@ -145,7 +79,7 @@ async def test_nobody_acts_for_somebody_else(there: World, purpose: str, profile
 
 @pytest.mark.rule("CPE6", "CPE8")
 async def test_the_mentor_writes_reads_and_then_signs(there: World) -> None:
-    path = there.path("letter", "p-marcus", MENTEE)
+    path = there.path("letter", "p-marcus", MENTEES_CLAIM)
     first = (await there.client.get(path)).text
     domain = hidden(first, "domains")
     assert (await there.client.post(path, data={"purpose": "", "step": "read"})).status_code == 400
@@ -167,14 +101,14 @@ async def test_the_mentor_writes_reads_and_then_signs(there: World) -> None:
 
 @pytest.mark.rule("CPE7", "CPE10")
 async def test_the_claimant_chooses_domains_and_tells_that_it_was_submitted(there: World) -> None:
-    path = there.path("domains", "p-marcus", MENTOR)
+    path = there.path("domains", "p-marcus", MENTORS_CLAIM)
     assert (await there.client.post(path, data={"domains": "no such one"})).status_code == 400
     domain = hidden((await there.client.get(path)).text, "domains")
     assert (await there.client.post(path, data={"domains": domain})).status_code == 200
-    submit = there.path("claim", "p-marcus", MENTOR)
+    submit = there.path("claim", "p-marcus", MENTORS_CLAIM)
     assert "<form" not in (await there.client.get(submit)).text
     async with there.database.begin() as session:
-        (await session.get_one(Claim, MENTOR)).state = "ready"
+        (await session.get_one(Claim, MENTORS_CLAIM)).state = "ready"
     assert (await there.client.post(submit)).status_code == 200
     assert [event.type for event in await there.events()] == ["claim.domains_chosen", "claim.submitted"]
 
@@ -192,13 +126,13 @@ async def test_a_survey_is_answered_and_can_be_answered_anew(there: World) -> No
 
 @pytest.mark.rule("CPE11")
 async def test_anybody_can_check_a_letter(there: World) -> None:
-    page = await there.client.get("/verify/Lm3x9QkT2vB7")
+    page = await there.client.get(f"/verify/{LETTER}")
     assert page.status_code == 200
     assert "This document is genuine" in page.text
     assert "c" * 64 in page.text
     assert "&lt;b&gt;" in page.text
     async with there.database.begin() as session:
-        (await session.get_one(Letter, "Lm3x9QkT2vB7")).revoked_at = NOW
-    revoked = await there.client.get("/verify/Lm3x9QkT2vB7", headers={"accept-language": "es"})
+        (await session.get_one(Letter, LETTER)).revoked_at = NOW
+    revoked = await there.client.get(f"/verify/{LETTER}", headers={"accept-language": "es"})
     assert "Este documento fue revocado" in revoked.text
     assert (await there.client.get("/verify/another")).status_code == 404

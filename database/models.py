@@ -384,6 +384,32 @@ class AuditRecord(Base):
     hash: Mapped[str] = mapped_column(String(64))
 
 
+class Checkpoint(Base):
+    """What all chains of the audit record came to at an instant, in a chain of its own (CPE11).
+
+    `root` is the root of a tree of hashes over the head of each chain; `hash` covers all but itself. Whoever keeps
+    it, outside of this database, can show later that a chain was not made anew.
+    """
+
+    __tablename__ = "checkpoints"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[datetime]
+    chains: Mapped[int]
+    root: Mapped[str] = mapped_column(String(64))
+    previous: Mapped[str] = mapped_column(String(64), unique=True)
+    hash: Mapped[str] = mapped_column(String(64), unique=True)
+
+
+class CheckpointHead(Base):
+    """The last record of a chain at a checkpoint; one that is the same as at the checkpoint before has no row."""
+
+    __tablename__ = "checkpoint_heads"
+    number: Mapped[int] = mapped_column(ForeignKey("checkpoints.number"), primary_key=True)
+    chain: Mapped[str] = mapped_column(String(200), primary_key=True, index=True)
+    sequence: Mapped[int]
+    head: Mapped[str] = mapped_column(String(64))
+
+
 LIFECYCLES: Final[dict[str, type[Onboarding | Request | Engagement | Claim | Survey]]] = {
     "onboarding": Onboarding,
     "request": Request,

@@ -63,7 +63,7 @@ class DueMail:
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """A message that an act moved (`was` → `due`), dropped (`due` is None) or added (`was` is None); instants in UTC."""
+    """A message that an act moved (`was` → `due`), dropped (`due` is None) or added (`was` is None); in UTC."""
 
     key: str
     message: str
@@ -200,8 +200,8 @@ class AgendaActivities:
             done: list[Act] = []
             for act in order.acts:
                 try:
-                    state = request.agenda(facts, program.request, calendar).state_at(act.at or at)
-                    if act.name == "accept" and facts.ended is None:
+                    state = request_state(facts, act, program, calendar, at)
+                    if act.name == "accept":
                         await _refuse_without_place(session, mentor, mentee, facts.request)
                     facts = apply_to_request(facts, act, state, at)
                     done.append(act)
@@ -274,6 +274,19 @@ def engagement_agenda(facts: EngagementFacts, people: Mapping[str, Participant],
 def program_calendar(program: Program) -> Calendar:
     """The program's own calendar, for the dates of an engagement (ENG1)."""
     return calendar_for(program.hours, None, None, None)
+
+
+def request_state(facts: RequestFacts, act: Act, program: Program, calendar: Calendar, now: datetime) -> str:
+    """The state of a request when an act came; `calendar` is the mentor's.
+
+    Raises Refused, saying how it is over, if it had come to its end by then (REQ10).
+    """
+    at = act.at or now
+    course = request.agenda(facts, program.request, calendar)
+    closing = closing_turn(course, at)
+    if closing and act.name != "standing":
+        raise Refused(request.over(facts, closing.state, calendar.date_of(closing.due)))
+    return course.state_at(at)
 
 
 def apply_to_request(facts: RequestFacts, act: Act, state: str, now: datetime) -> RequestFacts:

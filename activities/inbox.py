@@ -19,9 +19,9 @@ from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.agenda import facts_to_row, places_left
+from activities.agenda import facts_from_row, facts_to_row, places_left, program_calendar
 from activities.effects import Effect, start
-from activities.people import Programs, participants
+from activities.people import Programs, participant, participants
 from database import audit, suppressions
 from database.events import release
 from database.models import (
@@ -29,6 +29,7 @@ from database.models import (
     Claim,
     Engagement,
     Event,
+    Lifecycle,
     Meeting,
     Member,
     Message,
@@ -40,7 +41,9 @@ from database.models import (
 )
 from database.session import Database
 from database.tasks import open_task
+from rules import engagement, request
 from rules.agenda import moment
+from rules.engagement import EngagementFacts
 from rules.events import references
 from rules.onboarding import OnboardingFacts
 from rules.request import RequestFacts
@@ -128,6 +131,7 @@ class InboxActivities:
                 await _refuse(session, event, reason, at)
             else:
                 event.state, event.applied_at = "applied", at
+                await self._keep_words(session, event)
                 await release(session, event.subject, *_brought(event.data))
 
     async def _write(self, session: AsyncSession, event: Event, at: datetime) -> bool:
@@ -188,8 +192,24 @@ class InboxActivities:
             if error.status != RPCStatusCode.NOT_FOUND:
                 raise
             # A lifecycle that ended in the meantime: nothing to tell it, and for an act, nothing to change.
-            return None if effect.kind == "signal" else f"{effect.workflow} is over"
+            return None if effect.kind == "signal" else await self._how_over(effect.workflow)
         return None
+
+    async def _how_over(self, workflow: str) -> str:
+        """In which words a lifecycle refuses what comes after its end (REQ10)."""
+        async with self._database.reading() as session:
+            row: Lifecycle | None = await session.get(LIFECYCLES[workflow.partition("/")[0]], workflow)
+            if row is None or row.closed_at is None:
+                return f"{workflow} is over"
+            program = self._programs[row.program]
+            if isinstance(row, Request):
+                mentor = await participant(session, row.mentor_id)
+                on = mentor.calendar(program).date_of(row.closed_at)
+                return request.over(facts_from_row(RequestFacts, row.facts), row.state, on)
+            on = program_calendar(program).date_of(row.closed_at)
+            if isinstance(row, Engagement):
+                return engagement.over(facts_from_row(EngagementFacts, row.facts), row.state, on)
+            return f"{workflow} is over: {row.state} on {on.isoformat()}"
 
     async def _member_updated(self, session: AsyncSession, event: Event) -> list[Effect]:
         data = event.data
@@ -367,7 +387,6 @@ class InboxActivities:
             event.type.partition(".")[2]
         ]
         row = await session.get_one(Request, f"request/{event.data['request']}")
-        row.answer_reason = event.data.get("reason") or row.answer_reason
         by = row.mentee_id if name == "withdraw" else row.mentor_id
         reason = f"event:{event.id}" if event.data.get("reason") else ""
         return [Effect("update", row.workflow, name, _act(event, by=by, reason=reason))]
@@ -380,35 +399,26 @@ class InboxActivities:
         by = str(data.get("by", ""))
         if by and by not in (row.mentee_id, row.mentor_id):
             raise RefusedEvent("only the mentor and the mentee of an engagement can act on it")
-        known = f"{event.source}#{event.event_id}"[:200]
         match event.type:
             case "engagement.discovery":
                 name, told = "discovery", _act(event, by=by, answer=data["answer"])
             case "engagement.plan_agreed":
-                row.goals = data.get("goals") or row.goals
                 name = "plan_agreed"
                 told = _act(event, months=data.get("months", 0), end=data.get("end", ""))
             case "engagement.met":
-                session.add(
-                    Meeting(
-                        engagement_id=row.id,
-                        by_profile=by,
-                        event_id=known,
-                        answer=data["answer"],
-                        met_on=data.get("date"),
-                        answered_at=at,
-                    )
-                )
                 name, told = "met", _act(event, by=by, answer=data["answer"])
             case "engagement.extension_agreed":
                 name, told = "agree_extension", _act(event, by=by, end=data["end"])
             case "engagement.ended":
-                row.end_reason = data["reason"]
                 name, told = "end", _act(event, by=by, reason=data["reason"])
             case _:
                 session.add(
                     Report(
-                        engagement_id=row.id, by_profile=by, event_id=known, text=data["text"], reported_at=at
+                        engagement_id=row.id,
+                        by_profile=by,
+                        event_id=_known(event),
+                        text=data["text"],
+                        reported_at=at,
                     )
                 )
                 name, told = "misconduct", _act(event, by=by)
@@ -423,6 +433,30 @@ class InboxActivities:
                     )
                     return []
         return [Effect("update", row.workflow, name, told)]
+
+    async def _keep_words(self, session: AsyncSession, event: Event) -> None:
+        """Keep what an event says beyond its act, once that is done: what is refused leaves nothing behind (REQ10)."""
+        data, at = event.data, event.occurred_at
+        assert at is not None
+        match event.type:
+            case "request.accepted" | "request.declined" | "request.canceled" if data.get("reason"):
+                asked = await session.get_one(Request, event.subject)
+                asked.answer_reason = data["reason"]
+            case "engagement.plan_agreed" if data.get("goals"):
+                (await session.get_one(Engagement, event.subject)).goals = data["goals"]
+            case "engagement.ended":
+                (await session.get_one(Engagement, event.subject)).end_reason = data["reason"]
+            case "engagement.met" if not await _is_kept(session, event):
+                session.add(
+                    Meeting(
+                        engagement_id=data["engagement"],
+                        by_profile=data["by"],
+                        event_id=_known(event),
+                        answer=data["answer"],
+                        met_on=data.get("date"),
+                        answered_at=at,
+                    )
+                )
 
     async def _mail_bounced(self, session: AsyncSession, event: Event) -> list[Effect]:
         """A bounce or complaint counts against the address that was mailed (MAIL7)."""
@@ -520,6 +554,17 @@ class InboxActivities:
         "staff.pause": _staff,
         "staff.resume": _staff,
     }
+
+
+def _known(event: Event) -> str:
+    """A stored event's name wherever something came of it."""
+    return f"{event.source}#{event.event_id}"[:200]
+
+
+async def _is_kept(session: AsyncSession, event: Event) -> bool:
+    """Whether the meeting that an event tells of is on record."""
+    query = select(Meeting.id).where(Meeting.event_id == _known(event))
+    return await session.scalar(query) is not None
 
 
 def _act(event: Event, **told: Any) -> dict[str, Any]:

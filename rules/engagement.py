@@ -304,6 +304,14 @@ class _Plan:
         assert due is not None
         return due
 
+    def before_the_end(self, day: date) -> datetime:
+        """When something of a day opens for staff: on a business day, or if that comes after the end, on the day."""
+        due = self.send_at(self.program, day)
+        if due < self.closes:
+            return due
+        morning = self.program.instant(self.moved(day), self.program.hours.send_time)
+        return max([morning, *(p.until for p in self.pauses if p.until and p.until < self.closes)])
+
     def moved(self, day: date) -> date:
         """A day moved by the pauses."""
         return close_at(day, self.pauses, self.program)[0]
@@ -562,7 +570,10 @@ def _stalled(plan: _Plan) -> Iterator[TaskDue]:
 
 
 def _inactive(plan: _Plan) -> Iterator[TaskDue]:
-    """A task for each row of pulses without a yes; rows do not overlap, and a yes begins anew (ENG4)."""
+    """A task for each row of pulses without a yes; rows do not overlap, and a yes begins anew (ENG4).
+
+    One that a weekend or a holiday would move past the end opens on its own day: the row was whole before the end.
+    """
     met, row = plan.facts.met, plan.policy.inactive_after_pulses
     number = met[0] if len(met) >= _YESES_KEPT else 1
     while plan.moved(plan.pulse(number + row)) <= plan.ends[-1].day:
@@ -570,7 +581,7 @@ def _inactive(plan: _Plan) -> Iterator[TaskDue]:
         yes = max((each for each in pulses if each in met), default=None)
         if yes is None:
             yield TaskDue(
-                plan.send_at(plan.program, plan.pulse(number + row)),
+                plan.before_the_end(plan.pulse(number + row)),
                 "inactive",
                 f"no meeting confirmed in the pulses {', '.join(map(str, pulses))}",
                 "Ask both how it goes: whether they still meet, want more time, or would rather end it.",
@@ -853,13 +864,19 @@ def _refuse_if_suspended(facts: EngagementFacts) -> None:
         raise Refused(_NEUTRAL)
 
 
+def over(facts: EngagementFacts, state: str, on: date | None = None) -> str:
+    """How an engagement is over, in words for whoever comes too late; empty while it goes on.
+
+    `on` is the day on which it ended, where it is known.
+    """
+    ended = facts.ended.state if facts.ended else state
+    if ended in ("active", "paused", "suspended"):
+        return ""
+    when = f" on {on.isoformat()}" if on else ""
+    words = {"completed": "it was completed", "canceled": "staff have cancelled it"}
+    return f"the engagement is over: {words.get(ended, 'it has ended')}{when}"
+
+
 def _refuse_if_over(facts: EngagementFacts, state: str) -> None:
-    over = facts.ended.state if facts.ended else state
-    if over in ("active", "paused", "suspended"):
-        return
-    raise Refused(
-        {
-            "completed": "the engagement is over: it was completed",
-            "canceled": "the engagement is over: staff have cancelled it",
-        }.get(over, "the engagement has already ended")
-    )
+    if words := over(facts, state):
+        raise Refused(words)

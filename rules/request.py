@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from rules import standing
 from rules.agenda import Agenda, Ended, Mail, Refused, TaskDue, Turn
 from rules.calendar import Calendar
 from rules.program import RequestPolicy
 from rules.standing import Lapse
+
+OPEN = ("open", "past_due")
+"""The states in which a request can be answered."""
 
 MOST_EXTENSION = 60
 """The business days that one extension adds at most."""
@@ -258,19 +261,26 @@ def _close(
     return replace(facts, ended=Ended(ending, max(at, facts.created_at), cause, actor), ended_by=by)
 
 
-def _refuse_if_closed(facts: RequestFacts, state: str) -> None:
+def over(facts: RequestFacts, state: str, on: date | None = None) -> str:
+    """How a request is over, in words for whoever comes too late (REQ10); empty while it is open.
+
+    `on` is the mentor's day on which it came to its end, where it is known.
+    """
     ended = facts.ended.state if facts.ended else "unavailable" if facts.unavailable_because else state
-    if ended in ("open", "past_due"):
-        return
-    withdrawn = facts.ended_by == "mentee"
-    raise Refused(
-        {
-            "accepted": "the request was already accepted",
-            "declined": "the request was already declined",
-            "canceled": "the mentee has withdrawn the request"
-            if withdrawn
-            else "staff have cancelled the request",
-            "expired": "the request has expired: it was open for too long without an answer",
-            "unavailable": "the request is closed: the mentor cannot take another mentee now",
-        }.get(ended, "the request is closed")
-    )
+    if ended in OPEN:
+        return ""
+    expired = f"expired on {on.isoformat()}" if on else "has expired"
+    return {
+        "accepted": "the request was already accepted",
+        "declined": "the request was already declined",
+        "canceled": "the mentee has withdrawn the request"
+        if facts.ended_by == "mentee"
+        else "staff have cancelled the request",
+        "expired": f"the request {expired}: it was open for too long without an answer",
+        "unavailable": "the request is closed: the mentor cannot take another mentee now",
+    }.get(ended, "the request is closed")
+
+
+def _refuse_if_closed(facts: RequestFacts, state: str) -> None:
+    if words := over(facts, state):
+        raise Refused(words)

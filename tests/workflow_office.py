@@ -20,7 +20,7 @@ from activities.mail import Outgoing
 from activities.smtp import SmtpChannel, SmtpSettings
 from database import events
 from database.links import Links
-from database.models import Message
+from database.models import Event, Message
 from database.session import Database
 from rules.events import Envelope
 from worker.catcher import MailCatcher
@@ -99,6 +99,12 @@ class Office:
         async with self.database.reading() as session:
             rows = await session.scalars(select(Message).where(Message.workflow == workflow))
             return {row.message: row.state for row in rows}
+
+    async def events(self, about: str, state: str) -> list[Event]:
+        """The stored events about a lifecycle that are in a state."""
+        async with self.database.reading() as session:
+            query = select(Event).where(Event.subject == about, Event.state == state).order_by(Event.id)
+            return list(await session.scalars(query))
 
     async def catcher_has(self, mails: int) -> None:
         """Wait until the mail server has accepted so many messages."""

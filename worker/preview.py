@@ -20,13 +20,15 @@ from activities.agenda import (
     engagement_agenda,
     facts_from_row,
     onboarding_agenda,
+    program_calendar,
+    request_state,
 )
 from activities.credit import apply_to_claim, claim_agenda, match_of
 from activities.people import Programs, participant, participants, program_of
 from database import ledger
 from database.ledger import Changes
 from database.models import Lifecycle
-from rules import onboarding, request, survey
+from rules import engagement, onboarding, request, survey
 from rules.agenda import Agenda, Refused
 from rules.credit import ClaimFacts
 from rules.engagement import EngagementFacts
@@ -83,12 +85,10 @@ async def _request(
     session: AsyncSession, row: Lifecycle, act: Act, programs: Programs, at: datetime
 ) -> Agenda:
     facts = facts_from_row(RequestFacts, row.facts)
-    if row.closed_at:
-        raise Refused(f"the request was already {row.state}")
     mentor = await participant(session, facts.mentor)
     policy = program_of(programs, row.program)
     calendar = mentor.calendar(policy)
-    state = request.agenda(facts, policy.request, calendar).state_at(at)
+    state = request_state(facts, act, policy, calendar, at)
     return request.agenda(apply_to_request(facts, act, state, at), policy.request, calendar)
 
 
@@ -96,10 +96,10 @@ async def _engagement(
     session: AsyncSession, row: Lifecycle, act: Act, programs: Programs, at: datetime
 ) -> Agenda:
     facts = facts_from_row(EngagementFacts, row.facts)
-    if row.closed_at:
-        raise Refused(f"the engagement is over: {row.state}")
-    people = await participants(session, [facts.mentee, facts.mentor])
     policy = program_of(programs, row.program)
+    if row.closed_at:
+        raise Refused(engagement.over(facts, row.state, program_calendar(policy).date_of(row.closed_at)))
+    people = await participants(session, [facts.mentee, facts.mentor])
     state = engagement_agenda(facts, people, policy).state_at(at)
     return engagement_agenda(apply_to_engagement(facts, act, state, at, policy), people, policy)
 

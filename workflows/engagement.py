@@ -11,6 +11,7 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from activities.agenda import Act, AgendaActivities, PlanEngagement, Planned
     from activities.mail import Outcome
+    from rules import engagement
     from rules.engagement import EngagementFacts
 
 from workflows.agenda import ActInput, Agenda, Answer, plan_locally, tell
@@ -140,5 +141,5 @@ class EngagementWorkflow:
 
     async def _answer(self, name: str, act: ActInput) -> Answer:
         if self._agenda.closed:
-            raise ApplicationError(f"the engagement is over: {self._state}", type="Refused")
+            raise ApplicationError(engagement.over(self._facts, self._state), type="Refused")
         return await self._agenda.answer(act.act(name))

@@ -11,6 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.agenda import Act, AgendaActivities, Planned, PlannedRequest, PlanRequest
     from activities.effects import Effect, start
     from activities.mail import Outcome
+    from rules import request
     from rules.engagement import EngagementFacts
     from rules.request import RequestFacts
 
@@ -126,5 +127,5 @@ class RequestWorkflow:
 
     async def _answer(self, name: str, act: ActInput) -> Answer:
         if self._agenda.closed:
-            raise ApplicationError(f"the request was already {self._state}", type="Refused")
+            raise ApplicationError(request.over(self._facts, self._state), type="Refused")
         return await self._agenda.answer(act.act(name))

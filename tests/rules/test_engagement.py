@@ -303,6 +303,25 @@ def test_two_pulses_in_a_row_without_a_yes_open_one_task_each_two() -> None:
     ]
 
 
+@pytest.mark.rule("ENG4", "ENG9")
+def test_a_silence_that_is_whole_on_a_last_day_at_the_weekend_still_opens_its_task() -> None:
+    facts = begun("2028-03-09T10:00")
+    assert ends_on(facts) == date(2028, 9, 9)
+    assert tasks(facts, "inactive") == [at("2028-07-10T09:00"), at("2028-09-09T09:00")]
+    assert turns(facts)[-1] == ("completed", at("2028-09-09T17:00"))
+    assert tasks(extended(facts, "2028-09-01T10:00", months=1), "inactive")[1] == at("2028-09-11T09:00")
+
+
+@pytest.mark.rule("ENG4", "ENG11")
+def test_a_silence_whose_last_day_a_pause_has_moved_opens_its_task_after_the_pause() -> None:
+    facts = paused(begun("2028-03-09T10:00"), "2028-09-07T10:00", "2028-09-16T14:00")
+    assert turns(facts)[-1] == ("completed", at("2028-09-18T17:00"))
+    assert tasks(facts, "inactive")[-1] == at("2028-09-18T09:00")
+    facts = paused(begun("2028-03-09T10:00"), "2028-09-09T08:00", "2028-09-16T14:00")
+    assert turns(facts)[-1] == ("completed", at("2028-09-16T17:00"))
+    assert tasks(facts, "inactive")[-1] == at("2028-09-16T14:00")
+
+
 @pytest.mark.rule("ENG4")
 @pytest.mark.parametrize("by", BOTH)
 def test_a_yes_from_either_begins_the_count_anew(by: str) -> None:

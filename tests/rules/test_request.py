@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -29,6 +29,7 @@ from rules.request import (
     decline,
     extend,
     make_unavailable,
+    over,
     standing_changed,
     withdraw,
 )
@@ -250,6 +251,12 @@ def test_the_first_ending_stands_whatever_crosses_it(first: str, second: str) ->
 def test_whoever_comes_too_late_is_told_why_in_plain_words(ended: RequestFacts, told: str) -> None:
     with pytest.raises(Refused, match=told):
         accept(ended, at("2028-03-08T12:00"), "open")
+
+
+@pytest.mark.rule("REQ8", "REQ10")
+def test_an_open_request_is_not_over_and_an_expired_one_tells_since_when() -> None:
+    assert over(asked(), "past_due") == ""
+    assert over(asked(), "expired", date(2028, 3, 20)).startswith("the request expired on 2028-03-20")
 
 
 @pytest.mark.rule("REQ8", "REQ10")

@@ -258,9 +258,24 @@ def test_after_a_cancel_nothing_is_mailed_and_each_message_says_why(
 @pytest.mark.parametrize(
     ("profile", "when", "event", "why"),
     [
-        ("p-cancel-over", "2035-05-10T12:00", "staff.cancel", "onboarding/p-cancel-over is over"),
-        ("p-cancel-mid", "2035-03-28T12:00", "staff.cancel", "onboarding/p-cancel-mid is over"),
-        ("p-extend-over", "2035-05-10T12:00", "staff.extend", "onboarding/p-extend-over is over"),
+        (
+            "p-cancel-over",
+            "2035-05-10T12:00",
+            "staff.cancel",
+            "onboarding/p-cancel-over is over: unmatched on 2035-05-07",
+        ),
+        (
+            "p-cancel-mid",
+            "2035-03-28T12:00",
+            "staff.cancel",
+            "onboarding/p-cancel-mid is over: canceled on 2035-03-27",
+        ),
+        (
+            "p-extend-over",
+            "2035-05-10T12:00",
+            "staff.extend",
+            "onboarding/p-extend-over is over: unmatched on 2035-05-07",
+        ),
         ("p-pause-mid", "2035-03-28T12:00", "staff.pause", "it is paused already"),
         ("p-pause-mid", "2035-04-11T12:00", "staff.resume", "it is not paused by staff"),
         (

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
+from database.models import Request
 from tests.workflow_office import Office, office
 
 __all__ = ["office"]
@@ -108,3 +111,29 @@ async def test_a_history_holds_no_name_and_no_address(office: Office) -> None:
     history = (await request.fetch_history()).to_json()
     assert "example.org" not in history
     assert "Vega" not in history
+
+
+@pytest.mark.rule("REQ10", "REQ6")
+async def test_an_answer_that_comes_too_late_is_refused_in_words_and_leaves_nothing_behind(
+    office: Office,
+) -> None:
+    request = await office.ask()
+    name = request.id.removeprefix("request/")
+    await office.tell(("request.declined", {"request": name, "reason": "no time this year"}))
+    assert await request.result() == "declined"
+    before = len(office.catcher.caught)
+    await office.tell(
+        ("request.accepted", {"request": name, "reason": "after all"}),
+        ("request.canceled", {"request": name, "reason": "found somebody else"}),
+    )
+    refused = {"request.accepted", "request.canceled"}
+    async with asyncio.timeout(30):
+        while {event.type for event in await office.events(request.id, "refused")} != refused:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    assert {event.reason for event in await office.events(request.id, "refused")} == {
+        "the request was already declined"
+    }
+    async with office.database.reading() as session:
+        row = await session.get_one(Request, request.id)
+        assert (row.state, row.answer_reason) == ("declined", "no time this year")
+    assert len(office.catcher.caught) == before

@@ -145,6 +145,7 @@ class Demo:
         self.moving = True
         try:
             await self.stage.advance(target)
+            await self.stage.settle()
             await self._rest()
         finally:
             self.moving = False

@@ -25,6 +25,7 @@ from worker.faults import DatabaseFault, KillFault, MortalDatabase
 from worker.parts import Composers, Parts, poke, workers
 from worker.scenario import Fault, Scenario, ScenarioError
 from worker.timeline import timeline
+from workflows.agenda import LAST_SECOND
 
 SOURCE = "/rehearsal"
 
@@ -105,8 +106,8 @@ class Stage:
             await asyncio.gather(moving, failing, return_exceptions=True)
 
     async def settle(self) -> None:
-        """Let what was started by now come to rest."""
-        await self.advance(await self.clock.now() + timedelta(seconds=1))
+        """Let what is due or was started by now come to rest."""
+        await self.advance(await self.clock.now() + LAST_SECOND + timedelta(seconds=1))
 
     async def tell(self, at: datetime, told: list[tuple[str, dict[str, Any]]]) -> None:
         """Store events that happen at `at` and have them applied."""

@@ -30,6 +30,9 @@ MAIL_QUEUE = "throughline-mail"
 DEAD_AFTER = timedelta(seconds=20)
 """A delivery whose worker says nothing for so long is tried again; a living one says something every few seconds."""
 
+LAST_SECOND = timedelta(seconds=2)
+"""How long after an instant that was waited for the wait ends: who acts in its very second acts in time (T2)."""
+
 ONE_TIMER = "one timer"
 """The patch since which a lifecycle keeps its timer over changes that move nothing."""
 
@@ -212,7 +215,7 @@ class Agenda:
         if until and until <= now:
             self._look_again(planned)
             return
-        timer = await self._set_timer(until, now, planned.state)
+        timer = await self._set_timer(until + LAST_SECOND if until else None, now, planned.state)
         await workflow.wait_condition(lambda: self._news(planned) or (timer is not None and timer.done()))
         self._look_again(planned)
 

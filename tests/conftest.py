@@ -16,7 +16,7 @@ from temporalio.testing import WorkflowEnvironment
 from tests.capturing_smtp import CapturingSmtp
 from tests.postgres_server import PostgresServer
 
-pytest_plugins = ["tests.rules_table", "pytester"]
+pytest_plugins = ["tests.rules_table", "tests.fault_table", "pytester"]
 
 settings.register_profile(
     "throughline",

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import socket
 import ssl
 import subprocess
 from collections import defaultdict, deque
@@ -162,7 +163,9 @@ class HostileSmtp:
         users: dict[str, str] | None = None,
         mechanisms: str = "PLAIN LOGIN",
         connection_limit: int | None = None,
+        narrow: bool = False,
     ) -> None:
+        """`narrow` makes the kernel take little more than the server reads, so that a body can stop half-way."""
         self.extensions = list(extensions)
         self.users = users
         self.mechanisms = mechanisms
@@ -172,6 +175,7 @@ class HostileSmtp:
         self.logins: list[tuple[str, bool]] = []
         self.most_at_once = 0
         self.port = 0
+        self._narrow = narrow
         self._tls = tls
         self._context = certificate.server_context() if certificate else None
         self._once: dict[str, deque[Answer]] = defaultdict(deque)
@@ -216,10 +220,13 @@ class HostileSmtp:
 
     async def start(self, port: int = 0) -> None:
         """Listen, on the given port or any free one."""
+        listening = socket.create_server(("127.0.0.1", port))
+        if self._narrow:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
         self._server = await asyncio.start_server(
             self._serve,
-            "127.0.0.1",
-            port,
+            sock=listening,
             limit=2**20,
             ssl=self._context if self._tls == "implicit" else None,
         )

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sysconfig
 import tempfile
+import time
 from pathlib import Path
 from types import TracebackType
 from uuid import uuid4
@@ -38,6 +39,7 @@ class PostgresServer:
 
     def __init__(self) -> None:
         self.port = _free_port()
+        self._address = f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres"
         self._folder = Path(tempfile.mkdtemp(prefix="throughline-postgres-"))
         self._data = self._folder / "data"
         self._programs = WHEEL / SERVER / "bin"
@@ -90,13 +92,29 @@ class PostgresServer:
         self._execute("CREATE DATABASE {} TEMPLATE {}", name, template)
         return name
 
+    def until_waiting(self, count: int, what: str) -> None:
+        """Returns as soon as so many sessions wait for `what`, such as "Lock" or "SyncRep" (type or name)."""
+        query = "SELECT count(*) FROM pg_stat_activity WHERE %s IN (wait_event_type, wait_event)"
+        for _ in range(600):
+            with psycopg.connect(self._address, autocommit=True) as connection:
+                row = connection.execute(query, (what,)).fetchone()
+            if row and row[0] >= count:
+                return
+            time.sleep(0.05)
+        raise TimeoutError(f"fewer than {count} sessions came to wait for {what}")
+
+    def commit_in_doubt(self) -> None:
+        """From now on commits are written and never confirmed, until the server is started anew."""
+        self._execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
+        self._execute("SELECT pg_reload_conf()")
+        self._execute("ALTER SYSTEM RESET synchronous_standby_names")
+
     def drop_database(self, name: str) -> None:
         """Drops a database and whatever connections it still has."""
         self._execute("DROP DATABASE {} WITH (FORCE)", name)
 
     def _execute(self, statement: str, *names: str) -> None:
-        address = f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres"
-        with psycopg.connect(address, autocommit=True) as connection:
+        with psycopg.connect(self._address, autocommit=True) as connection:
             connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
     def _run(self, program: str, *arguments: str) -> None:

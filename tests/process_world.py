@@ -60,7 +60,7 @@ class HoldingSmtp:
     _steps: dict[str, str] = field(default_factory=dict)
     _release: defaultdict[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
-    _holding: dict[str, Session] = field(default_factory=dict)
+    _sessions: dict[str, Session] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for step, usual in USUAL.items():
@@ -82,8 +82,9 @@ class HoldingSmtp:
 
     def drop_idle(self) -> None:
         """Break the connections on which nothing is held, so that the next delivery makes one of its own."""
+        holding = [self._sessions[name] for name in self.held if not self._release[name].is_set()]
         for session in self.server.open_sessions:
-            if session not in self._holding.values():
+            if session not in holding:
                 session.drop()
 
     async def until_held(self, *names: str) -> None:
@@ -93,6 +94,10 @@ class HoldingSmtp:
     async def until_said(self, *names: str) -> None:
         """Wait until these have got their answer."""
         await self._until(lambda: self.said >= set(names))
+
+    async def until_gone(self, *names: str) -> None:
+        """Wait until the worker has left the connections on which these were held."""
+        await self.server.until(lambda: not any(self._sessions[name].open for name in names))
 
     def received(self) -> Counter[str]:
         """How often the server has each delivery."""
@@ -129,10 +134,9 @@ class HoldingSmtp:
         return act
 
     async def _hold(self, name: str, session: Session) -> None:
-        self._holding[name] = session
+        self._sessions[name] = session
         self._note(self.held, name)
         await self._release[name].wait()
-        del self._holding[name]
 
     def _note(self, where: set[str], name: str) -> None:
         where.add(name)
@@ -259,6 +263,10 @@ class Program:
     async def tell(self, *happened: tuple[str, dict[str, Any]]) -> None:
         """Store events, and have them applied."""
         await self.store(*happened)
+        await self.poke()
+
+    async def poke(self) -> None:
+        """Tell the inbox that events are stored."""
         await poke(self.client)
 
     async def store(self, *happened: tuple[str, dict[str, Any]]) -> None:

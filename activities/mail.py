@@ -473,8 +473,9 @@ async def _heartbeats(every: float = 5.0) -> AsyncIterator[None]:
 
     async def beat() -> None:
         while True:
-            activity.heartbeat()
+            # The attempt's start is a sign of life by itself: most deliveries end before they owe another.
             await asyncio.sleep(every)
+            activity.heartbeat()
 
     beating = asyncio.create_task(beat())
     try:

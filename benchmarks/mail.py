@@ -296,9 +296,9 @@ async def pool() -> list[Figure]:
     ]
 
 
-def show(figures: list[Figure]) -> None:
+def show(figures: list[Figure], title: str) -> None:
     """Print figures as a table."""
-    table = Table(title="Mail")
+    table = Table(title=title)
     for column in ("what", "measured", "bar", ""):
         table.add_column(column, justify="left" if column == "what" else "right")
     for figure in figures:
@@ -309,7 +309,7 @@ def show(figures: list[Figure]) -> None:
 
 def main() -> None:
     """Measure and print."""
-    show([*rendering(), *asyncio.run(pool()), *asyncio.run(durable_mail())])
+    show([*rendering(), *asyncio.run(pool()), *asyncio.run(durable_mail())], "Mail")
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def create_app(
             },
         )
     )
-    app.include_router(evidence.router(database=database, pages=pages))
+    app.include_router(evidence.router(database=database, programs=programs, pages=pages))
     for router in routers:
         app.include_router(router)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]

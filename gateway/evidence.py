@@ -6,6 +6,7 @@ As with all links, an answer becomes an event and the rules decide; what they wo
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any, ClassVar
 import structlog
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
+from markupsafe import Markup
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -25,12 +27,14 @@ from database.session import Database
 from gateway.inbox import Inbox
 from gateway.mentoring import SOURCE
 from gateway.pages import Pages, Say
-from gateway.people import shown
+from gateway.people import about_program, shown
 from gateway.personal import NOT_THEIRS, Page, Purpose, Visit, message, typed
 from rules.agenda import Refused
+from rules.calendar import local_in
 from rules.catalogue import Catalogue, Domain
 from rules.credit import fingerprint, same_name
 from rules.events import Envelope
+from rules.program import Program
 from rules.shapes import LONGEST_TEXT
 from rules.survey import check_answers
 
@@ -102,10 +106,7 @@ class AboutClaim(ABC):
             signer = next(iter(both - {row.profile_id}), None)
             if visit.link.profile != (row.profile_id if self.by_claimant else signer):
                 return NOT_THEIRS
-            others = both - {visit.link.profile}
-            other = await session.scalar(
-                select(Member).join(Profile, Profile.member_id == Member.id).where(Profile.id.in_(others))
-            )
+            other = await _other_than(session, engagement, visit.link.profile)
         if other is None:
             return NOT_THEIRS
         on = date.fromisoformat(row.credit_date or row.facts["started_on"])
@@ -155,7 +156,7 @@ class SignLetter(AboutClaim):
                 "shown": fingerprint(text),
                 "purpose": purpose,
                 "domains": domains,
-                "typed": {"name": "", **given},
+                "typed": {"name": "", "consent": "", **given},
                 "errors": errors,
                 **_names(matter),
             },
@@ -171,19 +172,22 @@ class SignLetter(AboutClaim):
         purpose: str,
         domains: Sequence[str],
     ) -> Page:
-        name, errors = typed(form, "name"), {}
+        name, consent = typed(form, "name"), typed(form, "consent")
+        errors: Errors = {}
         if not same_name(name, visit.reader.member.name):
             errors["name"] = Say("letter.name_wrong")
-        if form.get("consent") != "yes":
+        if consent != "yes":
             errors["consent"] = Say("letter.consent_missing")
         try:
             text = await self._text(visit, matter, purpose, domains)
         except Refused:
             return message("letter.not_now", _names(matter))
         if form.get("shown") != fingerprint(text):
-            errors["shown"] = Say("letter.changed")
+            # Consent was to another text.
+            errors, consent = {"shown": Say("letter.changed"), **errors}, ""
         if errors:
-            return await self._letter(visit, matter, purpose, domains, {"name": name}, errors, 400)
+            given = {"name": name, "consent": consent}
+            return await self._letter(visit, matter, purpose, domains, given, errors, 400)
         told: dict[str, Any] = {"for": role, "name": name, "shown": fingerprint(text)}
         if role == "mentee":
             told |= {"purpose": purpose, "domains": list(domains)}
@@ -225,7 +229,8 @@ class WriteLetter(SignLetter):
         if not domains:
             errors["domains"] = Say("domains.none")
         if errors or form.get("step") == "write":
-            return await self.page(visit, matter, {"purpose": purpose, "domains": domains}, errors, 400)
+            given = {"purpose": purpose, "domains": domains}
+            return await self.page(visit, matter, given, errors, 400 if errors else 200)
         if form.get("step") != "sign":
             return await self._letter(visit, matter, purpose, domains, {}, {})
         return await self._sign(visit, matter, form, "mentee", purpose, domains)
@@ -267,8 +272,21 @@ class MarkSubmitted(AboutClaim):
     async def page(
         self, visit: Visit, matter: Matter, given: Mapping[str, Any], errors: Errors, status: int = 200
     ) -> Page:
-        """One button."""
-        return Page("claim.html", {"row": matter.row, **_names(matter)}, status)
+        """What the form asks for, and one button."""
+        row, policy = matter.row, visit.reader.program.credit
+        named = [name for id, name in _offered(matter, visit.reader.language) if id in row.domains]
+        values = [
+            ("certification", row.certification),
+            ("category", policy.category),
+            ("sub_type", policy.sub_type),
+            ("domain", "; ".join(named)),
+            ("credits", row.earned),
+            ("program", visit.reader.program.name),
+            ("date", date.fromisoformat(row.credit_date) if row.credit_date else None),
+            ("sponsor", policy.sponsor),
+            ("location", policy.location),
+        ]
+        return Page("claim.html", {"values": values, **_names(matter)}, status)
 
     async def act(self, visit: Visit, form: FormData) -> Page:
         """Mark it."""
@@ -292,7 +310,7 @@ class AnswerSurvey:
     async def show(self, visit: Visit) -> Page:
         """The questions, with what was answered before."""
         row = await self._row(visit)
-        return row if isinstance(row, Page) else self._page(visit, row, row.answers, {})
+        return row if isinstance(row, Page) else await self._page(visit, row, row.answers, {})
 
     async def act(self, visit: Visit, form: FormData) -> Page:
         """Keep the answers; a second time replaces the first."""
@@ -304,7 +322,7 @@ class AnswerSurvey:
         answers, faults = check_answers(policy, row.role, given)
         if faults:
             errors = {str(fault.path[0]) if fault.path else "form": Say("site.choose") for fault in faults}
-            return self._page(visit, row, given, errors, 400)
+            return await self._page(visit, row, given, errors, 400)
         data = {"engagement": row.engagement_id, "by": visit.link.profile, "answers": answers}
         answer = Envelope("", SOURCE, "survey.answered", visit.at, data)
         await self._inbox.put_answer(visit.question, answer)
@@ -317,7 +335,7 @@ class AnswerSurvey:
             return NOT_THEIRS
         return message("survey.over") if row.closed_at else row
 
-    def _page(
+    async def _page(
         self, visit: Visit, row: Survey, given: Mapping[str, Any], errors: Errors, status: int = 200
     ) -> Page:
         policy, language = visit.reader.program.survey, visit.reader.language
@@ -335,7 +353,16 @@ class AnswerSurvey:
         answered = {
             name: words[value] if isinstance(value, bool) else str(value) for name, value in given.items()
         }
+        async with self._database.reading() as session:
+            about = select(Engagement).where(Engagement.id == row.engagement_id)
+            engagement = (await session.scalars(about)).one()
+            other = await _other_than(session, engagement, visit.link.profile)
+        if other is None:
+            return NOT_THEIRS
         values = {
+            "other": shown(other.name),
+            "answered": bool(row.answers),
+            "labels": {question["id"]: question["text"] for question in questions},
             "questions": questions,
             "typed": {**{str(question["id"]): "" for question in questions}, **answered},
             "errors": errors,
@@ -358,7 +385,7 @@ def purposes(
     return {**about, "survey": AnswerSurvey(database, inbox)}
 
 
-def router(*, database: Database, pages: Pages) -> APIRouter:
+def router(*, database: Database, programs: Mapping[str, Program], pages: Pages) -> APIRouter:
     """The public check of a letter, `/verify/{letter}`: genuine, revoked, or not ours (CPE11)."""
     routes = APIRouter(tags=["letters"])
     answers: dict[int | str, dict[str, Any]] = {
@@ -370,30 +397,81 @@ def router(*, database: Database, pages: Pages) -> APIRouter:
     async def verify_letter(request: Request, letter: str) -> Response:
         """Whether a letter is genuine and still holds, for whoever was given it."""
         language = pages.language(request.headers.get("accept-language", ""))
+        program = next(iter(programs.values())) if len(programs) == 1 else None
         try:
-            async with database.reading() as session:
-                found = (
-                    await session.get(Letter, letter) if len(letter) <= 64 and letter.isprintable() else None
-                )
+            found, name = await _look_up(database, letter)
         except (SQLAlchemyError, OSError, UnicodeError) as error:
             log.warning("letter_not_looked_up", error=type(error).__name__)
-            return pages.respond("unavailable.html", language, {"always": {}, "fields": []}, 503)
-        if found is None:
-            values: dict[str, object] = {"always": {}, "key": "verify.unknown", "names": {}, "action": None}
-            return pages.respond("message.html", language, values, 404)
-        return pages.respond("verify.html", language, {"always": {}, **_of_letter(found)})
+            page = Page("unavailable.html", {"fields": []}, 503)
+        else:
+            program = programs.get(name) or program
+            page = _of_letter(found, program) if found else message("verify.unknown", status=404)
+        always = about_program(program) if program else {}
+        return pages.respond(page.template, language, {**page.values, "always": always}, page.status)
 
     return routes
 
 
-def _of_letter(letter: Letter) -> dict[str, Any]:
-    named = {role: shown(letter.data[role]["name"]) for role in ("mentor", "mentee") if role in letter.data}
-    return {
+async def _look_up(database: Database, id: str) -> tuple[Letter | None, str]:
+    """A letter, and the id of its program."""
+    if len(id) > 64 or not id.isprintable():
+        return None, ""
+    async with database.reading() as session:
+        letter = await session.get(Letter, id)
+        if letter is None:
+            return None, ""
+        about = select(Engagement.program).where(Engagement.id == letter.engagement_id)
+        return letter, await session.scalar(about) or ""
+
+
+def _of_letter(letter: Letter, program: Program | None) -> Page:
+    """What a letter says of itself, and no more; its days are those that it prints."""
+    told = letter.data
+    certificate = letter.kind == "certificate"
+    signed = told.get("issued" if certificate else "signature") or {}
+    here = program.hours.zone if program else "UTC"
+    about, of = told.get("program") or {}, told.get("certification") or {}
+    credits = told.get("credits") or {}
+    facts = [
+        ("mentor", _named(told.get("mentor"))),
+        ("mentee", _named(told.get("mentee"))),
+        ("program", ", ".join(filter(None, [about.get("name"), about.get("organisation")]))),
+        ("started", _day(told.get("started"))),
+        ("ended", _day(told.get("ended"))),
+        ("certification", f"{of['name']} ({of['code']})" if of else letter.certification),
+        ("domains", "; ".join(told.get("domains") or [])),
+        ("credit_date", _day(told.get("credit_date"))),
+        ("credits", credits.get("amount")),
+        ("signed_by", None if certificate else _named(signed)),
+        (
+            "issued_on" if certificate else "signed_on",
+            local_in(signed.get("zone") or here, letter.signed_at).date(),
+        ),
+        ("id", letter.id),
+    ]
+    values = {
         "letter": letter,
-        "named": named,
-        "signed": letter.signed_at.date(),
-        "revoked": letter.revoked_at.date() if letter.revoked_at else None,
+        "facts": facts,
+        "statement": " ".join(re.findall(".{8}", fingerprint(letter.statement))),
+        "revoked": local_in(here, letter.revoked_at).date() if letter.revoked_at else None,
     }
+    return Page("verify.html", values)
+
+
+def _named(party: Mapping[str, str] | None) -> Markup | None:
+    return shown(party["name"]) if party and party.get("name") else None
+
+
+def _day(told: str | None) -> date | None:
+    return date.fromisoformat(told) if told else None
+
+
+async def _other_than(session: AsyncSession, engagement: Engagement, profile: str) -> Member | None:
+    """The member on the other side of an engagement."""
+    others = {engagement.mentor_id, engagement.mentee_id} - {profile}
+    return await session.scalar(
+        select(Member).join(Profile, Profile.member_id == Member.id).where(Profile.id.in_(others))
+    )
 
 
 def _names(matter: Matter) -> dict[str, object]:

@@ -118,7 +118,7 @@ class World:
         async with self.database.reading() as session:
             return (await session.scalars(select(Member).where(Member.id == name))).one()
 
-    async def change(self, table: type[Any], name: str, **values: object) -> None:
+    async def change(self, table: type[Any], name: str, /, **values: object) -> None:
         """Change a row by its id."""
         async with self.database.begin() as session:
             row = (await session.scalars(select(table).where(table.id == name))).one()
@@ -255,6 +255,7 @@ def claim_row(role: str, code: str, state: str = "awaiting_evidence") -> Claim:
         state=state,
         state_since=at,
         domains=["cpp-crisis-management"] if code == "CPP" else [],
+        earned=9 if state == "ready" else 0,
         facts=facts,
     )
 
@@ -275,21 +276,41 @@ def survey_row(role: str) -> Survey:
 
 
 def letter_row(kind: str = "confirmation", id: str = LETTER, **values: Any) -> Letter:
-    """A letter that was signed in an earlier engagement."""
-    people = {"mentor": {"name": "Marcus <b>Oyelaran</b>"}, "mentee": {"name": "Ana Pérez Castillo"}}
-    place = {"program": {"name": bundled().name, "organisation": bundled().organisation}}
+    """A letter that was signed, or a certificate that was issued, in an earlier engagement.
+
+    In Bogota it was the evening of 10 July 2028; in UTC the next day had begun.
+    """
+    at = datetime(2028, 7, 11, 1, 30, tzinfo=UTC)
+    certificate = kind == "certificate"
+    data: dict[str, Any] = {
+        "program": {"name": bundled().name, "organisation": bundled().organisation},
+        "mentor": {"name": "Marcus <b>Oyelaran</b>", "profile": "p-marcus"},
+        "mentee": {"name": "Ana Pérez Castillo", "profile": "p-ana"},
+        "started": "2028-01-10",
+    }
+    if certificate:
+        data |= {"ended": "2028-07-10", "issued": {"at": at.isoformat(), "zone": "America/New_York"}}
+    else:
+        data |= {
+            "certification": {"code": "CPP", "name": "Certified Protection Professional"},
+            "credit_date": "2028-07-10",
+            "domains": ["Physical Security", "Crisis Management"],
+            "credits": {"amount": 9, "category": "Category 3: Instructor", "cap": 30},
+            "purpose": "To lead a first site survey.",
+            "signature": {"name": "Ana Perez", "at": at.isoformat(), "zone": "America/Bogota", "method": "page"},
+        }
     return Letter(
         id=id,
         engagement_id="r-0",
         kind=kind,
         role="mentee" if kind == "mentor_letter" else "mentor",
-        certification=None if kind == "certificate" else "CPP",
+        certification=None if certificate else "CPP",
         locale="en",
         statement="I confirm.",
-        data={**people, **place},
+        data=data,
         document=b"%PDF",
         sha256="c" * 64,
-        signed_at=NOW,
+        signed_at=at,
         **values,
     )
 
@@ -302,7 +323,7 @@ def at_the_gate() -> list[Any]:
             code = "PSP" if row.id == "ana" else "CPP"
             cycle = {f"cycle_{edge}": day for edge, day in _CYCLE.items()}
             row.certifications = [{"code": code, **cycle}]
-    claims = [claim_row("mentor", "CPP"), claim_row("mentee", "PSP")]
+    claims = [claim_row("mentor", "CPP"), claim_row("mentee", "PSP"), claim_row("mentor", "PCI", "ready")]
     return [*rows, *claims, survey_row("mentor"), survey_row("mentee"), letter_row()]
 
 

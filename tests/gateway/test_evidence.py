@@ -9,7 +9,16 @@ import pytest
 
 from database.models import Claim, Letter
 from rules.credit import fingerprint
-from tests.gateway_world import LETTER, MENTEES_CLAIM, MENTORS_CLAIM, NOW, World, at_the_gate, world
+from tests.gateway_world import (
+    LETTER,
+    MENTEES_CLAIM,
+    MENTORS_CLAIM,
+    NOW,
+    World,
+    at_the_gate,
+    letter_row,
+    world,
+)
 
 
 @pytest.fixture
@@ -131,8 +140,36 @@ async def test_anybody_can_check_a_letter(there: World) -> None:
     assert "This document is genuine" in page.text
     assert "c" * 64 in page.text
     assert "&lt;b&gt;" in page.text
+    printed = " ".join(re.findall(".{8}", fingerprint("I confirm.")))
+    assert printed in page.text
+    for fact in ("Ana Perez", "Physical Security; Crisis Management", "ASIS International", LETTER):
+        assert fact in page.text
+    assert "first site survey" not in page.text
     async with there.database.begin() as session:
         (await session.get_one(Letter, LETTER)).revoked_at = NOW
     revoked = await there.client.get(f"/verify/{LETTER}", headers={"accept-language": "es"})
     assert "Este documento fue revocado" in revoked.text
     assert (await there.client.get("/verify/another")).status_code == 404
+
+
+@pytest.mark.rule("CPE11")
+async def test_the_check_of_a_letter_names_the_day_that_the_letter_prints(there: World) -> None:
+    page = (await there.client.get(f"/verify/{LETTER}")).text
+    assert "July 10, 2028" in page
+    assert "July 11, 2028" not in page
+
+
+@pytest.mark.rule("CPE11")
+async def test_whoever_checks_a_letter_learns_whom_to_ask(there: World) -> None:
+    for path in (f"/verify/{LETTER}", "/verify/another"):
+        assert "mentoring@example.org" in (await there.client.get(path)).text
+
+
+@pytest.mark.rule("CPE11")
+async def test_a_letter_of_few_data_can_be_checked_all_the_same(there: World) -> None:
+    async with there.database.begin() as session:
+        session.add(letter_row("certificate", "old"))
+        letter = await session.get_one(Letter, LETTER)
+        letter.data, letter.sha256 = {}, None
+    assert "This document is genuine" in (await there.client.get(f"/verify/{LETTER}")).text
+    assert "carries no credit" in (await there.client.get("/verify/old")).text

@@ -6,7 +6,6 @@ import importlib
 import sys
 from pathlib import Path
 
-
 LONG = "crowd"
 
 

@@ -33,7 +33,8 @@ FAULTS = r"""() => {
     if (!document.getElementById(link.hash.slice(1))) faults.push(`leads nowhere: ${link.hash}`);
   const ids = [...document.querySelectorAll("[id]")].map(element => element.id);
   if (new Set(ids).size !== ids.length) faults.push("an id twice: " + ids);
-  for (const target of document.querySelectorAll("button, .button, .choice, .field input:not([type=checkbox]), .field select")) {
+  const targets = "button, .button, .choice, .field input:not([type=checkbox]), .field select";
+  for (const target of document.querySelectorAll(targets)) {
     const box = target.getBoundingClientRect();
     if (box.height < 44) faults.push(`hard to hit: ${target.outerHTML.slice(0, 80)} ${box.height}`);
     if (box.right > root.clientWidth) faults.push("sticks out: " + target.outerHTML.slice(0, 80));

@@ -5,6 +5,7 @@ Contact data of the other person is in it only where the program shows it: from 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -216,6 +217,15 @@ async def _to_staff(
     kind, _, id = row.workflow.partition("/")
     if kind == "engagement":
         context["engagement"] = {"id": id}
+    elif kind == "checkpoint":
+        told = row.context
+        grouped = " ".join(re.findall(".{8}", told["hash"]))
+        context["checkpoint"] = {
+            "number": told["checkpoint"],
+            "chains": told["chains"],
+            "hash": told["hash"],
+            "grouped": grouped,
+        }
     envelope = await _envelope(session, row, program, name, program.manager.email, locale, None, at)
     return Correspondence(program, locale, program.manager.email, context, envelope, {})
 

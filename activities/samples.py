@@ -166,10 +166,17 @@ def sample_context(message: str, number: int | None, locale: str) -> dict[str, o
             "fingerprint": "3b7e 90c4 1f55 a2d8",
         },
         "survey": {"id": f"survey/r-1041/{role}", "minutes": 3},
+        "checkpoint": {
+            "number": "212",
+            "chains": "1304",
+            "hash": "3b7e90c41f55a2d8" * 4,
+            "grouped": " ".join(["3b7e90c4", "1f55a2d8"] * 4),
+        },
         "dates": {
             "asked": datetime(2028, 3, 13, 15, 20, tzinfo=UTC),
             "due": datetime(2028, 3, 15, 21, 0, tzinfo=UTC),
             "opened": datetime(2028, 3, 14, 13, 5, tzinfo=UTC),
+            "made": datetime(2028, 3, 14, 0, 0, 2, tzinfo=UTC),
             "expires": datetime(2028, 3, 28, 21, 0, tzinfo=UTC),
             "closes": date(2028, 11, 13),
             "started": date(2028, 3, 14),

@@ -1,4 +1,6 @@
-"""Checks a dossier offline, with nothing but Python's standard library: `python3 -I verify.py DOSSIER.zip`.
+"""Checks a dossier offline, with nothing but Python's standard library: `python3 -I verify.py DOSSIER.zip [HASH]`.
+
+With the hash of a checkpoint that the program mailed, it also checks that the record was not made anew since.
 
 A copy of this file is in every dossier, as verify.py. Use one from a source that you trust: whoever could change a
 dossier could change the copy in it, too.
@@ -12,7 +14,9 @@ import json
 import re
 import sys
 import zipfile
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 FORMAT = 1
 GENESIS = "0" * 64
@@ -20,6 +24,10 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 MOST_BYTES = 500_000_000
 _LETTER = re.compile(r"letters/([A-Za-z0-9_-]+)\.pdf")
 _HASHED = ("chain", "sequence", "subject", "at", "kind", "data", "actor", "veil", "previous")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_TYPED = re.compile(r"(?<![0-9a-f])(?:[0-9a-f]{8}\s*){8}(?![0-9a-f])")
+_CHECKPOINT = ("number", "at", "chains", "root", "previous")
+_MADE_LATE = timedelta(days=1)
 _VERSIONS = ("policy_version", "policy_fingerprint", "catalogue_version", "catalogue_fingerprint")
 
 
@@ -46,8 +54,34 @@ def pack(files: dict[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
-def verify(path: str | Path) -> list[str]:
-    """What is wrong with a dossier, each with its place; empty if it holds. Raises OSError if it cannot be read."""
+def leaf(chain: str, sequence: int, head: str) -> str:
+    """What stands for a chain in the tree of a checkpoint."""
+    return hashlib.sha256(b"\x00" + canonical([chain, sequence, head])).hexdigest()
+
+
+def joined(left: str, right: str) -> str:
+    """What stands for two neighbours in the tree of a checkpoint."""
+    return hashlib.sha256(b"\x01" + bytes.fromhex(left) + bytes.fromhex(right)).hexdigest()
+
+
+def hash_in(text: str) -> str:
+    """The one hash that a text names, such as the mail of a checkpoint. Raises ValueError unless there is one."""
+    found = {re.sub(r"\s", "", match[0]) for match in _TYPED.finditer(text.lower())}
+    if len(found) != 1:
+        raise ValueError("a checkpoint is named by its hash, of 64 digits from 0 to 9 and a to f")
+    return found.pop()
+
+
+def verify(path: str | Path, checkpoint: str = "") -> list[str]:
+    """What is wrong with a dossier, each with its place; empty if it holds. Raises OSError if it cannot be read.
+
+    `checkpoint` is the hash of one that was kept elsewhere, to hold the record against.
+    """
+    return examine(path, checkpoint)[0]
+
+
+def examine(path: str | Path, checkpoint: str = "") -> tuple[list[str], str]:
+    """The same, and how much of the record the checkpoint covers, in words. Raises OSError if it cannot be read."""
     raw = Path(path).read_bytes()
     try:
         files = _unpack(raw)
@@ -59,7 +93,7 @@ def verify(path: str | Path) -> list[str]:
         OverflowError,
         EOFError,
     ) as error:
-        return [f"the file cannot be read as a dossier: {error}"]
+        return [f"the file cannot be read as a dossier: {error}"], ""
     found: list[str] = []
     manifest = _manifest(files, found)
     records = _records(files.get("records.jsonl", b""), found)
@@ -67,9 +101,10 @@ def verify(path: str | Path) -> list[str]:
         _check_manifest(manifest, files, records, found)
     _check_letters(files, records, found)
     _check_versions(files, records, found)
+    covered = _check_checkpoints(files, records, checkpoint, found)
     if not found and pack(files) != raw:
         found.append("the archive itself was altered: it holds more than its files")
-    return found
+    return found, covered
 
 
 def _unpack(raw: bytes) -> dict[str, bytes]:
@@ -85,15 +120,20 @@ def _unpack(raw: bytes) -> dict[str, bytes]:
         return {entry.filename: archive.read(entry) for entry in entries}
 
 
+def _json(content: bytes) -> Any:
+    """A JSON value, None for anything else."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
 def _manifest(files: dict[str, bytes], found: list[str]) -> dict[str, object] | None:
     content = files.get("manifest.json")
     if content is None:
         found.append("manifest.json: is missing")
         return None
-    try:
-        manifest = json.loads(content)
-    except ValueError:
-        manifest = None
+    manifest = _json(content)
     if not isinstance(manifest, dict) or canonical(manifest) != content:
         found.append("manifest.json: changed after it was written")
         return None
@@ -139,10 +179,7 @@ def _records(content: bytes, found: list[str]) -> list[dict[str, object]]:
 
 
 def _record(text: bytes) -> dict[str, object] | None:
-    try:
-        record = json.loads(text)
-    except ValueError:
-        return None
+    record = _json(text)
     names = {*_HASHED, "hash"}
     if not isinstance(record, dict) or not names <= set(record) <= names | {"salt", "veiled"}:
         return None
@@ -190,6 +227,114 @@ def _check_versions(files: dict[str, bytes], records: list[dict[str, object]], f
         found.append("versions.json: does not tell the versions that the records name")
 
 
+def _check_checkpoints(
+    files: dict[str, bytes], records: list[dict[str, object]], wanted: str, found: list[str]
+) -> str:
+    """Hold the record against its checkpoints, up to the wanted one or the last; what that covers, in words."""
+    name = "checkpoints.json"
+    content = files.get(name)
+    checkpoints = _checkpoints(content) if content is not None else []
+    if checkpoints is None:
+        found.append(f"{name}: changed after it was written")
+        return ""
+    until, covered = None, 0
+    before: dict[str, object] | None = None
+    for each in checkpoints:
+        where = f"{name}: checkpoint {each['number']}"
+        if each["hash"] != sha256(canonical({key: each[key] for key in _CHECKPOINT})):
+            found.append(f"{where}: changed after it was made")
+        if before is not None and each["previous"] != before["hash"]:
+            found.append(f"{where}: does not follow the checkpoint before it")
+        before = each
+        if "proof" in each:
+            seen = _check_proof(each, records, where, found)
+            covered = seen if seen and until is None else covered
+        if each["hash"] == wanted:
+            until = each
+    if wanted and until is None:
+        found.append(
+            f"{name}: nothing leads to checkpoint {wanted}: the record is not the one that it saw, or began later"
+        )
+        return ""
+    last = until or before
+    if last is None:
+        return ""
+    at = datetime.fromisoformat(str(last["at"]))
+    for line, record in enumerate(records, start=1):
+        if line > covered and _at(record) < at - _MADE_LATE:
+            found.append(
+                f"records.jsonl line {line}, record {record['sequence']}: "
+                f"is older than checkpoint {last['number']}, which did not see it"
+            )
+    return f"checkpoint {last['number']}, of {at.date()}, covers {covered} of {len(records)} records"
+
+
+def _checkpoints(content: bytes) -> list[dict[str, object]] | None:
+    """The checkpoints of a dossier, None unless they have the form that they were written in."""
+    checkpoints = _json(content)
+    if not isinstance(checkpoints, list) or canonical(checkpoints) != content:
+        return None
+    return checkpoints if all(_is_checkpoint(each) for each in checkpoints) else None
+
+
+def _is_checkpoint(value: object) -> bool:
+    names = {*_CHECKPOINT, "hash"}
+    if not isinstance(value, dict) or not names <= set(value) <= names | {"proof"}:
+        return False
+    if not all(_is_hash(value[name]) for name in ("root", "previous", "hash")):
+        return False
+    if not isinstance(value["number"], int) or _instant(value["at"]) is None:
+        return False
+    proof = value.get("proof", {"sequence": 1, "head": GENESIS, "path": []})
+    return (
+        isinstance(proof, dict)
+        and set(proof) == {"sequence", "head", "path"}
+        and isinstance(proof["sequence"], int)
+        and _is_hash(proof["head"])
+        and isinstance(proof["path"], list)
+        and all(
+            isinstance(step, list) and len(step) == 2 and step[0] in ("left", "right") and _is_hash(step[1])
+            for step in proof["path"]
+        )
+    )
+
+
+def _is_hash(value: object) -> bool:
+    return isinstance(value, str) and _SHA256.fullmatch(value) is not None
+
+
+def _instant(value: object) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return at if at.tzinfo else None
+
+
+def _at(record: dict[str, object]) -> datetime:
+    """When a record was made; one that does not say counts as old."""
+    return _instant(record["at"]) or datetime.fromisoformat("0001-01-02T00:00:00+00:00")
+
+
+def _check_proof(
+    checkpoint: dict[str, object], records: list[dict[str, object]], where: str, found: list[str]
+) -> int:
+    """How many records a checkpoint saw, if the record is the one that it saw; else 0."""
+    proof = checkpoint["proof"]
+    assert isinstance(proof, dict)
+    sequence, head = int(proof["sequence"]), str(proof["head"])
+    node = leaf(str(records[0]["chain"]) if records else "", sequence, head)
+    for side, other in proof["path"]:
+        node = joined(other, node) if side == "left" else joined(node, other)
+    if node != checkpoint["root"]:
+        found.append(f"{where}: its proof does not fit")
+        return 0
+    if head not in [record["hash"] for record in records if record["sequence"] == sequence]:
+        found.append(f"{where}: saw another record {sequence}: the record was made anew since then")
+        return 0
+    return sequence
+
+
 def versions(records: list[dict[str, object]]) -> dict[str, dict[str, object]]:
     """The versions of policy and catalogue by which each claim was last decided, with their fingerprints."""
     known: dict[str, dict[str, object]] = {}
@@ -202,11 +347,16 @@ def versions(records: list[dict[str, object]]) -> dict[str, dict[str, object]]:
 
 def main(arguments: list[str]) -> int:
     """The command: 0 if the dossier holds, 1 if it does not, 2 for wrong usage."""
-    if len(arguments) != 1:
-        sys.stderr.write("usage: python3 -I verify.py DOSSIER.zip\n")
+    if len(arguments) not in (1, 2):
+        sys.stderr.write("usage: python3 -I verify.py DOSSIER.zip [HASH]\n")
         return 2
     try:
-        found = verify(arguments[0])
+        checkpoint = hash_in(arguments[1]) if len(arguments) == 2 else ""
+    except ValueError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    try:
+        found, covered = examine(arguments[0], checkpoint)
     except OSError as error:
         sys.stderr.write(f"{arguments[0]}: {error.strerror}\n")
         return 1
@@ -214,6 +364,8 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"{fault}\n")
     if not found:
         sys.stdout.write("The dossier holds: every record and letter is as it was written.\n")
+        if covered:
+            sys.stdout.write(f"{covered[0].upper()}{covered[1:]}.\n")
     return 1 if found else 0
 
 

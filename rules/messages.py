@@ -154,6 +154,7 @@ _MESSAGES = (
     # staff
     _message(_OWED, "staff.misconduct", "ENG8"),
     _message(_OWED, "staff.alarm", "MAIL3", "T8"),
+    _message(_COMPLIANCE, "staff.checkpoint", "CPE11"),
 )
 
 CATALOGUE: Mapping[str, Message] = MappingProxyType({message.name: message for message in _MESSAGES})

@@ -16,6 +16,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.worker import Interceptor, Worker
 
 from activities.agenda import AgendaActivities
+from activities.checkpoints import CheckpointActivities
 from activities.compose import Composer
 from activities.credit import CreditActivities
 from activities.documents import Documents
@@ -32,6 +33,7 @@ from rules.catalogue import Catalogue, load_catalogue
 from rules.program import Program, load_program
 from worker.plugin import WORKFLOWS, PlainErrors, workflow_runner
 from workflows.agenda import MAIL_QUEUE
+from workflows.checkpoints import CHECKPOINTS, CheckpointsWorkflow
 from workflows.inbox import INBOX, InboxWorkflow
 from workflows.watchdog import WATCHDOG, WatchdogWorkflow
 
@@ -141,6 +143,7 @@ async def workers(
     claims = CreditActivities(parts.database, parts.programs, parts.paper)
     inbox = InboxActivities(parts.database, parts.programs, client)
     watchdog = WatchdogActivities(parts.database, parts.programs, client)
+    checkpoints = CheckpointActivities(parts.database, parts.programs, client)
     common = {"interceptors": [PlainErrors(), *interceptors], "graceful_shutdown_timeout": graceful}
     main = Worker(
         client,
@@ -156,6 +159,7 @@ async def workers(
             inbox.apply_events,
             inbox.tell,
             watchdog.look_for_overdue,
+            checkpoints.look_for_checkpoint,
         ],
         max_cached_workflows=max_cached_workflows,
         **common,  # type: ignore[arg-type]
@@ -188,15 +192,17 @@ async def poke(client: Client) -> None:
     )
 
 
-async def start_watchdog(client: Client) -> None:
-    """Have overdue messages looked for from now on; harmless where that is done already (MAIL1).
+async def start_housekeeping(client: Client) -> None:
+    """Have overdue messages looked for, and checkpoints taken, from now on; harmless where that is done already
+    (MAIL1, CPE11).
 
     For deployments on real time only: a skipping clock would never come to rest.
     """
-    await client.start_workflow(
-        WatchdogWorkflow.run,
-        id=WATCHDOG,
-        task_queue=QUEUE,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-    )
+    for run, id in ((WatchdogWorkflow.run, WATCHDOG), (CheckpointsWorkflow.run, CHECKPOINTS)):
+        await client.start_workflow(
+            run,
+            id=id,
+            task_queue=QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        )

@@ -16,6 +16,7 @@ from temporalio.worker import (
 )
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
+from workflows.checkpoints import CheckpointsWorkflow
 from workflows.claim import ClaimWorkflow
 from workflows.engagement import EngagementWorkflow
 from workflows.inbox import InboxWorkflow
@@ -34,6 +35,7 @@ WORKFLOWS: Sequence[type] = (
     EngagementWorkflow,
     ResendWorkflow,
     WatchdogWorkflow,
+    CheckpointsWorkflow,
     ClaimWorkflow,
     SurveyWorkflow,
 )

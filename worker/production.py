@@ -13,7 +13,7 @@ from activities.smtp import DeliveryError
 from rules.catalogue import load_catalogue
 from worker.bounces import BounceHandler, bounces_taken_in
 from worker.console import Failure
-from worker.parts import poke, start_watchdog, workers
+from worker.parts import poke, start_housekeeping, workers
 from worker.services import (
     connect,
     database_ready,
@@ -66,7 +66,7 @@ async def run_worker(settings: Settings) -> None:
                         bounces_taken_in(handler, settings.host, settings.bounce_port)
                     )
                 await poke(client)
-                await start_watchdog(client)
+                await start_housekeeping(client)
                 log.info("worker runs", environment=settings.environment, programs=", ".join(programs))
                 await stop.wait()
                 log.info("worker stops")

@@ -31,7 +31,7 @@ from worker.catcher import MailCatcher
 from worker.console import Failure
 from worker.embedded import dev_server, free_port
 from worker.mailbox import Mailbox
-from worker.parts import Composers, Parts, poke, start_watchdog, workers
+from worker.parts import Composers, Parts, poke, start_housekeeping, workers
 from worker.reading import Look, from_this_machine, mail_routes
 from worker.services import read_programs, read_settings
 from worker.serving import address, listen, served
@@ -119,7 +119,7 @@ async def up(*, data: Path, port: int | None) -> int:
         app = _app(settings, kept, parts.all, mailbox, server.client)
         await stack.enter_async_context(served(app, listening))
         await poke(server.client)
-        await start_watchdog(server.client)
+        await start_housekeeping(server.client)
 
         typer.echo(f"Gateway    {base_url}   (events: POST {base_url}/events, signed)")
         typer.echo(f"Inbox      {base_url}/inbox")

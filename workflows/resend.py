@@ -1,4 +1,4 @@
-"""One copy of a message that staff want sent again (MAIL2, MAIL3)."""
+"""One message that no lifecycle has: a copy that staff want sent again, or the mail of a checkpoint (MAIL2, MAIL3)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from workflows.agenda import DEAD_AFTER, MAIL_QUEUE
 
 @workflow.defn(name="Resend")
 class ResendWorkflow:
-    """Brings one copy to its decision, as a lifecycle does with its messages. Id `resend/{delivery}`, of the copy.
+    """Brings one message to its decision, as a lifecycle does with its own. Id `resend/{delivery}` for a copy.
 
-    It is a workflow of its own because the lifecycle that the message belongs to may long be over.
+    A copy has a workflow of its own because the lifecycle that it belongs to may long be over.
     """
 
     @workflow.run

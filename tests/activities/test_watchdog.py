@@ -30,9 +30,7 @@ from tests.delivery_world import (
     world,
 )
 from tests.hostile_smtp import HostileSmtp, hostile_smtp, say
-from worker.parts import start_watchdog
 from workflows.resend import ResendWorkflow
-from workflows.watchdog import WATCHDOG
 
 __all__ = ["hostile_smtp", "migrated_url", "world"]
 
@@ -174,13 +172,3 @@ async def test_a_copy_lives_as_long_as_the_workflow_that_sends_it(
     async with running(temporal_dev.client):
         await look(world, temporal_dev, OVERDUE)
     assert (await world.row(f"{OWED.step}/{copy.occurrence}")).state == "skipped"
-
-
-@pytest.mark.rule("MAIL1")
-async def test_one_watchdog_runs_however_many_workers_start_it(temporal_dev: WorkflowEnvironment) -> None:
-    for _ in range(3):
-        await start_watchdog(temporal_dev.client)
-    handle = temporal_dev.client.get_workflow_handle(WATCHDOG)
-    description = await handle.describe()
-    assert description.workflow_type == "Watchdog"
-    await handle.terminate()

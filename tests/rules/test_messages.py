@@ -22,7 +22,7 @@ PROMISED = """
     mentor.credit_precheck mentee.credit_precheck mentee.sign_confirmation mentor.write_letter
     mentor.credit_ready mentee.credit_ready mentor.credit_outside_cycle mentee.credit_outside_cycle
     mentor.certificate mentee.certificate mentor.survey mentee.survey
-    staff.misconduct staff.alarm
+    staff.misconduct staff.alarm staff.checkpoint
 """
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from database import audit
+from database import audit, checkpoints
 from tests.command_world import CommandWorld
 
 pytestmark = pytest.mark.rule("CPE11")
@@ -53,6 +53,29 @@ async def test_a_dossier_with_one_changed_byte_fails_the_check_and_says_where(
     said = await world.throughline("audit", "verify", changed)
     assert said.status == 1
     assert "record" in said.err
+
+
+async def test_a_dossier_is_held_against_a_checkpoint_by_its_hash_or_the_mail_that_told_it(
+    world: CommandWorld, tmp_path: Path
+) -> None:
+    assert (await world.throughline("audit", "checkpoints")).out == "No checkpoint was taken yet.\n"
+    await recorded(world)
+    async with world.database.begin() as session:
+        taken = await checkpoints.take(session, world.now)
+    assert taken is not None
+    (listed,) = (await world.throughline("audit", "checkpoints", "--json")).lines
+    assert (listed["number"], listed["chains"], listed["hash"]) == (1, taken.chains, taken.hash)
+    assert taken.hash in (await world.throughline("audit", "checkpoints")).out
+    file = tmp_path / "dossier.zip"
+    await world.throughline("audit", "export", "r-1", "--out", file)
+    for told in (taken.hash, f"Please keep this mail.\n\n  {taken.hash.upper()}\n"):
+        said = await world.throughline("audit", "verify", file, "--checkpoint", told)
+        assert said.status == 0, said.err
+        assert "covers 2 of 2 records" in said.out
+    said = await world.throughline("audit", "verify", file, "--checkpoint", "a" * 64)
+    assert (said.status, said.err.count("\n")) == (1, 1)
+    assert "nothing leads to checkpoint" in said.err
+    assert (await world.throughline("audit", "verify", file, "--checkpoint", "xyz")).status == 2
 
 
 @pytest.mark.parametrize(

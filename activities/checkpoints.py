@@ -1,0 +1,110 @@
+"""Checkpoints of the audit record: taken once a day, and mailed to the staff of each program (CPE11, T4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.common import WorkflowIDConflictPolicy
+
+from activities.context import STAFF
+from activities.inbox import QUEUE
+from activities.mail import SendMail
+from activities.people import Programs
+from database import checkpoints, ledger
+from database.checkpoints import OF_CHECKPOINTS
+from database.models import DECISIONS, Checkpoint, Message
+from database.session import Database
+from database.tasks import open_task
+from rules.agenda import Mail
+from rules.calendar import calendar_for
+from rules.program import Program
+
+STEP = "checkpoint"
+
+
+class CheckpointActivities:
+    """Takes checkpoints and has them mailed. `client` starts the deliveries."""
+
+    def __init__(self, database: Database, programs: Programs, client: Client) -> None:
+        self._database = database
+        self._programs = programs
+        self._client = client
+
+    @activity.defn
+    async def look_for_checkpoint(self) -> datetime:
+        """Do what is due by now; the answer is when to look again.
+
+        On each day (UTC) on which there is something new on record, one checkpoint is taken, as early as can be. On
+        the morning of a program's next business day its staff get the newest one, which binds those before it.
+        """
+        at = activity.info().started_time
+        async with self._database.begin() as session:
+            newest = await checkpoints.newest(session)
+            if newest is None or newest.at.date() < at.date():
+                await _report_altered(session, newest, at)
+                newest = await checkpoints.take(session, at) or newest
+            if newest is not None:
+                for program in self._programs.values():
+                    await _plan_mail(session, program, newest, at)
+        for workflow in await self._undecided():
+            await self._client.start_workflow(
+                "Resend",
+                SendMail(workflow, [f"{STEP}/1"]),
+                id=workflow,
+                task_queue=QUEUE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                static_summary=workflow,
+            )
+        tomorrow = datetime(at.year, at.month, at.day, tzinfo=UTC) + timedelta(days=1)
+        mornings = (
+            calendar_for(program.hours, None, None, None).next_send_after(at)
+            for program in self._programs.values()
+        )
+        return min(tomorrow, *mornings)
+
+    async def _undecided(self) -> Sequence[str]:
+        async with self._database.reading() as session:
+            rows = await session.scalars(
+                select(Message.workflow).where(
+                    Message.workflow.startswith(OF_CHECKPOINTS), Message.state.not_in(DECISIONS)
+                )
+            )
+            return rows.all()
+
+
+async def _plan_mail(session: AsyncSession, program: Program, newest: Checkpoint, at: datetime) -> None:
+    """Plan the mail of this morning about the newest checkpoint, unless it was planned already."""
+    calendar = calendar_for(program.hours, None, None, None)
+    due = calendar.send_at(calendar.date_of(at))
+    workflow = f"{OF_CHECKPOINTS}{newest.number}/{program.id}"
+    if not newest.at <= due <= at or await ledger.found(session, workflow, f"{STEP}/1"):
+        return
+    context = {
+        "checkpoint": str(newest.number),
+        "chains": str(newest.chains),
+        "hash": newest.hash,
+        "made": newest.at.isoformat(),
+    }
+    mail = Mail(STEP, due, "staff.checkpoint", STAFF, context=context)
+    await ledger.plan(session, workflow, program.id, [mail], at, "", {})
+
+
+async def _report_altered(session: AsyncSession, newest: Checkpoint | None, at: datetime) -> None:
+    """Tell staff of each chain that no longer holds what the last checkpoint saw (STA2)."""
+    if newest is None:
+        return
+    for chain in await checkpoints.altered(session):
+        await open_task(
+            session,
+            "record_altered",
+            chain,
+            f"not the record of checkpoint {newest.number}",
+            "Its audit record is not the one that the last checkpoint saw: find out who changed the database, "
+            "and compare it with a backup.",
+            at.replace(microsecond=0),
+        )

@@ -198,6 +198,10 @@ class HostileSmtp:
         """The verbs of all sessions."""
         return [command.split()[0].upper() for session in self.sessions for command in session.commands]
 
+    def last_message(self, session: Session) -> Message:
+        """The message that a session is about, or was last about."""
+        return next(message for message in reversed(self.messages) if message.connection == session.number)
+
     def answers(self, step: str, *answers: Answer) -> None:
         """The next answers at a step, one each; after them it is as before."""
         self._once[step].extend(answers)
@@ -208,10 +212,10 @@ class HostileSmtp:
         if answer is not None:
             self._always[step] = answer
 
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for something to become true on this side; fails the test if it does not."""
+    async def until(self, condition: Callable[[], bool], *, within: float = PATIENCE) -> None:
+        """Wait for something to become true on this side; fails the test if it does not `within` some seconds."""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(within):
                 while not condition():
                     self._changed.clear()
                     await self._changed.wait()

@@ -126,7 +126,7 @@ class HoldingSmtp:
                 await self._hold(name, session)
             answer = self.words.get(name, usual) if step == "END" else usual
             if step == "END" and not answer.startswith("2"):
-                self._message(session).accepted = False
+                self.server.last_message(session).accepted = False
             await say(answer).act(session)
             if step == "END":
                 self._note(self.said, name)
@@ -152,9 +152,6 @@ class HoldingSmtp:
             return mine.get(delivery, "")
         last = next((line for line in reversed(session.commands) if line.startswith("RCPT")), "")
         return last.partition("<")[2].partition("@")[0]
-
-    def _message(self, session: Session) -> Any:
-        return next(one for one in reversed(self.server.messages) if one.connection == session.number)
 
 
 @dataclass
@@ -327,17 +324,16 @@ class Program:
 def asking(name: str) -> list[tuple[str, dict[str, Any]]]:
     """The events of two people who join, and of the request of one to the other."""
     return [
-        *(
-            (
-                "member.updated",
-                {"member": who, "name": who, "email": f"{who}@example.org", "standing": "good"},
-            )
-            for who in (name, f"mentee-{name}")
-        ),
-        (
-            "profile.created",
-            {"profile": f"p-{name}", "member": name, "role": "mentor", "mentees_at_a_time": 1},
-        ),
-        ("profile.created", {"profile": f"q-{name}", "member": f"mentee-{name}", "role": "mentee"}),
+        *joining(f"p-{name}", name, "mentor", mentees_at_a_time=1),
+        *joining(f"q-{name}", f"mentee-{name}", "mentee"),
         ("request.created", {"request": f"r-{name}", "mentee": f"q-{name}", "mentor": f"p-{name}"}),
+    ]
+
+
+def joining(profile: str, name: str, role: str, **more: Any) -> list[tuple[str, dict[str, Any]]]:
+    """The events of somebody who joins."""
+    member = {"member": name, "name": name, "email": f"{name}@example.org", "standing": "good"}
+    return [
+        ("member.updated", member),
+        ("profile.created", {"profile": profile, "member": name, "role": role, **more}),
     ]

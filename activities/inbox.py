@@ -6,21 +6,26 @@ are repeated after a crash until all are done. Each of them tolerates a repeat.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
+import structlog
 from sqlalchemy import and_, or_, select
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import ApplicationError, TemporalError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.agenda import facts_from_row, facts_to_row, places_left, program_calendar
+from activities.credit import match_of
 from activities.effects import Effect, start
+from activities.evidence import Match, claims_ahead
 from activities.people import Programs, participant, participants
 from database import audit, suppressions
 from database.events import release
@@ -42,7 +47,9 @@ from database.models import (
 from database.session import Database
 from database.tasks import open_task
 from rules import engagement, request
-from rules.agenda import moment
+from rules.agenda import MINUTE, moment
+from rules.catalogue import Catalogue
+from rules.credit import same_name
 from rules.engagement import EngagementFacts
 from rules.events import references
 from rules.onboarding import OnboardingFacts
@@ -52,6 +59,11 @@ QUEUE = "throughline"
 """The task queue of workflows and database work."""
 
 BATCH = 50
+
+AWAY = (OperationalError, InterfaceError, PoolTimeout, OSError, TemporalError)
+"""What says that the database or Temporal is away: the whole round is tried again, no event is to blame."""
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +78,23 @@ class RefusedEvent(Exception):
     """An event that cannot be applied; its text is the reason, for staff and for the sender."""
 
 
-class InboxActivities:
-    """Applies stored events. `client` reaches the workflows that they concern."""
+class ComesEarly(Exception):
+    """An event about a claim that is still to be opened: it is kept until then, however long that takes (CPE7)."""
 
-    def __init__(self, database: Database, programs: Programs, client: Client) -> None:
+    def __init__(self, claim: str, opens: datetime | None) -> None:
+        super().__init__(claim)
+        self.claim = claim
+        self.opens = opens
+
+
+class InboxActivities:
+    """Applies stored events. `client` reaches the workflows that they concern, `catalogue` knows certifications."""
+
+    def __init__(self, database: Database, programs: Programs, client: Client, catalogue: Catalogue) -> None:
         self._database = database
         self._programs = programs
         self._client = client
+        self._catalogue = catalogue
 
     @activity.defn
     async def apply_events(self) -> Applied:
@@ -83,7 +105,14 @@ class InboxActivities:
             event_id = await self._next(at)
             if event_id is None:
                 break
-            await self._apply(event_id, at)
+            try:
+                await self._apply(event_id, at)
+            except AWAY:
+                raise
+            except Exception as error:
+                # A fault of the program must not stop what comes behind this event.
+                log.exception("an event could not be applied", event_id=event_id)
+                await self._set_aside(event_id, type(error).__name__, at)
             done += 1
             activity.heartbeat(done)
         async with self._database.reading() as session:
@@ -118,7 +147,8 @@ class InboxActivities:
             assert event is not None
             if event.occurred_at is None:
                 event.occurred_at = at
-            if event.state != "applying" and not await self._write(session, event, at):
+            written = event.state == "applying" or bool(event.effects)
+            if not written and not await self._write(session, event, at):
                 return
             effects = [Effect(**effect) for effect in event.effects]
         reason = None
@@ -129,6 +159,7 @@ class InboxActivities:
             assert event is not None
             if reason:
                 await _refuse(session, event, reason, at)
+                await _report_kept(session, event, at)
             else:
                 event.state, event.applied_at = "applied", at
                 await self._keep_words(session, event)
@@ -136,6 +167,10 @@ class InboxActivities:
 
     async def _write(self, session: AsyncSession, event: Event, at: datetime) -> bool:
         """Write an event's data and list its effects; False if it is held or refused."""
+        handler = self._handlers.get(event.type)
+        if handler is None:
+            await _refuse(session, event, f"nothing here keeps a {event.type.partition('.')[0]}", at)
+            return False
         missing = await _first_missing(session, references(event.type, event.data))
         if missing:
             if event.state == "held":
@@ -154,17 +189,47 @@ class InboxActivities:
             return False
         try:
             async with session.begin_nested():
-                effects = await self._handlers[event.type](self, session, event)
+                effects = await handler(self, session, event)
+        except ComesEarly as early:
+            event.state, event.waits_for = "held", early.claim
+            event.held_until = self._look_again(early.opens, at)
+            return False
         except RefusedEvent as refused:
             await _refuse(session, event, str(refused), at)
+            await _report_kept(session, event, at)
             return False
         event.effects = [asdict(effect) for effect in effects]
         event.state = "applying"
         return True
 
+    async def _set_aside(self, event_id: int, error: str, at: datetime) -> None:
+        """Hold an event that the program fails on, and tell staff at once; it is tried once more (T8, STA2)."""
+        async with self._database.begin() as session:
+            event = await session.get_one(Event, event_id, with_for_update=True)
+            await open_task(
+                session,
+                "event_unapplied",
+                event.subject,
+                f"event {event.id}",
+                f"The program failed on it ({error}); have that mended, then have the event sent again.",
+                at,
+            )
+            if event.state == "held":
+                await _refuse(session, event, f"the program failed on it: {error}", at)
+            else:
+                event.state, event.waits_for = "held", None
+                event.held_until = at + timedelta(hours=self._hold_hours)
+
     @property
     def _hold_hours(self) -> int:
         return max(program.events.hold_hours for program in self._programs.values())
+
+    def _look_again(self, opens: datetime | None, at: datetime) -> datetime:
+        """When to look at an event again that waits for a claim: once it is open, or a day later if nobody knows when
+        that will be."""
+        if opens is None:
+            return at + timedelta(hours=self._hold_hours)
+        return opens + MINUTE if opens > at else at + 5 * MINUTE
 
     async def _perform(self, effect: Effect, cause: str) -> str | None:
         """Do one effect; the reason if its workflow refused it or is over."""
@@ -478,6 +543,8 @@ class InboxActivities:
         role = _role(row, data["by"])
         workflow = f"claim/{row.id}/{role}/{data['certification']}"
         if await session.get(Claim, workflow) is None:
+            if event.type == "claim.domains_chosen":
+                await self._keep_if_early(session, event, role, data["certification"])
             raise RefusedEvent(f"there is no {workflow}; claims open some weeks before the credit date")
         name = "submit" if event.type == "claim.submitted" else "choose_domains"
         return [Effect("update", workflow, name, _act(event, by=data["by"], domains=data.get("domains")))]
@@ -497,6 +564,7 @@ class InboxActivities:
             if data.get("certification") in (None, claim.certification)
         ]
         if not claims:
+            await self._keep_if_early(session, event, data["for"], data.get("certification"))
             raise RefusedEvent(
                 f"there is no claim for the {data['for']}'s credit that this letter could prove"
             )
@@ -507,6 +575,30 @@ class InboxActivities:
             codes = ", ".join(claim.certification for claim in claims)
             raise RefusedEvent(f"the letter has to name its certification: one of {codes}")
         return [Effect("update", claim.workflow, "sign", _act(event, by=data["by"])) for claim in claims]
+
+    async def _keep_if_early(
+        self, session: AsyncSession, event: Event, role: str, certification: str | None
+    ) -> None:
+        """Raise ComesEarly if a claim of a role is still to be opened as things stand, and the event will do for it:
+        a signature before the gate is kept and counts once it is met (CPE5, CPE6).
+
+        Raises RefusedEvent for what will never do, so that its sender learns that now.
+        """
+        assert event.occurred_at is not None
+        at = max(event.occurred_at, event.held_until or event.occurred_at)
+        match = await match_of(session, self._programs, event.data["engagement"], at)
+        codes, opens = claims_ahead(match, self._catalogue, role, at)
+        wanted = [code for code in codes if certification in (None, code)]
+        if not wanted:
+            return
+        if event.type == "letter.signed":
+            _refuse_unfit(event, match, role, wanted)
+        words = event.data.get("domains") or []
+        held = self._catalogue.certification(wanted[0], match.gate.earliest)
+        strange = [word for word in words if not (held and held.domain(word))]
+        if strange and (role == "mentee" or event.type != "letter.signed"):
+            raise RefusedEvent(f"{wanted[0]} has no domain {', '.join(strange)}")
+        raise ComesEarly(f"claim/{match.facts.engagement}/{role}/{wanted[0]}", opens)
 
     async def _survey_answered(self, session: AsyncSession, event: Event) -> list[Effect]:
         """One side answers its survey (SUR3)."""
@@ -604,6 +696,31 @@ def _role(row: Engagement, by: str) -> str:
 def _as_planned(member: Member) -> tuple[Any, ...]:
     """What agendas are computed from, of a member."""
     return member.time_zone, member.country, member.subdivision, list(member.certifications or [])
+
+
+def _refuse_unfit(event: Event, match: Match, role: str, certifications: Sequence[str]) -> None:
+    """Refuse a letter that will never count: by the wrong person, under another name, for no one certification."""
+    signer = "mentee" if role == "mentor" else "mentor"
+    if event.data["by"] != match.profile(signer):
+        raise RefusedEvent(f"only the {signer} of this engagement can sign this letter")
+    if not same_name(str(event.data["name"]), match.who(signer).member.name):
+        raise RefusedEvent("the name typed is not the name on record; please type your own full name")
+    if len(certifications) > 1 and role == "mentee":
+        raise RefusedEvent(f"the letter has to name its certification: one of {', '.join(certifications)}")
+
+
+async def _report_kept(session: AsyncSession, event: Event, at: datetime) -> None:
+    """Staff are told of a letter or choice that was kept for a claim, and then was no good (STA2)."""
+    if event.waits_for and event.waits_for.startswith("claim/"):
+        await open_task(
+            session,
+            "event_unapplied",
+            event.subject,
+            f"event {event.id}",
+            "It was kept for a claim, and then could not be used (throughline show has the reason): "
+            "ask the person to sign or choose again.",
+            at,
+        )
 
 
 async def _without_mentor(session: AsyncSession, mentor: Profile, why: str, event: Event) -> list[Effect]:

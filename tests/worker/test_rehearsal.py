@@ -19,7 +19,7 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from database.events import store
-from database.models import Event, Message, Onboarding
+from database.models import Event, Message, Onboarding, Task
 from rules.events import Envelope
 from worker.parts import load_programs, poke
 from worker.rehearsal import rehearse, stage
@@ -632,3 +632,48 @@ async def test_standing_that_was_lost_and_back_before_it_was_told_leaves_the_sta
         assert late.state == "waiting"
         lost = await told_at(4, event(3.5, "member.updated", {**ana, "standing": "lapsed"}))
         assert lost.state == "paused"
+
+
+@pytest.mark.rule("T8", "STA2")
+async def test_an_event_that_the_program_fails_on_stops_nothing_behind_it_and_becomes_a_task() -> None:
+    programs = load_programs(PROGRAMS)
+    start = datetime(2035, 3, 5, 15, 0, tzinfo=UTC)
+    ana = {"member": "ana", "name": "Ana Vega", "email": "ana@example.org", "standing": "good"}
+    without_standing = {"member": "bob", "name": "Bob", "email": "bob@example.org"}
+    async with stage(programs, TEMPLATES, PROGRAMS) as ready:
+        await ready.advance(start)
+        with capture_logs() as logs:
+            await ready.tell(start, [("member.updated", without_standing), ("member.updated", ana)])
+            await ready.settle()
+            await ready.advance(start + timedelta(days=2))
+        async with ready.database.reading() as session:
+            bad, good = await session.scalars(select(Event).order_by(Event.id))
+            tasks = list(await session.scalars(select(Task)))
+    assert [log["event"] for log in logs] == ["an event could not be applied"] * 2
+    assert good.state == "applied"
+    assert (bad.state, bad.reason) == ("refused", "the program failed on it: KeyError")
+    assert [(task.kind, task.subject) for task in tasks] == [("event_unapplied", "member/bob")]
+    assert tasks[0].opened_at < start + timedelta(minutes=1)
+
+
+@pytest.mark.rule("T8")
+async def test_an_event_of_a_kind_that_nothing_here_keeps_is_refused_and_stops_nothing() -> None:
+    programs = load_programs(PROGRAMS)
+    start = datetime(2035, 3, 5, 15, 0, tzinfo=UTC)
+    ana = {"member": "ana", "name": "Ana Vega", "email": "ana@example.org", "standing": "good"}
+    meetup = {
+        "meetup": "m-1",
+        "program": "asis-global",
+        "title": "First quarter",
+        "starts_at": "2035-04-02T12:00:00",
+        "time_zone": "America/New_York",
+    }
+    async with stage(programs, TEMPLATES, PROGRAMS) as ready:
+        await ready.advance(start)
+        told = [("meetup.scheduled", meetup), ("meetup.canceled", {"meetup": "m-1"}), ("member.updated", ana)]
+        await ready.tell(start, told)
+        await ready.settle()
+        async with ready.database.reading() as session:
+            *meetups, member = await session.scalars(select(Event).order_by(Event.id))
+    assert member.state == "applied"
+    assert {(event.state, event.reason) for event in meetups} == {("refused", "nothing here keeps a meetup")}

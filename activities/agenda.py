@@ -550,8 +550,11 @@ async def _record_turns(
         if closed_at:
             break
     if current and row.state != current.state:
-        # An act that was told late lies before turns that are on record already.
+        # An act that was told late, or at the very instant of another, lies before turns that are on record already:
+        # the record tells that the lifecycle is back in an earlier state.
         row.state, row.state_since = current.state, moment(current.due, at)
+        data = {"state": current.state, "due": current.due.isoformat()}
+        await audit.append(session, workflow, "state", row.state_since, data)
     if closed_at is None and agenda.closes_at and agenda.closes_at <= at:
         closed_at = moment(agenda.closes_at, at)
     return closed_at

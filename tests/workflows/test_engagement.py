@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+from sqlalchemy import select
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
+from database.models import AuditRecord, Engagement
 from tests.workflow_office import Office, office
 
 __all__ = ["office"]
@@ -74,6 +78,26 @@ async def test_a_pause_holds_every_message_and_a_second_one_is_refused(office: O
     with pytest.raises(WorkflowUpdateFailedError) as refused:
         await engagement.execute_update("resume")
     assert words(refused.value) == "it is not paused"
+    await office.close(engagement)
+
+
+@pytest.mark.rule("ENG11", "STA3")
+async def test_a_pause_and_a_resume_of_one_instant_leave_it_active_on_record_too(office: Office) -> None:
+    engagement = await office.match()
+    staff = {"target": engagement.id, "actor": "lina", "reason": "a slip"}
+    await office.tell(("staff.pause", staff), ("staff.resume", staff))
+    while len(await office.events(engagement.id, "applied")) < 2:
+        await asyncio.sleep(0.05)
+    async with office.database.reading() as session:
+        paused, resumed = await office.events(engagement.id, "applied")
+        assert paused.occurred_at == resumed.occurred_at
+        records = await session.scalars(
+            select(AuditRecord.data)
+            .where(AuditRecord.subject == engagement.id, AuditRecord.kind == "state")
+            .order_by(AuditRecord.id)
+        )
+        assert [data["state"] for data in records] == ["active", "paused", "active"]
+        assert (await session.get_one(Engagement, engagement.id)).state == "active"
     await office.close(engagement)
 
 

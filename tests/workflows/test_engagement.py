@@ -86,8 +86,9 @@ async def test_a_pause_and_a_resume_of_one_instant_leave_it_active_on_record_too
     engagement = await office.match()
     staff = {"target": engagement.id, "actor": "lina", "reason": "a slip"}
     await office.tell(("staff.pause", staff), ("staff.resume", staff))
-    while len(await office.events(engagement.id, "applied")) < 2:
-        await asyncio.sleep(0.05)
+    async with asyncio.timeout(30):
+        while len(await office.events(engagement.id, "applied")) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
     async with office.database.reading() as session:
         paused, resumed = await office.events(engagement.id, "applied")
         assert paused.occurred_at == resumed.occurred_at

@@ -315,6 +315,15 @@ class Suppression(Base):
     reason: Mapped[str | None] = mapped_column(Text)
 
 
+class Bounce(Base):
+    """What came back about a delivery: once per kind, however often and on whatever ways it was told (MAIL7)."""
+
+    __tablename__ = "bounces"
+    delivery: Mapped[str] = mapped_column(String(40), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(12), primary_key=True)
+    at: Mapped[datetime]
+
+
 class Task(Base):
     """Something for staff to look at, one per cause (STA2)."""
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Message, Suppression
+from database.models import Bounce, Message, Suppression
 from database.tasks import open_task
 
 SOFT_LIMIT = 3.0
@@ -34,9 +34,16 @@ async def take_in(session: AsyncSession, row: Message, kind: str, reason: str, a
     It counts against the address that was mailed, whatever the member's address is by now. An address becomes
     suppressed at the first hard bounce or complaint, or at soft ones again and again; staff are told each time that
     one does, not of what comes back after (MAIL3, MAIL7, STA2). Raises ValueError if nothing was mailed yet.
+
+    A delivery goes out once, so each kind counts once for it, for ever: a relay that tells the same bounce by webhook
+    and by mail, or again at each try of its own, says nothing new; nor does a report that comes in late undo what
+    staff lifted since. A caller holds the row's lock.
     """
     if row.recipient is None:
         raise ValueError(f"nothing was mailed for delivery {row.delivery}")
+    if await session.get(Bounce, (row.delivery, kind)):
+        return False
+    session.add(Bounce(delivery=row.delivery, kind=kind, at=at))
     if kind == "soft":
         fresh = await soft_bounce(session, row.recipient, reason, at)
     else:

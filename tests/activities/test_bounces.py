@@ -20,6 +20,7 @@ from activities.inbox import InboxActivities
 from activities.smtp import SmtpChannel, SmtpSettings
 from database import events, ledger, suppressions
 from database.models import Event, Suppression
+from rules.catalogue import load_catalogue
 from rules.events import Envelope
 from tests.delivery_world import (
     AT,
@@ -282,13 +283,13 @@ async def test_the_mail_server_hands_reports_over_and_is_told_when_they_are_stor
 
 
 @asynccontextmanager
-async def mailed(world: World, server: HostileSmtp) -> AsyncIterator[InboxActivities]:
-    """Three check-ins are sent, and an inbox is there for what comes back."""
-    await world.plan(*check_ins(3))
+async def mailed(world: World, server: HostileSmtp, count: int = 3) -> AsyncIterator[InboxActivities]:
+    """So many check-ins are sent, and an inbox is there for what comes back."""
+    await world.plan(*check_ins(count))
     async with world.mailing(server) as mail:
-        await send(mail, *(one.key for one in check_ins(3)))
+        await send(mail, *(one.key for one in check_ins(count)))
     client = await Client.connect("127.0.0.1:1", lazy=True)
-    yield InboxActivities(world.database, world.programs, client)
+    yield InboxActivities(world.database, world.programs, client, load_catalogue())
 
 
 async def apply(inbox: InboxActivities, world: World, *data: dict[str, str], days: int = 1) -> list[Event]:
@@ -341,18 +342,52 @@ async def test_a_hard_bounce_or_complaint_stops_mail_to_the_address_with_one_tas
 async def test_soft_bounces_stop_mail_only_again_and_again_and_fade_with_time(
     world: World, hostile_smtp: HostileSmtp
 ) -> None:
-    async with mailed(world, hostile_smtp) as inbox:
+    async with mailed(world, hostile_smtp, 5) as inbox:
         soft = [{"delivery": row.delivery, "kind": "soft"} for row in await world.rows()]
         await apply(inbox, world, *soft[:2], days=1)
         assert await suppressed(world) is None
         await apply(inbox, world, soft[2], days=100)
         assert await suppressed(world) is None
         assert await world.tasks() == []
-        await apply(inbox, world, *soft[:2], days=101)
+        await apply(inbox, world, *soft[3:], days=101)
     address = await suppressed(world)
     assert address is not None
     assert address.kind == "soft"
     assert await world.tasks() == [("address_suppressed", "member/ana")]
+
+
+@pytest.mark.rule("MAIL7", "STA2")
+async def test_a_soft_bounce_told_by_webhook_and_by_mail_and_again_counts_once(
+    world: World, hostile_smtp: HostileSmtp
+) -> None:
+    async with mailed(world, hostile_smtp) as inbox:
+        first, second, third = await world.rows()
+        by_mail = status_report("4.4.7", "", returned=f"X-Throughline-Delivery: {first.delivery}\n")
+        assert await store_reports(world.database, [(by_mail, ())], DUE + DAY) == 1
+        told = {"delivery": first.delivery, "kind": "soft"}
+        found = await apply(inbox, world, told, told, {"message_id": first.message_id or "", "kind": "soft"})
+        await apply(inbox, world, told, days=9)
+        assert {event.state for event in found} == {"applied"}
+        assert await suppressed(world) is None
+        others = [{"delivery": row.delivery, "kind": "soft"} for row in (second, third)]
+        await apply(inbox, world, *others, days=2)
+    assert await suppressed(world) is not None
+    assert await world.tasks() == [("address_suppressed", "member/ana")]
+
+
+@pytest.mark.rule("MAIL3", "MAIL7")
+async def test_a_report_that_comes_again_does_not_undo_what_staff_lifted(
+    world: World, hostile_smtp: HostileSmtp
+) -> None:
+    async with mailed(world, hostile_smtp) as inbox:
+        row, *_ = await world.rows()
+        await apply(inbox, world, {"delivery": row.delivery, "kind": "hard"})
+        async with world.database.begin() as session:
+            await suppressions.lift(session, "ana@example.org")
+        await apply(inbox, world, {"delivery": row.delivery, "kind": "hard"}, days=2)
+        assert await suppressed(world) is None
+        await apply(inbox, world, {"delivery": row.delivery, "kind": "complaint"}, days=3)
+    assert await suppressed(world) is not None, "a complaint is something else"
 
 
 @pytest.mark.rule("MAIL7")

@@ -17,6 +17,7 @@ import qrcode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pypdf import PdfReader
+from pypdf.generic import ArrayObject, BooleanObject, DictionaryObject, IndirectObject, StreamObject
 
 from activities.documents import DocumentFailed, Documents
 from rules.credit import fingerprint
@@ -98,6 +99,23 @@ def fonts(reader: PdfReader) -> Iterator[Any]:
             yield from (each.get_object() for each in resource.get("/DescendantFonts", [resource]))
 
 
+def everything(reader: PdfReader) -> Iterator[Any]:
+    """Every object of a file that its trailer leads to, each once."""
+    waiting, seen = [reader.trailer], set()
+    while waiting:
+        found: Any = waiting.pop()
+        if isinstance(found, IndirectObject):
+            if found.idnum in seen:
+                continue
+            seen.add(found.idnum)
+            found = found.get_object()
+        yield found
+        if isinstance(found, DictionaryObject):
+            waiting += dict.values(found)
+        elif isinstance(found, ArrayObject):
+            waiting += list.__iter__(found)
+
+
 def drawn_code(pdf: bytes) -> list[list[bool]]:
     """The QR code of the last page, as its bars of dark modules are drawn, with the white around it."""
     contents: Any = read(pdf).pages[-1].get_contents()
@@ -135,6 +153,94 @@ class TestTheFile:
         assert "Marcus Oyelaran" in (reader.metadata.title or "") or "Ana Pérez" in (
             reader.metadata.title or ""
         )
+
+    @every_document
+    def test_holds_nothing_that_an_archive_refuses(self, kind: str, language: str) -> None:
+        """What ISO 19005-2 asks of a file's structure, as far as a reader of structures can tell.
+
+        A full validator looks further into the fonts' glyphs and widths, the color profile and each operator.
+        """
+        pdf = DOCUMENTS.render(kind, language, data(kind))
+        header, comment = pdf.splitlines()[:2]
+        assert header == b"%PDF-1.7"
+        assert comment.startswith(b"%")
+        assert min(comment[1:5]) > 127
+        assert pdf.rstrip().endswith(b"%%EOF")
+        reader = read(pdf)
+        assert len(reader.trailer["/ID"]) == 2  # type: ignore[arg-type]
+        root: Any = reader.trailer["/Root"]
+        assert not {"/AA", "/AcroForm", "/AF", "/Names", "/OCProperties", "/OpenAction"} & root.keys()
+        (intent,) = (one.get_object() for one in root["/OutputIntents"])
+        assert (intent["/S"], intent["/DestOutputProfile"].get_object()["/N"]) == ("/GTS_PDFA1", 3)
+        for found in everything(reader):
+            if not isinstance(found, DictionaryObject):
+                continue
+            assert not {"/JS", "/OPI", "/TR", "/HTP", "/Alternates", "/EF", "/AA"} & found.keys()
+            assert found.get("/Type") not in ("/Filespec", "/EmbeddedFile")
+            assert found.get("/S") not in {
+                "/JavaScript",
+                "/Launch",
+                "/SubmitForm",
+                "/ImportData",
+                "/Sound",
+                "/Movie",
+            }
+            assert found.get("/Filter") not in ("/LZWDecode", "/Crypt")
+            assert found.get("/Interpolate", False) in (False, BooleanObject(False))
+            assert found.get("/SMask", "/None") == "/None"
+            assert found.get("/BM", "/Normal") == "/Normal"
+            assert [float(str(found[name])) for name in ("/CA", "/ca") if name in found] in (
+                [],
+                [1.0],
+                [1.0, 1.0],
+            )
+            if isinstance(found, StreamObject):
+                assert not {"/F", "/FFilter", "/FDecodeParms"} & found.keys()
+            if found.get("/Subtype") == "/Link":
+                flags = int(str(found["/F"]))
+                assert (flags & 4, flags & (1 | 2 | 32)) == (4, 0)
+
+    @every_document
+    def test_has_a_tree_of_tags_with_one_title_and_a_text_for_its_picture(
+        self, kind: str, language: str
+    ) -> None:
+        tags = [
+            found
+            for found in everything(read(DOCUMENTS.render(kind, language, data(kind))))
+            if isinstance(found, DictionaryObject) and found.get("/Type") == "/StructElem"
+        ]
+        names = [str(tag["/S"]) for tag in tags]
+        assert names.count("/H1") == 1
+        assert "/P" in names
+        assert "/Link" in names
+        pictures = [str(tag["/Alt"]) for tag in tags if str(tag["/S"]) == "/Figure"]
+        assert pictures
+        assert all("QR" in words for words in pictures)
+
+    @pytest.mark.parametrize("language", LANGUAGES)
+    def test_with_long_names_three_domains_and_a_long_purpose_takes_two_pages(self, language: str) -> None:
+        name = "María de los Ángeles Fernández-Guerrero y Villavicencio de la Torre"
+        domains = [
+            "Assessment",
+            "Application, Design, and Integration of Physical Security Systems",
+            "Measures",
+        ]
+        changes: dict[str, Any] = {
+            "mentee": {"name": name, "profile": "p-maria"},
+            "domains": domains,
+            "purpose": "\n\n".join(
+                ["We read risk assessments of real sites and planned a first survey. " * 3] * 9
+            ),
+        }
+        pdf = DOCUMENTS.render("mentor_letter", language, data("mentor_letter", **changes))
+        pages = [one_line(page.extract_text()) for page in read(pdf).pages]
+        assert len(pages) == 2
+        listed = " ".join(f"• {domain}" for domain in domains)
+        assert any(listed in page for page in pages), "the list of domains is in one piece"
+        statement = DOCUMENTS.statement("mentor_letter", language, data("mentor_letter", **changes))
+        body = re.sub(r"\S+ \S+ \S+(?: \S+)? · Lm3x9QkT2vB7 \S+ 1 \S+ 2", "", text_of(pdf))
+        assert one_line(statement) in one_line(body)
+        assert len(read(DOCUMENTS.render("certificate", language, data("certificate", **changes))).pages) == 1
 
     @every_document
     def test_carries_every_font_that_it_uses(self, kind: str, language: str) -> None:
@@ -231,6 +337,13 @@ class TestTheStatement:
             for end in ("\n", "\r\n", "\r")
         }
         assert len(texts) == 1
+
+    @pytest.mark.parametrize("language", LANGUAGES)
+    def test_has_no_hyphen_more_where_a_line_breaks(self, language: str) -> None:
+        purpose = " ".join(["x" * length + " plan socio-económico p-ana" for length in range(1, 25)])
+        given = data("mentor_letter", purpose=purpose)
+        printed = text_of(DOCUMENTS.render("mentor_letter", language, given))
+        assert one_line(DOCUMENTS.statement("mentor_letter", language, given)) in printed
 
     @pytest.mark.parametrize("kind", LETTERS)
     def test_speaks_of_pauses_only_if_there_were_any(self, kind: str) -> None:

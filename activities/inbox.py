@@ -763,12 +763,19 @@ async def _open_lifecycles(session: AsyncSession, member: str) -> list[tuple[str
             .where(Profile.member_id == member, table.closed_at.is_(None))
             for part in (table.mentee_id, table.mentor_id)
         ]
-    for row in (Claim, Survey):
-        queries.append(
-            select(row.workflow, row.profile_id)
-            .join(Profile, Profile.id == row.profile_id)
-            .where(Profile.member_id == member, row.closed_at.is_(None))
-        )
+    # A claim hangs on both: on the record of the one, and on the days and clock of the other, who signs (T4, CPE5).
+    queries += [
+        select(Claim.workflow, Profile.id)
+        .join(Engagement, Engagement.id == Claim.engagement_id)
+        .join(Profile, Profile.id == part)
+        .where(Profile.member_id == member, Claim.closed_at.is_(None))
+        for part in (Engagement.mentee_id, Engagement.mentor_id)
+    ]
+    queries.append(
+        select(Survey.workflow, Survey.profile_id)
+        .join(Profile, Profile.id == Survey.profile_id)
+        .where(Profile.member_id == member, Survey.closed_at.is_(None))
+    )
     return [(workflow, profile) for query in queries for workflow, profile in await session.execute(query)]
 
 

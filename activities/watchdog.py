@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus
@@ -25,7 +25,7 @@ from database.tasks import open_task
 from rules.messages import MessageClass
 
 OVERDUE = timedelta(hours=6)
-"""So long after its instant an undecided message is looked into."""
+"""So long after its instant an undecided message is looked into, and a held one after it was planned."""
 
 BATCH = 200
 
@@ -48,8 +48,8 @@ class WatchdogActivities:
                 driver = driver_of(row)
                 if driver not in running:
                     running[driver] = await self._runs(driver)
-                await self._look_into(row.id, running[driver], at)
-            found, last = found + len(rows), rows[-1].id
+                found += await self._look_into(row.id, running[driver], at)
+            last = rows[-1].id
             activity.heartbeat(found)
         return found
 
@@ -60,7 +60,7 @@ class WatchdogActivities:
                 .where(
                     Message.id > last,
                     Message.state.not_in(DECISIONS),
-                    Message.due_at <= at - OVERDUE,
+                    func.coalesce(Message.due_at, Message.planned_at) <= at - OVERDUE,
                 )
                 .order_by(Message.id)
                 .limit(BATCH)
@@ -76,16 +76,23 @@ class WatchdogActivities:
             return False
         return description.status == WorkflowExecutionStatus.RUNNING
 
-    async def _look_into(self, message: int, running: bool, at: datetime) -> None:
+    async def _look_into(self, message: int, running: bool, at: datetime) -> bool:
+        """Decide or report one message; tells whether it should have had its decision.
+
+        What a pause or a lapsed membership holds is left alone as long as a workflow is there to go on with it: staff
+        held it, and see it as held.
+        """
         async with self._database.begin() as session:
             row = await session.get(Message, message, with_for_update=True)
-            if row is None or row.state in DECISIONS or row.due_at is None or row.due_at > at - OVERDUE:
-                return
+            if row is None or row.state in DECISIONS or (row.due_at or row.planned_at) > at - OVERDUE:
+                return False
             if row.state == "handed_over":
                 if row.attempted_at is None or row.attempted_at <= at - OVERDUE:
                     await decide_ambiguous(session, row, "the server's answer was never recorded", at)
             elif not running:
                 await self._skip(session, row, "its workflow no longer runs", at)
+            elif row.due_at is None:
+                return False
             elif at - row.due_at > self._patience(row):
                 await self._skip(session, row, "its workflow never brought it to a decision", at)
             elif row.trouble:
@@ -100,6 +107,7 @@ class WatchdogActivities:
             else:
                 action = "It is overdue and was never tried: see the worker's log for why it cannot be sent."
                 await message_task(session, row, "mail_failed", action, at)
+            return True
 
     async def _skip(self, session: AsyncSession, row: Message, reason: str, at: datetime) -> None:
         """Decide what nobody will ask for any more; staff see what was owed, and can have it sent."""

@@ -74,10 +74,27 @@ async def died(world: World, wanted: Mail, state: str) -> None:
 async def test_what_is_not_due_or_not_long_due_is_left_alone(
     world: World, temporal_dev: WorkflowEnvironment
 ) -> None:
-    await world.plan(NUDGE, replace(OWED, due=None), replace(COMPLIANCE, due=DUE + 30 * DAY))
+    await world.plan(NUDGE, replace(COMPLIANCE, due=DUE + 30 * DAY))
     assert await look(world, temporal_dev, OVERDUE - timedelta(seconds=1)) == 0
-    assert await states(world) == ["planned"] * 3
+    assert await states(world) == ["planned"] * 2
     assert await world.tasks() == []
+
+
+@pytest.mark.rule("MAIL1", "STA2")
+async def test_what_is_held_waits_for_its_workflow_however_long_and_is_decided_when_that_is_gone(
+    world: World, temporal_dev: WorkflowEnvironment
+) -> None:
+    await world.plan(replace(NUDGE, due=None), replace(OWED, due=None))
+    async with running(temporal_dev.client):
+        assert await look(world, temporal_dev, 300 * DAY) == 0
+        assert await states(world) == ["planned"] * 2
+        assert await world.tasks() == []
+    assert await look(world, temporal_dev, 300 * DAY) == 2
+    assert [row.reason for row in await world.rows()] == [
+        "its workflow no longer runs",
+        "its workflow no longer runs; staff were asked",
+    ]
+    assert await world.tasks() == [("mail_failed", WORKFLOW)]
 
 
 @pytest.mark.rule("MAIL1", "STA2")

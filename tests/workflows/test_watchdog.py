@@ -1,0 +1,54 @@
+"""The watchdog runs beside everything else, and what nobody sends comes to its decision (MAIL1)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from temporalio.worker import Worker
+
+from activities.inbox import QUEUE
+from activities.watchdog import WatchdogActivities
+from tests.delivery_world import COMPLIANCE, NUDGE, OWED, WORKFLOW, World, migrated_url, world
+from worker.embedded import skipping_clock
+from worker.plugin import PlainErrors, workflow_runner
+from workflows.watchdog import WATCHDOG, WatchdogWorkflow
+
+__all__ = ["migrated_url", "world"]
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.rule("MAIL1", "STA2")
+async def test_a_message_that_nobody_sends_is_found_within_the_hour_today_and_later(
+    world: World,
+) -> None:
+    async with skipping_clock() as clock:
+        start = await clock.now()
+        watchdog = WatchdogActivities(world.database, world.programs, clock.client)
+        later = replace(COMPLIANCE, due=start + timedelta(days=2))
+        mails = [replace(OWED, due=start + HOUR), replace(NUDGE, due=None), later]
+        await world.plan(*mails, at=start + 2 * HOUR)
+        async with Worker(
+            clock.client,
+            task_queue=QUEUE,
+            workflows=[WatchdogWorkflow],
+            workflow_runner=workflow_runner(),
+            activities=[watchdog.look_for_overdue],
+            interceptors=[PlainErrors()],
+        ):
+            await clock.client.start_workflow(WatchdogWorkflow.run, id=WATCHDOG, task_queue=QUEUE)
+            seen = []
+            for hours in (6.5, 7.5, 8.5, 48 + 5.5, 48 + 7.5):
+                await clock.advance(start + hours * HOUR)
+                seen.append([row.state for row in await world.rows()])
+    assert seen == [
+        ["planned", "planned", "planned"],
+        ["skipped", "planned", "planned"],
+        ["skipped", "skipped", "planned"],
+        ["skipped", "skipped", "planned"],
+        ["skipped", "skipped", "skipped"],
+    ]
+    assert await world.tasks() == [("mail_failed", WORKFLOW)] * 2
+    assert len(await world.decisions()) == 3

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
@@ -17,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
 from activities.effects import Effect
-from activities.evidence import Match, Paper, claims_due, closing_turn, effects_of
+from activities.evidence import MADE_AGAIN, Match, Paper, claims_due, closing_turn, effects_of
 from activities.people import Participant, Programs, participant, participants, program_of
 from database import audit, ledger
 from database.models import DECISIONS, AuditRecord, Engagement, Event, Lifecycle, Onboarding, Profile, Request
@@ -145,13 +146,20 @@ Facts = TypeVar("Facts")
 
 def facts_to_row(facts: object) -> dict[str, Any]:
     """Facts as the JSON that a lifecycle's row keeps."""
-    dumped: dict[str, Any] = TypeAdapter(type(facts)).dump_python(facts, mode="json")
+    dumped: dict[str, Any] = _adapter(type(facts)).dump_python(facts, mode="json")
     return dumped
 
 
 def facts_from_row(kind: type[Facts], row: dict[str, Any]) -> Facts:
     """Facts back from a lifecycle's row."""
-    return TypeAdapter(kind).validate_python(row)
+    facts: Facts = _adapter(kind).validate_python(row)
+    return facts
+
+
+@cache
+def _adapter(kind: type[object]) -> TypeAdapter[Any]:
+    # Made once: making one costs more than a whole plan.
+    return TypeAdapter(kind)
 
 
 class AgendaActivities:
@@ -250,12 +258,16 @@ class AgendaActivities:
                     await record_refusal(session, order.workflow, act, str(reason), at)
             agenda = engagement_agenda(facts, people, program)
             match = Match(facts, people, program, closing_turn(agenda, at))
+            certificates, waiting = await self._paper.certificates(session, match, at)
             agenda = replace(
                 agenda,
-                mails=(*agenda.mails, *await self._paper.certificates(session, match, at)),
+                mails=(*agenda.mails, *certificates),
                 looks=claims_due(match, self._paper.catalogue, at)[1],
             )
             planned = await record(session, row, agenda, program, order.workflow, facts, at, done, people)
+            if waiting:
+                # The workflow stays until the last certificate is made and mailed.
+                planned = replace(planned, closed=False, wake_at=at + MADE_AGAIN)
             effects = await effects_of(session, match, self._paper.catalogue, at)
             return PlannedEngagement(replace(planned, refused=refused), facts, effects)
 

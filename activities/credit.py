@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
@@ -21,10 +22,20 @@ from activities.agenda import (
     record_refusal,
     resolve_reason,
 )
-from activities.evidence import Match, Paper, closing_turn, cycle_on_record, follow
+from activities.documents import DocumentFailed
+from activities.evidence import (
+    MADE_AGAIN,
+    Match,
+    Paper,
+    closing_turn,
+    cycle_on_record,
+    follow,
+    report_failed,
+)
+from activities.mime import showable
 from activities.people import Participant, Programs, participant, participants, program_of
 from database import audit
-from database.models import Claim, Engagement, Event, Letter, Member, Request, Survey
+from database.models import AuditRecord, Claim, Engagement, Event, Letter, Member, Request, Survey
 from database.session import Database
 from rules import credit, survey
 from rules.agenda import Agenda, Refused
@@ -99,6 +110,7 @@ class CreditActivities:
             cycle = cycle_on_record(who, facts.certification, match.gate.earliest)
             facts = credit.record_changed(facts, who.good_standing, cycle, at)
             facts = follow(facts, match, claim_agenda(facts, match).state_at(at), at)
+            facts = await self._finish(session, facts, match, at)
             refused: dict[str, str] = {}
             done: list[Act] = []
             for act in order.acts:
@@ -110,10 +122,15 @@ class CreditActivities:
                     refused[act.id] = str(reason)
                     await record_refusal(session, order.workflow, act, str(reason), at)
             agenda = claim_agenda(facts, match)
+            known = await _last_of_chain(session, order.workflow)
             planned = await record(
                 session, row, agenda, program, order.workflow, facts, at, done, match.people
             )
-            await self._decide(session, row, facts, match, before, at)
+            turned = await _turned_since(session, order.workflow, known)
+            await self._decide(session, row, facts, match, before, turned[:-1], at)
+            if not planned.closed and await self._paper.unfinished(session, facts.claim):
+                again = at + MADE_AGAIN
+                planned = replace(planned, wake_at=min(again, planned.wake_at or again))
             return PlannedClaim(replace(planned, refused=refused), facts)
 
     async def _apply(
@@ -138,20 +155,22 @@ class CreditActivities:
         row = await session.get_one(Engagement, f"engagement/{facts.engagement}")
         asked = await session.get_one(Request, f"request/{facts.engagement}")
         stated = [told.get("purpose"), row.goals, asked.message, ", ".join(map(str, asked.areas))]
-        purpose = next((str(text).strip() for text in stated if text), "") if facts.role == "mentee" else ""
+        said = [showable(str(text or "")).strip() for text in stated]
+        purpose = next(filter(None, said), "") if facts.role == "mentee" else ""
         words = [str(word) for word in told.get("domains") or facts.domains]
         certification = self._paper.catalogue.certification(facts.certification, match.gate.earliest)
         found = [certification.domain(word) for word in words] if certification else []
         known = [domain.id for domain in found if domain] if facts.role == "mentee" else []
         signer = match.people[facts.counterpart]
         sayable = facts.role == "mentor" or (purpose and known)
-        statement = (
-            self._paper.statement(
-                facts, match, self._paper.locale(signer, match.program), purpose=purpose, domains=known
+        locale = self._paper.locale(signer, match.program)
+        try:
+            statement = (
+                self._paper.statement(facts, match, locale, purpose=purpose, domains=known) if sayable else ""
             )
-            if sayable
-            else ""
-        )
+        except DocumentFailed as failed:
+            await report_failed(session, facts.claim, f"the letter of event {act.event}", failed, now)
+            raise Refused("the letter cannot be written just now; staff have been told") from None
         domains = credit.check_signature(
             facts,
             Signing(
@@ -168,6 +187,10 @@ class CreditActivities:
             certification=certification,
         )
         credit.sign(facts, Signature("", at, facts.counterpart, domains), state)
+        if any(
+            each.data["event"] != act.event for each in await self._paper.unfinished(session, facts.claim)
+        ):
+            raise Refused("this letter has already been signed")
         letter = await self._paper.sign(
             session,
             facts,
@@ -180,7 +203,24 @@ class CreditActivities:
             domains=domains,
             at=at,
         )
-        return credit.sign(facts, Signature(letter, at, facts.counterpart, domains), state)
+        if letter.sha256 is None:
+            # It counts once it is made, as signed now.
+            return facts
+        return credit.sign(facts, Signature(letter.id, at, facts.counterpart, domains), state)
+
+    async def _finish(
+        self, session: AsyncSession, facts: ClaimFacts, match: Match, at: datetime
+    ) -> ClaimFacts:
+        """The facts with the letters that were signed before, and could not be made until now (CPE8)."""
+        for letter in await self._paper.unfinished(session, facts.claim):
+            if await self._paper.finish(session, letter, at):
+                signature = Signature(
+                    letter.id, letter.signed_at, facts.counterpart, letter.data["domain_ids"]
+                )
+                state = claim_agenda(facts, match).state_at(letter.signed_at)
+                with suppress(Refused):
+                    facts = credit.sign(facts, signature, state)
+        return facts
 
     async def _decide(
         self,
@@ -189,9 +229,14 @@ class CreditActivities:
         facts: ClaimFacts,
         match: Match,
         before: tuple[str, int, int] | None,
+        passed: Sequence[tuple[datetime, datetime]],
         at: datetime,
     ) -> None:
-        """Write a claim's decision down, and what it changes for others under the same cap (CPE9, CPE11, CPE12)."""
+        """Write a claim's decision down, and what it changes for others under the same cap (CPE9, CPE11, CPE12).
+
+        `passed` are the turns that the claim went through before the one that holds now, each with its instants:
+        when it was due and when it was done. Each has its own place in the record, also where one plan finds several.
+        """
         catalogue = self._paper.catalogue
         others = list(
             await session.scalars(
@@ -217,10 +262,14 @@ class CreditActivities:
             **decision.as_json(),
             "domain_names": {id: names[id] for id in row.domains if id in names},
         }
-        if before == (row.state, row.earned, row.countable):
+        for due, done in passed:
+            then = credit.decide(facts, match.program, match.calendar, catalogue, sharing, due)
+            await _record_credit(session, row.workflow, then, done)
+            await _record_decision(session, then, done)
+        if not passed and before == (row.state, row.earned, row.countable):
             return
         when = row.state_since if before is None or before[0] != row.state else at.replace(microsecond=0)
-        await _record_credit(session, row, when)
+        await _record_credit(session, row.workflow, row, when)
         await _record_decision(session, decision, when)
         if row.state == "revoked":
             await _revoke_letters(session, row, facts, when)
@@ -239,7 +288,7 @@ class CreditActivities:
                 count = shares([*sharing, own], other, cap)[other.workflow]
                 if count != other.countable:
                     other.countable = count
-                    await _record_credit(session, other, when)
+                    await _record_credit(session, other.workflow, other, when)
 
     @activity.defn
     async def plan_survey(self, order: PlanSurvey) -> PlannedSurvey:
@@ -371,9 +420,32 @@ def _claim_row(facts: ClaimFacts, who: Participant, program: Program) -> Claim:
     )
 
 
-async def _record_credit(session: AsyncSession, row: Claim, at: datetime) -> None:
-    data = {"status": row.state, "earned": row.earned, "countable": row.countable}
-    await audit.append(session, row.workflow, "credit", at, data)
+async def _last_of_chain(session: AsyncSession, workflow: str) -> int:
+    """The number of the last record of a workflow's chain."""
+    chain = audit.chain_of(workflow)
+    return await session.scalar(select(func.max(AuditRecord.sequence)).where(AuditRecord.chain == chain)) or 0
+
+
+async def _turned_since(session: AsyncSession, workflow: str, known: int) -> list[tuple[datetime, datetime]]:
+    """The turns of a workflow recorded after a record of its chain: when each was due, and when it was done."""
+    found = await session.scalars(
+        select(AuditRecord)
+        .where(
+            AuditRecord.chain == audit.chain_of(workflow),
+            AuditRecord.subject == workflow,
+            AuditRecord.kind == "state",
+            AuditRecord.sequence > known,
+        )
+        .order_by(AuditRecord.sequence)
+    )
+    return [(datetime.fromisoformat(record.data["due"]), record.at) for record in found]
+
+
+async def _record_credit(
+    session: AsyncSession, workflow: str, decided: Claim | Decision, at: datetime
+) -> None:
+    data = {"status": decided.state, "earned": decided.earned, "countable": decided.countable}
+    await audit.append(session, workflow, "credit", at, data)
 
 
 async def _record_decision(session: AsyncSession, decision: Decision, at: datetime) -> None:

@@ -11,18 +11,20 @@ import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
+import structlog
 from pydantic import TypeAdapter
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from activities.documents import Documents
+from activities.documents import DocumentFailed, Documents
 from activities.effects import Effect, start
 from activities.people import Participant
 from database import audit
 from database.models import Claim, Letter, Survey
+from database.tasks import open_task
 from rules import credit, engagement
 from rules.agenda import Agenda, Mail, Pause, Refused, Turn, moment
 from rules.calendar import Calendar, calendar_for, days_paused
@@ -31,6 +33,11 @@ from rules.credit import ClaimFacts, Cycle, GateDays, Record
 from rules.engagement import ROLES, EngagementFacts
 from rules.program import CreditPolicy, Program
 from rules.survey import SurveyFacts
+
+log = structlog.get_logger()
+
+MADE_AGAIN = timedelta(hours=1)
+"""So long after a letter could not be made it is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +125,21 @@ def claims_due(
             for code in credit.claimable(held, policy, catalogue, days.gate, on)
         ]
     return found, tuple(later)
+
+
+def claims_ahead(
+    match: Match, catalogue: Catalogue, role: str, at: datetime
+) -> tuple[tuple[str, ...], datetime | None]:
+    """The certifications of a role for which a claim is to be opened if all goes on as it is, and when: None while a
+    pause holds that day (CPE3, CPE7)."""
+    policy, days, who = match.program.credit, match.gate, match.who(role)
+    if match.closing is not None or not policy.amount(role):
+        return (), None
+    held = [str(each["code"]) for each in who.member.certifications]
+    codes = credit.claimable(held, policy, catalogue, days.gate, match.calendar.date_of(at))
+    if days.precheck is None:
+        return codes, None
+    return codes, credit.opens_at(days.precheck, match.calendar, who.calendar(match.program))
 
 
 def _claim(match: Match, role: str, code: str, days: GateDays, at: datetime) -> ClaimFacts:
@@ -208,13 +230,13 @@ class Paper:
         purpose: str,
         domains: Sequence[str],
         at: datetime,
-    ) -> str:
-        """Keep a letter that was signed, with its bytes, for good; its id. One that an event made already stays
-        the only one of that event (CPE5, CPE6, CPE8)."""
+    ) -> Letter:
+        """Keep a letter that was signed, for good, and make its bytes. One that an event made already stays the only
+        one of that event (CPE5, CPE6, CPE8)."""
         made = await session.scalars(select(Letter).where(Letter.claim == facts.claim))
         known = next((letter for letter in made if letter.data.get("event") == event), None)
         if known is not None:
-            return known.id
+            return known
         signer = match.people[facts.counterpart]
         locale = self.locale(signer, match.program)
         id = secrets.token_urlsafe(16)
@@ -241,17 +263,30 @@ class Paper:
             signer_name=name,
             locale=locale,
             statement=statement,
-            data={**values, "event": event},
+            data={**values, "event": event, "domain_ids": list(domains)},
             signed_at=at,
         )
-        await self._keep(session, letter, facts.claim, values, at)
-        return id
+        session.add(letter)
+        await self.finish(session, letter, at)
+        return letter
 
-    async def certificates(self, session: AsyncSession, match: Match, at: datetime) -> list[Mail]:
-        """The certificates of a completed engagement, for those who have no claim and can have none (CPE3)."""
-        closing = match.closing
+    async def unfinished(self, session: AsyncSession, claim: str) -> list[Letter]:
+        """The letters of a claim that were signed and could not be made yet."""
+        found = await session.scalars(
+            select(Letter)
+            .where(Letter.claim == claim, Letter.sha256.is_(None))
+            .order_by(Letter.signed_at, Letter.id)
+        )
+        return list(found)
+
+    async def certificates(
+        self, session: AsyncSession, match: Match, at: datetime
+    ) -> tuple[list[Mail], bool]:
+        """The certificates of a completed engagement, for those who have no claim and can have none (CPE3); and
+        whether one of them could not be made yet."""
+        closing, waiting = match.closing, False
         if closing is None or closing.state != "completed":
-            return []
+            return [], waiting
         claimants = {row.role for row in (await claims_of(session, match.facts.engagement)).values()}
         days, on = match.gate, match.calendar.date_of(closing.due)
         mails = []
@@ -262,17 +297,26 @@ class Paper:
             if role in claimants or may_claim:
                 continue
             started = engagement.start_day(match.facts, match.calendar)
-            letter = await self._certificate(session, match, role, started, on, closing.due, at)
+            try:
+                letter = await self._certificate(session, match, role, started, on, closing.due, at)
+            except DocumentFailed as failed:
+                subject = f"engagement/{match.facts.engagement}"
+                await report_failed(session, subject, f"the {role}'s certificate", failed, at)
+                waiting = True
+                continue
+            if letter.sha256 is None:
+                waiting = True
+                continue
             mails.append(
                 Mail(
                     f"{role}.certificate",
                     closing.due,
                     f"{role}.certificate",
                     match.profile(role),
-                    context={"started": started.isoformat(), "ends": on.isoformat(), "letter": letter},
+                    context={"started": started.isoformat(), "ends": on.isoformat(), "letter": letter.id},
                 )
             )
-        return mails
+        return mails, waiting
 
     async def _certificate(
         self,
@@ -283,15 +327,17 @@ class Paper:
         ended: date,
         issued: datetime,
         at: datetime,
-    ) -> str:
+    ) -> Letter:
         known = await session.scalar(
-            select(Letter.id).where(
+            select(Letter).where(
                 Letter.engagement_id == match.facts.engagement,
                 Letter.kind == "certificate",
                 Letter.role == role,
             )
         )
         if known is not None:
+            if known.sha256 is None:
+                await self.finish(session, known, at)
             return known
         program, locale = match.program, self.locale(match.who(role), match.program)
         id = secrets.token_urlsafe(16)
@@ -315,17 +361,21 @@ class Paper:
             data=values,
             signed_at=issued,
         )
-        values = {**values, "statement": letter.statement}
-        await self._keep(session, letter, f"engagement/{match.facts.engagement}", values, at)
-        return id
-
-    async def _keep(
-        self, session: AsyncSession, letter: Letter, subject: str, values: Mapping[str, Any], at: datetime
-    ) -> None:
-        """Make the bytes of a letter, store it, and put it on record (CPE8, CPE11)."""
-        document = await asyncio.to_thread(self._documents.render, letter.kind, letter.locale, values)
-        letter.document, letter.sha256 = document, hashlib.sha256(document).hexdigest()
         session.add(letter)
+        await self.finish(session, letter, at)
+        return letter
+
+    async def finish(self, session: AsyncSession, letter: Letter, at: datetime) -> bool:
+        """Make the bytes of a letter, and put it on record (CPE8, CPE11). False if that failed: then staff are told
+        once, and the letter waits as it was signed."""
+        subject = letter.claim or f"engagement/{letter.engagement_id}"
+        values = {**letter.data, "statement": letter.statement}
+        try:
+            document = await asyncio.to_thread(self._documents.render, letter.kind, letter.locale, values)
+        except DocumentFailed as failed:
+            await report_failed(session, subject, f"{letter.kind} {letter.id}", failed, at)
+            return False
+        letter.document, letter.sha256 = document, hashlib.sha256(document).hexdigest()
         data = {
             "letter": letter.id,
             "letter_kind": letter.kind,
@@ -340,6 +390,7 @@ class Paper:
         veiled = {"name": letter.signer_name} if letter.signer_name else None
         when = at.replace(microsecond=0)
         await audit.append(session, subject, "letter", when, data, actor=letter.signer_profile, veiled=veiled)
+        return True
 
     def _letter_values(
         self, facts: ClaimFacts, match: Match, locale: str, purpose: str, domains: Sequence[str]
@@ -382,6 +433,22 @@ class Paper:
 
     def _address(self, id: str) -> dict[str, str]:
         return {"id": id, "url": f"{self._base_url}/verify/{id}"}
+
+
+async def report_failed(
+    session: AsyncSession, subject: str, what: str, failed: DocumentFailed, at: datetime
+) -> None:
+    """Tell staff, once, that a document cannot be made (STA2)."""
+    log.error("document not made", subject=subject, document=what, reason=str(failed))
+    await open_task(
+        session,
+        "letter_failed",
+        subject,
+        f"{what} could not be made",
+        "What was signed is kept, and making the document is tried again every hour. The worker's log says why it "
+        "fails: mend the templates or their folder.",
+        at.replace(microsecond=0),
+    )
 
 
 def letter_kind(role: str) -> str:

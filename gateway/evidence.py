@@ -418,7 +418,7 @@ async def _look_up(database: Database, id: str) -> tuple[Letter | None, str]:
         return None, ""
     async with database.reading() as session:
         letter = await session.get(Letter, id)
-        if letter is None:
+        if letter is None or letter.sha256 is None:
             return None, ""
         about = select(Engagement.program).where(Engagement.id == letter.engagement_id)
         return letter, await session.scalar(about) or ""

@@ -774,7 +774,7 @@ def sign(facts: ClaimFacts, signature: Signature, state: str) -> ClaimFacts:
         raise Refused("this letter has already been signed")
     if state not in ("precheck", "awaiting_evidence"):
         raise Refused(f"this claim {_STATES[state]}")
-    at = max([signature.at, facts.created_at, *(step.at for step in facts.steps)])
+    at = max([signature.at, *(step.at for step in facts.steps)])
     return replace(facts, signatures=[*facts.signatures, replace(signature, at=at)])
 
 

@@ -40,9 +40,9 @@ from workflows.watchdog import WATCHDOG, WatchdogWorkflow
 DOCUMENTS = Path(__file__).resolve().parent.parent / "templates" / "documents"
 
 
-def paper_of(catalogue: Catalogue, links: Links) -> Paper:
+def paper_of(catalogue: Catalogue, links: Links, documents: Path = DOCUMENTS) -> Paper:
     """The maker of letters and certificates, which name the address where they are verified."""
-    return Paper(catalogue, Documents(DOCUMENTS), links.base_url)
+    return Paper(catalogue, Documents(documents), links.base_url)
 
 
 def load_programs(folder: Path) -> dict[str, Program]:
@@ -90,11 +90,12 @@ class Parts:
     environment: str
     dkim: DkimSettings | None = None
     catalogue: Catalogue = field(default_factory=load_catalogue)
+    documents: Path = DOCUMENTS
 
     @cached_property
     def paper(self) -> Paper:
         """The maker of letters and certificates."""
-        return paper_of(self.catalogue, self.links)
+        return paper_of(self.catalogue, self.links, self.documents)
 
     @cached_property
     def mail(self) -> MailActivities:
@@ -141,7 +142,7 @@ async def workers(
     """The two workers of one process, running: workflows with database work, and deliveries."""
     agenda = AgendaActivities(parts.database, parts.programs, parts.paper)
     claims = CreditActivities(parts.database, parts.programs, parts.paper)
-    inbox = InboxActivities(parts.database, parts.programs, client)
+    inbox = InboxActivities(parts.database, parts.programs, client, parts.catalogue)
     watchdog = WatchdogActivities(parts.database, parts.programs, client)
     checkpoints = CheckpointActivities(parts.database, parts.programs, client)
     common = {"interceptors": [PlainErrors(), *interceptors], "graceful_shutdown_timeout": graceful}

@@ -22,7 +22,7 @@ from rules.program import Program
 from worker.catcher import Caught, MailCatcher
 from worker.embedded import SkippingClock, skipping_clock
 from worker.faults import DatabaseFault, KillFault, MortalDatabase
-from worker.parts import Composers, Parts, poke, workers
+from worker.parts import DOCUMENTS, Composers, Parts, poke, workers
 from worker.scenario import Fault, Scenario, ScenarioError
 from worker.timeline import timeline
 from workflows.agenda import LAST_SECOND
@@ -131,6 +131,7 @@ async def stage(
     mail_dir: Path | None = None,
     on_mail: Callable[[Caught], None] | None = None,
     forgetful: bool = False,
+    documents: Path = DOCUMENTS,
 ) -> AsyncIterator[Stage]:
     """The embedded parts, put up in a folder of their own and taken down at the end of the block."""
     async with AsyncExitStack() as stack:
@@ -158,6 +159,7 @@ async def stage(
             Links(base_url, secret),
             Outgoing(production=False, allowed=("*",)),
             environment="rehearsal",
+            documents=documents,
         )
         await parts.claim_environment()
         stack.push_async_callback(parts.mail.aclose)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -96,8 +97,8 @@ class CreditPlay(Play):
         """An update by staff."""
         self.acts.append((instant(when), workflow, name, {"actor": "lina", **argument}))
 
-    async def keep(self, folder: Path) -> Kept:
-        """Play it, and keep what is in the database at its end."""
+    async def keep(self, folder: Path, dossiers: Sequence[str] = ()) -> Kept:
+        """Play it, and keep what is in the database at its end, with the dossiers of some engagements."""
         programs = load_programs(Path("programs"))
         until = instant(self.until)
         refused: dict[str, str] = {}
@@ -128,7 +129,7 @@ class CreditPlay(Play):
                 kept.claims = {row.workflow: row for row in await session.scalars(select(Claim))}
                 kept.letters = list(await session.scalars(select(Letter)))
                 kept.surveys = {row.workflow: row for row in await session.scalars(select(Survey))}
-                for name in ("met", "cap-1"):
+                for name in dossiers:
                     kept.dossiers[name] = await export(session, name)
         return kept
 
@@ -139,7 +140,7 @@ PLAY = CreditPlay("2035-03-01T09:30", "2036-01-15T12:00")
 @pytest.fixture(scope="module")
 async def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
     """The play of this module."""
-    return await PLAY.keep(tmp_path_factory.mktemp("mail"))
+    return await PLAY.keep(tmp_path_factory.mktemp("mail"), ["met", "cap-1"])
 
 
 PLAY.pair("met", holds("CPP"), {**BOGOTA, **holds("PSP")}, months=6)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Annotated, Any
 
@@ -30,6 +30,7 @@ from database.models import (
 )
 from rules.messages import CATALOGUE
 from rules.program import Program
+from worker.ahead import coming, dates_of
 from worker.console import (
     Failure,
     Json,
@@ -104,7 +105,7 @@ def why(
                 .order_by(Message.planned_at, Message.due_at, Message.id)
             )
             messages = await _messages(session, list(rows), programs)
-            return messages, await _lifecycles_of(session, await _profiles(session, name), programs)
+            return messages, _states(await _rows_of(session, await _profiles(session, name)), programs)
 
     messages, lifecycles = run(look())
     if as_json:
@@ -128,15 +129,20 @@ async def _lifecycle(session: AsyncSession, kind: str, target: str, programs: Ma
         raise Failure(f"there is no {target}")
     zone = _zone(row.program, programs)
     people = await People.of(session, _parties(row).values(), programs)
+    zones = {role: people.zone(profile, row.program) for role, profile in _parties(row).items()}
     found = _state(row, zone)
+    found["zone"] = zone
     found["people"] = {role: people.name(profile) for role, profile in _parties(row).items()}
-    found |= _details(row)
+    found["zones"] = zones
+    found |= dates_of(row, programs, datetime.now(UTC)) | _details(row)
     mails = list(
         await session.scalars(
             select(Message).where(Message.workflow == target).order_by(Message.due_at, Message.id)
         )
     )
-    found["ahead"] = await _messages(session, [m for m in mails if m.state not in DECISIONS], programs)
+    open_mails = [m for m in mails if m.state not in DECISIONS]
+    found["ahead"] = await _messages(session, open_mails, programs, zones)
+    found["coming"] = await _coming(session, [row], programs, zones)
     found["happened"] = await _happened(session, [target], mails, people, programs, row.program)
     found["tasks"] = await _tasks(session, [target], zone)
     found["events"] = await _open_events(session, [target], zone)
@@ -155,7 +161,8 @@ async def _member(session: AsyncSession, name: str, programs: Mapping[str, Progr
         )
     )
     subjects = [f"member/{name}", *(f"profile/{profile.id}" for profile in profiles)]
-    lifecycles = await _lifecycles_of(session, profiles, programs)
+    rows = await _rows_of(session, profiles)
+    lifecycles = _states(rows, programs)
     return {
         "target": f"member/{name}",
         "called": member.name,
@@ -174,6 +181,7 @@ async def _member(session: AsyncSession, name: str, programs: Mapping[str, Progr
         "profiles": [f"{profile.id} ({profile.role}, {profile.program})" for profile in profiles],
         "lifecycles": lifecycles,
         "ahead": await _messages(session, [m for m in mails if m.state not in DECISIONS], programs),
+        "coming": await _coming(session, rows, programs, {"member": zone}),
         "happened": await _happened(
             session, [*subjects, *(each["target"] for each in lifecycles)], mails, None, programs, "", zone
         ),
@@ -188,7 +196,8 @@ async def _profile(session: AsyncSession, name: str, programs: Mapping[str, Prog
         raise Failure(f"there is no profile {name}")
     people = await People.of(session, [name], programs)
     zone = people.zone(name, profile.program)
-    lifecycles = await _lifecycles_of(session, [profile], programs)
+    rows = await _rows_of(session, [profile])
+    lifecycles = _states(rows, programs)
     mails = list(
         await session.scalars(
             select(Message).where(Message.to_profile == name).order_by(Message.due_at, Message.id)
@@ -200,6 +209,7 @@ async def _profile(session: AsyncSession, name: str, programs: Mapping[str, Prog
         "member": people.name(name).replace(f"({name})", f"({profile.member_id})"),
         "role": profile.role,
         "program": profile.program,
+        "zone": zone,
         "created": local_iso(profile.created_at, zone),
         "withdrawn": local_iso(profile.withdrawn_at, zone),
         "mentees_at_a_time": profile.mentees_at_a_time,
@@ -207,6 +217,7 @@ async def _profile(session: AsyncSession, name: str, programs: Mapping[str, Prog
         "languages": list(profile.languages),
         "lifecycles": lifecycles,
         "ahead": await _messages(session, [m for m in mails if m.state not in DECISIONS], programs),
+        "coming": await _coming(session, rows, programs, {profile.role: zone}),
         "happened": await _happened(session, subjects, mails, people, programs, profile.program, zone),
         "tasks": await _tasks(session, subjects, zone),
         "events": await _open_events(session, [f"profile/{name}", f"onboarding/{name}"], zone),
@@ -222,6 +233,8 @@ def _parties(row: Lifecycle) -> dict[str, str]:
         return {"profile": row.profile_id}
     if isinstance(row, Request | Engagement):
         return {"mentee": row.mentee_id, "mentor": row.mentor_id}
+    if isinstance(row, Claim):
+        return {"claimant": row.profile_id, "signer": str(row.facts["counterpart"])}
     profile = getattr(row, "profile_id", None)
     return {"profile": str(profile)} if profile else {}
 
@@ -248,12 +261,15 @@ _TOLD = (
     "credit_date",
     "cycle_start",
     "cycle_end",
+    "domains",
+    "earned",
+    "countable",
 )
 
 
 def _details(row: Lifecycle) -> Found:
     values = {name: getattr(row, name, None) for name in _TOLD}
-    return {name: value for name, value in values.items() if value not in (None, [], "")}
+    return {name: value for name, value in values.items() if value not in (None, [], "", 0)}
 
 
 async def _profiles(session: AsyncSession, member: str) -> list[Profile]:
@@ -264,9 +280,7 @@ async def _profiles(session: AsyncSession, member: str) -> list[Profile]:
     )
 
 
-async def _lifecycles_of(
-    session: AsyncSession, profiles: Iterable[Profile], programs: Mapping[str, Program]
-) -> list[Found]:
+async def _rows_of(session: AsyncSession, profiles: Iterable[Profile]) -> list[Lifecycle]:
     """All lifecycles in which these profiles have a part."""
     ids = [profile.id for profile in profiles]
     rows: list[Lifecycle] = []
@@ -277,11 +291,43 @@ async def _lifecycles_of(
         )
     for owned in (Claim, Survey):
         rows += await session.scalars(select(owned).where(owned.profile_id.in_(ids)))
+    return rows
+
+
+def _states(rows: Iterable[Lifecycle], programs: Mapping[str, Program]) -> list[Found]:
     return [_state(row, _zone(row.program, programs)) for row in rows]
 
 
+async def _coming(
+    session: AsyncSession,
+    rows: Iterable[Lifecycle],
+    programs: Mapping[str, Program],
+    zones: Mapping[str, str],
+) -> list[Found]:
+    """What comes by itself, beside mail; each on the clocks of those whom it concerns."""
+    now, found = datetime.now(UTC), []
+    for row in rows:
+        for item in await coming(session, row, programs, max(now, row.state_since)):
+            found.append(
+                {
+                    "due": local_iso(item.at, _zone(row.program, programs)),
+                    "local": {role: local_iso(item.at, zone) for role, zone in zones.items()},
+                    "kind": item.kind,
+                    "what": item.what,
+                    "why": item.why,
+                    "of": row.workflow,
+                    "at_shown": item.at,
+                    "clocks_shown": {role: local(item.at, zone) for role, zone in zones.items()},
+                }
+            )
+    return sorted(found, key=lambda item: str(item["at_shown"]))
+
+
 async def _messages(
-    session: AsyncSession, rows: Sequence[Message], programs: Mapping[str, Program]
+    session: AsyncSession,
+    rows: Sequence[Message],
+    programs: Mapping[str, Program],
+    zones: Mapping[str, str] | None = None,
 ) -> list[Found]:
     people = await People.of(session, {row.to_profile for row in rows}, programs)
     found = []
@@ -301,6 +347,9 @@ async def _messages(
                 "why": _because(row),
                 "subject": row.subject,
                 "delivery": row.delivery,
+                **({"local": {r: local_iso(row.due_at, z) for r, z in zones.items()}} if zones else {}),
+                "at_shown": row.due_at,
+                "clocks_shown": {r: local(row.due_at, z) for r, z in (zones or {}).items()},
                 "due_shown": local(row.due_at, zone),
                 "decided_shown": local(row.decided_at, zone),
             }
@@ -363,6 +412,9 @@ async def _happened(
         elif record.kind == "act":
             extra = [f"{k}={v}" for k, v in data.items() if k not in ("id", "act", "reason") and v]
             what = " ".join([data["act"], *extra])
+        elif record.kind == "credit":
+            what = f"credit {data['status']}"
+            because = f"{data['earned']} earned, {data['countable']} countable" if data["earned"] else because
         elif record.kind == "refused":
             what = f"refused {data.get('event') or data.get('act') or ''}".strip()
         found.append(
@@ -418,10 +470,13 @@ async def _open_events(session: AsyncSession, subjects: Sequence[str], zone: str
 def _print(found: Found) -> None:
     facts: Found = {}
     for name, value in found.items():
-        if name in ("ahead", "happened", "tasks", "events", "lifecycles"):
+        if name in ("ahead", "coming", "happened", "tasks", "events", "lifecycles", "zones"):
             continue
-        if isinstance(value, dict):
-            facts |= value
+        if name == "people":
+            zones = found["zones"]
+            facts |= {role: f"{who}, on the clock of {zones[role]}" for role, who in value.items()}
+        elif name == "zone":
+            facts["times"] = f"on the clock of {value}, unless another is named"
         elif isinstance(value, list):
             facts[name.replace("_", " ")] = ", ".join(map(str, value))
         else:
@@ -431,12 +486,7 @@ def _print(found: Found) -> None:
         typer.echo()
         _print_lifecycles(found["lifecycles"])
     typer.echo()
-    print_table(
-        ("due", "message", "to", "state", "why"),
-        ((m["due_shown"], m["name"], m["to"], m["state"], m["why"]) for m in found["ahead"]),
-        title="Ahead",
-        none="No message is planned.",
-    )
+    _print_ahead(found)
     typer.echo()
     several = len({each["subject"] for each in found["happened"]}) > 1
     print_table(
@@ -462,6 +512,31 @@ def _print(found: Found) -> None:
             ((e["event"], e["id"], e["state"], e["why"]) for e in found["events"]),
             title="Events not applied",
         )
+
+
+def _print_ahead(found: Found) -> None:
+    """Mail, states and tasks that lie ahead, in one order, on the clock of each of the two; what is held comes last."""
+    items = [
+        (m["at_shown"], m["clocks_shown"], m["due_shown"], "mail", m["name"], m["to"], m["state"], m["why"])
+        for m in found["ahead"]
+    ] + [
+        (c["at_shown"], c["clocks_shown"], "", c["kind"], c["what"], c["of"], "", c["why"])
+        for c in found["coming"]
+    ]
+    items.sort(key=lambda item: (item[0] is None, str(item[0])))
+    zones: Found = found.get("zones") or {}
+    apart = len(set(zones.values())) > 1
+    columns = [f"{role}, {zone.rpartition('/')[2].replace('_', ' ')}" for role, zone in zones.items()]
+    rows = []
+    for _, clocks, due, kind, what, about, state, why in items:
+        when = [clocks[role] for role in zones] if apart else [due or next(iter(clocks.values()), "")]
+        rows.append((*when, kind, what, about, why if state in ("", "planned") else f"{state}: {why}"))
+    print_table(
+        (*(columns if apart else ("when",)), "", "what", "to, of", "why"),
+        rows,
+        title="Ahead",
+        none="Nothing lies ahead.",
+    )
 
 
 def _print_lifecycles(lifecycles: Sequence[Found]) -> None:

@@ -12,6 +12,7 @@ from database import audit, ledger
 from database.models import AuditRecord, Message, Task
 from database.tasks import open_task
 from rules import onboarding
+from rules.calendar import add_months
 from tests.command_world import CommandWorld
 
 
@@ -193,12 +194,76 @@ async def test_show_tells_state_schedule_and_history_in_the_recipients_time(worl
     assert "mentee.checkin 4" in people.out
 
 
+@pytest.mark.rule("REQ3", "REQ4", "REQ8")
+async def test_show_tells_what_a_request_comes_to_on_the_clocks_of_both(world: CommandWorld) -> None:
+    await world.request("r-1", "p-ana", "p-bob")
+    said = await world.throughline("show", "request/r-1", "--json")
+    assert [(each["kind"], each["what"], each["of"]) for each in said.json["coming"]] == [
+        ("state", "past_due", "request/r-1"),
+        ("task", "request_unanswered", "request/r-1"),
+        ("state", "expired", "request/r-1"),
+    ]
+    past_due = said.json["coming"][0]
+    assert past_due["why"] == "the mentor did not answer in time"
+    clocks = {role: datetime.fromisoformat(at) for role, at in past_due["local"].items()}
+    assert clocks["mentee"] == clocks["mentor"] == datetime.fromisoformat(past_due["due"])
+    assert (clocks["mentor"].hour, clocks["mentee"].utcoffset()) == (17, timedelta(hours=-5))
+    assert {tuple(each["local"]) for each in said.json["ahead"]} == {("mentee", "mentor")}
+    people = await world.throughline("show", "request/r-1")
+    assert "Bob (p-bob), on the clock of Europe/Madrid" in people.out
+    heading = next(line for line in people.out.splitlines() if line.startswith("mentee, Bogota"))
+    assert "mentor, Madrid" in heading
+    rows = [line for line in people.out.splitlines() if "past_due" in line]
+    assert [row.count("17:00 CE") for row in rows] == [1, 1]
+
+
+@pytest.mark.rule("ENG9", "CPE1", "CPE7", "SUR2")
+async def test_show_tells_the_days_that_decide_and_when_claim_and_survey_end(world: CommandWorld) -> None:
+    await world.request("r-1", "p-ana", "p-bob")
+    await world.engage("r-1", "p-ana", "p-bob")
+    await world.claim("r-1", "p-bob", "p-ana", "mentor", "CPP")
+    await world.survey("r-1", "p-bob", "mentor")
+    engagement = (await world.throughline("show", "engagement/r-1", "--json")).json
+    today = world.now.astimezone(ZoneInfo("America/New_York")).date()
+    assert engagement["started"] == today.isoformat()
+    assert engagement["planned_end"] == engagement["credit_gate"] == add_months(today, 6).isoformat()
+    assert [each["what"] for each in engagement["coming"]][-1] == "completed"
+    claim = (await world.throughline("show", "claim/r-1/mentor/CPP", "--json")).json
+    assert claim["people"] == {"claimant": "Bob (p-bob)", "signer": "Ana (p-ana)"}
+    assert [each["what"] for each in claim["coming"]] == [
+        "awaiting_evidence",
+        "evidence_missing",
+        "evidence_missing",
+    ]
+    assert [each["kind"] for each in claim["coming"]] == ["state", "task", "state"]
+    survey = (await world.throughline("show", "survey/r-1/mentor", "--json")).json
+    assert [(each["kind"], each["what"]) for each in survey["coming"]] == [("state", "closed")]
+    member = (await world.throughline("show", "member/bob", "--json")).json
+    assert {each["of"] for each in member["coming"]} == {
+        "request/r-1",
+        "engagement/r-1",
+        "claim/r-1/mentor/CPP",
+        "survey/r-1/mentor",
+    }
+
+
 @pytest.mark.parametrize(
-    "target", ["member/ana", "profile/p-ana", "request/r-1", "engagement/r-1", "onboarding/p-bob"]
+    "target",
+    [
+        "member/ana",
+        "profile/p-ana",
+        "request/r-1",
+        "engagement/r-1",
+        "onboarding/p-bob",
+        "claim/r-1/mentor/CPP",
+        "survey/r-1/mentor",
+    ],
 )
 async def test_everything_that_has_a_state_can_be_shown(world: CommandWorld, target: str) -> None:
     await world.request("r-1", "p-ana", "p-bob")
     await world.engage("r-1", "p-ana", "p-bob")
+    await world.claim("r-1", "p-bob", "p-ana", "mentor", "CPP")
+    await world.survey("r-1", "p-bob", "mentor")
     said = await world.throughline("show", target, "--json")
     assert said.status == 0, said.err
     assert said.json["target"] == target

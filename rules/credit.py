@@ -548,7 +548,7 @@ def _mails(
         if course.rejected:
             return
         due = round.ready_at
-        if due and due > round.signature.at:
+        if due and (due > round.signature.at or _is_paused(facts.pauses, due)):
             due = _from(due, united(facts.pauses, since=due), claimant, program)
         letter = {**context, "letter": round.signature.letter}
         yield Mail(
@@ -617,6 +617,10 @@ def _from(at: datetime, pauses: Sequence[Pause], calendar: Calendar, program: Ca
     """The first instant of scheduled mail at or after an instant, moved by the pauses; None while it is held (T4)."""
     due = calendar.next_send_after(at - timedelta(microseconds=1))
     return send_at(calendar.date_of(due), pauses, calendar, program)
+
+
+def _is_paused(pauses: Sequence[Pause], at: datetime) -> bool:
+    return any(pause.since <= at and (pause.until is None or at < pause.until) for pause in pauses)
 
 
 def _state_at(turns: Iterable[Turn], at: datetime) -> str:

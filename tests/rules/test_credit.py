@@ -389,6 +389,19 @@ def test_a_suspension_only_holds_the_claim_until_staff_have_decided() -> None:
     assert mails(canceled) == {}
 
 
+@pytest.mark.rule("ENG8", "ENG11", "CPE5")
+@pytest.mark.parametrize("cause", ["staff", "misconduct"])
+def test_a_letter_signed_in_a_pause_counts_and_its_claimant_hears_of_it_after_the_pause(cause: str) -> None:
+    since, until = at("2028-09-20T10:00"), at("2028-10-02T10:00")
+    paused = signed(engagement_changed(claim(), [Pause(since, None, cause)], since), "2028-09-22T10:00")
+    assert turns(paused)[-1] == ("ready", at("2028-09-22T10:00"))
+    assert {mail.due for mail in plan(paused).mails if mail.message == "mentor.credit_ready"} == {None}
+    resumed = engagement_changed(paused, [Pause(since, until, cause)], until)
+    (told,) = [mail for mail in plan(resumed).mails if mail.message == "mentor.credit_ready"]
+    assert told.due is not None
+    assert until < told.due < until + timedelta(days=12)
+
+
 @pytest.mark.rule("CPE1", "CPE2", "ENG5")
 def test_an_extension_after_the_gate_changes_nothing_and_gives_no_second_credit() -> None:
     facts = signed(claim(), "2028-09-15T10:00")

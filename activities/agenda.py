@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
@@ -146,7 +145,7 @@ Facts = TypeVar("Facts")
 
 def facts_to_row(facts: object) -> dict[str, Any]:
     """Facts as the JSON that a lifecycle's row keeps."""
-    dumped: dict[str, Any] = _adapter(type(facts)).dump_python(facts, mode="json")
+    dumped: dict[str, Any] = _adapter(facts.__class__).dump_python(facts, mode="json")
     return dumped
 
 
@@ -156,10 +155,14 @@ def facts_from_row(kind: type[Facts], row: dict[str, Any]) -> Facts:
     return facts
 
 
-@cache
-def _adapter(kind: type[object]) -> TypeAdapter[Any]:
+_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
+
+
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
     # Made once: making one costs more than a whole plan.
-    return TypeAdapter(kind)
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
 
 
 class AgendaActivities:

@@ -36,6 +36,8 @@ from rules.survey import SurveyFacts
 
 log = structlog.get_logger()
 
+_CLAIM_FACTS = TypeAdapter(ClaimFacts)
+
 MADE_AGAIN = timedelta(hours=1)
 """So long after a letter could not be made it is tried again."""
 
@@ -162,7 +164,7 @@ async def effects_of(session: AsyncSession, match: Match, catalogue: Catalogue, 
     claims, _ = claims_due(match, catalogue, at)
     effects = [start("Claim", claim.claim, claim) for claim in claims if claim.claim not in rows]
     for row in rows.values():
-        facts = TypeAdapter(ClaimFacts).validate_python(row.facts)
+        facts = _CLAIM_FACTS.validate_python(row.facts)
         if row.closed_at is None and follow(facts, match, row.state, at) != facts:
             effects.append(Effect("signal", row.workflow, "engagement_changed"))
     if match.closing is None or not _asks_both(match):
@@ -208,13 +210,14 @@ class Paper:
         facts: ClaimFacts,
         match: Match,
         locale: str,
+        at: datetime,
         *,
         purpose: str = "",
         domains: Sequence[str] = (),
     ) -> str:
-        """The text of a claim's letter as it would be shown now; `domains` are ids (CPE8)."""
+        """The text of a claim's letter as it would be shown at an instant; `domains` are ids (CPE8)."""
         return self._documents.statement(
-            letter_kind(facts.role), locale, self._letter_values(facts, match, locale, purpose, domains)
+            letter_kind(facts.role), locale, self._letter_values(facts, match, locale, purpose, domains, at)
         )
 
     async def sign(
@@ -241,7 +244,7 @@ class Paper:
         locale = self.locale(signer, match.program)
         id = secrets.token_urlsafe(16)
         values = {
-            **self._letter_values(facts, match, locale, purpose, domains),
+            **self._letter_values(facts, match, locale, purpose, domains, at),
             "statement": statement,
             "document": self._address(id),
             "retained_until": _kept_until(match.calendar.date_of(at), match.program.credit),
@@ -393,7 +396,13 @@ class Paper:
         return True
 
     def _letter_values(
-        self, facts: ClaimFacts, match: Match, locale: str, purpose: str, domains: Sequence[str]
+        self,
+        facts: ClaimFacts,
+        match: Match,
+        locale: str,
+        purpose: str,
+        domains: Sequence[str],
+        at: datetime,
     ) -> dict[str, Any]:
         policy, calendar, days = match.program.credit, match.calendar, match.gate
         certification = self.catalogue.certification(facts.certification, days.earliest)
@@ -409,6 +418,8 @@ class Paper:
             "ended": calendar.date_of(match.closing.due).isoformat() if match.closing else None,
             "months": policy.gate_months,
             "credit_date": days.earliest.isoformat(),
+            # A letter signed before says what is expected: a pause may still move the gate, or a cycle be renewed.
+            "gate_met": days.gate is not None and calendar.date_of(at) >= days.gate,
             "paused_days": days_paused(match.pauses, calendar, before=before),
             "pauses": [
                 {

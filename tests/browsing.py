@@ -12,8 +12,42 @@ from tests.gateway_world import World
 
 _PASSED_ON = {"content-type", "accept-language"}
 
-FAULTS = r"""() => {
+COLORS = r"""
+  const parts = color => (color.match(/[\d.]+/g) || []).map(Number);
+  const light = ([red, green, blue]) => {
+    const linear = share => share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+    return 0.2126 * linear(red / 255) + 0.7152 * linear(green / 255) + 0.0722 * linear(blue / 255);
+  };
+  const contrast = (one, other) => {
+    const [more, less] = [light(one), light(other)].sort((a, b) => b - a);
+    return (more + 0.05) / (less + 0.05);
+  };
+  const ground = element => {
+    for (; element; element = element.parentElement) {
+      const color = parts(getComputedStyle(element).backgroundColor);
+      if (color.length === 3 || color[3] === 1) return color;
+    }
+    return [255, 255, 255];
+  };
+  const faint = () => {
+    const found = [];
+    const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (words.nextNode()) {
+      const element = words.currentNode.parentElement;
+      if (!words.currentNode.data.trim() || !element.getClientRects().length) continue;
+      const ratio = contrast(parts(getComputedStyle(element).color), ground(element));
+      if (ratio < 4.5) found.push(`faint (${ratio.toFixed(1)}): ${words.currentNode.data.slice(0, 40)}`);
+    }
+    return found;
+  };
+"""
+
+FAULTS = (
+    """() => {
   const faults = [];
+"""
+    + COLORS
+    + """
   const root = document.documentElement;
   if (root.scrollWidth > root.clientWidth) faults.push(`scrolls sideways: ${root.scrollWidth}`);
   const count = (selector, wanted) => {
@@ -43,35 +77,14 @@ FAULTS = r"""() => {
   if (size < 16) faults.push(`small text: ${size}`);
   for (const element of document.querySelectorAll("[aria-label]"))
     if (!element.ariaLabel.trim()) faults.push("says nothing: " + element.outerHTML.slice(0, 80));
-  const parts = color => (color.match(/[\d.]+/g) || []).map(Number);
-  const light = ([red, green, blue]) => {
-    const linear = share => share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
-    return 0.2126 * linear(red / 255) + 0.7152 * linear(green / 255) + 0.0722 * linear(blue / 255);
-  };
-  const contrast = (one, other) => {
-    const [more, less] = [light(one), light(other)].sort((a, b) => b - a);
-    return (more + 0.05) / (less + 0.05);
-  };
-  const ground = element => {
-    for (; element; element = element.parentElement) {
-      const color = parts(getComputedStyle(element).backgroundColor);
-      if (color.length === 3 || color[3] === 1) return color;
-    }
-    return [255, 255, 255];
-  };
-  const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (words.nextNode()) {
-    const element = words.currentNode.parentElement;
-    if (!words.currentNode.data.trim() || !element.getClientRects().length) continue;
-    const ratio = contrast(parts(getComputedStyle(element).color), ground(element));
-    if (ratio < 4.5) faults.push(`faint (${ratio.toFixed(1)}): ${words.currentNode.data.slice(0, 40)}`);
-  }
+  faults.push(...faint());
   for (const field of document.querySelectorAll(".field input:not([type=checkbox]), textarea, select")) {
     const ratio = contrast(parts(getComputedStyle(field).borderTopColor), ground(field.parentElement));
     if (ratio < 3) faults.push(`a field without an edge: ${field.name}`);
   }
   return faults;
 }"""
+)
 
 
 @asynccontextmanager

@@ -8,9 +8,9 @@ import re
 import pytest
 
 from database import audit
-from database.models import AuditRecord, Feedback, Member
+from database.models import AuditRecord, Feedback, Member, Profile
 from rules.messages import CATALOGUE
-from tests.gateway_world import NOW, World, profile
+from tests.gateway_world import NOW, World, engagement_row, people, profile, request_row, world
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 CHECKIN = ("unsubscribe", "p-ana", "onboarding/p-ana", "mentee.checkin")
@@ -209,6 +209,25 @@ async def test_feedback_that_is_too_long_is_shown_again_to_be_shortened(desk: Wo
     assert "longer than 10,000 characters" in response.text
     assert (longest * 2).strip().replace("&", "&amp;") + "</textarea>" in response.text
     assert len(await desk.all(Feedback)) == 1
+
+
+@pytest.mark.rule("SUR4")
+async def test_feedback_is_welcome_before_during_and_after_an_engagement(sqlite_url: str) -> None:
+    rows = [*people(), request_row(), *(engagement_row(f"r-{state}", state) for state in STAGES)]
+    async with world(sqlite_url, rows) as there:
+        await there.change(Member, "ana", standing="lapsed")
+        await there.change(Profile, "p-ana", withdrawn_at=NOW)
+        subjects = ["onboarding/p-ana", "request/r-1", *(f"engagement/r-{state}" for state in STAGES)]
+        for subject in [*subjects, "survey/r-completed/mentee"]:
+            path = there.path("feedback", "p-ana", subject)
+            assert "<textarea" in (await there.client.get(path)).text
+            answer = await there.client.post(path, data={"text": subject})
+            assert answer.status_code == 200
+        kept = [feedback.text for feedback in await there.all(Feedback)]
+        assert kept == [*subjects, "survey/r-completed/mentee"]
+
+
+STAGES = ("active", "paused", "suspended", "completed", "ended", "no_fit", "canceled")
 
 
 @pytest.mark.rule("SUR4")

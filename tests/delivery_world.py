@@ -12,7 +12,7 @@ from email import message_from_bytes
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from sqlalchemy import delete, select
@@ -126,6 +126,8 @@ class World:
         outgoing: Outgoing | None = None,
         patience: float = 10,
         password: str | None = None,
+        tls: Literal["none", "starttls"] = "none",
+        ca_file: Path | None = None,
     ) -> AsyncIterator[MailActivities]:
         """The activity of one worker process, with connections of its own; `patience` is in seconds."""
         channel = SmtpChannel(
@@ -134,6 +136,8 @@ class World:
                 port=server.port,
                 username="worker" if password else None,
                 password=password,
+                tls=tls,
+                ca_file=str(ca_file) if ca_file else None,
                 connect_timeout=patience,
                 command_timeout=patience,
                 data_timeout=patience,

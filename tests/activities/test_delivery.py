@@ -8,11 +8,16 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
+from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.exceptions import ApplicationError
 
 from activities.mail import MailActivities, Outcome, Outgoing
@@ -20,6 +25,7 @@ from activities.smtp import SmtpChannel, SmtpSettings
 from database import ledger, suppressions
 from database.links import Links
 from database.models import DECISIONS
+from database.session import Database
 from rules.agenda import Mail
 from tests.delivery_world import (
     AT,
@@ -38,13 +44,31 @@ from tests.delivery_world import (
     send,
     world,
 )
-from tests.hostile_smtp import Answer, HostileSmtp, after, close, drop, hang, hostile_smtp, raw, say
+from tests.fault_table import FaultRun, Judge
+from tests.hostile_smtp import (
+    HostileSmtp,
+    after,
+    close,
+    drop,
+    hang,
+    hostile_smtp,
+    make_certificate,
+    pieces,
+    raw,
+    say,
+)
 from worker.parts import Parts
 
 __all__ = ["hostile_smtp", "migrated_url", "world"]
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
+
+
+async def counted(fault_run: Judge, fault: str, world: World, server: HostileSmtp) -> FaultRun:
+    """Count what came of a fault, for the table at the end of the run."""
+    decided = [delivery for delivery, _ in await world.decisions()]
+    return fault_run(f"mail: {fault}", await world.rows(), received(server), decided)
 
 
 # --- what a delivery leaves behind
@@ -125,11 +149,11 @@ NOT_YET = {
 
 
 @pytest.mark.rule("MAIL2", "MAIL3")
-@pytest.mark.parametrize("fault", NOT_YET.values(), ids=list(NOT_YET))
+@pytest.mark.parametrize("fault", NOT_YET)
 async def test_what_certainly_was_not_taken_is_tried_again_with_the_same_bytes(
-    world: World, hostile_smtp: HostileSmtp, fault: tuple[str, Answer]
+    world: World, hostile_smtp: HostileSmtp, fault_run: Judge, fault: str
 ) -> None:
-    hostile_smtp.answers(*fault)
+    hostile_smtp.answers(*NOT_YET[fault])
     await world.plan(OWED)
     async with world.mailing(hostile_smtp) as mail:
         await refused_for_now(mail, OWED.key)
@@ -145,12 +169,13 @@ async def test_what_certainly_was_not_taken_is_tried_again_with_the_same_bytes(
     assert received(hostile_smtp) == [row.delivery]
     assert hostile_smtp.accepted[0].content == waiting.content
     assert await world.tasks() == []
+    await counted(fault_run, fault, world, hostile_smtp)
 
 
 @pytest.mark.rule("MAIL3")
 @pytest.mark.parametrize("step", ["banner", "EHLO", "MAIL", "RCPT", "DATA"])
 async def test_a_server_that_falls_silent_before_the_last_byte_is_tried_again(
-    world: World, hostile_smtp: HostileSmtp, step: str
+    world: World, hostile_smtp: HostileSmtp, fault_run: Judge, step: str
 ) -> None:
     hostile_smtp.answers(step, hang())
     await world.plan(OWED)
@@ -159,6 +184,56 @@ async def test_a_server_that_falls_silent_before_the_last_byte_is_tried_again(
     async with world.mailing(hostile_smtp) as mail:
         await send(mail, OWED.key, at=DUE + HOUR, attempt=2)
     assert received(hostile_smtp) == [(await world.row(OWED.key)).delivery]
+    await counted(fault_run, f"silence at {step}", world, hostile_smtp)
+
+
+@pytest.mark.rule("MAIL2", "MAIL3")
+async def test_a_server_that_answers_letter_by_letter_gets_each_message_once(
+    world: World, hostile_smtp: HostileSmtp, fault_run: Judge
+) -> None:
+    answers = {"banner": b"220 slow\r\n", "DATA": b"354 go\r\n", "END": b"250-kept\r\n250 at last\r\n"}
+    for step in ("banner", "MAIL", "RCPT", "DATA", "END"):
+        answer = answers.get(step, b"250 ok\r\n")
+        hostile_smtp.always(step, pieces(*(answer[at : at + 1] for at in range(len(answer)))))
+    await world.plan(*check_ins(3))
+    async with world.mailing(hostile_smtp) as mail:
+        outcomes = await send(mail, *(one.key for one in check_ins(3)))
+    assert [outcome.decision for outcome in outcomes] == ["sent"] * 3
+    await counted(fault_run, "slow answers", world, hostile_smtp)
+
+
+@pytest.mark.rule("MAIL2", "MAIL3")
+async def test_mail_waits_until_the_server_offers_tls_that_can_be_trusted(
+    world: World, tmp_path: Path, fault_run: Judge
+) -> None:
+    made = make_certificate(tmp_path)
+    await world.plan(OWED)
+    async with HostileSmtp(tls="starttls", certificate=made) as server:
+        async with world.mailing(server, tls="starttls") as mail:
+            await refused_for_now(mail, OWED.key)
+        async with world.mailing(server, tls="starttls", ca_file=made.certificate) as mail:
+            for attempt, answer in enumerate([say("454 4.7.0 no TLS now"), drop(), raw(b"220 go\r\n!")], 2):
+                server.answers("STARTTLS", replace(answer, stores=False))
+                await refused_for_now(mail, OWED.key, attempt=attempt)
+            assert "MAIL" not in server.commands
+            await send(mail, OWED.key, at=DUE + HOUR, attempt=5)
+        await counted(fault_run, "TLS fails", world, server)
+
+
+@pytest.mark.rule("MAIL1", "MAIL3")
+async def test_of_messages_sent_together_each_gets_the_answer_that_was_its_own(
+    world: World, hostile_smtp: HostileSmtp, fault_run: Judge
+) -> None:
+    keys = [one.key for one in check_ins(3)]
+    hostile_smtp.answers("RCPT", say("250 ok"), say("450 4.2.0 greylisted"), say("250 ok"))
+    hostile_smtp.answers("END", say("250 2.0.0 kept"), say("554 5.6.0 not this"))
+    await world.plan(*check_ins(3))
+    async with world.mailing(hostile_smtp) as mail:
+        await refused_for_now(mail, *keys)
+        outcomes = await send(mail, *keys, at=DUE + HOUR, attempt=2)
+    assert [outcome.decision for outcome in outcomes] == ["sent", "sent", "failed"]
+    run = await counted(fault_run, "partial refusal", world, hostile_smtp)
+    assert run.received == 2
 
 
 @pytest.mark.rule("MAIL3")
@@ -175,18 +250,22 @@ async def test_the_delays_between_attempts_grow_to_an_hour_and_follow_the_server
 
 
 @pytest.mark.rule("MAIL3")
-async def test_a_server_that_was_gone_gets_the_message_when_it_is_back(
-    world: World, hostile_smtp: HostileSmtp
+async def test_a_server_that_was_gone_for_two_days_gets_the_messages_when_it_is_back(
+    world: World, hostile_smtp: HostileSmtp, fault_run: Judge
 ) -> None:
-    await world.plan(OWED)
+    await world.plan(NUDGE, OWED, COMPLIANCE)
+    keys = (NUDGE.key, OWED.key, COMPLIANCE.key)
     port = hostile_smtp.port
     await hostile_smtp.stop()
+    at, attempt = DUE, 1
     async with world.mailing(hostile_smtp) as mail:
-        for attempt in (1, 2, 3):
-            await refused_for_now(mail, OWED.key, at=DUE + attempt * HOUR, attempt=attempt)
+        while at < DUE + 2 * DAY:
+            at += await refused_for_now(mail, *keys, at=at, attempt=attempt)
+            attempt += 1
         await hostile_smtp.start(port)
-        await send(mail, OWED.key, at=DUE + DAY, attempt=4)
-    assert received(hostile_smtp) == [(await world.row(OWED.key)).delivery]
+        await send(mail, *keys, at=at, attempt=attempt)
+    assert sorted(received(hostile_smtp)) == sorted(row.delivery for row in await world.rows())
+    await counted(fault_run, "server gone for two days", world, hostile_smtp)
 
 
 @pytest.mark.rule("MAIL1", "MAIL3", "STA2")
@@ -216,11 +295,11 @@ DOUBTFUL = {
 
 @pytest.mark.rule("MAIL1", "MAIL2", "STA2")
 @pytest.mark.parametrize("wanted", [NUDGE, OWED, COMPLIANCE], ids=lambda mail: mail.message)
-@pytest.mark.parametrize("answer", DOUBTFUL.values(), ids=list(DOUBTFUL))
+@pytest.mark.parametrize("answer", DOUBTFUL)
 async def test_what_the_server_may_have_is_never_sent_twice_and_staff_see_what_was_owed(
-    world: World, hostile_smtp: HostileSmtp, answer: Answer, wanted: Mail
+    world: World, hostile_smtp: HostileSmtp, fault_run: Judge, answer: str, wanted: Mail
 ) -> None:
-    hostile_smtp.answers("END", answer)
+    hostile_smtp.answers("END", DOUBTFUL[answer])
     await world.plan(wanted)
     async with world.mailing(hostile_smtp) as mail:
         outcomes = await send(mail, wanted.key)
@@ -231,11 +310,12 @@ async def test_what_the_server_may_have_is_never_sent_twice_and_staff_see_what_w
     row = await world.row(wanted.key)
     assert row.content, "staff can see what may have arrived"
     assert await world.decisions() == [(row.delivery, "ambiguous")]
+    await counted(fault_run, f"{answer} after the message", world, hostile_smtp)
 
 
 @pytest.mark.rule("MAIL2")
 async def test_a_yes_that_comes_too_late_is_no_reason_to_send_again(
-    world: World, hostile_smtp: HostileSmtp
+    world: World, hostile_smtp: HostileSmtp, fault_run: Judge
 ) -> None:
     late = asyncio.Event()
     hostile_smtp.answers("END", after(late, "250 2.0.0 queued, sorry for the wait"))
@@ -246,6 +326,7 @@ async def test_a_yes_that_comes_too_late_is_no_reason_to_send_again(
         await send(mail, OWED.key, at=DUE + HOUR, attempt=2)
     assert outcome.decision == "ambiguous"
     assert received(hostile_smtp) == [(await world.row(OWED.key)).delivery]
+    await counted(fault_run, "a yes that comes too late", world, hostile_smtp)
 
 
 @pytest.mark.rule("MAIL2")
@@ -271,6 +352,64 @@ async def test_the_row_of_a_worker_that_died_tells_the_next_attempt_what_may_hav
         assert hostile_smtp.sessions == []
 
 
+# --- the database fails on the way
+
+TRANSACTIONS = ("claim", "last byte", "outcome")
+
+
+class TornDatabase(Database):
+    """A database whose transaction number `at` fails: `undone`, or done and `unsaid`."""
+
+    def __init__(self, url: str, at: int, how: str) -> None:
+        super().__init__(url)
+        self._left, self._how = at, how
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncSession]:
+        """A transaction that writes, or fails."""
+        self._left -= 1
+        fails = self._left == 0
+        gone = OperationalError("", {}, ConnectionError("the database is gone"))
+        if fails and self._how == "undone":
+            raise gone
+        async with super().begin() as session:
+            yield session
+        if fails:
+            raise gone
+
+
+@pytest.mark.rule("MAIL1", "MAIL2")
+@pytest.mark.parametrize("how", ["undone", "unsaid"])
+@pytest.mark.parametrize("failing", TRANSACTIONS)
+@pytest.mark.parametrize(
+    ("answer", "decision"),
+    [("250 2.0.0 kept", "sent"), ("451 4.3.0 not now", "sent"), ("550 5.1.1 no such user", "failed")],
+    ids=["yes", "later", "no"],
+)
+async def test_a_worker_that_lives_knows_what_was_answered_while_the_database_failed(
+    world: World,
+    hostile_smtp: HostileSmtp,
+    fault_run: Judge,
+    answer: str,
+    decision: str,
+    failing: str,
+    how: str,
+) -> None:
+    hostile_smtp.answers("END", say(answer))
+    await world.plan(OWED)
+    torn = TornDatabase(world.database.url, TRANSACTIONS.index(failing) + 1, how)
+    outcomes: list[Outcome] = []
+    async with replace(world, database=torn).mailing(hostile_smtp) as mail:
+        with pytest.raises(OperationalError):
+            await send(mail, OWED.key)
+        for attempt in (2, 3):
+            with suppress(ApplicationError):
+                outcomes = outcomes or await send(mail, OWED.key, at=DUE + HOUR, attempt=attempt)
+    await torn.close()
+    assert [outcome.decision for outcome in outcomes] == [decision]
+    await counted(fault_run, f"database fails at the {failing}", world, hostile_smtp)
+
+
 # --- a clear no
 
 
@@ -279,7 +418,7 @@ async def test_the_row_of_a_worker_that_died_tells_the_next_attempt_what_may_hav
     "answer", ["550 5.1.1 no such user", "551 not local", "553 5.1.3 bad address", "556 5.1.10 null MX"]
 )
 async def test_a_refused_recipient_is_not_mailed_again_and_staff_are_told_once(
-    world: World, hostile_smtp: HostileSmtp, answer: str
+    world: World, hostile_smtp: HostileSmtp, fault_run: Judge, answer: str
 ) -> None:
     hostile_smtp.answers("RCPT", say(answer))
     await world.plan(OWED, NUDGE)
@@ -292,6 +431,7 @@ async def test_a_refused_recipient_is_not_mailed_again_and_staff_are_told_once(
     assert (await world.row(NUDGE.key)).reason == (
         f"the address is suppressed since 2028-03-13: the address was refused ({answer[:3]})"
     )
+    await counted(fault_run, "a refused recipient", world, hostile_smtp)
 
 
 @pytest.mark.rule("MAIL3", "STA2")
@@ -307,7 +447,7 @@ async def test_a_refused_recipient_is_not_mailed_again_and_staff_are_told_once(
     ],
 )
 async def test_a_refused_text_fails_and_the_address_is_kept(
-    world: World, hostile_smtp: HostileSmtp, step: str, answer: str
+    world: World, hostile_smtp: HostileSmtp, fault_run: Judge, step: str, answer: str
 ) -> None:
     hostile_smtp.answers(step, say(answer))
     await world.plan(OWED, NUDGE)
@@ -316,10 +456,13 @@ async def test_a_refused_text_fails_and_the_address_is_kept(
         assert [outcome.decision for outcome in await send(mail, NUDGE.key)] == ["sent"]
     assert await world.tasks() == [("mail_failed", WORKFLOW)]
     assert received(hostile_smtp) == [(await world.row(NUDGE.key)).delivery]
+    await counted(fault_run, f"a refused text at {step}", world, hostile_smtp)
 
 
 @pytest.mark.rule("MAIL3", "STA2")
-async def test_a_refused_login_stops_the_channel_with_one_alarm_and_loses_nothing(world: World) -> None:
+async def test_a_refused_login_stops_the_channel_with_one_alarm_and_loses_nothing(
+    world: World, fault_run: Judge
+) -> None:
     keys = [mail.key for mail in check_ins(6)]
     await world.plan(*check_ins(6))
     async with HostileSmtp(users={"worker": "right"}) as server:
@@ -336,6 +479,7 @@ async def test_a_refused_login_stops_the_channel_with_one_alarm_and_loses_nothin
         async with world.mailing(server, password="right") as mail:
             await send(mail, *keys, at=DUE + HOUR, attempt=4)
         assert sorted(received(server)) == sorted(row.delivery for row in await world.rows())
+        await counted(fault_run, "a refused login", world, server)
     assert {decision for _, decision in await world.decisions()} == {"sent"}
 
 
@@ -538,7 +682,7 @@ async def test_a_cancel_after_the_last_byte_changes_nothing(world: World, hostil
 @pytest.mark.rule("MAIL2")
 @pytest.mark.parametrize("step", ["banner", "MAIL", "DATA", "END"])
 async def test_an_attempt_that_is_cancelled_at_any_step_is_taken_up_by_the_next(
-    world: World, hostile_smtp: HostileSmtp, step: str
+    world: World, hostile_smtp: HostileSmtp, fault_run: Judge, step: str
 ) -> None:
     release = asyncio.Event()
     usual = {"banner": "220 hello", "MAIL": "250 ok", "DATA": "354 go ahead", "END": "250 2.0.0 kept"}[step]
@@ -556,6 +700,7 @@ async def test_an_attempt_that_is_cancelled_at_any_step_is_taken_up_by_the_next(
         release.set()
         assert [outcome.decision for outcome in await again] == ["sent"]
     assert received(hostile_smtp) == [(await world.row(OWED.key)).delivery]
+    await counted(fault_run, f"the attempt cancelled at {step}", world, hostile_smtp)
 
 
 @pytest.mark.rule("MAIL2")
@@ -584,7 +729,7 @@ async def test_an_answer_that_comes_while_the_worker_stops_is_written_down(
 @pytest.mark.rule("MAIL1", "MAIL2")
 @pytest.mark.parametrize("workers", [1, 2, 4])
 async def test_several_attempts_at_the_same_messages_double_none_and_lose_none(
-    world: World, hostile_smtp: HostileSmtp, workers: int
+    world: World, hostile_smtp: HostileSmtp, fault_run: Judge, workers: int
 ) -> None:
     """One worker with four attempts, or several with two each, all with the same keys: more than Temporal ever does."""
     keys = [mail.key for mail in check_ins(12)]
@@ -606,6 +751,7 @@ async def test_several_attempts_at_the_same_messages_double_none_and_lose_none(
     assert Counter(delivery for delivery, _ in await world.decisions()) == found
     if workers == 1:
         assert {row.state for row in rows} == {"sent"}
+    await counted(fault_run, f"several attempts at the same, {workers} worker(s)", world, hostile_smtp)
 
 
 async def _worker(world: World, server: HostileSmtp, insist: object, number: int, attempts: int) -> None:
@@ -617,7 +763,7 @@ async def _worker(world: World, server: HostileSmtp, insist: object, number: int
 @pytest.mark.rule("MAIL1", "MAIL2", "MAIL3")
 @pytest.mark.parametrize("seed", range(4))
 async def test_whatever_the_server_does_each_message_gets_one_decision_that_is_true(
-    world: World, hostile_smtp: HostileSmtp, seed: int
+    world: World, hostile_smtp: HostileSmtp, fault_run: Judge, seed: int
 ) -> None:
     chance = random.Random(seed)
     faults = [
@@ -652,3 +798,4 @@ async def test_whatever_the_server_does_each_message_gets_one_decision_that_is_t
         else:
             assert row.state == "ambiguous"
     assert len(await world.decisions()) == len(wanted)
+    await counted(fault_run, "one fault after the other, at random", world, hostile_smtp)

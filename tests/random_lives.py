@@ -13,6 +13,7 @@ from typing import Any
 
 from rules.calendar import instant_in
 from rules.catalogue import Catalogue
+from rules.engagement import planned_end
 from rules.events import check_event
 from rules.program import Program
 from tests.lived import Lives
@@ -82,7 +83,7 @@ class _Drawing:
                 f"r{number}",
                 f"mentee-n{number}",
                 self.start + timedelta(hours=chance.randrange(1, 100), minutes=chance.randrange(60)),
-                chance.randrange(8, 30),
+                chance.randrange(10, 32),
             )
             for number in range(1, pairs + 1)
         ]
@@ -222,7 +223,9 @@ class _Drawing:
                 pair.ready, pair.exact = dues[min(chance.choice((0, 0, 0, 1, 2, 5)), len(dues) - 1)], life
                 return
         engaged = any(life.kind != "request" for life in mine)
-        if engaged:
+        if any(life.kind == "claim" for life in mine):
+            step = timedelta(days=chance.choice((0, 1, 3, 6, 12, 25)), hours=chance.randrange(24))
+        elif engaged:
             step = timedelta(days=chance.choice((0, 1, 3, 8, 20, 45)), hours=chance.randrange(24))
         elif mine:
             step = timedelta(hours=chance.choice((0, 1, 5, 20, 40)))
@@ -262,7 +265,7 @@ class _Drawing:
         claims = [life for life in still if life.kind == "claim"]
         if claims and chance.random() < 0.6:
             still = claims
-        self._act_on(pair, chance.choice(still if still and chance.random() < 0.85 else mine), at)
+        self._act_on(pair, chance.choice(still if still and chance.random() < 0.93 else mine), at)
 
     def _act_on(self, pair: _Pair, life: Life, at: datetime) -> None:
         does = getattr(self, f"_{life.kind}")
@@ -297,7 +300,8 @@ class _Drawing:
         else:
             pair.asked += 1
             request = f"{pair.name}-{pair.asked}"
-        pair.mentor = chance.choice(self.mentors)
+        free = [mentor for mentor in self.mentors if self._is_free(mentor)]
+        pair.mentor = chance.choice(free if free and chance.random() < 0.85 else self.mentors)
         data: dict[str, Any] = {"request": request, "mentee": pair.mentee, "mentor": pair.mentor}
         if chance.random() < 0.4:
             data["months"] = chance.choice((1, 6, 7, 9, 12))
@@ -317,6 +321,10 @@ class _Drawing:
             self.event(at, ("engagement.discovery", {**by, "answer": "good_fit"}), ("request.created", data))
         else:
             self.event(at, ("request.created", data))
+
+    def _is_free(self, mentor: str) -> bool:
+        known = self.paper.profiles[mentor]
+        return known.places != 0 and not known.withdrawn and self.paper.members[known.member].good
 
     def _request(self, pair: _Pair, life: Life, at: datetime) -> None:
         chance, request = self.chance, {"request": life.id}
@@ -371,8 +379,8 @@ class _Drawing:
             + (("end", "both end", "stop", "stranger") if chance.random() < 0.35 else ("met",))
             + (("cancel", "misconduct") if chance.random() < 0.3 else ("discovery",))
         )
-        today = self.paper.calendar.date_of(at)
-        later = (today + timedelta(days=chance.choice((-3, 0, 5, 40, 90, 200)))).isoformat()
+        ends = planned_end(facts, self.program.engagement, self.paper.calendar, at)
+        later = (ends + timedelta(days=chance.choice((-20, 0, 1, 5, 40, 90)))).isoformat()
         match what:
             case "discovery":
                 answer = chance.choice(("good_fit",) * 5 + ("not_met",) * 4 + ("not_a_fit",))
@@ -394,7 +402,7 @@ class _Drawing:
                     *(("engagement.extension_agreed", {**told, "by": each, "end": later}) for each in both),
                 )
             case "differ":
-                other = (today + timedelta(days=77)).isoformat()
+                other = (ends + timedelta(days=77)).isoformat()
                 votes = ((both[0], later), (both[1], other), (both[0], other))
                 self.event(
                     at,
@@ -445,21 +453,31 @@ class _Drawing:
         certification = self.catalogue.certification(facts.certification, self.paper.calendar.date_of(at))
         domains = [domain.id for domain in certification.domains] if certification else ["none"]
         told = {"engagement": facts.engagement, "by": facts.profile, "certification": facts.certification}
-        what = chance.choice(
-            ("sign",) * 4
-            + (
+        if life.state in ("precheck", "awaiting_evidence"):
+            wishes: tuple[str, ...] = ("sign",) * 6 + (
                 "domains",
                 "domains",
                 "twice",
                 "wrong",
                 "submit",
-                "accept",
-                "reject",
-                "revoke",
-                "reopen",
                 "cancel",
             )
-        )
+        elif life.state in ("evidence_missing", "outside_cycle"):
+            wishes = ("reopen", "reopen", "sign", "accept")
+        else:
+            wishes = (
+                "submit",
+                "submit",
+                "accept",
+                "accept",
+                "reject",
+                "reject",
+                "reopen",
+                "revoke",
+                "domains",
+                "sign",
+            )
+        what = chance.choice(wishes)
         signed = self._letter(facts, chance.sample(domains, 1))
         match what:
             case "domains":

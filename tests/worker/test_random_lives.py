@@ -3,10 +3,14 @@
 Each example is a rehearsal of several pairs at once. They ask and answer in any order and at the very instants of
 deadlines, pause, extend, quarrel and part, sign letters and answer surveys, move and lapse, by events, signals and
 updates. Every state, task and message of the timeline must be as on paper.
+
+There is time for few of them here; `RANDOM_LIVES=50 .venv/bin/pytest tests/worker/test_random_lives.py` plays more. A
+failure prints all that differs, and the whole life.
 """
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -24,6 +28,7 @@ from tests.random_lives import draw_lives
 from tests.rehearsed import MADRID, NEW_YORK, PROGRAM, instant
 
 PAIRS = 6
+REHEARSALS = int(os.environ.get("RANDOM_LIVES", "3"))
 
 
 @pytest.mark.rule(
@@ -33,7 +38,7 @@ PAIRS = 6
     "ENG1", "ENG2", "ENG4", "ENG5", "ENG6", "ENG7", "ENG8", "ENG9", "ENG11", "SUR2", "SUR3", "STA1"
 )
 @pytest.mark.rule("CPE1", "CPE4", "CPE7", "CPE9", "CPE10", "CPE11", "MAIL1", "MAIL4", "STA2", "STA3")
-@settings(derandomize=True, max_examples=4, phases=(Phase.explicit, Phase.generate))
+@settings(derandomize=True, max_examples=REHEARSALS, phases=(Phase.explicit, Phase.generate))
 @given(seed=st.integers(0, 2**32 - 1))
 async def test_whatever_happens_comes_out_as_the_rules_alone_have_it(seed: int) -> None:
     program = load_program(Path(f"programs/{PROGRAM}.toml"))

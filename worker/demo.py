@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import typer
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
-from sqlalchemy import func, select
+from sqlalchemy import Select, bindparam, func, select
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from temporalio.client import WorkflowUpdateFailedError
@@ -31,6 +31,7 @@ from rules.events import check_event
 from rules.program import Program
 from worker.cast import PLACES, SAMPLES
 from worker.embedded import free_port
+from worker.life import Life, checked
 from worker.mailbox import Mailbox
 from worker.parts import poke
 from worker.reading import Look, city, from_this_machine, mail_routes, moment
@@ -38,8 +39,9 @@ from worker.rehearsal import Stage, WorkflowFailed, stage
 from worker.services import read_programs, read_settings
 from worker.serving import address, listen, served
 from worker.settings import Settings
-from worker.stand import Stand, message_words, next_event, stand
+from worker.stand import Stand, message_words, stand
 from worker.stopping import stopping
+from worker.timeline import next_due, next_turn
 from workflows.agenda import Answer
 
 PROGRAM: Final = "asis-global"
@@ -47,7 +49,7 @@ STEPS: Final = {"day": "P1D", "week": "P1W", "month": "P1M"}
 EXTENDS_BY: Final = {"onboarding": "check_ins", "request": "business_days", "engagement": "months"}
 ACTS: Final = ("pause", "resume", "extend", "cancel")
 MOST_MEMBERS: Final = 500
-SECONDS_TO_REST: Final = 10.0
+SECONDS_TO_REST: Final = 20.0
 ACTOR: Final = "demo"
 WEBHOOK_SECRET: Final = "whsec_ZGVtbyBkZW1vIGRlbW8gZGVtbyBkZW1vIGRlbW8="
 """The demo takes events in from this machine only, until it ends: its secret is none."""
@@ -89,9 +91,15 @@ class Demo:
     seen: int = 0
     """How many mails there were before the last act."""
     moving: bool = False
+    alive: bool = True
+    """Whether the sample members ask and answer by themselves."""
+    _life: Life = field(init=False)
     _acting: asyncio.Lock = field(default_factory=asyncio.Lock)
     _guests: int = 0
     _requests: int = 0
+
+    def __post_init__(self) -> None:
+        self._life = Life(self.stage, self.program, self._name_request)
 
     @property
     def zone(self) -> str:
@@ -106,9 +114,10 @@ class Demo:
         """Let the sample members sign up at the demo's start; the instant of it."""
         start = demo_start(await self.now(), self.zone)
         await self.stage.advance(start)
+        self._life.begin(start)
         told: list[tuple[str, dict[str, Any]]] = []
         for sample in SAMPLES:
-            told.append(_checked("member.updated", sample.data))
+            told.append(checked("member.updated", sample.data(start.year)))
             for role in sample.roles:
                 profile = f"p-{sample.member}" if role == sample.roles[0] else f"p-{sample.member}-{role}"
                 told.append(self._profile(profile, sample.member, role))
@@ -122,7 +131,9 @@ class Demo:
 
     async def next_due(self) -> datetime | None:
         """The next instant at which something is due."""
-        return await next_event(self.stage.database, self.stage.programs, self.program, await self.now())
+        due = await next_due(self.stage.database, await self.now())
+        acts = await self._life.next_at() if self.alive else None
+        return min(filter(None, (due, acts)), default=None)
 
     async def advance(self, step: str) -> None:
         """Move the clock: to the `next` event, or by a `day`, `week` or `month` of the program's calendar."""
@@ -144,11 +155,23 @@ class Demo:
         """Let the clock run to an instant, and what falls due on the way happen."""
         self.moving = True
         try:
-            await self.stage.advance(target)
-            await self.stage.settle()
-            await self._rest()
+            while self.alive and (stop := await self._stop_before(target)):
+                await self._reach(stop)
+                if await self._life.act(await self.now()):
+                    await self._rest()
+            await self._reach(target)
         finally:
             self.moving = False
+
+    async def _stop_before(self, target: datetime) -> datetime | None:
+        """The next instant, until `target`, at which somebody acts, or at which what they act on may come about."""
+        turn = await next_turn(self.stage.database, await self.now())
+        stop = min(filter(None, (turn, await self._life.next_at())), default=None)
+        return stop if stop and stop <= target else None
+
+    async def _reach(self, target: datetime) -> None:
+        await self.stage.advance(target)
+        await self._rest()
 
     async def sign_up(self, given: SignUp) -> dict[str, str]:
         """Sign somebody up; what is wrong, by field, if that cannot be."""
@@ -193,7 +216,7 @@ class Demo:
 
     async def ask(self, mentee: str, mentor: str, message: str = "") -> str:
         """Let a mentee's profile ask a mentor's (REQ1); the request's id."""
-        name = f"r-{self._requests + 1}"
+        name = self._name_request()
         data = {"request": name, "mentee": mentee, "mentor": mentor, "message": message or None}
         checked, problems = check_event(
             "request.created", {key: value for key, value in data.items() if value is not None}
@@ -202,7 +225,6 @@ class Demo:
         async def tell() -> Notice:
             if problems:
                 return Notice(f"Refused: this {problems[0].reason}", wrong=True)
-            self._requests += 1
             await self.stage.tell((await self.now()).replace(microsecond=0), [("request.created", checked)])
             await self._rest()
             async with self.stage.database.reading() as session:
@@ -213,12 +235,27 @@ class Demo:
         await self._act(tell)
         return name
 
+    def _name_request(self) -> str:
+        self._requests += 1
+        return f"r-{self._requests}"
+
+    async def let_live(self, alive: bool) -> None:
+        """Let the sample members ask and answer by themselves, or leave that to whoever plays."""
+
+        async def change() -> Notice:
+            self.alive = alive
+            if alive:
+                return Notice("The sample members ask and answer by themselves.")
+            return Notice("The sample members wait: ask and answer for them, by the links in their mail.")
+
+        await self._act(change)
+
     async def answer(self, request: str, kind: str) -> None:
         """Let the mentor answer a request: `accepted` or `declined` (REQ5, REQ6)."""
 
         async def tell() -> Notice:
             at = (await self.now()).replace(microsecond=0)
-            await self.stage.tell(at, [_checked(f"request.{kind}", {"request": request})])
+            await self.stage.tell(at, [checked(f"request.{kind}", {"request": request})])
             await self._rest()
             return Notice(f"The request is {kind}.")
 
@@ -277,7 +314,7 @@ class Demo:
                 "years_management": known.years_management,
             }
             await self.stage.tell(
-                (await self.now()).replace(microsecond=0), [_checked("member.updated", data)]
+                (await self.now()).replace(microsecond=0), [checked("member.updated", data)]
             )
             await self._rest()
             return Notice(f"{known.name}: the member database now tells of {standing} standing.")
@@ -285,7 +322,7 @@ class Demo:
         await self._act(tell)
 
     def _profile(self, profile: str, member: str, role: str) -> tuple[str, dict[str, Any]]:
-        return _checked(
+        return checked(
             "profile.created",
             {"profile": profile, "member": member, "role": role, "program": self.program.id},
         )
@@ -293,12 +330,12 @@ class Demo:
     async def _act(self, act: Callable[[], Awaitable[Notice]]) -> None:
         """Do one act at a time, and note what came of it."""
         async with self._acting:
-            before, mails = len((await self.stand()).happened), len(self.mailbox)
+            before, mails = set((await self.stand()).happened), len(self.mailbox)
             try:
                 notice = await act()
             except WorkflowFailed as failed:
                 notice = Notice(f"A workflow failed: {failed}", wrong=True)
-            happened = (await self.stand()).happened[before:]
+            happened = [line for line in (await self.stand()).happened if line not in before]
             lines = [
                 *notice.lines,
                 *(
@@ -333,22 +370,27 @@ class Demo:
     async def _rest(self) -> None:
         """Until what was started by now has come to rest: events are applied, due mail is decided.
 
-        Not for ever: a mail that cannot be sent now shows among those that lie ahead.
+        Not for ever: a mail that cannot be sent now shows among those that lie ahead. What goes at once waits for
+        the clock all the same, so the clock is moved on while something is left.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(SECONDS_TO_REST):
-                while await self._busy():  # noqa: ASYNC110 - a database tells nobody when it changes
+                while await self._waits(_EVENTS):  # noqa: ASYNC110 - a database tells nobody when it changes
                     await asyncio.sleep(0.02)
-        await self.stage.settle()
+                await self.stage.settle()
+                while await self._waits(_EVENTS) or await self._waits(_MAILS):
+                    await asyncio.sleep(0.1)
+                    await self.stage.settle()
 
-    async def _busy(self) -> bool:
-        now = await self.now()
+    async def _waits(self, what: Select[int]) -> bool:
         async with self.stage.database.reading() as session:
-            events = select(func.count()).where(Event.state.in_(("stored", "applying")))
-            mails = select(func.count()).where(
-                Message.state.in_(("planned", "claimed", "handed_over")), Message.due_at <= now
-            )
-            return bool(await session.scalar(events) or await session.scalar(mails))
+            return bool(await session.scalar(what, {"now": await self.now()}))
+
+
+_EVENTS: Final = select(func.count(Event.id)).where(Event.state.in_(("stored", "applying")))
+_MAILS: Final = select(func.count(Message.id)).where(
+    Message.state.in_(("planned", "claimed", "handed_over")), Message.due_at <= bindparam("now")
+)
 
 
 def demo_start(now: datetime, zone: str) -> datetime:
@@ -359,12 +401,6 @@ def demo_start(now: datetime, zone: str) -> datetime:
         if day.weekday() == 0 and start >= now + timedelta(days=1):
             return start
         day += timedelta(days=1)
-
-
-def _checked(kind: str, data: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    checked, problems = check_event(kind, {name: value for name, value in data.items() if value is not None})
-    assert not problems, problems
-    return kind, checked
 
 
 def routes(demo: Demo, look: Look) -> APIRouter:
@@ -384,10 +420,12 @@ def routes(demo: Demo, look: Look) -> APIRouter:
             "due": due,
             "stand": where,
             "mails": mails,
+            "papers": [mail for mail in demo.mailbox if mail.files][::-1],
             "count": len(demo.mailbox),
             "seen": demo.seen,
             "notice": demo.notice,
             "moving": demo.moving,
+            "alive": demo.alive,
             "given": given,
             "errors": errors,
             "places": sorted(PLACES.values(), key=lambda place: place.label),
@@ -440,6 +478,15 @@ def routes(demo: Demo, look: Look) -> APIRouter:
         """Let a mentee ask a mentor."""
         form = await form_of(request)
         await demo.ask(typed(form, "mentee")[:100], typed(form, "mentor")[:100], typed(form, "message"))
+        return back()
+
+    @router.post("/cast")
+    async def cast(request: Request) -> Response:
+        """Let the sample members act by themselves, or not."""
+        acts = typed(await form_of(request), "acts")
+        if acts not in ("yes", "no"):
+            raise HTTPException(400, "the sample members act or not: yes or no")
+        await demo.let_live(acts == "yes")
         return back()
 
     @router.post("/standing")

@@ -15,6 +15,19 @@ from pathlib import Path
 from worker.catcher import Caught
 
 
+@dataclass(frozen=True, slots=True)
+class File:
+    """Something attached to a message."""
+
+    name: str
+    content_type: str
+    content: bytes
+
+
+def _bytes(content: object) -> bytes:
+    return content if isinstance(content, bytes) else str(content).encode()
+
+
 @dataclass(frozen=True)
 class Mail:
     """An accepted message, by its number; the first is 1."""
@@ -85,6 +98,14 @@ class Mail:
     def stoppable(self) -> bool:
         """Whether it carries a one-click unsubscribe (MAIL6)."""
         return "List-Unsubscribe-Post" in self.message
+
+    @cached_property
+    def files(self) -> list[File]:
+        """What is attached to it, in order."""
+        return [
+            File(part.get_filename() or "file", part.get_content_type(), _bytes(part.get_content()))
+            for part in self.message.iter_attachments()
+        ]
 
     def _part(self, kind: str) -> str:
         part = self.message.get_body((kind,))

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from babel.dates import get_timezone_location
@@ -134,5 +135,22 @@ def mail_routes(
             found(number).content.decode("utf-8", "replace"),
             headers={"Content-Security-Policy": "default-src 'none'; sandbox", "Cache-Control": "no-store"},
         )
+
+    @routes.get("/mail/{number}/file/{place}")
+    async def file(number: int, place: int) -> Response:
+        """An attachment, the first is 1: a PDF to read, anything else to save."""
+        files = found(number).files
+        if not 1 <= place <= len(files):
+            raise HTTPException(404, "there is no such attachment")
+        attached = files[place - 1]
+        is_pdf = attached.content_type == "application/pdf"
+        how = "inline" if is_pdf else "attachment"
+        headers = {
+            "Content-Disposition": f"{how}; filename*=UTF-8''{quote(attached.name, safe='')}",
+            "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'",
+            "Cache-Control": "no-store",
+        }
+        media = "application/pdf" if is_pdf else "application/octet-stream"
+        return Response(attached.content, media_type=media, headers=headers)
 
     return routes

@@ -10,13 +10,22 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from activities.agenda import facts_from_row, onboarding_agenda
 from activities.people import Participant, participants
-from database.models import LIFECYCLES, Engagement, Lifecycle, Message, Onboarding, Profile, Request, Task
+from database.models import (
+    LIFECYCLES,
+    Engagement,
+    Event,
+    Lifecycle,
+    Message,
+    Onboarding,
+    Profile,
+    Request,
+    Task,
+)
 from database.session import Database
-from rules.onboarding import OnboardingFacts
 from rules.program import Program
-from worker.timeline import next_due, timeline
+from worker.ahead import coming
+from worker.timeline import timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +121,11 @@ async def stand(
         rows: list[Any] = []
         for table in LIFECYCLES.values():
             rows += await session.scalars(select(table).order_by(table.workflow))
-        coming = [*await _messages(session, who, program), *_turns(rows, who, programs, now)]
+        told = await _told(session, rows, who, program, now)
+        ahead = [
+            *await _messages(session, who, program),
+            *await _turns(session, rows, who, program, programs, now),
+        ]
         tasks = await session.scalars(
             select(Task).where(Task.state == "open").order_by(Task.opened_at, Task.id)
         )
@@ -122,23 +135,16 @@ async def stand(
         ]
     people = _people(profiles, rows, who, programs)
     return Stand(
-        coming=sorted((item for item in coming if item.at), key=lambda item: str(item.at)),
-        held=[item for item in coming if item.at is None],
+        coming=sorted((item for item in ahead if item.at), key=lambda item: str(item.at)),
+        held=[item for item in ahead if item.at is None],
         people=people,
-        happened=[line async for line in _happened(database, program, rows, who, now)],
+        happened=sorted(
+            told + [line async for line in _happened(database, program, rows, who, now)],
+            key=lambda line: (line.at, _ORDER.index(line.kind), line.who, line.what),
+        ),
         tasks=open_tasks,
         zones=sorted({person.zone for person in people} - {program.hours.zone}),
     )
-
-
-async def next_event(
-    database: Database, programs: Mapping[str, Program], program: Program, now: datetime
-) -> datetime | None:
-    """The next instant at which something happens by itself, after an instant of program time."""
-    where = await stand(database, programs, program, now)
-    ahead = [item.at for item in where.coming if item.at and item.at > now]
-    other = await next_due(database, now)
-    return min([*ahead, *([other] if other else [])], default=None)
 
 
 def message_words(name: str, number: int | None = None) -> str:
@@ -162,26 +168,22 @@ async def _messages(session: AsyncSession, who: dict[str, Participant], program:
     ]
 
 
-def _turns(
-    rows: list[Any], who: dict[str, Participant], programs: Mapping[str, Program], now: datetime
+async def _turns(
+    session: AsyncSession,
+    rows: list[Any],
+    who: dict[str, Participant],
+    program: Program,
+    programs: Mapping[str, Program],
+    now: datetime,
 ) -> list[Coming]:
-    """The states that onboardings come to by themselves."""
+    """The states that lifecycles come to by themselves."""
     found = []
     for row in rows:
-        if not isinstance(row, Onboarding) or row.closed_at or row.profile_id not in who:
-            continue
-        person, program = who[row.profile_id], programs[row.program]
-        agenda = onboarding_agenda(facts_from_row(OnboardingFacts, row.facts), person, program)
-        found += [
-            Coming(
-                turn.due,
-                f"becomes {turn.state}",
-                person.member.name,
-                person.calendar(program).zone,
-            )
-            for turn in agenda.turns
-            if turn.due > now
-        ]
+        kind, zone = row.workflow.partition("/")[0], _where(row.workflow, rows, who, program)
+        for item in await coming(session, row, programs, now):
+            if item.kind == "state":
+                what = f"{kind} becomes {_words(item.what)}"
+                found.append(Coming(item.at, what, _whose(row.workflow, rows, who), zone))
     return found
 
 
@@ -230,30 +232,115 @@ def _profiles(row: Any) -> list[str]:
     return [getattr(row, name) for name in names if hasattr(row, name)]
 
 
+def _parties(row: Any) -> dict[str, str]:
+    return {role: getattr(row, f"{role}_id") for role in ("mentee", "mentor") if hasattr(row, f"{role}_id")}
+
+
 async def _happened(
     database: Database, program: Program, rows: list[Any], who: dict[str, Participant], now: datetime
 ) -> Any:
+    dropped: tuple[tuple[str, str, str | None], list[str]] | None = None
     async for row in timeline(database, program.hours.zone, now):
         kind, at = row["kind"], datetime.fromisoformat(row["at"])
         subject = row.get("workflow") or row.get("subject") or row.get("claim") or ""
         person, zone = _whose(subject, rows, who), _where(subject, rows, who, program)
+        if kind == "mail" and row["decision"] == "cancelled":
+            same = (row["at"], subject, row.get("reason"))
+            words = message_words(row["message"], row["number"])
+            if dropped and dropped[0] == same:
+                dropped[1].append(words)
+                continue
+            if dropped:
+                yield _no_longer(dropped, rows, who, program)
+            dropped = (same, [words])
+            continue
+        if dropped:
+            yield _no_longer(dropped, rows, who, program)
+            dropped = None
         if kind == "mail":
             person, zone = _name(row["to"], who), _zone(row["to"], who, program)
             what = f"{row['decision']}: {row['subject'] or message_words(row['message'], row['number'])}"
             if row["decision"] != "sent" and row.get("reason"):
                 what = f"{what} ({row['reason']})"
+        elif kind == "state" and subject.startswith("claim/"):
+            continue  # what becomes of a claim stands in its line of credit
         elif kind == "state":
-            what = f"{subject.partition('/')[0]} is {row['state']}"
+            what = f"{subject.partition('/')[0]} is {_words(row['state'])}"
             what = f"{what}: {row['reason']}" if row.get("reason") else what
         elif kind == "task":
             what = _words(row["task"])
         elif kind == "credit":
-            what = f"credit {row['status']}: {row['earned']} earned, {row['countable']} countable"
+            what = f"claim for {subject.rpartition('/')[2]} is {_words(row['status'])}"
+            if row["earned"]:
+                what = f"{what}: {row['earned']} credits earned, {row['countable']} of them countable"
         elif kind == "refused":
             what = f"{row['event']}: {row['reason']}"
         else:
             continue
         yield Happened(at, kind, person, what, zone)
+
+
+def _no_longer(
+    dropped: tuple[tuple[str, str, str | None], list[str]],
+    rows: list[Any],
+    who: dict[str, Participant],
+    program: Program,
+) -> Happened:
+    """One line for all the mail that something has made needless."""
+    (at, subject, reason), words = dropped
+    what = f"no longer sent: {', '.join(dict.fromkeys(words))}"
+    what = f"{what} ({reason})" if reason else what
+    return Happened(
+        datetime.fromisoformat(at),
+        "mail",
+        _whose(subject, rows, who),
+        what,
+        _where(subject, rows, who, program),
+    )
+
+
+async def _told(
+    session: AsyncSession, rows: list[Any], who: dict[str, Participant], program: Program, now: datetime
+) -> list[Happened]:
+    """What the two people of a request or an engagement told, by a link or through another system."""
+    events = await session.scalars(
+        select(Event)
+        .where(Event.type.in_(_TELLS), Event.state == "applied", Event.occurred_at <= now)
+        .order_by(Event.occurred_at, Event.id)
+    )
+    lines = []
+    for event in events:
+        by, data = str(event.data.get("by") or event.data.get("mentee") or ""), event.data
+        if event.occurred_at is None:
+            continue
+        what = _TELLS[event.type]
+        if event.type == "request.created":
+            what = f"{what} {_name(data['mentor'], who)}"
+        elif event.type == "letter.signed":
+            both = next((_parties(row) for row in rows if row.workflow == event.subject), {})
+            what = f"{what} {_name(both.get(data['for'], ''), who)}'s {data.get('certification', 'credit')}"
+        elif detail := data.get("answer") or data.get("end") or data.get("certification"):
+            what = f"{what}: {_words(str(detail))}"
+        name = _name(by, who) if by else _whose(event.subject, rows, who)
+        lines.append(Happened(event.occurred_at, "told", name, what, _zone(by, who, program)))
+    return lines
+
+
+_ORDER = ("told", "refused", "state", "credit", "task", "mail")
+"""In which order the lines of one instant are told."""
+
+_TELLS = {
+    "request.created": "asks",
+    "engagement.discovery": "tells how the discovery call went",
+    "engagement.met": "answers whether they met",
+    "engagement.plan_agreed": "agree on what they work for",
+    "engagement.extension_agreed": "would go on until",
+    "claim.domains_chosen": "chooses domains of",
+    "letter.signed": "signs the letter for",
+    "claim.submitted": "reports the credit of",
+    "survey.answered": "answers the survey",
+}
+"""What of the events that people tell is worth a line, in words; the rest shows in states and tasks."""
 
 
 def _words(name: str) -> str:

@@ -1,23 +1,29 @@
-"""The story of a demo, told in a terminal: weeks pass, mail goes out, staff step in."""
+"""The story of a demo, told in a terminal: months pass, people meet, staff step in, letters are signed."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 import typer
 
 from worker.cast import SAMPLES
+from worker.mailbox import Mail
 from worker.reading import city, moment
 from worker.stand import Happened
 
 if TYPE_CHECKING:
     from worker.demo import Demo
 
-LONGEST: Final = timedelta(days=100)
+LONGEST: Final = timedelta(days=206)
 """The story ends then at the latest, in program time."""
+
+STEP: Final = timedelta(days=7)
+"""How far the clock is moved before what happened is told."""
 
 SHOWN: Final = "ana"
 """Whose first mail is shown in full."""
@@ -26,27 +32,7 @@ SHOWN: Final = "ana"
 async def tell_story(demo: Demo) -> None:
     """Print the story of the sample members from their sign-up on."""
     started = await demo.now()
-    requests: list[str] = []
-
-    async def ask(mentee: str, mentor: str) -> None:
-        requests.append(await demo.ask(mentee, mentor, "Me gustaría aprender de su camino."))
-
     acts: list[tuple[datetime, str, Callable[[], Awaitable[None]]]] = [
-        (
-            started + timedelta(days=16, hours=3),
-            "The member database tells that Diego Rojas is in good standing again",
-            lambda: demo.set_standing("diego", "good"),
-        ),
-        (
-            started + timedelta(days=22, hours=1),
-            "Ana Pérez asks Marcus Oyelaran to be her mentor",
-            lambda: ask("p-ana", "p-marcus"),
-        ),
-        (
-            started + timedelta(days=23, hours=6),
-            "Marcus Oyelaran accepts",
-            lambda: demo.answer(requests[-1], "accepted"),
-        ),
         (
             started + timedelta(days=24, hours=5),
             "Staff pause Grace Lindqvist, who is away for a while",
@@ -73,24 +59,27 @@ async def tell_story(demo: Demo) -> None:
         roles = " and ".join(sample.roles)
         lapsed = ", standing lapsed" if sample.standing != "good" else ""
         _say(f"  {sample.name:<17} {roles:<18} {city(sample.time_zone)}, {sample.language}{lapsed}")
-    _say("", "Weeks pass. Each time is on the clock of whom it concerns.", "")
-    told, shown = await _told(demo, 0), False
+    _say("", "Months pass. Each time is on the clock of whom it concerns.", "")
+    told: set[Happened] = set()
+    await _tell(demo, told)
+    reached, shown = started, False
     while True:
-        due = await demo.next_due()
-        if acts and (due is None or acts[0][0] <= due):
+        due = reached + STEP
+        if acts and acts[0][0] <= due:
             at, words, act = acts.pop(0)
             await demo.move_to(at)
-            told = await _told(demo, told)
-            _say(_dated(at, demo.zone, "staff" if words.startswith("Staff") else "event", "", words))
+            await _tell(demo, told)
+            _say(_dated(at, demo.zone, "staff", "", words))
             await act()
             for line, _mail in demo.notice.lines if demo.notice else ():
                 if line.startswith(("Moved", "No longer", "Added")):
                     _say(f"{'':44}{line}")
-        elif due is None or due > started + LONGEST:
+        elif due > started + LONGEST:
             break
         else:
             await demo.move_to(due)
-        told = await _told(demo, told)
+            reached = due
+        await _tell(demo, told)
         if not shown and (mail := next((m for m in demo.mailbox if m.address.startswith(SHOWN)), None)):
             shown = True
             _say("", f"    This is the mail to {mail.recipient}, its text part:", "")
@@ -103,21 +92,35 @@ async def tell_story(demo: Demo) -> None:
         f"{len(open_cases)} lifecycles are open, "
         f"{len(where.tasks)} tasks wait for staff.",
         "",
+        "The signed letters, as they came with the mail:",
+        *(f"  {mail.name:<17} {path}" for mail, path in _kept(demo)),
+        "",
         "Where to look next:",
-        "  throughline demo                       the same with a page: move the clock, read the mail, sign up",
+        "  throughline demo                       the same with a page: move the clock, read the mail, play along",
         "  throughline rehearse SCENARIO.toml     a program of your own, months in seconds",
         "  throughline program show asis-global   every number of the program, with its rule",
         "  docs/rules.md                          what the program promises its people",
     )
 
 
-async def _told(demo: Demo, told: int) -> int:
-    """Print what happened since; how much has been printed now."""
-    happened = (await demo.stand()).happened
-    for line in happened[told:]:
-        if not (line.kind == "state" and line.what.endswith("the profile was created")):
+def _kept(demo: Demo) -> list[tuple[Mail, Path]]:
+    """Everything that was attached to a mail, in files of a folder that outlives the demo."""
+    folder = Path(mkdtemp(prefix="throughline-letters-"))
+    kept = []
+    for mail in demo.mailbox:
+        for file in mail.files:
+            path = folder / f"{mail.number}-{Path(file.name).name}"
+            path.write_bytes(file.content)
+            kept.append((mail, path))
+    return kept
+
+
+async def _tell(demo: Demo, told: set[Happened]) -> None:
+    """Print what happened since, and add it to what has been told."""
+    for line in (await demo.stand()).happened:
+        if line not in told and not (line.kind == "state" and line.what.endswith("the profile was created")):
             _say(_line(line))
-    return len(happened)
+        told.add(line)
 
 
 def _line(line: Happened) -> str:

@@ -47,8 +47,8 @@ async def open_lifecycles(session: AsyncSession) -> int:
     return sum(count or 0 for count in counts)
 
 
-async def next_due(database: Database, after: datetime) -> datetime | None:
-    """The next instant after `after` at which something is due in any lifecycle."""
+async def next_turn(database: Database, after: datetime) -> datetime | None:
+    """The next instant after `after` at which a state changes, a task opens or something is opened."""
     async with database.reading() as session:
         found = [
             await session.scalar(
@@ -56,12 +56,16 @@ async def next_due(database: Database, after: datetime) -> datetime | None:
             )
             for table in LIFECYCLES.values()
         ]
-        found.append(
-            await session.scalar(
-                select(func.min(Message.due_at)).where(Message.state == "planned", Message.due_at > after)
-            )
+    return min(filter(None, found), default=None)
+
+
+async def next_due(database: Database, after: datetime) -> datetime | None:
+    """The next instant after `after` at which something is due in any lifecycle."""
+    async with database.reading() as session:
+        mail = await session.scalar(
+            select(func.min(Message.due_at)).where(Message.state == "planned", Message.due_at > after)
         )
-    return min((instant for instant in found if instant), default=None)
+    return min(filter(None, (mail, await next_turn(database, after))), default=None)
 
 
 def _row(record: AuditRecord, zone: str) -> dict[str, Any]:

@@ -291,14 +291,22 @@ class Program:
         rows = {row.workflow: row.state for row in await self.mails() if row.message == RECEIVED}
         return {name: rows.get(f"request/r-{name}", "not planned") for name in names}
 
-    async def until_decided(self, count: int, patience: float = PATIENCE) -> dict[str, str]:
-        """Wait until so many messages are due and all have their decision; the decisions by workflow and key."""
-        async with asyncio.timeout(patience):
+    async def until_decided(self, count: int) -> dict[str, str]:
+        """Wait until so many messages are due and all have their decision; the decisions by workflow and key.
+
+        Fails the test if no further message comes to its decision for a while.
+        """
+        known = 0
+        async with asyncio.timeout(PATIENCE) as limit:
             while True:
                 rows = await self.mails()
-                if len(rows) >= count and all(row.state in DECISIONS for row in rows):
+                decided = sum(row.state in DECISIONS for row in rows)
+                if len(rows) >= count and decided == len(rows):
                     return {f"{row.workflow}:{row.step}": row.state for row in rows}
-                await asyncio.sleep(0.2)
+                if decided > known:
+                    known = decided
+                    limit.reschedule(asyncio.get_running_loop().time() + PATIENCE)
+                await asyncio.sleep(0.4)
 
     async def until_sent(self, workflow: str, count: int) -> None:
         """Wait until so many messages of a workflow are sent."""

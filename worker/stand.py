@@ -51,6 +51,8 @@ class Case:
     state: str
     open: bool
     acts: tuple[str, ...]
+    other: str = ""
+    """The name of the other one, where two have a part in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,7 @@ def _people(
                 row.state,
                 row.closed_at is None,
                 _acts(row, profile.role),
+                next((_name(other, who) for other in _parties(row).values() if other != profile.id), ""),
             )
             for row in rows
             if profile.id in _profiles(row)

@@ -23,6 +23,7 @@ from temporalio.exceptions import ApplicationError, TemporalError, WorkflowAlrea
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.agenda import facts_from_row, facts_to_row, places_left, program_calendar
+from activities.alive import heartbeats
 from activities.credit import match_of
 from activities.effects import Effect, start
 from activities.evidence import Match, claims_ahead
@@ -101,20 +102,20 @@ class InboxActivities:
         """Apply what waits, in the order in which it came; held events as soon as what they wait for is there."""
         at = activity.info().started_time
         done = 0
-        while done < BATCH:
-            event_id = await self._next(at)
-            if event_id is None:
-                break
-            try:
-                await self._apply(event_id, at)
-            except AWAY:
-                raise
-            except Exception as error:
-                # A fault of the program must not stop what comes behind this event.
-                log.exception("an event could not be applied", event_id=event_id)
-                await self._set_aside(event_id, type(error).__name__, at)
-            done += 1
-            activity.heartbeat(done)
+        async with heartbeats():
+            while done < BATCH:
+                event_id = await self._next(at)
+                if event_id is None:
+                    break
+                try:
+                    await self._apply(event_id, at)
+                except AWAY:
+                    raise
+                except Exception as error:
+                    # A fault of the program must not stop what comes behind this event.
+                    log.exception("an event could not be applied", event_id=event_id)
+                    await self._set_aside(event_id, type(error).__name__, at)
+                done += 1
         async with self._database.reading() as session:
             deadline = await session.scalar(
                 select(Event.held_until).where(Event.state == "held").order_by(Event.held_until).limit(1)

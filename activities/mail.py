@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import fnmatch
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -22,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.alive import heartbeats
 from activities.compose import Composer
 from activities.context import Correspondence, correspondence
 from activities.mime import AddressRefused, build_mail
@@ -143,7 +143,7 @@ class MailActivities:
         outcomes: list[Outcome] = []
         trouble: list[TryLater] = []
         broken: list[Exception] = []
-        async with _heartbeats():
+        async with heartbeats():
             for key in order.keys:
                 try:
                     outcomes.append(await self._deliver(order.workflow, key))
@@ -465,22 +465,3 @@ def _claimant() -> str:
 def _growing(attempt: int) -> timedelta:
     """1, 2, 4 … minutes, then every hour."""
     return min(timedelta(minutes=2 ** min(attempt - 1, 10)), timedelta(hours=1))
-
-
-@asynccontextmanager
-async def _heartbeats(every: float = 5.0) -> AsyncIterator[None]:
-    """Tell the server every few seconds that the attempt lives, so that a dead worker is noticed soon."""
-
-    async def beat() -> None:
-        while True:
-            # The attempt's start is a sign of life by itself: most deliveries end before they owe another.
-            await asyncio.sleep(every)
-            activity.heartbeat()
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        beating.cancel()
-        with suppress(asyncio.CancelledError):
-            await beating

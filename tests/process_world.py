@@ -31,7 +31,7 @@ from worker.embedded import HOST, binary, free_port
 from worker.parts import poke
 
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE = 60.0
+PATIENCE = 90.0
 """Seconds after which a wait fails the test."""
 
 USUAL = {

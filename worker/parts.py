@@ -145,7 +145,12 @@ async def workers(
     inbox = InboxActivities(parts.database, parts.programs, client, parts.catalogue)
     watchdog = WatchdogActivities(parts.database, parts.programs, client)
     checkpoints = CheckpointActivities(parts.database, parts.programs, client)
-    common = {"interceptors": [PlainErrors(), *interceptors], "graceful_shutdown_timeout": graceful}
+    common = {
+        "interceptors": [PlainErrors(), *interceptors],
+        "graceful_shutdown_timeout": graceful,
+        # Sent on as they come: kept back, as is usual, they would leave an activity seconds from seeming dead.
+        "max_heartbeat_throttle_interval": timedelta(seconds=5),
+    }
     main = Worker(
         client,
         task_queue=QUEUE,
@@ -171,8 +176,6 @@ async def workers(
         activities=[parts.mail.send_mail],
         max_concurrent_activities=deliveries,
         max_task_queue_activities_per_second=per_second,
-        # Sent on as they come: kept back, as is usual, they would leave a delivery seconds from seeming dead.
-        max_heartbeat_throttle_interval=timedelta(seconds=5),
         **common,  # type: ignore[arg-type]
     )
     async with AsyncExitStack() as stack:

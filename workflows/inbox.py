@@ -10,6 +10,8 @@ from temporalio.common import RetryPolicy
 with workflow.unsafe.imports_passed_through():
     from activities.inbox import InboxActivities
 
+from workflows.agenda import DEAD_AFTER
+
 INBOX = "inbox"
 """The id of the one inbox workflow."""
 
@@ -29,7 +31,7 @@ class InboxWorkflow:
             applied = await workflow.execute_activity_method(
                 InboxActivities.apply_events,
                 start_to_close_timeout=timedelta(minutes=10),
-                heartbeat_timeout=timedelta(minutes=1),
+                heartbeat_timeout=DEAD_AFTER,
                 retry_policy=RetryPolicy(
                     initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=5)
                 ),

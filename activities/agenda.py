@@ -538,7 +538,12 @@ async def record_refusal(session: AsyncSession, workflow: str, act: Act, reason:
 async def _record_turns(
     session: AsyncSession, row: Lifecycle, agenda: Agenda, workflow: str, at: datetime
 ) -> datetime | None:
-    """Record the turns that came due since the last plan; the instant at which the lifecycle closed, if it did."""
+    """Record the turns that came due since the last plan; the instant at which the lifecycle closed, if it did.
+
+    Once that is on record nothing follows it, such as what a mail on its way at that instant would have begun.
+    """
+    if row.closed_at is not None:
+        return row.closed_at
     known = await session.scalars(
         select(AuditRecord.data).where(AuditRecord.subject == workflow, AuditRecord.kind == "state")
     )

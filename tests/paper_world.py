@@ -728,6 +728,9 @@ class PaperWorld:
         for turn in old.turns:
             if turn.due <= now and (turn.state, turn.due) not in stays | life.known:
                 life.states.append(Noted(turn.state, now, may=True))
+        due_now = [mail.step for mail, due in life.planned.values() if due and due <= now]
+        if life.kind == "onboarding" and "check-in" in due_now and not life.facts.first_decided_at:
+            life.states.append(Noted("active", now, may=True))
         causes = {(task.cause, task.due) for task in new.tasks}
         for task in old.tasks:
             if task.due <= now and (task.cause, task.due) not in causes and not life.tasks[task.cause]:

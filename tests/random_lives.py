@@ -206,17 +206,12 @@ class _Drawing:
             pair.ready = at + timedelta(hours=chance.choice((1, 9, 23, 30)), minutes=7)
             return
         mine = [life for life in self.paper.lives.values() if self._of(pair, life) and not life.closed_at]
-        if mine and chance.random() < 0.3:
-            life = chance.choice(mine)
+        # Not what is due in an onboarding: much hangs on whether an act or the first mail comes first.
+        exact = [life for life in mine if life.kind != "onboarding"]
+        if exact and chance.random() < 0.3:
+            life = chance.choice(exact)
             assert life.agenda is not None
             dues = [due for _, due in life.planned.values() if due] + life.agenda.wakes_after(at)
-            if life.kind == "onboarding":
-                # Staff and the end of an onboarding at one instant: whoever comes first.
-                dues = [
-                    due
-                    for due in dues
-                    if not any(turn.closes and turn.due == due for turn in life.agenda.turns)
-                ]
             # What hangs on a plain client's act lies a moment beside the instant that it has on paper.
             dues = sorted({due for due in dues if due > at and not due.microsecond})
             if dues:

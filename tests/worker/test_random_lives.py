@@ -12,16 +12,23 @@ from __future__ import annotations
 
 import os
 import random
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 from structlog.testing import capture_logs
 
+from activities.agenda import PlanOnboarding, facts_from_row
+from database.models import AuditRecord, Onboarding
+from rules import onboarding
 from rules.catalogue import load_catalogue
+from rules.onboarding import OnboardingFacts
 from rules.program import load_program
+from tests.command_world import CommandWorld
 from tests.lived import Lives, differences, live, told_lives
 from tests.paper_world import Told
 from tests.random_lives import draw_lives
@@ -103,3 +110,25 @@ async def test_who_moves_while_asked_for_a_letter_is_reminded_on_the_new_clock()
         instant("2035-09-13T09:00"),
     ]
     await play(lives)
+
+
+@pytest.mark.rule("ONB3", "STA3")
+async def test_a_mail_on_its_way_when_a_match_comes_begins_no_state_after_the_end(
+    world: CommandWorld,
+) -> None:
+    async with world.database.reading() as session:
+        row = await session.get_one(Onboarding, "onboarding/p-ana")
+        facts = facts_from_row(OnboardingFacts, row.facts)
+    matched = onboarding.end(facts, "matched", world.now, "matched by request r-1")
+    decided = onboarding.mail_decided(matched, "check-in", world.now)
+    for told, seconds in ((matched, 0), (decided, 1)):
+        at = world.now + timedelta(seconds=seconds)
+        planned = await world.agenda.plan_onboarding(PlanOnboarding("onboarding/p-ana", told, at))
+        assert (planned.state, planned.closed) == ("matched", True)
+    async with world.database.reading() as session:
+        records = await session.scalars(
+            select(AuditRecord.data)
+            .where(AuditRecord.subject == "onboarding/p-ana", AuditRecord.kind == "state")
+            .order_by(AuditRecord.id)
+        )
+        assert [data["state"] for data in records] == ["waiting", "matched"]

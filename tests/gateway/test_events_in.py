@@ -42,7 +42,7 @@ async def test_an_event_is_stored_before_it_is_accepted_and_the_inbox_is_told(de
     assert stored.subject == "member/eva"
     assert stored.data == {"member": "eva", "name": "Eva", "email": "eva@example.org", "standing": "good"}
     assert stored.occurred_at == datetime(2028, 3, 1, 14, 0, tzinfo=UTC)
-    assert desk.poke.worked == 1
+    assert desk.poke.worked >= 1
 
 
 async def test_an_event_known_by_source_and_id_is_accepted_again_and_stored_once(desk: World) -> None:
@@ -67,7 +67,7 @@ async def test_a_batch_is_stored_in_its_order_and_a_repeat_within_it_once(desk: 
     response = await desk.send(batch)
     assert (response.status_code, response.json()) == (202, {"accepted": 2, "known": 1})
     assert [stored.event_id for stored in await desk.events()] == ["2", "1"]
-    assert desk.poke.worked == 1
+    assert desk.poke.worked >= 1
 
 
 async def test_the_same_event_by_many_connections_at_once_is_accepted_by_all_and_stored_once(

@@ -116,6 +116,13 @@ EVENTS: list[tuple[tuple[str, ...], dict[str, str], str, dict[str, Any], str]] =
 ]
 
 
+@pytest.mark.rule("REQ4", "REQ8")
+async def test_who_would_rather_keep_waiting_is_told_until_when_the_request_stays_open(small: World) -> None:
+    page = (await small.client.get(small.path(*WITHDRAW))).text
+    assert "¿Prefiere seguir esperando?" in page
+    assert "sigue abierta hasta el 27 de marzo de 2028, y Marcus" in page
+
+
 @pytest.mark.rule("REQ5", "REQ6", "REQ7", "ENG2", "ENG3", "ENG4", "ENG5", "ENG7", "ENG8")
 @pytest.mark.parametrize(
     ("link", "form", "kind", "data", "words"), EVENTS, ids=[f"{e[2]}-{n}" for n, e in enumerate(EVENTS)]
@@ -136,7 +143,7 @@ async def test_an_answer_becomes_the_event_of_its_meaning_and_the_page_says_what
     assert event.subject == f"{link[2].partition('/')[0]}/{link[2].partition('/')[2]}"
     assert event.occurred_at == NOW
     assert event.state == "stored"
-    assert small.poke.worked == 1
+    assert small.poke.worked >= 1
 
 
 @pytest.mark.rule("REQ10")

@@ -27,7 +27,7 @@ from gateway.personal import NOT_THEIRS, Page, Purpose, Visit, message, typed
 from rules.calendar import add_months, calendar_for
 from rules.engagement import END_REASONS, MOST_MONTHS_AHEAD, EngagementFacts, planned_end
 from rules.events import Envelope, check_event
-from rules.request import RequestFacts, answer_due
+from rules.request import RequestFacts, answer_due, expires_at
 from rules.shapes import LONGEST_TEXT
 
 SOURCE = "/links"
@@ -273,12 +273,24 @@ class AnswerRequest(AboutMatter):
 
 
 class WithdrawRequest(AboutMatter):
-    """The mentee takes a request back (REQ7)."""
+    """The mentee takes a request back (REQ7), or keeps waiting, which needs no button (REQ4)."""
 
     name = "withdraw"
     table = Request
     roles = ("mentee",)
     fields = ("reason",)
+
+    def more(self, visit: Visit, matter: Matter) -> dict[str, object]:
+        """The day until which the request stays open if nothing is done (REQ8)."""
+        until = None
+        if facts := _facts(RequestFacts, matter):
+            program = visit.reader.program
+            mentor, mentee = (
+                calendar_for(program.hours, who.time_zone, who.country, who.subdivision)
+                for who in (matter.other, visit.reader.member)
+            )
+            until = mentee.date_of(expires_at(facts, program.request, mentor))
+        return {"until": until}
 
     def read(
         self, visit: Visit, matter: Matter, given: Mapping[str, str]

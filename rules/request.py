@@ -65,7 +65,7 @@ def agenda(facts: RequestFacts, policy: RequestPolicy, calendar: Calendar) -> Ag
         return Agenda(tuple(_farewell(facts, unavailable)), (closing,))
     answer = _deadline(facts, policy.answer_business_days, calendar)
     unanswered = _deadline(facts, policy.unanswered_business_days, calendar)
-    expires = _deadline(facts, policy.expires_business_days, calendar).due
+    expires = expires_at(facts, policy, calendar)
     ended = facts.ended or Ended("expired", expires, "it was not answered in time")
     opening, *course = _course(facts, answer)
     lapsed = standing.tasks(
@@ -90,6 +90,11 @@ def agenda(facts: RequestFacts, policy: RequestPolicy, calendar: Calendar) -> Ag
 def answer_due(facts: RequestFacts, policy: RequestPolicy, calendar: Calendar) -> datetime:
     """The instant until which the mentor should answer, extensions counted; `calendar` is the mentor's (REQ2, REQ9)."""
     return _deadline(facts, policy.answer_business_days, calendar).due
+
+
+def expires_at(facts: RequestFacts, policy: RequestPolicy, calendar: Calendar) -> datetime:
+    """The instant until which it is open without an answer, extensions counted; `calendar` is the mentor's (REQ8)."""
+    return _deadline(facts, policy.expires_business_days, calendar).due
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from activities.agenda import (
     record_refusal,
     resolve_reason,
 )
-from activities.documents import DocumentFailed
+from activities.documents import DocumentFailed, printable
 from activities.evidence import (
     MADE_AGAIN,
     Match,
@@ -32,7 +32,6 @@ from activities.evidence import (
     follow,
     report_failed,
 )
-from activities.mime import showable
 from activities.people import Participant, Programs, participant, participants, program_of
 from database import audit
 from database.models import AuditRecord, Claim, Engagement, Event, Letter, Member, Request, Survey
@@ -155,7 +154,7 @@ class CreditActivities:
         row = await session.get_one(Engagement, f"engagement/{facts.engagement}")
         asked = await session.get_one(Request, f"request/{facts.engagement}")
         stated = [told.get("purpose"), row.goals, asked.message, ", ".join(map(str, asked.areas))]
-        said = [showable(str(text or "")).strip() for text in stated]
+        said = [printable(str(text or "")) for text in stated]
         purpose = next(filter(None, said), "") if facts.role == "mentee" else ""
         words = [str(word) for word in told.get("domains") or facts.domains]
         certification = self._paper.catalogue.certification(facts.certification, match.gate.earliest)
@@ -166,7 +165,9 @@ class CreditActivities:
         locale = self._paper.locale(signer, match.program)
         try:
             statement = (
-                self._paper.statement(facts, match, locale, purpose=purpose, domains=known) if sayable else ""
+                self._paper.statement(facts, match, locale, at, purpose=purpose, domains=known)
+                if sayable
+                else ""
             )
         except DocumentFailed as failed:
             await report_failed(session, facts.claim, f"the letter of event {act.event}", failed, now)
@@ -341,7 +342,7 @@ def letter_text(
         match = await match_of(session, programs, row.engagement_id, at)
         facts = facts_from_row(ClaimFacts, row.facts)
         locale = paper.locale(match.people[facts.counterpart], match.program)
-        return paper.statement(facts, match, locale, purpose=purpose, domains=domains)
+        return paper.statement(facts, match, locale, at, purpose=purpose, domains=domains)
 
     return statement
 

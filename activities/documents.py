@@ -33,6 +33,7 @@ _LAYOUTS = {
 _CLAIMANTS = {"confirmation": "mentor", "mentor_letter": "mentee"}
 _STANDARDS: list[typst.PDFStandard] = ["a-2b", "ua-1"]
 _UNFIT = (TemplateError, KeyError, TypeError, ValueError)
+_INVISIBLE = re.compile("[\u00ad\u200b\u2060]")
 _NO_GLYPH = re.compile(r'the text `"((?:[^"\\]|\\.)+)"` could not be displayed')
 _ESCAPES = {"0": "\0", "n": "\n", "r": "\r", "t": "\t"}
 
@@ -180,7 +181,7 @@ def _complete(kind: str, data: Mapping[str, object]) -> dict[str, Any]:
     values["claimant"] = values.get(values["role"])
     if kind == "mentor_letter" and not (values.get("purpose") and values.get("domains")):
         raise DocumentFailed(f"{kind}: needs a purpose and at least one domain (CPE6)")
-    return {"paused_days": 0, **values}
+    return {"paused_days": 0, "gate_met": True, **values}
 
 
 def _failed(kind: str, locale: str, error: Exception) -> DocumentFailed:
@@ -193,8 +194,8 @@ def _clean(value: object, key: str) -> object:
         if key == "statement":
             return value
         if key == "purpose":
-            return "\n".join(_lines(value)).strip()
-        return " ".join(showable(value).split())
+            return printable(value)
+        return " ".join(_visible(value).split())
     if isinstance(value, Mapping):
         return {str(name): _clean(item, str(name)) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -202,8 +203,17 @@ def _clean(value: object, key: str) -> object:
     return value
 
 
+def printable(text: str) -> str:
+    """A passage as letters print it: what nobody would see on paper is taken out."""
+    return "\n".join(_lines(text)).strip()
+
+
 def _lines(text: str) -> list[str]:
-    return [line.replace("\t", " ").rstrip() for line in showable(text).splitlines()]
+    return [line.replace("\t", " ").rstrip() for line in _visible(text).splitlines()]
+
+
+def _visible(text: str) -> str:
+    return _INVISIBLE.sub("", showable(text))
 
 
 def _each_text(value: Any, change: Callable[[Any], object], text: type = str) -> Any:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -351,6 +352,25 @@ class TestTheStatement:
         assert "1 day on which" in DOCUMENTS.statement(kind, "en", data(kind, paused_days=1))
         assert "pausa" not in DOCUMENTS.statement(kind, "es", data(kind, paused_days=None))
 
+    @pytest.mark.rule("CPE1", "CPE7")
+    @pytest.mark.parametrize("kind", LETTERS)
+    def test_signed_before_the_gate_says_what_is_expected_and_stays_true_if_that_moves(
+        self, kind: str
+    ) -> None:
+        early = DOCUMENTS.statement(kind, "en", data(kind, gate_met=False))
+        assert (
+            "Unless it is paused or ends before then, it will on September 28, 2028 have been active for "
+            "6 months" in early
+        )
+        assert "had been active" not in early
+        assert "Unless" not in DOCUMENTS.statement(kind, "en", data(kind, gate_met=True))
+        spanish = DOCUMENTS.statement(kind, "es", data(kind, gate_met=False))
+        assert "el 28 de septiembre de 2028 habrá estado activa durante 6 meses" in spanish
+        printed = rendered(kind, gate_met=False)
+        assert "September 28, 2028 (expected when signed)" in printed
+        assert "(on record when signed)" in printed
+        assert "expected" not in rendered(kind)
+
 
 @pytest.mark.rule("CPE9", "CPE11", "CPE12")
 class TestTheRecord:
@@ -481,6 +501,25 @@ HOSTILE = (
 )
 
 
+HOSTILE_PURPOSES = (
+    '#let x = panic() #eval("1") #[*a*] #{ } #context',
+    "$ sum_(i=0)^n $ and $5 or 6$ \\n \\u{41} \\# \\\\ C:\\new",
+    "@nobody <label> <script>alert(1)</script> &amp; %s {0} ${HOME} `id` '; DROP TABLE letters; --",
+    "\"double\" 'single' “curly” «angled» …",
+    "= Heading\n- list\n+ list\n/ term: x\n```\nraw\n```\n// comment /* comment */",
+    "word " * 1999 + "last.",
+    "x" * 10_000,
+    "one\r\ntwo\rthree\tfour\x0bfive\x0csix\x85seven\u2028eight",
+    "nul\x00 escape\x1b[31m bell\x07 delete\x7f bom\ufeff soft\xadhyphen zero\u200bwidth",
+    "e\u0301 combined, ﬁ ligature, ½ ² № ™ € ℃ 𝒜 Å",
+)
+
+
+def _plain(text: str) -> str:
+    """A text without spaces and breaks, its characters as one would compare them by eye."""
+    return "".join(unicodedata.normalize("NFKC", "".join(text.split())).split())
+
+
 @pytest.mark.rule("CPE8")
 class TestHostileData:
     @pytest.mark.parametrize("words", HOSTILE)
@@ -498,6 +537,15 @@ class TestHostileData:
         statement = DOCUMENTS.statement("mentor_letter", language, data("mentor_letter", **changes))
         assert "".join(statement.split()) in printed
         assert [page.mediabox.width for page in read(pdf).pages] == [612.0] * len(read(pdf).pages)
+
+    @pytest.mark.parametrize("purpose", HOSTILE_PURPOSES)
+    def test_a_purpose_is_printed_as_it_was_signed_whatever_it_holds(self, purpose: str) -> None:
+        given = data("mentor_letter", purpose=purpose)
+        statement = DOCUMENTS.statement("mentor_letter", "en", given)
+        printed = text_of(DOCUMENTS.render("mentor_letter", "en", {**given, "statement": statement}))
+        body = re.sub(r"Letter from the mentor · Lm3x9QkT2vB7 Page \d+ of \d+", "", printed)
+        assert _plain(statement) in _plain(body)
+        assert fingerprint(statement) in printed.replace(" ", "")
 
     @given(st.text(min_size=1, max_size=60), st.text(max_size=300))
     @settings(max_examples=40, deadline=None)

@@ -19,7 +19,7 @@ from worker.parts import DOCUMENTS, load_programs
 from worker.rehearsal import Stage, stage
 from worker.timeline import timeline
 
-PLAY = CreditPlay("2035-03-01T09:30", "2035-12-20T12:00")
+PLAY = CreditPlay("2035-03-01T09:30", "2035-11-16T12:00")
 PSP = "Physical Security Assessment"
 
 
@@ -107,6 +107,34 @@ def test_a_pause_of_forty_days_moves_the_gate_and_the_letter_kept_for_it(kept: K
     claim = "claim/held/mentor/CPP"
     assert kept.statuses(claim) == [("2035-09-23T09:00", "precheck"), ("2035-10-24T09:00", "ready")]
     assert kept.letter_of(claim).data["credit_date"] == kept.claims[claim].credit_date == "2035-10-24"
+
+
+PLAY.pair("moved", holds("CPP"), {})
+PLAY.confirm("2035-08-20T12:11", "moved")
+PLAY.staff("2035-08-27T12:12", "pause", "engagement/moved")
+PLAY.staff("2035-09-03T12:13", "resume", "engagement/moved")
+
+
+@pytest.mark.rule("CPE1", "CPE8", "CPE11", "ENG11")
+def test_a_letter_signed_before_a_pause_moved_the_gate_stays_true_beside_the_record(kept: Kept) -> None:
+    claim, letter = kept.claims["claim/moved/mentor/CPP"], kept.letter_of("claim/moved/mentor/CPP")
+    assert kept.statuses(claim.workflow)[-1] == ("2035-09-21T09:00", "ready")
+    assert (claim.credit_date, letter.data["credit_date"]) == ("2035-09-21", "2035-09-14")
+    assert "Unless it is paused or ends before then, it will on September 14, 2035" in letter.statement
+    inputs = claim.decision["inputs"]
+    assert (inputs["gate_on"], inputs["paused_days"], len(inputs["pauses"])) == ("2035-09-21", 7, 1)
+    assert "had been active" in kept.letter_of("claim/twice/mentor/CPP").statement, "that one came after it"
+
+
+PLAY.pair("blank", {}, holds("PSP"))
+PLAY.write("2035-09-20T09:01", "blank", certification="PSP", purpose="\u200b \u00ad", domains=[PSP])
+
+
+@pytest.mark.rule("CPE6", "CPE8")
+def test_a_purpose_of_which_nothing_can_be_seen_is_none(kept: Kept) -> None:
+    assert [reason for _, _, reason in kept.played.refusals("engagement/blank")] == [
+        "the letter has to state the purpose of the mentorship"
+    ]
 
 
 PLAY.pair("twice", holds("CPP"), {})
@@ -207,7 +235,7 @@ def test_standing_that_is_lapsed_at_the_gate_and_back_three_weeks_later_holds_th
     assert kept.played.tasks(claim) == [("2035-09-14T09:00", "member_lapsed")]
 
 
-START = CreditPlay("2035-08-20T09:30", "2036-10-01T12:00")
+START = CreditPlay("2035-08-20T09:30", "2036-08-31T12:00")
 for name, day in (("august", "2035-08-31"), ("leap", "2036-02-29")):
     teacher = START.mentor(f"m{name}", **NEW_YORK, **holds("CPP"))
     START.match(name, START.mentee(f"n{name}", **NEW_YORK), teacher, f"{day}T23:07")

@@ -230,13 +230,13 @@ class CreditActivities:
         facts: ClaimFacts,
         match: Match,
         before: tuple[str, int, int] | None,
-        passed: Sequence[tuple[datetime, datetime]],
+        passed: Sequence[tuple[str, datetime, datetime]],
         at: datetime,
     ) -> None:
         """Write a claim's decision down, and what it changes for others under the same cap (CPE9, CPE11, CPE12).
 
-        `passed` are the turns that the claim went through before the one that holds now, each with its instants:
-        when it was due and when it was done. Each has its own place in the record, also where one plan finds several.
+        `passed` are the turns that the claim went through before the one that holds now, each with its state and its
+        instants: when it was due and when it was done. Each has its own place in the record, also where one plan finds several.
         """
         catalogue = self._paper.catalogue
         others = list(
@@ -263,8 +263,11 @@ class CreditActivities:
             **decision.as_json(),
             "domain_names": {id: names[id] for id in row.domains if id in names},
         }
-        for due, done in passed:
+        for state, due, done in passed:
             then = credit.decide(facts, match.program, match.calendar, catalogue, sharing, due)
+            if state not in EARNED:
+                # Of two turns at one instant the decision knows the second.
+                then = replace(then, state=state, earned=0, countable=0)
             await _record_credit(session, row.workflow, then, done)
             await _record_decision(session, then, done)
         if not passed and before == (row.state, row.earned, row.countable):
@@ -427,8 +430,10 @@ async def _last_of_chain(session: AsyncSession, workflow: str) -> int:
     return await session.scalar(select(func.max(AuditRecord.sequence)).where(AuditRecord.chain == chain)) or 0
 
 
-async def _turned_since(session: AsyncSession, workflow: str, known: int) -> list[tuple[datetime, datetime]]:
-    """The turns of a workflow recorded after a record of its chain: when each was due, and when it was done."""
+async def _turned_since(
+    session: AsyncSession, workflow: str, known: int
+) -> list[tuple[str, datetime, datetime]]:
+    """The turns of a workflow recorded after a record of its chain: state, when it was due, when it was done."""
     found = await session.scalars(
         select(AuditRecord)
         .where(
@@ -439,7 +444,9 @@ async def _turned_since(session: AsyncSession, workflow: str, known: int) -> lis
         )
         .order_by(AuditRecord.sequence)
     )
-    return [(datetime.fromisoformat(record.data["due"]), record.at) for record in found]
+    return [
+        (str(record.data["state"]), datetime.fromisoformat(record.data["due"]), record.at) for record in found
+    ]
 
 
 async def _record_credit(

@@ -22,9 +22,9 @@ from tests.gateway_world import (
 
 
 @pytest.fixture
-async def there(sqlite_url: str) -> AsyncIterator[World]:
-    """A gateway with an engagement at its gate."""
-    async with world(sqlite_url, at_the_gate()) as made:
+async def there(migrated_url: str) -> AsyncIterator[World]:
+    """A gateway with an engagement at its gate, on each kind of database."""
+    async with world(migrated_url, at_the_gate()) as made:
         yield made
 
 

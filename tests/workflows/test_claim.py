@@ -5,160 +5,26 @@ The engagement began more than half a year before it is told of: it is completed
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
 
 import pytest
-from sqlalchemy import select
-from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.client import WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 
-from activities.agenda import facts_to_row
-from activities.inbox import QUEUE
 from activities.mail import Outgoing
 from activities.smtp import SmtpChannel, SmtpSettings
-from database import events
 from database.dossier import export
 from database.links import Links
-from database.models import Claim, Event, Letter, Message, Profile, Request, Survey
+from database.models import Claim, Letter, Survey
 from database.session import Database
 from database.verifier import verify
-from rules.engagement import EngagementFacts
-from rules.events import Envelope
-from rules.request import RequestFacts
+from tests.credit_office import CreditOffice
 from tests.workflow_office import WaitingCatcher
-from worker.parts import Composers, Parts, load_programs, poke, workers
+from worker.parts import Composers, Parts, load_programs, workers
 from workflows.inbox import INBOX
-
-PATIENCE = 30
-
-
-@dataclass
-class CreditOffice:
-    """Real workers, and an engagement of a mentor with a CPP and a mentee with a PSP, completed two weeks ago."""
-
-    client: Client
-    database: Database
-    mark: str = field(default_factory=lambda: uuid4().hex[:8])
-
-    @property
-    def engagement(self) -> str:
-        return f"r-{self.mark}"
-
-    def who(self, role: str) -> str:
-        return f"{role}-{self.mark}"
-
-    def workflow(self, kind: str, rest: str) -> WorkflowHandle[Any, Any]:
-        return self.client.get_workflow_handle(f"{kind}/{self.engagement}/{rest}")
-
-    async def tell(self, kind: str, at: datetime | None = None, **data: Any) -> None:
-        """An event, of now unless told; what it says of the engagement and by whom is added."""
-        envelope = Envelope(uuid4().hex, "/tests", kind, at or datetime.now(UTC), data)
-        async with self.database.begin() as session:
-            await events.store(session, [envelope])
-        await poke(self.client)
-
-    async def begin(self, ago: timedelta) -> None:
-        at = datetime.now(UTC) - ago
-        year = at.year
-        for role, code in (("mentor", "CPP"), ("mentee", "PSP")):
-            cycle = {"cycle_start": f"{year}-01-01", "cycle_end": f"{year + 1}-12-31"}
-            await self.tell(
-                "member.updated",
-                at,
-                member=self.who(role),
-                name=f"{role.capitalize()} Vega",
-                email=f"{self.who(role)}@example.org",
-                standing="good",
-                years_management=9,
-                certifications=[{"code": code, **cycle}],
-            )
-            await self.tell(
-                "profile.created",
-                at,
-                profile=self.who(role),
-                member=self.who(role),
-                role=role,
-                program="asis-global",
-            )
-        for role in ("mentor", "mentee"):
-            await self.until(Profile, self.who(role), lambda row: True)
-        request = RequestFacts(self.engagement, self.who("mentee"), self.who("mentor"), at)
-        async with self.database.begin() as session:
-            session.add(
-                Request(
-                    workflow=f"request/{self.engagement}",
-                    id=self.engagement,
-                    mentee_id=request.mentee,
-                    mentor_id=request.mentor,
-                    created_at=at,
-                    program="asis-global",
-                    policy_version="test",
-                    state="accepted",
-                    state_since=at,
-                    closed_at=at,
-                    facts=facts_to_row(request),
-                )
-            )
-        facts = EngagementFacts(self.engagement, request.mentee, request.mentor, at, months=6)
-        await self.client.start_workflow(
-            "Engagement", facts, id=f"engagement/{self.engagement}", task_queue=QUEUE
-        )
-
-    async def sign(self, **told: Any) -> None:
-        """The mentee signs the mentor's confirmation."""
-        letter = {
-            "engagement": self.engagement,
-            "by": self.who("mentee"),
-            "for": "mentor",
-            "name": "mentee vega",
-        }
-        await self.tell("letter.signed", **{**letter, **told})
-
-    async def until(self, table: type[Any], id: str, holds: Callable[[Any], bool]) -> Any:
-        """The row of a table as soon as it is as wanted."""
-        return await self._until(lambda: self._row(table, id, holds))
-
-    async def until_sent(self, workflow: str, message: str) -> Message:
-        """A message as soon as it is sent."""
-
-        async def look() -> Any:
-            async with self.database.reading() as session:
-                return await session.scalar(
-                    select(Message).where(
-                        Message.workflow == workflow, Message.message == message, Message.state == "sent"
-                    )
-                )
-
-        row: Message = await self._until(look)
-        return row
-
-    async def until_refused(self) -> str:
-        """Why the first event was refused, as soon as one is."""
-
-        async def look() -> Any:
-            async with self.database.reading() as session:
-                return await session.scalar(select(Event.reason).where(Event.state == "refused"))
-
-        return str(await self._until(look))
-
-    async def _row(self, table: type[Any], id: str, holds: Callable[[Any], bool]) -> Any:
-        async with self.database.reading() as session:
-            row = await session.get(table, id)
-        return row if row is not None and holds(row) else None
-
-    async def _until(self, look: Callable[[], Awaitable[Any]]) -> Any:
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                if (found := await look()) is not None:
-                    return found
-                await asyncio.sleep(0.1)
 
 
 @pytest.fixture

@@ -47,6 +47,7 @@ REHEARSALS = int(os.environ.get("RANDOM_LIVES", "3"))
 @pytest.mark.rule("CPE1", "CPE4", "CPE7", "CPE9", "CPE10", "CPE11", "MAIL1", "MAIL4", "STA2", "STA3")
 @settings(derandomize=True, max_examples=REHEARSALS, phases=(Phase.explicit, Phase.generate))
 @given(seed=st.integers(0, 2**32 - 1))
+@pytest.mark.timeout(300 + 60 * REHEARSALS)
 async def test_whatever_happens_comes_out_as_the_rules_alone_have_it(seed: int) -> None:
     program = load_program(Path(f"programs/{PROGRAM}.toml"))
     await play(draw_lives(random.Random(seed), PAIRS, program, load_catalogue()))

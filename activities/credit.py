@@ -236,7 +236,8 @@ class CreditActivities:
         """Write a claim's decision down, and what it changes for others under the same cap (CPE9, CPE11, CPE12).
 
         `passed` are the turns that the claim went through before the one that holds now, each with its state and its
-        instants: when it was due and when it was done. Each has its own place in the record, also where one plan finds several.
+        instants: when it was due and when it was done. Each has its place in the record, also where one plan finds
+        several.
         """
         catalogue = self._paper.catalogue
         others = list(

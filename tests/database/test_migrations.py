@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
+from database import audit, checkpoints
 from database.models import LIFECYCLES, Base
-from database.session import MIGRATIONS, Database
+from database.session import MIGRATIONS, Database, _config
+
+AT = datetime(2028, 9, 14, 13, 0, tzinfo=UTC)
 
 
 def differences(connection: Connection) -> list[Any]:
@@ -44,6 +50,24 @@ async def test_upgrading_again_changes_nothing_and_loses_nothing(database: Datab
     await database.upgrade()
     async with database.reading() as session:
         assert await session.scalar(text("SELECT name FROM environment")) == "test"
+
+
+async def test_a_database_of_the_first_release_is_brought_forward_with_all_that_is_in_it(
+    database_url: str,
+) -> None:
+    database = Database(database_url)
+    await asyncio.to_thread(command.upgrade, _config(database.url), "0001")
+    async with database.begin() as session:
+        record = await audit.append(session, "engagement/r-1", "state", AT, {"state": "active"})
+    with pytest.raises(RuntimeError, match="0001"):
+        await database.check()
+    await database.upgrade()
+    await database.check()
+    async with database.begin() as session:
+        taken = await checkpoints.take(session, AT)
+        assert taken is not None
+        assert await session.scalar(text("SELECT hash FROM audit_records")) == record.hash
+    await database.close()
 
 
 async def test_what_must_be_unique_is_unique_in_the_database_itself(database: Database) -> None:

@@ -278,7 +278,7 @@ pair("years", months=26)
 
 @pytest.mark.rule("ENG10", "ENG4", "T3")
 def test_an_engagement_of_26_months_asks_every_month_and_ends_on_its_day(played: Played) -> None:
-    """The twelfth pair of unanswered questions would reach staff on the last day, a Saturday: too late to act on."""
+    """The twelfth pair of unanswered questions reaches staff on the last day itself, though it is a Saturday."""
     assert played.states("engagement/years")[1:] == [("2037-10-31T17:00", "completed")]
     names = [name for _, name in played.mails("engagement/years")]
     for role in ("mentor", "mentee"):
@@ -288,7 +288,8 @@ def test_an_engagement_of_26_months_asks_every_month_and_ends_on_its_day(played:
     assert ("2036-02-29T09:00", "mentor.pulse 5") in played.mails("engagement/years")
     assert ("2036-09-02T09:00", "mentor.pulse 11") in played.mails("engagement/years")
     inactive = [at for at, task in played.tasks("engagement/years") if task == "inactive"]
-    assert len(inactive) == len(set(inactive)) == 11
+    assert len(inactive) == len(set(inactive)) == 12
+    assert max(inactive) == "2037-10-31T09:00"
 
 
 pair("report")

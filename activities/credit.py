@@ -383,7 +383,7 @@ def apply_to_claim(facts: ClaimFacts, act: Act, state: str, match: Match, now: d
         case "reject":
             return credit.reject(facts, at, state, act.reason, by)
         case "revoke":
-            return credit.revoke(facts, at, state, act.reason, by)
+            return credit.revoke(facts, at, state, act.reason, by, act.details.get("answer", ""))
         case "cancel":
             return credit.cancel(facts, at, state, act.reason, by)
         case "reopen":
@@ -479,9 +479,11 @@ async def _revoke_letters(session: AsyncSession, row: Claim, facts: ClaimFacts, 
     for letter in await session.scalars(
         select(Letter).where(Letter.claim == row.workflow, Letter.revoked_at.is_(None))
     ):
-        letter.revoked_at = at
-        letter.revoked_because = await resolve_reason(session, facts.steps[-1].reason)
-        await audit.append(session, row.workflow, "letter", at, {"letter": letter.id, "revoked": True})
+        step = facts.steps[-1]
+        letter.revoked_at, letter.revoked_class = at, step.because
+        letter.revoked_because = await resolve_reason(session, step.reason)
+        told = {"letter": letter.id, "revoked": True, "because": step.because}
+        await audit.append(session, row.workflow, "letter", at, told)
 
 
 async def _apply_to_survey(

@@ -217,6 +217,7 @@ class Letter(Base):
     sha256: Mapped[str | None] = mapped_column(String(64))
     signed_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
+    revoked_class: Mapped[str | None] = mapped_column(String(12))
     revoked_because: Mapped[str | None] = mapped_column(Text)
 
 

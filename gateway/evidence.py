@@ -32,7 +32,7 @@ from gateway.personal import NOT_THEIRS, Page, Purpose, Visit, message, typed
 from rules.agenda import Refused
 from rules.calendar import local_in
 from rules.catalogue import Catalogue, Domain
-from rules.credit import fingerprint, same_name
+from rules.credit import OTHER, REVOCATIONS, fingerprint, same_name
 from rules.events import Envelope
 from rules.program import Program
 from rules.shapes import LONGEST_TEXT
@@ -454,6 +454,7 @@ def _of_letter(letter: Letter, program: Program | None) -> Page:
         "facts": facts,
         "statement": " ".join(re.findall(".{8}", fingerprint(letter.statement))),
         "revoked": local_in(here, letter.revoked_at).date() if letter.revoked_at else None,
+        "because": letter.revoked_class if letter.revoked_class in REVOCATIONS else OTHER,
     }
     return Page("verify.html", values)
 

@@ -30,6 +30,12 @@ EARNED = frozenset({"ready", "submitted", "accepted"})
 """The states in which the credit is earned."""
 
 OVER = frozenset({"revoked", "not_eligible", "canceled"})
+
+OTHER = "other"
+
+REVOCATIONS = ("mistake", "untrue", "withdrawn", OTHER)
+"""Why a letter was revoked, as its public check says it (CPE11): it was made by mistake, what it says was found not
+to be so, or who signed it took it back."""
 """The states that close the lifecycle."""
 
 _STATES = {
@@ -85,12 +91,16 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What somebody did to a claim: `submitted`, `accepted`, `rejected`, `reopened`, `revoked` or `canceled`."""
+    """What somebody did to a claim: `submitted`, `accepted`, `rejected`, `reopened`, `revoked` or `canceled`.
+
+    `because` is one of `REVOCATIONS`, for a revocation: what anybody may know of it, while `reason` is for staff.
+    """
 
     name: str
     at: datetime
     actor: str = ""
     reason: str = ""
+    because: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -814,16 +824,21 @@ def reject(facts: ClaimFacts, at: datetime, state: str, reason: str, actor: str 
     return _with(facts, "rejected", at, actor, reason)
 
 
-def revoke(facts: ClaimFacts, at: datetime, state: str, reason: str, actor: str = "") -> ClaimFacts:
+def revoke(
+    facts: ClaimFacts, at: datetime, state: str, reason: str, actor: str = "", because: str = ""
+) -> ClaimFacts:
     """Staff take earned credit back, for good; its share of the cap is free again (CPE9, CPE11).
 
-    Raises Refused without a reason, and for a claim that is not complete.
+    `because` is the class of the reason that the public check of the letter shows, `other` unless given. Raises
+    Refused without a reason, for an unknown class, and for a claim that is not complete.
     """
     if state == "revoked":
         return facts
     _need_reason(reason)
     _only_from(state, EARNED, "revoked")
-    return _with(facts, "revoked", at, actor, reason)
+    if (because or OTHER) not in REVOCATIONS:
+        raise Refused(f"because is one of {', '.join(REVOCATIONS)}")
+    return _with(facts, "revoked", at, actor, reason, because or OTHER)
 
 
 def cancel(facts: ClaimFacts, at: datetime, state: str, reason: str = "", actor: str = "") -> ClaimFacts:
@@ -874,9 +889,11 @@ def reopen(
     )
 
 
-def _with(facts: ClaimFacts, name: str, at: datetime, actor: str, reason: str) -> ClaimFacts:
+def _with(
+    facts: ClaimFacts, name: str, at: datetime, actor: str, reason: str, because: str = ""
+) -> ClaimFacts:
     at = max([at, facts.created_at, *(step.at for step in facts.steps)])
-    return replace(facts, steps=[*facts.steps, Step(name, at, actor, reason.strip())])
+    return replace(facts, steps=[*facts.steps, Step(name, at, actor, reason.strip(), because)])
 
 
 def _need_reason(reason: str) -> None:

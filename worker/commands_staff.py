@@ -20,6 +20,7 @@ from database.ledger import Change, Changes
 from database.models import LIFECYCLES, Lifecycle
 from database.session import Database
 from rules.agenda import Refused
+from rules.credit import OTHER, REVOCATIONS
 from rules.engagement import END_REASONS
 from rules.program import Program
 from worker.console import (
@@ -183,12 +184,17 @@ def reject(
 def revoke(
     target: Target,
     reason: Reason = "",
+    because: Annotated[
+        str, typer.Option(help=f"What the letter's public check says: {', '.join(REVOCATIONS)}.")
+    ] = OTHER,
     actor: Actor = "",
     preview_only: PreviewOnly = False,
     as_json: Json = False,
 ) -> None:
     """Take credit back that was earned, and say why; nothing is deleted."""
-    _act("revoke", target, reason, actor, {}, preview_only, as_json)
+    if because not in REVOCATIONS:
+        raise typer.BadParameter(f"--because is one of {', '.join(REVOCATIONS)}")
+    _act("revoke", target, reason, actor, {"answer": because}, preview_only, as_json)
 
 
 @app.command()

@@ -146,9 +146,13 @@ async def test_anybody_can_check_a_letter(there: World) -> None:
         assert fact in page.text
     assert "first site survey" not in page.text
     async with there.database.begin() as session:
-        (await session.get_one(Letter, LETTER)).revoked_at = NOW
+        letter = await session.get_one(Letter, LETTER)
+        letter.revoked_at, letter.revoked_class = NOW, "withdrawn"
+        letter.revoked_because = "she wrote to us on Monday"
     revoked = await there.client.get(f"/verify/{LETTER}", headers={"accept-language": "es"})
     assert "Este documento fue revocado" in revoked.text
+    assert "Quien lo firmó retiró su firma." in revoked.text
+    assert "Monday" not in revoked.text
     assert (await there.client.get("/verify/another")).status_code == 404
 
 

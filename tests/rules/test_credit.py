@@ -947,6 +947,16 @@ def test_an_act_is_done_where_it_makes_sense_and_refused_in_plain_words_elsewher
             ACTS[act](facts, now)
 
 
+@pytest.mark.rule("CPE11")
+def test_a_revocation_is_of_a_known_class_or_of_none() -> None:
+    ready = claim()
+    with pytest.raises(Refused, match="because is one of mistake, untrue"):
+        revoke(ready, at("2029-06-01T12:00"), "ready", "so it is", because="spite")
+    for said, kept in (("untrue", "untrue"), ("", "other")):
+        revoked = revoke(ready, at("2029-06-01T12:00"), "ready", "so it is", because=said)
+        assert revoked.steps[-1].because == kept
+
+
 @pytest.mark.rule("STA3", "CPE11")
 def test_reject_revoke_and_reopen_need_a_reason() -> None:
     for act in (reject, revoke):

@@ -82,13 +82,15 @@ async def test_a_letter_makes_a_claim_ready_and_staff_decide_what_becomes_of_it(
     assert "a reason is needed" in str(refused.value.cause)
     answer = await claim.execute_update("accept", {"actor": "lina", "reason": "on their list"})
     assert answer["state"] == "accepted"
-    answer = await claim.execute_update("revoke", {"actor": "lina", "reason": "signed by another"})
+    answer = await claim.execute_update(
+        "revoke", {"actor": "lina", "reason": "signed by another", "answer": "untrue"}
+    )
     assert answer["state"] == "revoked"
     assert await claim.result() == "revoked"
     row = await office.until(Claim, claim.id, lambda row: row.state == "revoked")
     assert (row.earned, row.closed_at is None) == (0, False)
     letter = await office.until(Letter, letter.id, lambda row: row.revoked_at is not None)
-    assert letter.revoked_because == "signed by another"
+    assert (letter.revoked_class, letter.revoked_because) == ("untrue", "signed by another")
 
 
 @pytest.mark.rule("SUR1", "SUR2", "SUR3", "CPE6")

@@ -297,7 +297,12 @@ def letter_row(kind: str = "confirmation", id: str = LETTER, **values: Any) -> L
             "domains": ["Physical Security", "Crisis Management"],
             "credits": {"amount": 9, "category": "Category 3: Instructor", "cap": 30},
             "purpose": "To lead a first site survey.",
-            "signature": {"name": "Ana Perez", "at": at.isoformat(), "zone": "America/Bogota", "method": "page"},
+            "signature": {
+                "name": "Ana Perez",
+                "at": at.isoformat(),
+                "zone": "America/Bogota",
+                "method": "page",
+            },
         }
     return Letter(
         id=id,

@@ -19,7 +19,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.agenda import Act, Planned, Shift
+    from activities.agenda import Act, DueMail, Planned, Shift
     from activities.effects import Effect
     from activities.inbox import InboxActivities
     from activities.mail import MailActivities, Outcome, SendMail
@@ -124,6 +124,10 @@ class Answer:
     added: list[Shift] = field(default_factory=list)
 
 
+def _last_second() -> timedelta:
+    return LAST_SECOND if workflow.patched(ONE_TIMER) else timedelta(0)
+
+
 class Agenda:
     """A lifecycle's wait. `plan` makes a new agenda of the present facts; `decided` is told each decision and
     says whether it changes the facts."""
@@ -142,6 +146,7 @@ class Agenda:
         self._done: set[str] = set()
         self._timer: asyncio.Task[None] | None = None
         self._rings_at: datetime | None = None
+        self._awaited: set[str] = set()
 
     def change(self, act: Act | None = None) -> None:
         """The facts have changed: a new agenda is wanted."""
@@ -176,7 +181,8 @@ class Agenda:
             if self._changed:
                 continue
             now = workflow.now()
-            self._send([mail.key for mail in planned.mails if mail.due <= now])
+            self._awaited |= {mail.key for mail in planned.mails if mail.due > now}
+            self._send([mail.key for mail in planned.mails if self._goes_at(mail) <= now])
             left = [mail for mail in planned.mails if mail.key not in self._done]
             if planned.closed and not self._sending and not left:
                 await workflow.wait_condition(workflow.all_handlers_finished)
@@ -205,9 +211,9 @@ class Agenda:
             return planned
 
     async def _wait(self, planned: Planned, now: datetime) -> None:
-        upcoming = [mail.due for mail in planned.mails if mail.due > now]
+        upcoming = [at for at in map(self._goes_at, planned.mails) if at > now]
         if planned.wake_at:
-            upcoming.append(planned.wake_at)
+            upcoming.append(planned.wake_at + _last_second())
         until = min(upcoming, default=None)
         if not workflow.patched(ONE_TIMER):
             await self._wait_with_a_timer_each(planned, now, until)
@@ -215,9 +221,13 @@ class Agenda:
         if until and until <= now:
             self._look_again(planned)
             return
-        timer = await self._set_timer(until + LAST_SECOND if until else None, now, planned.state)
+        timer = await self._set_timer(until, now, planned.state)
         await workflow.wait_condition(lambda: self._news(planned) or (timer is not None and timer.done()))
         self._look_again(planned)
+
+    def _goes_at(self, mail: DueMail) -> datetime:
+        """At once for what answers an act; for what was waited for, when its last second is over."""
+        return mail.due + _last_second() if mail.key in self._awaited else mail.due
 
     async def _set_timer(
         self, until: datetime | None, now: datetime, state: str

@@ -26,6 +26,7 @@ _UNSHOWABLE = re.compile(
     "\u202a-\u202e\u2066-\u2069\ufeff"  # what turns the reading direction, or hides
     "\ud800-\udfff\U000e0000-\U000e007f]"  # halves of characters, invisible tags
 )
+_UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
 _UNFIT_FOR_DISPLAY_NAMES = re.compile(r'[@:,"<>;()\[\]\\]')
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
@@ -191,8 +192,8 @@ def _mailbox(header: str, name: str, address: str) -> str:
 
 def _parts(composed: Composed, envelope: MailEnvelope) -> EmailMessage:
     message = EmailMessage(policy=_PARTS_POLICY)
-    message.set_content(composed.text)
-    message.add_alternative(composed.html, subtype="html")
+    message.set_content(_UNSENDABLE.sub("", composed.text))
+    message.add_alternative(_UNSENDABLE.sub("", composed.html), subtype="html")
     for attachment in envelope.attachments:
         _attach(message, attachment)
     seed = hashlib.sha256(envelope.message_id.encode()).hexdigest()[:32]

@@ -80,23 +80,45 @@ class _NearConnection(aiosqlite.Connection):
     """Runs statements where they are called, in the event loop, and only the wait for the write lock in its thread.
 
     A statement of ours takes microseconds; the way to a thread and back takes ten times as long, and a transaction
-    has dozens of them. Reads wait for nobody (write-ahead log), and who has the lock waits for nobody either.
+    has dozens of them. Reads wait for nobody (write-ahead log), and who has the lock waits for nobody either. What
+    comes while the thread is still at work, as after a cancelled wait, queues behind it: there is never more than one
+    thread at the connection.
     """
 
+    def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
+        super().__init__(connector, 64)
+        # A thread that waits for a lock must not keep a process from ending.
+        self._thread.daemon = True
+        self._in_thread: set[object] = set()
+
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        if args and isinstance(args[0], str) and args[0].startswith("BEGIN"):
-            return await super()._execute(fn, *args, **kwargs)  # type: ignore[no-untyped-call]
-        return fn(*args, **kwargs)
+        waits = args and isinstance(args[0], str) and args[0].startswith("BEGIN")
+        if not waits and not self._in_thread:
+            return fn(*args, **kwargs)
+        turn = object()
+        self._in_thread.add(turn)
+
+        def in_turn() -> Any:
+            try:
+                return fn(*args, **kwargs)
+            finally:
+                self._in_thread.discard(turn)
+
+        return await super()._execute(in_turn)  # type: ignore[no-untyped-call]
+
+    def stop(self) -> asyncio.Future[Any] | None:
+        """Close the connection, and end its thread."""
+        if not self._in_thread and self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        return super().stop()
 
 
 def _connect_sqlite(file: str) -> aiosqlite.Connection:
     def connect() -> sqlite3.Connection:
         return sqlite3.connect(file, timeout=30, check_same_thread=False)
 
-    connection = _NearConnection(connect, 64)
-    # A thread that waits for a lock must not keep a process from ending.
-    connection._thread.daemon = True
-    return connection
+    return _NearConnection(connect)
 
 
 def _with_driver(url: str) -> str:

@@ -13,7 +13,7 @@ from email.utils import parseaddr, parsedate_to_datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from activities.compose import AddressRefused, Attachment, Composed, MailEnvelope, build_mail
@@ -190,6 +190,7 @@ class TestHostileData:
         text=st.text(max_size=2000),
         html=st.text(max_size=2000),
     )
+    @example(subject="a\x00b", name="a\x00b", text="a\x00b", html="a\x00b")
     def test_nothing_in_the_data_adds_a_header_a_recipient_or_a_part(
         self, subject: str, name: str, text: str, html: str
     ) -> None:

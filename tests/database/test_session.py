@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -207,3 +208,29 @@ async def test_a_sqlite_file_is_made_with_its_folder(tmp_path: Path) -> None:
         session.add(Environment(id=1, name="test"))
     await database.close()
     assert (tmp_path / "deep" / "down" / "throughline.db").exists()
+
+
+async def test_transactions_that_are_cancelled_wherever_they_are_leave_no_lock_and_nothing_half_written(
+    database: Database,
+) -> None:
+    chance = random.Random(7)
+
+    async def write(name: str) -> None:
+        async with database.begin() as session:
+            for half in ("a", "b"):
+                session.add(suppression(f"{half}-{name}@example.org", AT))
+                await session.flush()
+                await asyncio.sleep(0)
+
+    for turn in range(20):
+        writers = [asyncio.create_task(write(f"{turn}-{number}")) for number in range(12)]
+        for _ in range(chance.randrange(40)):
+            await asyncio.sleep(0)
+        for writer in chance.sample(writers, 6):
+            writer.cancel()
+        ended = await asyncio.gather(*writers, return_exceptions=True)
+        assert {type(end) for end in ended} <= {type(None), asyncio.CancelledError}
+    async with database.reading() as session:
+        found = await addresses(session)
+    assert len(found) >= 20 * 6 * 2
+    assert [one[2:] for one in found if one[0] == "a"] == [one[2:] for one in found if one[0] == "b"]

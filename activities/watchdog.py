@@ -83,7 +83,8 @@ class WatchdogActivities:
         held it, and see it as held.
         """
         async with self._database.begin() as session:
-            row = await session.get(Message, message, with_for_update=True)
+            # What another worker has in hand at this moment is its own to decide.
+            row = await session.get(Message, message, with_for_update={"skip_locked": True})
             if row is None or row.state in DECISIONS or (row.due_at or row.planned_at) > at - OVERDUE:
                 return False
             if row.state == "handed_over":

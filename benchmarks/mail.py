@@ -11,7 +11,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -245,9 +245,13 @@ async def _plan(database: Database, numbers: list[str]) -> None:
 
 
 async def _rate(
-    job: Callable[[str], Awaitable[None]], count: int = 0, *, numbers: list[str] | None = None
+    job: Callable[[str], Awaitable[None]],
+    count: int = 0,
+    *,
+    numbers: list[str] | None = None,
+    at_once: int = AT_ONCE,
 ) -> float:
-    """How many jobs a second get done, some at once."""
+    """How many jobs a second get done, `at_once` at a time."""
     waiting = list(numbers or [uuid4().hex for _ in range(count)])
     total = len(waiting)
 
@@ -256,18 +260,48 @@ async def _rate(
             await job(waiting.pop())
 
     began = time.perf_counter()
-    await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+    await asyncio.gather(*(work() for _ in range(at_once)))
     return total / (time.perf_counter() - began)
 
 
 # --- the pool
 
 
+@asynccontextmanager
+async def _far(sink: MailCatcher, delay: float) -> AsyncIterator[int]:
+    """A port behind which the sink answers so many seconds late."""
+
+    async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter, seconds: float) -> None:
+        with suppress(ConnectionError):
+            while data := await source.read(2**16):
+                await asyncio.sleep(seconds)
+                target.write(data)
+        target.close()
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_connection(sink.host, sink.port)
+        await asyncio.gather(pump(reader, inner_writer, 0), pump(inner_reader, writer, delay))
+
+    server = await asyncio.start_server(pass_on, sink.host, 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
 async def pool() -> list[Figure]:
-    """Connections that are kept against a new one for each mail, to a sink in the same process."""
+    """Connections that are kept against a new one for each mail, four at once each, to a near and to a far sink."""
     sink = MailCatcher()
     await sink.start()
-    settings = SmtpSettings(host=sink.host, port=sink.port, pool_size=4)
+    figures = await _kept_against_new(sink, sink.port, "near", 400)
+    async with _far(sink, 0.01) as port:
+        figures += await _kept_against_new(sink, port, "10 ms away", 100)
+    await sink.stop()
+    return figures
+
+
+async def _kept_against_new(sink: MailCatcher, port: int, where: str, count: int) -> list[Figure]:
+    settings = SmtpSettings(host=sink.host, port=port, pool_size=4)
 
     async def nothing() -> None:
         return None
@@ -283,15 +317,14 @@ async def pool() -> list[Figure]:
     pairs = []
     channel = SmtpChannel(settings)
     for _ in range(ROUNDS):
-        pooled = await _rate(lambda _: kept(channel), 600)
-        pairs.append((pooled, await _rate(lambda _: anew(), 300)))
+        pooled = await _rate(lambda _: kept(channel), count, at_once=4)
+        pairs.append((pooled, await _rate(lambda _: anew(), count // 2, at_once=4)))
     await channel.aclose()
-    await sink.stop()
     mine, other = (statistics.median(rates) for rates in zip(*pairs, strict=True))
     ratio = statistics.median(one / two for one, two in pairs)
     return [
-        Figure("mails a second, a connection each", f"{other:,.0f}"),
-        Figure("mails a second, pool of 4", f"{mine:,.0f}"),
+        Figure(f"server {where}: mails a second, a connection each", f"{other:,.0f}"),
+        Figure(f"server {where}: mails a second, pool of 4", f"{mine:,.0f}"),
         Figure("… as a ratio", f"{ratio:.2f}", "> 1", ratio > 1),
     ]
 

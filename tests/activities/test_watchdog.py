@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -95,6 +96,29 @@ async def test_what_is_held_waits_for_its_workflow_however_long_and_is_decided_w
         "its workflow no longer runs; staff were asked",
     ]
     assert await world.tasks() == [("mail_failed", WORKFLOW)]
+
+
+@pytest.mark.rule("MAIL1", "MAIL2")
+async def test_a_message_that_a_worker_has_in_hand_at_this_moment_is_left_to_it(
+    world: World, temporal_dev: WorkflowEnvironment
+) -> None:
+    await world.plan(NUDGE)
+    async with asyncio.timeout(20):
+        if world.database.is_sqlite:
+            # One writes at a time there: who looks waits for who decides, and finds it decided.
+            async with world.database.begin() as session:
+                row = await ledger.locked(session, WORKFLOW, NUDGE.key)
+                assert row is not None
+                looking = asyncio.create_task(look(world, temporal_dev, 300 * DAY))
+                await ledger.decide(session, row, "skipped", "decided meanwhile", DUE)
+            assert await looking == 0
+        else:
+            async with world.database.begin() as session:
+                row = await ledger.locked(session, WORKFLOW, NUDGE.key)
+                assert row is not None
+                assert await look(world, temporal_dev, 300 * DAY) == 0
+                await ledger.decide(session, row, "skipped", "decided meanwhile", DUE)
+    assert [row.reason for row in await world.rows()] == ["decided meanwhile"]
 
 
 @pytest.mark.rule("MAIL1", "STA2")

@@ -13,22 +13,23 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
-from temporalio import activity, workflow
+from temporalio import activity
 from temporalio.client import Client
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import Worker
 
 from activities.compose import Composer
 from activities.mail import Outgoing, SendMail
 from activities.mime import MailEnvelope, build_mail
 from activities.samples import sample_context
 from activities.smtp import SmtpChannel, SmtpSettings
+from benchmarks._by_hand import ByHand
 from database import ledger
 from database.links import Links
 from database.models import Member, Profile
@@ -37,6 +38,7 @@ from rules.agenda import Mail
 from worker.catcher import MailCatcher
 from worker.embedded import dev_server
 from worker.parts import Composers, Parts, load_programs, workers
+from worker.plugin import workflow_runner
 from workflows.resend import ResendWorkflow
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -111,18 +113,6 @@ def _seconds_of(work: Callable[[], None], budget: float) -> float:
 # --- a durable delivery
 
 
-@workflow.defn
-class ByHand:
-    """One workflow, one activity: the least that is durable at all."""
-
-    @workflow.run
-    async def run(self, number: str) -> None:
-        """Send it."""
-        await workflow.execute_activity(
-            "insert_and_send", number, start_to_close_timeout=timedelta(minutes=1)
-        )
-
-
 class HandWritten:
     """The activity of `ByHand`: a row is inserted, a fixed message sent; no claim, no rendering, no decision."""
 
@@ -195,7 +185,7 @@ async def _bench(folder: Path) -> AsyncIterator[tuple[Client, Database, MailCatc
             workflows=[ByHand],
             activities=[HandWritten(database, channel).insert_and_send],
             max_concurrent_activities=8,
-            workflow_runner=UnsandboxedWorkflowRunner(),
+            workflow_runner=workflow_runner(),
         )
         await stack.enter_async_context(by_hand)
         yield temporal.client, database, sink

@@ -1,0 +1,20 @@
+"""The least that is durable at all, written by hand: a workflow with one activity. Alone in its module, because the
+sandbox loads a workflow's module anew for each run."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from temporalio import workflow
+
+
+@workflow.defn
+class ByHand:
+    """One workflow, one activity."""
+
+    @workflow.run
+    async def run(self, number: str) -> None:
+        """Send it."""
+        await workflow.execute_activity(
+            "insert_and_send", number, start_to_close_timeout=timedelta(minutes=1)
+        )

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -67,29 +67,7 @@ class Stage:
     alarm: FailureAlarm
     kill: KillFault
     outage: DatabaseFault
-    forgetful: bool = False
-    """Whether workers keep no workflow in memory, so that each task replays it as a restarted worker would: the
-    skipping clock loses tasks to the polls of a worker that is really restarted."""
-    _workers: AsyncExitStack = field(default_factory=AsyncExitStack)
     _told: int = 0
-
-    async def start_workers(self) -> None:
-        """Start the workers, or start them anew."""
-        await self._workers.aclose()
-        await self._workers.enter_async_context(
-            workers(
-                self.clock.client,
-                self.parts,
-                interceptors=[self.kill],
-                graceful=timedelta(0),
-                max_cached_workflows=10 if self.forgetful else 2000,
-                deliveries=16,
-            )
-        )
-
-    async def stop_workers(self) -> None:
-        """Stop the workers."""
-        await self._workers.aclose()
 
     async def advance(self, target: datetime) -> None:
         """Let the clock run to `target`. Raises WorkflowFailed if a workflow fails on the way."""
@@ -133,7 +111,11 @@ async def stage(
     forgetful: bool = False,
     documents: Path = DOCUMENTS,
 ) -> AsyncIterator[Stage]:
-    """The embedded parts, put up in a folder of their own and taken down at the end of the block."""
+    """The embedded parts, put up in a folder of their own and taken down at the end of the block.
+
+    `forgetful` workers keep few workflows in memory, so that most tasks replay theirs as a restarted worker would:
+    the skipping clock loses tasks to the polls of a worker that is really restarted.
+    """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="throughline-")))
         address = f"sqlite:///{folder / 'throughline.db'}"
@@ -163,12 +145,19 @@ async def stage(
         )
         await parts.claim_environment()
         stack.push_async_callback(parts.mail.aclose)
-        ready = Stage(
-            clock, database, catcher, parts, programs, alarm, KillFault(), DatabaseFault(watched), forgetful
+        kill = KillFault()
+        # A worker that fails cancels this block; leaving it, the worker says in the cancellation's place why.
+        await stack.enter_async_context(
+            workers(
+                clock.client,
+                parts,
+                interceptors=[kill],
+                graceful=timedelta(0),
+                max_cached_workflows=10 if forgetful else 2000,
+                deliveries=16,
+            )
         )
-        stack.push_async_callback(ready.stop_workers)
-        await ready.start_workers()
-        yield ready
+        yield Stage(clock, database, catcher, parts, programs, alarm, kill, DatabaseFault(watched))
 
 
 async def rehearse(

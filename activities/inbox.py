@@ -59,6 +59,9 @@ from rules.request import RequestFacts
 QUEUE = "throughline"
 """The task queue of workflows and database work."""
 
+INBOX = "inbox"
+"""The id of the one inbox workflow."""
+
 BATCH = 50
 
 AWAY = (OperationalError, InterfaceError, PoolTimeout, OSError, TemporalError)
@@ -124,9 +127,19 @@ class InboxActivities:
 
     @activity.defn
     async def tell(self, effects: list[Effect]) -> None:
-        """Start or signal other lifecycles: what a match begins and ends (REQ5, ONB3, MEM4). Repeats are harmless."""
+        """Start or signal other lifecycles: what a match begins and ends (REQ5, ONB3, MEM4). Repeats are harmless.
+
+        Events that were held for an engagement are looked at again as soon as it runs, whoever accepted.
+        """
         for effect in effects:
             await self._perform(effect, "tell")
+        begun = [effect.workflow for effect in effects if effect.name == "Engagement"]
+        if not begun:
+            return
+        async with self._database.begin() as session:
+            released = await release(session, *begun)
+        if released or activity.info().attempt > 1:
+            await self._perform(Effect("signal", INBOX, "arrived"), "tell")
 
     async def _next(self, at: datetime) -> int | None:
         async with self._database.reading() as session:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sqlalchemy import select, update
+from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Event
@@ -35,10 +36,12 @@ async def store(session: AsyncSession, envelopes: Iterable[Envelope]) -> int:
     return new
 
 
-async def release(session: AsyncSession, *arrived: str) -> None:
-    """Let events that are held for one of these references be looked at again."""
-    await session.execute(
+async def release(session: AsyncSession, *arrived: str) -> bool:
+    """Let events that are held for one of these references be looked at again; tells whether there are any."""
+    result = await session.execute(
         update(Event)
         .where(Event.state == "held", Event.waits_for.in_(arrived))
         .values(state="stored", waits_for=None, held_until=None)
     )
+    assert isinstance(result, CursorResult)
+    return result.rowcount > 0

@@ -8,12 +8,11 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
-    from activities.inbox import InboxActivities
+    from activities.inbox import INBOX, InboxActivities
 
 from workflows.agenda import DEAD_AFTER
 
-INBOX = "inbox"
-"""The id of the one inbox workflow."""
+__all__ = ["INBOX", "InboxWorkflow"]
 
 
 @workflow.defn(name="Inbox")

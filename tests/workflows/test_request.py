@@ -137,3 +137,29 @@ async def test_an_answer_that_comes_too_late_is_refused_in_words_and_leaves_noth
         row = await session.get_one(Request, request.id)
         assert (row.state, row.answer_reason) == ("declined", "no time this year")
     assert len(office.catcher.caught) == before
+
+
+@pytest.mark.rule("STA1", "REQ5", "ENG4")
+@pytest.mark.parametrize("how", ["signal", "update"])
+async def test_what_came_before_its_engagement_is_applied_as_soon_as_a_plain_client_accepts(
+    office: Office, how: str
+) -> None:
+    request = await office.ask()
+    engagement = request.id.replace("request/", "engagement/")
+    met = {"engagement": engagement.partition("/")[2], "by": office.profile("mentee"), "answer": "yes"}
+    await office.tell(("engagement.met", met))
+    await becomes(office, engagement, "held")
+    if how == "signal":
+        await request.signal("accept", {"actor": "lina"})
+    else:
+        await request.execute_update("accept", {"actor": "lina"})
+    assert await request.result() == "accepted"
+    await becomes(office, engagement, "applied")
+    await office.close(office.client.get_workflow_handle(engagement))
+
+
+async def becomes(office: Office, about: str, state: str) -> None:
+    """Wait until an event about a lifecycle has a state."""
+    async with asyncio.timeout(30):
+        while not await office.events(about, state):  # noqa: ASYNC110 - the database tells nobody of a change
+            await asyncio.sleep(0.02)

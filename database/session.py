@@ -19,16 +19,22 @@ from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
+from database.patience import limits
+
 MIGRATIONS = Path(__file__).parent / "migrations"
+
+TIMEOUT = 10.0
+"""Seconds after which a PostgreSQL that does not answer is given up, where a deployment does not say otherwise."""
 
 
 class Database:
     """One database. `url` is `sqlite:///file`, `postgresql://…` or either with its async driver named.
 
-    Raises ValueError for an address of another kind.
+    `timeout` is in seconds: PostgreSQL is given up when it takes longer to connect, to answer a statement, or to have
+    a connection free. Raises ValueError for an address of another kind.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+    def __init__(self, url: str, *, pool_size: int = 10, timeout: float = TIMEOUT) -> None:
         self.url = _with_driver(url)
         self.is_sqlite = self.url.startswith("sqlite")
         # Parameters are hidden because error texts travel into logs and workflow histories (MEM6).
@@ -39,7 +45,8 @@ class Database:
                 Path(file).parent.mkdir(parents=True, exist_ok=True)
             options["async_creator"] = partial(_connect_sqlite, file or ":memory:")
         else:
-            options |= {"pool_size": pool_size, "max_overflow": 5, "pool_pre_ping": True}
+            options |= {"pool_size": pool_size, "max_overflow": 5, "pool_timeout": timeout}
+            options |= {"pool_pre_ping": True, "connect_args": limits(make_url(self.url), timeout)}
         self.engine = create_async_engine(self.url, **options)
         self._reading = self.engine.execution_options(reading=True)
         if self.is_sqlite:

@@ -20,7 +20,7 @@ from activities.documents import Documents
 from activities.evidence import Paper
 from database.links import Link, Links
 from database.models import Claim, Engagement, Event, Letter, Member, Profile, Request, Survey
-from database.session import Database
+from database.session import TIMEOUT, Database
 from gateway.app import create_app
 from gateway.pages import Pages
 from gateway.personal import Purpose
@@ -340,9 +340,10 @@ async def world(
     programs: dict[str, Program] | None = None,
     secrets: Sequence[str] = (SECRET,),
     purposes: Mapping[str, Purpose] | None = None,
+    timeout: float = TIMEOUT,
 ) -> AsyncIterator[World]:
     """A gateway on an empty, migrated database, with its background work running."""
-    database = Database(url)
+    database = Database(url, timeout=timeout)
     async with database.begin() as session:
         for row in [*people(), request_row(), engagement_row()] if rows is None else rows:
             session.add(row)

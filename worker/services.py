@@ -49,7 +49,7 @@ def open_database(settings: Settings) -> Database:
     """The database, not yet connected. Raises Failure for an address that cannot be read or a folder that
     cannot be made."""
     try:
-        return Database(settings.database)
+        return Database(settings.database, timeout=settings.database_timeout)
     except ValueError as error:
         raise Failure(f"THROUGHLINE_DATABASE: {error}") from None
     except OSError as error:

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from activities.mail import Outgoing
 from activities.smtp import DkimSettings, SmtpSettings
+from database.session import TIMEOUT
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,6 +25,7 @@ class Settings(BaseSettings):
     production: bool = False
     allow: tuple[str, ...] = ()
     database: str = "sqlite:///var/throughline.db"
+    database_timeout: float = Field(default=TIMEOUT, ge=2, le=300)
     programs: Path = ROOT / "programs"
     templates: Path = ROOT / "templates"
     base_url: str = "http://127.0.0.1:8080"

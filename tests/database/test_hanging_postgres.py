@@ -1,0 +1,163 @@
+"""A PostgreSQL that hangs instead of refusing: every wait for it ends, and it goes on when the server does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+
+from database.models import Suppression
+from database.session import Database
+from tests.freezing_proxy import FreezingProxy
+from tests.postgres_server import PostgresServer
+
+AT = datetime(2028, 3, 6, 15, 0, tzinfo=UTC)
+SHORT, LONG = 0.5, 30.0
+
+
+@pytest.fixture
+async def proxy(postgres: PostgresServer) -> AsyncIterator[FreezingProxy]:
+    """The way to the server."""
+    async with FreezingProxy(postgres.port) as made:
+        yield made
+
+
+@pytest.fixture
+def through(proxy: FreezingProxy, postgres_database: str) -> str:
+    """The address of the database behind the proxy."""
+    return proxy.through(postgres_database)
+
+
+async def add(database: Database, address: str) -> None:
+    async with database.begin() as session:
+        session.add(Suppression(address=address, kind="hard", last_at=AT))
+
+
+async def found(database: Database, address: str) -> bool:
+    async with database.reading() as session:
+        return await session.get(Suppression, address) is not None
+
+
+@pytest.fixture
+async def patient(through: str) -> AsyncIterator[Database]:
+    """The database behind the proxy, given up after half a second."""
+    database = Database(through, timeout=SHORT)
+    yield database
+    await database.close()
+
+
+async def test_a_statement_that_gets_no_answer_is_given_up(patient: Database, proxy: FreezingProxy) -> None:
+    async with patient.reading() as session:
+        await session.scalar(text("SELECT 1"))
+        proxy.freeze()
+        with pytest.raises(OperationalError, match="no answer within"):
+            await session.scalar(text("SELECT 2"))
+    proxy.thaw()
+    await add(patient, "after-a-statement@example.org")
+
+
+async def test_a_pool_of_frozen_connections_is_left_behind(patient: Database, proxy: FreezingProxy) -> None:
+    await asyncio.gather(*(add(patient, f"pool-{number}@example.org") for number in range(5)))
+    proxy.freeze()
+    ended = await asyncio.gather(
+        *(found(patient, f"pool-{number}@example.org") for number in range(30)), return_exceptions=True
+    )
+    assert all(isinstance(end, SQLAlchemyError) for end in ended)
+    proxy.thaw()
+    assert all([await found(patient, f"pool-{number}@example.org") for number in range(5)])
+
+
+async def test_a_server_that_takes_the_connection_and_says_nothing_is_given_up(
+    through: str, proxy: FreezingProxy
+) -> None:
+    proxy.freeze()
+    database = Database(through, timeout=2)
+    with pytest.raises(OperationalError):
+        await found(database, "nobody@example.org")
+    await database.close()
+
+
+async def test_a_transaction_that_froze_before_its_end_leaves_nothing_and_no_lock(
+    patient: Database, proxy: FreezingProxy, postgres_database: str
+) -> None:
+    async def write() -> None:
+        async with patient.begin() as session:
+            session.add(Suppression(address="half@example.org", kind="hard", last_at=AT))
+            await session.flush()
+            proxy.freeze()
+            session.add(Suppression(address="other-half@example.org", kind="hard", last_at=AT))
+            await session.flush()
+
+    with pytest.raises(OperationalError):
+        await write()
+    await proxy.until_given_up()
+    proxy.thaw()
+    await add(patient, "half@example.org")
+    assert not await found(patient, "other-half@example.org")
+
+
+@pytest.mark.parametrize("end", [FreezingProxy.thaw, FreezingProxy.cut])
+async def test_a_commit_that_was_heard_and_not_answered_stands(
+    patient: Database, proxy: FreezingProxy, end: Callable[[FreezingProxy], None]
+) -> None:
+    proxy.keep_answers_to(b"COMMIT")
+    with pytest.raises(DBAPIError):
+        await add(patient, f"{end.__name__}@example.org")
+    end(proxy)
+    assert await found(patient, f"{end.__name__}@example.org")
+
+
+async def test_who_stops_waiting_is_free_at_once(through: str, proxy: FreezingProxy) -> None:
+    database = Database(through, timeout=LONG)
+    async with database.reading() as session:
+        await session.scalar(text("SELECT 1"))
+        proxy.freeze()
+        waiting = asyncio.create_task(session.scalar(text("SELECT 2")))
+        await proxy.until_unanswered(1)
+        waiting.cancel()
+        async with asyncio.timeout(LONG / 6):
+            await asyncio.gather(waiting, return_exceptions=True)
+    assert waiting.cancelled()
+    proxy.thaw()
+    await add(database, "free-again@example.org")
+    await database.close()
+
+
+async def test_the_server_ends_the_statement_of_a_lock_that_does_not_come(
+    patient: Database, postgres_database: str
+) -> None:
+    direct = Database(postgres_database)
+    async with direct.begin() as holder:
+        holder.add(Suppression(address="locked@example.org", kind="hard", last_at=AT))
+        await holder.flush()
+        with pytest.raises(OperationalError, match="statement timeout"):
+            await add(patient, "locked@example.org")
+    await add(patient, "not-locked@example.org")
+    await direct.close()
+
+
+async def test_a_worker_that_is_silent_in_a_transaction_does_not_hold_its_locks_for_ever(
+    through: str, proxy: FreezingProxy, postgres_database: str
+) -> None:
+    silent, direct = Database(through, timeout=LONG), Database(postgres_database)
+
+    async def write() -> None:
+        async with silent.begin() as session:
+            session.add(Suppression(address="silent@example.org", kind="hard", last_at=AT))
+            await session.flush()
+            assert await session.scalar(text("SHOW idle_in_transaction_session_timeout")) == "1min"
+            await session.execute(text("SET LOCAL idle_in_transaction_session_timeout = 300"))
+            proxy.freeze()
+            await add(direct, "silent@example.org")
+            proxy.thaw()
+
+    with pytest.raises(DBAPIError) as raised:
+        await write()
+    assert raised.value.connection_invalidated
+    assert await found(direct, "silent@example.org")
+    await silent.close()
+    await direct.close()

@@ -1,0 +1,67 @@
+"""The gateway while PostgreSQL hangs: it answers that it cannot, within its time, and goes on when it can."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.freezing_proxy import FreezingProxy
+from tests.gateway_world import World, member_updated, world
+from tests.postgres_server import PostgresServer
+
+
+@pytest.fixture
+async def proxy(postgres: PostgresServer) -> AsyncIterator[FreezingProxy]:
+    """The way to the server."""
+    async with FreezingProxy(postgres.port) as made:
+        yield made
+
+
+@pytest.fixture
+async def hanging(proxy: FreezingProxy, postgres_database_url: str) -> AsyncIterator[World]:
+    """A gateway with connections of its own to a database that hangs, and is given up after a second."""
+    async with world(proxy.through(postgres_database_url), timeout=1) as made:
+        await asyncio.gather(*(made.events() for _ in range(5)))
+        proxy.freeze()
+        yield made
+        proxy.thaw()
+
+
+async def test_events_and_pages_are_answered_with_503_and_taken_when_the_database_is_back(
+    hanging: World, proxy: FreezingProxy
+) -> None:
+    page = hanging.path("unsubscribe", "p-ana", "mentee.checkin")
+    told = [member_updated(f"m-{number}", f"e-{number}") for number in range(20)]
+    async with asyncio.timeout(30):
+        answers = await asyncio.gather(*map(hanging.send, told), hanging.client.get(page))
+    assert {(answer.status_code, answer.headers["Retry-After"]) for answer in answers} == {(503, "10")}
+    assert (await hanging.client.get("/healthz")).status_code == 200
+    proxy.thaw()
+    assert (await hanging.send(told)).json() == {"accepted": 20, "known": 0}
+    assert (await hanging.client.get(page)).status_code == 200
+
+
+async def test_events_whose_commit_is_not_confirmed_are_not_accepted_and_known_when_they_come_again(
+    hanging: World, proxy: FreezingProxy
+) -> None:
+    proxy.thaw()
+    proxy.keep_answers_to(b"COMMIT")
+    assert (await hanging.send(member_updated())).status_code == 503
+    proxy.thaw()
+    assert (await hanging.send(member_updated())).json() == {"accepted": 0, "known": 1}
+    assert len(await hanging.events()) == 1
+
+
+async def test_readiness_waits_for_no_database_however_patient_the_gateway_is(
+    proxy: FreezingProxy, postgres_database_url: str
+) -> None:
+    async with world(proxy.through(postgres_database_url), timeout=60) as made:
+        proxy.freeze()
+        async with asyncio.timeout(30):
+            response = await made.client.get("/readyz")
+        proxy.thaw()
+    assert response.status_code == 503
+    told = response.json()["parts"]["database"]
+    assert told == {"ready": False, "reason": "no answer within 5 seconds"}

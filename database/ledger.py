@@ -62,9 +62,13 @@ def compare(rows: Iterable[Message], mails: Sequence[Mail]) -> Changes:
     for key, mail in wanted.items():
         row = found.get(key)
         if row is None:
-            changes.added.append(Change(mail.key, mail.message, mail.number, mail.to, None, mail.due))
-        elif row.state not in DECISIONS and row.due_at != mail.due:
-            changes.moved.append(Change(mail.key, mail.message, mail.number, mail.to, row.due_at, mail.due))
+            changes.added.append(
+                Change(mail.key, mail.message, mail.number, mail.to, None, mail.due_if_waiting)
+            )
+        elif row.state not in DECISIONS and row.due_at != mail.due_if_waiting:
+            changes.moved.append(
+                Change(mail.key, mail.message, mail.number, mail.to, row.due_at, mail.due_if_waiting)
+            )
     for key, row in found.items():
         if key not in wanted and row.state in ("planned", "claimed"):
             changes.dropped.append(
@@ -120,7 +124,7 @@ async def plan(
                 member_id=members.get(mail.to),
                 context=mail.context,
                 planned_at=at,
-                due_at=mail.due,
+                due_at=change.due,
                 state="planned",
             )
         )

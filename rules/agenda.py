@@ -16,8 +16,9 @@ class Mail:
     """One message that is owed to one profile (MAIL1).
 
     `step` and `occurrence` identify it within its workflow, whatever happens to its date. `due` is the instant
-    at which it goes out, or None while it is held (a pause whose end nobody knows). `context` holds ids and
-    ISO instants for the template, never personal data.
+    at which it goes out, or None while it is held (a pause whose end nobody knows); `after_pause` is that instant
+    if it was still waiting when a later pause began, which the ledger knows and facts do not. `context` holds ids
+    and ISO instants for the template, never personal data.
     """
 
     step: str
@@ -27,6 +28,12 @@ class Mail:
     occurrence: int = 1
     number: int | None = None
     context: dict[str, str] = field(default_factory=dict)
+    after_pause: datetime | None = None
+
+    @property
+    def due_if_waiting(self) -> datetime | None:
+        """When it goes out if it has no decision yet; None while it is held."""
+        return self.after_pause or self.due
 
     @property
     def key(self) -> str:

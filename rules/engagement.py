@@ -26,7 +26,7 @@ from rules.agenda import (
     united,
 )
 from rules.calendar import Calendar, add_months, reached_on
-from rules.pauses import close_at, send_at
+from rules.pauses import after_pause, close_at, send_at
 from rules.program import EngagementPolicy
 from rules.standing import Lapse
 
@@ -211,7 +211,7 @@ def agenda(
     elif facts.suspended:
         because, mails = "the engagement is suspended", []
     else:
-        mails = [replace(mail, due=None) if held else mail for mail in _mails(plan, fates)]
+        mails = [replace(mail, due=None, after_pause=None) if held else mail for mail in _mails(plan, fates)]
     if closing is None and held is None:
         closing = Turn(plan.closes, "completed", "the planned end was reached", closes=True)
     opening, *course = _course(facts)
@@ -493,8 +493,11 @@ def _fates(plan: _Plan) -> dict[tuple[str, str, int], _Fate]:
 
 def _mails(plan: _Plan, fates: dict[tuple[str, str, int], _Fate]) -> Iterator[Mail]:
     for fate in fates.values():
-        if fate.stands and not _answered(plan, fate.draft):
-            yield _mail(plan.facts, fate)
+        draft = fate.draft
+        if fate.stands and not _answered(plan, draft):
+            calendar = plan.calendars[draft.role] if draft.scheduled else None
+            late = after_pause(draft.due, plan.pauses, calendar)
+            yield replace(_mail(plan.facts, fate), after_pause=late)
 
 
 def _mail(facts: EngagementFacts, fate: _Fate) -> Mail:

@@ -23,7 +23,7 @@ from rules.agenda import (
     united,
 )
 from rules.calendar import Calendar
-from rules.pauses import send_at
+from rules.pauses import after_pause, send_at
 from rules.program import OnboardingPolicy
 
 
@@ -86,6 +86,7 @@ def agenda(
                 "member.standing_lapsed",
                 facts.profile,
                 context={"closes": closes},
+                after_pause=after_pause(facts.created_at, united(facts.pauses)),
             )
         )
         tasks.append(
@@ -122,7 +123,7 @@ def agenda(
         because = facts.ended.cause or f"the onboarding ended as {facts.ended.state}"
         mails = []
     elif any(pause.until is None for pause in facts.pauses):
-        mails = [replace(mail, due=None) for mail in mails]
+        mails = [replace(mail, due=None, after_pause=None) for mail in mails]
     return Agenda(tuple(mails), tuple(turns), tuple(tasks), because)
 
 
@@ -172,7 +173,9 @@ def _welcome(
     pauses: list[Pause],
 ) -> list[Mail]:
     day = calendar.date_of(started) + timedelta(days=policy.welcome_after_days)
-    return [Mail("welcome", send_at(day, pauses, calendar), "mentor.welcome", facts.profile)]
+    due = send_at(day, pauses, calendar)
+    late = after_pause(due, pauses, calendar)
+    return [Mail("welcome", due, "mentor.welcome", facts.profile, after_pause=late)]
 
 
 def _check_ins(
@@ -194,7 +197,15 @@ def _check_ins(
                 due = send_at(slot, [pause for pause in pauses if pause.since > extension.at], calendar)
             dues.append(due)
     return [
-        Mail("check-in", due, "mentee.checkin", facts.profile, occurrence=number, number=number)
+        Mail(
+            "check-in",
+            due,
+            "mentee.checkin",
+            facts.profile,
+            occurrence=number,
+            number=number,
+            after_pause=after_pause(due, pauses, calendar),
+        )
         for number, due in enumerate(dues, start=1)
     ]
 

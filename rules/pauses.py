@@ -34,6 +34,20 @@ def send_at(
     return due
 
 
+def after_pause(
+    due: datetime | None, pauses: Sequence[Pause], calendar: Calendar | None = None
+) -> datetime | None:
+    """When mail that was due before a pause goes out if that found it still waiting; None if no pause began since.
+
+    At the resume, or with the recipient's `calendar` at the next hour of scheduled mail (T4, T8). `pauses` as for
+    `send_at`.
+    """
+    last = pauses[-1] if pauses else None
+    if due is None or last is None or last.until is None or last.since <= due:
+        return None
+    return calendar.next_send_after(last.until) if calendar else last.until
+
+
 def close_at(day: date, pauses: Sequence[Pause], calendar: Calendar) -> tuple[date, datetime]:
     """A local day that ends something at close of business, moved by the pauses that began before that.
 

@@ -119,6 +119,27 @@ async def test_what_moved_is_told_from_when_to_when_and_what_is_held_has_no_date
     assert [(change.was, change.due) for change in changes.moved] == [(None, mail.due) for mail in later]
 
 
+@pytest.mark.rule("ONB5", "ENG11", "T8", "MAIL4")
+@pytest.mark.parametrize("state", ["planned", "claimed"])
+async def test_what_a_pause_found_still_waiting_is_due_after_it_and_what_was_decided_is_not(
+    database: Database, state: str
+) -> None:
+    await plan(database, check_ins(2))
+    await decide(database, "check-in/1", "sent")
+    if state == "claimed":
+        await claim(database, "check-in/2", "a worker")
+    await plan(database, [replace(mail, due=None) for mail in check_ins(2)])
+    resumed = DUE + timedelta(days=60)
+    late = [replace(mail, after_pause=resumed) for mail in check_ins(3)]
+    changes = await plan(database, late)
+    assert [(change.key, change.was, change.due) for change in changes.moved] == [
+        ("check-in/2", None, resumed)
+    ]
+    assert [(change.key, change.due) for change in changes.added] == [("check-in/3", resumed)]
+    assert [row.due_at for row in await rows(database)] == [DUE, resumed, resumed]
+    assert await plan(database, late) == Changes()
+
+
 @pytest.mark.rule("ONB5", "STA1", "MAIL1", "MAIL4")
 async def test_what_is_no_longer_wanted_is_cancelled_with_the_reason(database: Database) -> None:
     await plan(database, check_ins())

@@ -549,6 +549,20 @@ def test_after_a_pause_what_was_pending_moves_by_its_days() -> None:
     assert tasks(facts, "inactive") == [at("2028-07-20T09:00"), at("2028-09-20T09:00")]
 
 
+@pytest.mark.rule("ENG11", "T8")
+def test_what_was_due_before_a_pause_and_still_waits_goes_out_after_it() -> None:
+    facts = paused(begun("2028-03-06T10:00"), "2028-03-06T10:01", "2028-04-10T12:00")
+    late = {mail.key: mail.after_pause for mail in agenda(facts).mails if mail.after_pause}
+    assert late == dict.fromkeys(("mentor.match/1", "mentee.match/1"), at("2028-04-10T12:00"))
+    facts = paused(begun("2028-03-06T10:00"), "2028-05-08T12:00", "2028-06-05T12:00")
+    late = {mail.key: mail.after_pause for mail in agenda(facts).mails if mail.after_pause}
+    assert late["mentor.pulse/1"] == at("2028-06-06T09:00", "America/Bogota")
+    assert late["mentee.pulse/1"] == at("2028-06-06T09:00", "Pacific/Auckland")
+    assert "mentor.pulse/2" not in late
+    held = pause(facts, at("2028-06-05T13:00"), "active")
+    assert {(mail.due, mail.after_pause) for mail in agenda(held).mails} == {(None, None)}
+
+
 @pytest.mark.rule("ENG11")
 def test_paused_days_do_not_count_as_active_months() -> None:
     facts = paused(begun(), "2028-04-10T10:00", "2028-04-24T10:00")

@@ -554,6 +554,26 @@ def test_a_pause_that_begins_at_the_very_instant_of_a_mail_moves_it_if_it_did_no
     assert local_dues(facts)[0] == "2028-03-16T09:00"
 
 
+@pytest.mark.rule("ONB5", "T8")
+def test_a_mail_that_was_due_before_a_pause_and_still_waits_goes_out_at_the_next_hour_of_mail_after_it() -> (
+    None
+):
+    facts = paused(mentee(), "2028-03-13T09:01", "2028-04-13T12:00")
+    assert local_dues(facts)[:2] == ["2028-03-13T09:00", "2028-04-27T09:00"]
+    assert [mail.after_pause for mail in planned(facts).mails] == [at("2028-04-14T09:00"), None, None, None]
+    again = paused(facts, "2028-04-13T15:00", "2028-04-20T12:00")
+    assert planned(again).mails[0].after_pause == at("2028-04-21T09:00")
+    still = pause(facts, "staff", at("2028-04-13T15:00"))
+    assert [(mail.due, mail.after_pause) for mail in planned(still).mails] == [(None, None)] * 4
+
+
+@pytest.mark.rule("MEM1", "ONB5", "T8")
+def test_what_a_lapsed_member_is_told_goes_out_at_the_resume_if_a_pause_kept_it() -> None:
+    lapsed = replace(mentee(), blocked=True)
+    facts = paused(lapsed, "2028-03-06T10:01", "2028-03-08T21:30")
+    assert planned(facts).mails[0].after_pause == at("2028-03-08T21:30")
+
+
 @pytest.mark.rule("ONB5")
 def test_pausing_twice_and_resuming_what_runs_change_nothing() -> None:
     once = paused(mentee(), "2028-03-07T10:00")

@@ -406,7 +406,7 @@ class Paper:
     ) -> dict[str, Any]:
         policy, calendar, days = match.program.credit, match.calendar, match.gate
         certification = self.catalogue.certification(facts.certification, days.earliest)
-        cycle = cycle_on_record(match.people[facts.profile], facts.certification, days.earliest)
+        cycle = credit.deciding_cycle(facts, policy, calendar)
         if certification is None or cycle is None:
             raise Refused(f"{facts.certification} is not on record for this claim")
         named = [certification.domain(id) for id in (domains or facts.domains)]

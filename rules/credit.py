@@ -30,13 +30,13 @@ EARNED = frozenset({"ready", "submitted", "accepted"})
 """The states in which the credit is earned."""
 
 OVER = frozenset({"revoked", "not_eligible", "canceled"})
+"""The states that close the lifecycle."""
 
 OTHER = "other"
 
 REVOCATIONS = ("mistake", "untrue", "withdrawn", OTHER)
 """Why a letter was revoked, as its public check says it (CPE11): it was made by mistake, what it says was found not
 to be so, or who signed it took it back."""
-"""The states that close the lifecycle."""
 
 _STATES = {
     "precheck": "is not due yet",
@@ -247,6 +247,14 @@ def agenda(
         tuple(course.tasks),
         course.dropped_because,
     )
+
+
+def deciding_cycle(facts: ClaimFacts, policy: CreditPolicy, program: Calendar) -> Cycle | None:
+    """The cycle that decides a claim, and that its letter states (CPE4); None if the certification was not held.
+
+    It is the one on record at the gate, whatever is told of the certification later, until staff reopen the claim.
+    """
+    return _course(facts, policy, program).round.cycle
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,6 +183,31 @@ def test_a_renewed_cycle_that_arrives_between_pre_check_and_gate_decides(kept: K
     assert (claim.state, claim.cycle_start, claim.cycle_end) == ("ready", "2035-09-01", "2038-08-31")
 
 
+PLAY.pair("renews", holds("CPP", cycle_start="2032-09-21", cycle_end="2035-09-20"), {}, months=6)
+PLAY.member("mrenews", "2035-09-21T10:42", **holds("CPP", cycle_start="2035-09-21", cycle_end="2038-09-20"))
+PLAY.confirm("2035-09-25T16:26", "renews")
+PLAY.pair("resigned", holds("CPP"), {}, months=6)
+PLAY.member("mresigned", "2035-09-21T10:43", certifications=[])
+PLAY.confirm("2035-09-25T16:27", "resigned")
+
+
+@pytest.mark.rule("CPE4", "CPE8")
+@pytest.mark.parametrize(
+    ("name", "cycle"),
+    [
+        ("renews", {"start": "2032-09-21", "end": "2035-09-20"}),
+        ("resigned", {"start": "2034-01-01", "end": "2036-12-31"}),
+    ],
+)
+def test_a_letter_signed_after_the_record_changed_states_the_cycle_of_the_gate(
+    kept: Kept, name: str, cycle: dict[str, str]
+) -> None:
+    claim = kept.claims[f"claim/{name}/mentor/CPP"]
+    assert (claim.state, claim.credit_date) == ("ready", "2035-09-14")
+    assert {"start": claim.cycle_start, "end": claim.cycle_end} == cycle
+    assert kept.letter_of(claim.workflow).data["cycle"] == cycle
+
+
 PLAY.pair("after", {}, {})
 PLAY.member("mafter", "2035-09-15T10:41", **holds("CPP"))
 

@@ -20,7 +20,7 @@ from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from rules.agenda import Agenda, Mail, Pause, Refused, TaskDue, Turn, united
+from rules.agenda import Agenda, Mail, Pause, Refused, TaskDue, Turn, moment, united
 from rules.calendar import Calendar, days_paused, reached_on
 from rules.catalogue import Catalogue, Certification
 from rules.pauses import close_at, send_at
@@ -680,7 +680,9 @@ def engagement_changed(
             replace(pause, until=max(ended_at, pause.since)) if pause.until is None else pause
             for pause in pauses
         ]
-    known_at = facts.ended_known_at if facts.ended_at == ended_at else max(at, facts.created_at)
+    known_at = facts.ended_known_at
+    if facts.ended_at != ended_at:
+        known_at = max(moment(ended_at, at), facts.created_at)
     return replace(
         facts,
         pauses=list(pauses),

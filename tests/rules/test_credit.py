@@ -314,6 +314,14 @@ def test_an_early_end_that_is_told_after_the_gate_closes_a_claim_that_still_wait
     assert engagement_changed(facts, [], at("2028-09-25T10:00"), at("2028-09-13T12:00")) == facts
 
 
+@pytest.mark.rule("CPE1", "ENG9")
+def test_a_claim_closes_at_the_instant_of_an_early_end_that_it_is_told_at_once() -> None:
+    ended = at("2028-09-13T17:00")
+    facts = engagement_changed(claim(), [], ended + timedelta(seconds=2), ended)
+    assert turns(facts)[-1] == ("not_eligible", ended)
+    assert engagement_changed(facts, [], ended + timedelta(days=2), ended) == facts
+
+
 @pytest.mark.rule("CPE1", "CPE11")
 def test_an_early_end_that_is_told_after_the_credit_was_earned_is_left_to_staff() -> None:
     ready = signed(claim(), "2028-09-15T10:00")

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import structlog
 from sqlalchemy import and_, or_, select
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
@@ -112,9 +112,9 @@ class InboxActivities:
                     break
                 try:
                     await self._apply(event_id, at)
-                except AWAY:
-                    raise
                 except Exception as error:
+                    if _away(error):
+                        raise
                     # A fault of the program must not stop what comes behind this event.
                     log.exception("an event could not be applied", event_id=event_id)
                     await self._set_aside(event_id, type(error).__name__, at)
@@ -665,6 +665,11 @@ class InboxActivities:
 def _known(event: Event) -> str:
     """A stored event's name wherever something came of it."""
     return f"{event.source}#{event.event_id}"[:200]
+
+
+def _away(error: Exception) -> bool:
+    """Whether it is the database or Temporal that is away; a lost connection says so in an error of any kind."""
+    return isinstance(error, AWAY) or (isinstance(error, DBAPIError) and error.connection_invalidated)
 
 
 async def _is_kept(session: AsyncSession, event: Event) -> bool:

@@ -1,0 +1,59 @@
+"""The inbox, when the database takes its connection away in the middle of an event."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
+from temporalio.client import Client
+
+from activities.inbox import InboxActivities
+from database import events
+from database.models import Event, Member, Task
+from database.session import Database
+from rules.catalogue import load_catalogue
+from rules.events import Envelope
+from tests.delivery_world import AT, bundled, environment, migrate
+from tests.freezing_proxy import FreezingProxy
+from tests.postgres_server import PostgresServer
+
+EVA = {"member": "eva", "name": "Eva", "email": "eva@example.org", "standing": "good"}
+
+
+@pytest.mark.rule("T8", "STA2")
+async def test_an_event_is_not_to_blame_for_a_silence_after_which_the_server_ended_its_transaction(
+    postgres: PostgresServer,
+) -> None:
+    name = postgres.create_database()
+    migrate(postgres.url(name))
+    direct = Database(postgres.url(name))
+    client = await Client.connect("127.0.0.1:1", lazy=True)
+    async with FreezingProxy(postgres.port) as proxy:
+        short = f"{proxy.through(postgres.url(name))}?options=-c%20idle_in_transaction_session_timeout%3D2500"
+        database = Database(short, timeout=60)
+        inbox = InboxActivities(database, {"asis-global": bundled()}, client, load_catalogue())
+        async with direct.begin() as session:
+            await events.store(session, [Envelope("e-1", "/members", "member.updated", AT, EVA)])
+        async with direct.begin() as holder:
+            await holder.execute(text("SELECT 1 FROM events FOR UPDATE"))
+            applying = asyncio.create_task(environment(AT).run(inbox.apply_events))
+            await asyncio.to_thread(postgres.until_waiting, 1, "Lock")
+            proxy.freeze()
+        async with direct.begin() as holder:
+            # The row is free again when the server has ended the transaction.
+            await holder.execute(text("SELECT 1 FROM events FOR UPDATE"))
+        proxy.thaw()
+        with pytest.raises(DBAPIError):
+            await applying
+        async with direct.reading() as session:
+            assert await session.scalar(select(Event.state)) == "stored"
+            assert await session.scalar(select(Task.kind)) is None
+        await environment(AT).run(inbox.apply_events)
+        async with direct.reading() as session:
+            assert await session.scalar(select(Event.state)) == "applied"
+            assert await session.scalar(select(Member.name)) == "Eva"
+        await database.close()
+    await direct.close()
+    postgres.drop_database(name)

@@ -14,6 +14,8 @@ import json
 import re
 import sys
 import zipfile
+import zlib
+from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from typing import Any
 FORMAT = 1
 GENESIS = "0" * 64
 EPOCH = (1980, 1, 1, 0, 0, 0)
-MOST_BYTES = 500_000_000
+MOST_BYTES = 100_000_000
 _LETTER = re.compile(r"letters/([A-Za-z0-9_-]+)\.pdf")
 _HASHED = ("chain", "sequence", "subject", "at", "kind", "data", "actor", "veil", "previous")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -92,6 +94,7 @@ def examine(path: str | Path, checkpoint: str = "") -> tuple[list[str], str]:
         ValueError,
         OverflowError,
         EOFError,
+        zlib.error,
     ) as error:
         return [f"the file cannot be read as a dossier: {error}"], ""
     found: list[str] = []
@@ -103,20 +106,26 @@ def examine(path: str | Path, checkpoint: str = "") -> tuple[list[str], str]:
     _check_versions(files, records, found)
     covered = _check_checkpoints(files, records, checkpoint, found)
     if not found and pack(files) != raw:
-        found.append("the archive itself was altered: it holds more than its files")
+        found.append(
+            "the archive itself is not the one that was made: it was packed anew, or holds more than its files"
+        )
     return found, covered
 
 
 def _unpack(raw: bytes) -> dict[str, bytes]:
+    """The files of an archive, also of one that other tools packed anew, so that each change can be told."""
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
         entries = archive.infolist()
         if sum(entry.file_size for entry in entries) > MOST_BYTES:
             raise ValueError("it is too large")
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in entries):
             raise ValueError("it is packed in another way")
         names = [entry.filename for entry in entries]
-        if len(set(names)) != len(names):
-            raise ValueError("a file is in it twice")
+        if not all(name.isprintable() for name in names):
+            raise ValueError("a file in it has a name that cannot be shown")
+        twice = [name for name, times in Counter(names).items() if times > 1]
+        if twice:
+            raise ValueError(f"{', '.join(twice)} is in it twice")
         return {entry.filename: archive.read(entry) for entry in entries}
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+import warnings
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ from database import audit
 from database.dossier import export, verify
 from database.models import Letter
 from database.session import Database
-from database.verifier import canonical, pack, sha256
+from database.verifier import MOST_BYTES, canonical, pack, sha256
 
 AT = datetime(2028, 9, 14, 13, 0, tzinfo=UTC)
 CLAIM = "claim/r-1/mentor/CPP"
@@ -201,6 +202,46 @@ def test_another_letter_a_missing_one_and_one_too_many_are_found(dossier: bytes,
     assert found(lambda files: {**files, "versions.json": b"{}"}) == [
         "versions.json: does not tell the versions that the records name"
     ]
+
+
+def packed_by_hand(entries: list[tuple[str, bytes]], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """Files as the tools that people have pack them."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", compression) as archive:
+        for name, content in entries:
+            archive.writestr(zipfile.ZipInfo(name, (2029, 1, 2, 3, 4, 6)), content, compression)
+    return packed.getvalue()
+
+
+def test_a_changed_file_is_named_also_where_the_whole_was_packed_anew(dossier: bytes, tmp_path: Path) -> None:
+    for name in opened(dossier):
+        for compression in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            files = opened(dossier)
+            files[name] += b" "
+            found = checked(packed_by_hand(list(files.items()), compression), tmp_path)
+            assert [fault for fault in found if fault.startswith(f"{name}: changed after")], name
+
+
+def test_one_that_was_only_packed_anew_is_told_to_be_just_that(dossier: bytes, tmp_path: Path) -> None:
+    (fault,) = checked(packed_by_hand(list(opened(dossier).items())), tmp_path)
+    assert fault.startswith("the archive itself is not the one that was made: it was packed anew")
+
+
+def test_what_an_archive_can_hide_is_found(dossier: bytes, tmp_path: Path) -> None:
+    files = list(opened(dossier).items())
+
+    def found(*more: tuple[str, bytes]) -> list[str]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            return checked(packed_by_hand([*files, *more]), tmp_path)
+
+    assert found(("../../etc/passwd", b"")) == ["../../etc/passwd: does not belong to this dossier"]
+    assert "letters/Lm3x9Q.pdf is in it twice" in found(("letters/Lm3x9Q.pdf", PDF))[0]
+    assert "a name that cannot be shown" in found(("x\nThe dossier holds.\x1b[1A", b""))[0]
+    assert "it is too large" in found(("more.txt", b"\0" * (MOST_BYTES + 1)))[0]
+    squeezed = bytearray(packed_by_hand(files))
+    squeezed[squeezed.index(b"manifest.json") + 20] ^= 255
+    assert checked(bytes(squeezed), tmp_path)[0].startswith("the file cannot be read as a dossier")
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04" + b"\0" * 40])

@@ -290,7 +290,8 @@ class Paper:
         closing, waiting = match.closing, False
         if closing is None or closing.state != "completed":
             return [], waiting
-        claimants = {row.role for row in (await claims_of(session, match.facts.engagement)).values()}
+        claims = (await claims_of(session, match.facts.engagement)).values()
+        claimants = {row.role for row in claims if row.state != "not_eligible"}
         days, on = match.gate, match.calendar.date_of(closing.due)
         mails = []
         for role in ROLES:

@@ -208,6 +208,16 @@ def test_a_letter_signed_after_the_record_changed_states_the_cycle_of_the_gate(
     assert kept.letter_of(claim.workflow).data["cycle"] == cycle
 
 
+PLAY.pair("lost", holds("CPP"), {}, months=6)
+PLAY.member("mlost", "2035-08-20T10:44", certifications=[])
+
+
+@pytest.mark.rule("CPE3")
+def test_who_no_longer_holds_a_certification_at_the_gate_has_a_certificate_at_completion(kept: Kept) -> None:
+    assert kept.statuses("claim/lost/mentor/CPP")[-1] == ("2035-09-14T09:00", "not_eligible")
+    assert ("2035-09-14T17:00", "mentor.certificate") in kept.played.mails("engagement/lost")
+
+
 PLAY.pair("after", {}, {})
 PLAY.member("mafter", "2035-09-15T10:41", **holds("CPP"))
 

@@ -39,6 +39,11 @@ class PatientConnection(psycopg.AsyncConnection[Any]):
         try:
             async with asyncio.timeout(self.patience):
                 return await waiting.wait_async(gen, self.pgconn.socket, interval=interval)
+        except psycopg.Error as error:
+            # The server's last words: its end of the connection closes a moment later.
+            if error.diag.severity_nonlocalized in ("FATAL", "PANIC"):
+                self.pgconn.finish()
+            raise
         except TimeoutError:
             self.pgconn.finish()
             raise psycopg.OperationalError(f"no answer within {self.patience:g} seconds") from None

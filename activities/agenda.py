@@ -20,7 +20,8 @@ from activities.effects import Effect
 from activities.evidence import MADE_AGAIN, Match, Paper, claims_due, closing_turn, effects_of
 from activities.people import Participant, Programs, participant, participants, program_of
 from database import audit, ledger
-from database.models import DECISIONS, AuditRecord, Engagement, Event, Lifecycle, Onboarding, Profile, Request
+from database.events import numbered
+from database.models import DECISIONS, AuditRecord, Engagement, Lifecycle, Onboarding, Profile, Request
 from database.session import Database
 from database.tasks import open_task
 from rules import engagement, onboarding, request
@@ -501,8 +502,8 @@ async def resolve_reason(session: AsyncSession, reason: str) -> str:
     before, mark, event_id = reason.partition(EVENT_REASON)
     if not mark or not event_id.isdigit():
         return reason
-    event = await session.get(Event, int(event_id))
-    return before + str((event.data.get("reason") if event else None) or "").strip()
+    event = await numbered(session, event_id)
+    return before + str(event.data.get("reason") or "").strip() if event else reason
 
 
 def _shift(change: ledger.Change) -> Shift:

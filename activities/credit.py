@@ -34,7 +34,8 @@ from activities.evidence import (
 )
 from activities.people import Participant, Programs, participant, participants, program_of
 from database import audit
-from database.models import AuditRecord, Claim, Engagement, Event, Letter, Member, Request, Survey
+from database.events import numbered
+from database.models import AuditRecord, Claim, Engagement, Letter, Member, Request, Survey
 from database.session import Database
 from rules import credit, survey
 from rules.agenda import Agenda, Refused
@@ -147,7 +148,7 @@ class CreditActivities:
         self, session: AsyncSession, facts: ClaimFacts, act: Act, state: str, match: Match, now: datetime
     ) -> ClaimFacts:
         """A letter is signed as an event told: its words are in the event and in the letter alone (CPE8, MEM6)."""
-        event = await session.get(Event, int(act.event)) if act.event.isdigit() else None
+        event = await numbered(session, act.event)
         if event is None or event.type != "letter.signed":
             raise Refused("a letter is signed on its page, or by the event letter.signed")
         told, at = event.data, act.at or now
@@ -500,7 +501,7 @@ async def _apply_to_survey(
         return survey.cancel(facts, at, act.reason, act.actor)
     closes = survey.closes_at(facts, program.survey, who.calendar(program))
     answered = survey.answer(facts, at, closes)
-    event = await session.get(Event, int(act.event)) if act.event.isdigit() else None
+    event = await numbered(session, act.event)
     if event is not None:
         clean, faults = survey.check_answers(program.survey, facts.role, event.data["answers"])
         if not clean and event.source != LINKS:

@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database.models import Event
 from rules.events import Envelope, subject
 
+_MOST_DIGITS = 18
+
 
 async def store(session: AsyncSession, envelopes: Iterable[Envelope]) -> int:
     """Store events that are not known yet by source and id; the number of new ones. Applies nothing."""
@@ -34,6 +36,12 @@ async def store(session: AsyncSession, envelopes: Iterable[Envelope]) -> int:
         await session.flush()
         new += 1
     return new
+
+
+async def numbered(session: AsyncSession, number: str) -> Event | None:
+    """The stored event of a number in decimal digits; None if there is none, and for what is no such number."""
+    known = number.isascii() and number.isdigit() and len(number) <= _MOST_DIGITS
+    return await session.get(Event, int(number)) if known else None
 
 
 async def release(session: AsyncSession, *arrived: str) -> bool:

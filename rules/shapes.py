@@ -319,6 +319,16 @@ def without_repeats(reader: Reader[list[T]]) -> Reader[list[T]]:
     return read
 
 
+def readable(text: str) -> str:
+    """Words that nobody has checked, as far as databases and terminals take them: control characters become spaces,
+    and what goes beyond LONGEST_TEXT is cut."""
+    kept = text[:LONGEST_TEXT].replace("\r\n", "\n")
+    return "".join(
+        " " if unicodedata.category(character) in _BREAKS_A_TEXT and character not in "\n\t" else character
+        for character in kept
+    )
+
+
 def _holds(text: str, categories: set[str]) -> bool:
     return any(unicodedata.category(character) in categories for character in text)
 

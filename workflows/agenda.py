@@ -23,15 +23,14 @@ with workflow.unsafe.imports_passed_through():
     from activities.effects import Effect
     from activities.inbox import InboxActivities
     from activities.mail import MailActivities, Outcome, SendMail
+    from rules.agenda import LAST_SECOND
+    from rules.shapes import readable
 
 MAIL_QUEUE = "throughline-mail"
 """The task queue of deliveries: its own, so that a rate limit or a slow mail server delays nothing else."""
 
 DEAD_AFTER = timedelta(seconds=20)
 """A delivery whose worker says nothing for so long is tried again; a living one says something every few seconds."""
-
-LAST_SECOND = timedelta(seconds=2)
-"""How long after an instant that was waited for the wait ends: who acts in its very second acts in time (T2)."""
 
 ONE_TIMER = "one timer"
 """The patch since which a lifecycle keeps its timer over changes that move nothing."""
@@ -70,12 +69,20 @@ async def tell(effects: list[Effect], summary: str) -> None:
     )
 
 
+def refuse_local(at: datetime | None) -> None:
+    """Raise ValueError for a time that is no instant because it has no offset (T8)."""
+    if at is not None and at.utcoffset() is None:
+        raise ValueError("a time needs its offset")
+
+
 @dataclass(frozen=True, slots=True)
 class ActInput:
     """What signals and updates carry; each uses what it needs (CONTRACTS: "Workflow ids and Temporal names").
 
-    `reason` and `actor` say why and by whom, `by` is the profile of the one of the two who acts. `at` is when it
-    happened, if that was before its arrival; `event` is the stored event behind it, empty for a plain client.
+    Any client may send them: words that no database takes are made readable, and a time without an offset raises
+    ValueError, so that the signal is dropped. `reason` and `actor` say why and by whom, `by` is the profile of the
+    one of the two who acts. `at` is when it happened, if that was before its arrival; `event` is the stored event
+    behind it, empty for a plain client.
     """
 
     reason: str = ""
@@ -90,6 +97,12 @@ class ActInput:
     check_ins: int = 0
     good: bool | None = None
     domains: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        refuse_local(self.at)
+        for name in ("reason", "actor", "event", "by", "answer", "end"):
+            object.__setattr__(self, name, readable(getattr(self, name)))
+        object.__setattr__(self, "domains", [readable(domain) for domain in self.domains])
 
     def act(self, name: str) -> Act:
         """The act that this is. One that came as an event is known by it, so that a repeat counts once."""

@@ -14,8 +14,9 @@ with workflow.unsafe.imports_passed_through():
     from rules import onboarding
     from rules.agenda import Refused
     from rules.onboarding import OnboardingFacts
+    from rules.shapes import readable
 
-from workflows.agenda import ActInput, Agenda, Answer, plan_locally
+from workflows.agenda import ActInput, Agenda, Answer, plan_locally, refuse_local
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,10 @@ class Matched:
 
     request: str
     at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        refuse_local(self.at)
+        object.__setattr__(self, "request", readable(self.request))
 
 
 @workflow.defn(name="Onboarding")

@@ -27,14 +27,16 @@ from activities.alive import heartbeats
 from activities.credit import match_of
 from activities.effects import Effect, start
 from activities.evidence import Match, claims_ahead
+from activities.mail import SendMail
 from activities.people import Programs, participant, participants
-from database import audit, suppressions
+from database import audit, ledger, suppressions
 from database.events import release
 from database.models import (
     LIFECYCLES,
     Claim,
     Engagement,
     Event,
+    Feedback,
     Lifecycle,
     Meeting,
     Member,
@@ -48,10 +50,10 @@ from database.models import (
 from database.session import Database
 from database.tasks import open_task
 from rules import engagement, request
-from rules.agenda import MINUTE, moment
+from rules.agenda import LAST_SECOND, MINUTE, Mail, moment
 from rules.catalogue import Catalogue
 from rules.credit import same_name
-from rules.engagement import EngagementFacts
+from rules.engagement import STAFF, EngagementFacts
 from rules.events import references
 from rules.onboarding import OnboardingFacts
 from rules.request import RequestFacts
@@ -83,11 +85,12 @@ class RefusedEvent(Exception):
 
 
 class ComesEarly(Exception):
-    """An event about a claim that is still to be opened: it is kept until then, however long that takes (CPE7)."""
+    """An event about a claim or a survey that is still to be opened. One for a claim is kept until then, however long
+    that takes (CPE7)."""
 
-    def __init__(self, claim: str, opens: datetime | None) -> None:
-        super().__init__(claim)
-        self.claim = claim
+    def __init__(self, workflow: str, opens: datetime | None) -> None:
+        super().__init__(workflow)
+        self.workflow = workflow
         self.opens = opens
 
 
@@ -123,17 +126,17 @@ class InboxActivities:
             deadline = await session.scalar(
                 select(Event.held_until).where(Event.state == "held").order_by(Event.held_until).limit(1)
             )
-        return Applied(done == BATCH, deadline)
+        return Applied(done == BATCH, deadline + LAST_SECOND if deadline else None)
 
     @activity.defn
     async def tell(self, effects: list[Effect]) -> None:
         """Start or signal other lifecycles: what a match begins and ends (REQ5, ONB3, MEM4). Repeats are harmless.
 
-        Events that were held for an engagement are looked at again as soon as it runs, whoever accepted.
+        Events that were held for an engagement or a survey are looked at again as soon as it runs.
         """
         for effect in effects:
             await self._perform(effect, "tell")
-        begun = [effect.workflow for effect in effects if effect.name == "Engagement"]
+        begun = [effect.workflow for effect in effects if effect.name in ("Engagement", "Survey")]
         if not begun:
             return
         async with self._database.begin() as session:
@@ -148,7 +151,7 @@ class InboxActivities:
                 .where(
                     or_(
                         Event.state.in_(("stored", "applying")),
-                        and_(Event.state == "held", Event.held_until <= at),
+                        and_(Event.state == "held", Event.held_until <= at - LAST_SECOND),
                     )
                 )
                 .order_by(Event.id)
@@ -188,6 +191,7 @@ class InboxActivities:
         missing = await _first_missing(session, references(event.type, event.data))
         if missing:
             if event.state == "held":
+                at = moment(event.held_until, at)
                 await _refuse(session, event, f"{missing} did not arrive in time", at)
                 await open_task(
                     session,
@@ -199,13 +203,13 @@ class InboxActivities:
                 )
             else:
                 event.state, event.waits_for = "held", missing
-                event.held_until = at + timedelta(hours=self._hold_hours)
+                event.held_until = moment(event.occurred_at, at) + timedelta(hours=self._hold_hours)
             return False
         try:
             async with session.begin_nested():
                 effects = await handler(self, session, event)
         except ComesEarly as early:
-            event.state, event.waits_for = "held", early.claim
+            event.state, event.waits_for = "held", early.workflow
             event.held_until = self._look_again(early.opens, at)
             return False
         except RefusedEvent as refused:
@@ -239,8 +243,8 @@ class InboxActivities:
         return max(program.events.hold_hours for program in self._programs.values())
 
     def _look_again(self, opens: datetime | None, at: datetime) -> datetime:
-        """When to look at an event again that waits for a claim: once it is open, or a day later if nobody knows when
-        that will be."""
+        """When to look at an event again that came early: once what it is about is open, or a day later if nobody
+        knows when that will be."""
         if opens is None:
             return at + timedelta(hours=self._hold_hours)
         return opens + MINUTE if opens > at else at + 5 * MINUTE
@@ -502,15 +506,7 @@ class InboxActivities:
                 )
                 name, told = "misconduct", _act(event, by=by)
                 if row.closed_at:
-                    await open_task(
-                        session,
-                        "misconduct",
-                        row.workflow,
-                        f"reported by event {event.id}",
-                        "A report came after the engagement had ended: read it and write to the person yourself.",
-                        at,
-                    )
-                    return []
+                    return [await _reported_late(session, row, event, at)]
         return [Effect("update", row.workflow, name, told)]
 
     async def _keep_words(self, session: AsyncSession, event: Event) -> None:
@@ -586,9 +582,23 @@ class InboxActivities:
             waiting = [claim for claim in claims if claim.state in ("precheck", "awaiting_evidence")]
             claims = waiting or claims
         if len(claims) > 1 and data["for"] == "mentee":
-            codes = ", ".join(claim.certification for claim in claims)
-            raise RefusedEvent(f"the letter has to name its certification: one of {codes}")
+            assert event.occurred_at is not None
+            match = await match_of(session, self._programs, row.id, event.occurred_at)
+            code = self._named_by_domains(event, match, [claim.certification for claim in claims])
+            claims = [claim for claim in claims if claim.certification == code]
         return [Effect("update", claim.workflow, "sign", _act(event, by=data["by"])) for claim in claims]
+
+    def _named_by_domains(self, event: Event, match: Match, codes: Sequence[str]) -> str:
+        """The one certification that has all the domains which a mentor's letter names (CPE6).
+
+        Raises RefusedEvent if they do not tell which it is.
+        """
+        words = event.data.get("domains") or []
+        held = {code: self._catalogue.certification(code, match.gate.earliest) for code in codes}
+        fits = [code for code, found in held.items() if found and words and all(map(found.domain, words))]
+        if len(fits) != 1:
+            raise RefusedEvent(f"the letter has to name its certification: one of {', '.join(codes)}")
+        return fits[0]
 
     async def _keep_if_early(
         self, session: AsyncSession, event: Event, role: str, certification: str | None
@@ -606,7 +616,9 @@ class InboxActivities:
         if not wanted:
             return
         if event.type == "letter.signed":
-            _refuse_unfit(event, match, role, wanted)
+            _refuse_unfit(event, match, role)
+            if len(wanted) > 1 and role == "mentee":
+                wanted = [self._named_by_domains(event, match, wanted)]
         words = event.data.get("domains") or []
         held = self._catalogue.certification(wanted[0], match.gate.earliest)
         strange = [word for word in words if not (held and held.domain(word))]
@@ -615,11 +627,17 @@ class InboxActivities:
         raise ComesEarly(f"claim/{match.facts.engagement}/{role}/{wanted[0]}", opens)
 
     async def _survey_answered(self, session: AsyncSession, event: Event) -> list[Effect]:
-        """One side answers its survey (SUR3)."""
+        """One side answers its survey (SUR3). An answer that comes before its survey waits for it like all that comes
+        early; if there is none by then it is feedback (SUR4)."""
         row = await session.get_one(Engagement, f"engagement/{event.data['engagement']}")
         workflow = f"survey/{row.id}/{_role(row, event.data['by'])}"
         if await session.get(Survey, workflow) is None:
-            raise RefusedEvent(f"there is no {workflow} yet; feedback is welcome at any time all the same")
+            if not event.data["answers"]:
+                raise RefusedEvent(f"there is no {workflow} yet, and there is no answer in it")
+            if event.state != "held":
+                raise ComesEarly(workflow, None)
+            await _keep_feedback(session, event)
+            return []
         return [Effect("update", workflow, "answered", _act(event, by=event.data["by"]))]
 
     async def _staff(self, session: AsyncSession, event: Event) -> list[Effect]:
@@ -717,15 +735,45 @@ def _as_planned(member: Member) -> tuple[Any, ...]:
     return member.time_zone, member.country, member.subdivision, list(member.certifications or [])
 
 
-def _refuse_unfit(event: Event, match: Match, role: str, certifications: Sequence[str]) -> None:
-    """Refuse a letter that will never count: by the wrong person, under another name, for no one certification."""
+def _refuse_unfit(event: Event, match: Match, role: str) -> None:
+    """Refuse a letter that will never count: by the wrong person, or under another name."""
     signer = "mentee" if role == "mentor" else "mentor"
     if event.data["by"] != match.profile(signer):
         raise RefusedEvent(f"only the {signer} of this engagement can sign this letter")
     if not same_name(str(event.data["name"]), match.who(signer).member.name):
         raise RefusedEvent("the name typed is not the name on record; please type your own full name")
-    if len(certifications) > 1 and role == "mentee":
-        raise RefusedEvent(f"the letter has to name its certification: one of {', '.join(certifications)}")
+
+
+async def _reported_late(session: AsyncSession, row: Engagement, event: Event, at: datetime) -> Effect:
+    """Tell staff of misconduct that is reported after the end: at once, by mail and as a task (ENG8)."""
+    await open_task(
+        session,
+        "misconduct",
+        row.workflow,
+        f"reported by event {event.id}",
+        "A report came after the engagement had ended: read it and write to the person yourself. Its surveys and "
+        "claims go on: cancel or revoke what should not.",
+        at,
+    )
+    mail = Mail("staff.misconduct", at, "staff.misconduct", STAFF, context={"opened": at.isoformat()})
+    planned = await ledger.add(session, row.workflow, row.program, mail, at)
+    order = SendMail(row.workflow, [f"{planned.step}/{planned.occurrence}"])
+    return start("Resend", f"resend/{planned.delivery}", order)
+
+
+async def _keep_feedback(session: AsyncSession, event: Event) -> None:
+    """Keep an answer for which there is no survey (SUR4)."""
+    assert event.occurred_at is not None
+    if await session.scalar(select(Feedback.id).where(Feedback.event_id == _known(event))) is None:
+        told = [f"{question}: {answer}" for question, answer in event.data["answers"].items()]
+        session.add(
+            Feedback(
+                profile_id=event.data["by"],
+                event_id=_known(event),
+                text="\n".join(told),
+                given_at=event.occurred_at,
+            )
+        )
 
 
 async def _report_kept(session: AsyncSession, event: Event, at: datetime) -> None:

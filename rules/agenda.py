@@ -119,6 +119,9 @@ class Refused(ValueError):
 
 MINUTE = timedelta(minutes=1)
 
+LAST_SECOND = timedelta(seconds=2)
+"""How long after an instant that was waited for the wait ends: who acts in its very second acts in time (T2)."""
+
 
 def moment(due: datetime | None, at: datetime) -> datetime:
     """The instant to record for something due at `due` and done at `at`.

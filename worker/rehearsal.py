@@ -17,6 +17,7 @@ from activities.smtp import SmtpChannel, SmtpSettings
 from database import events
 from database.links import Links
 from database.session import Database
+from rules.agenda import LAST_SECOND
 from rules.events import Envelope
 from rules.program import Program
 from worker.catcher import Caught, MailCatcher
@@ -25,7 +26,6 @@ from worker.faults import DatabaseFault, KillFault, MortalDatabase
 from worker.parts import DOCUMENTS, Composers, Parts, poke, workers
 from worker.scenario import Fault, Scenario, ScenarioError
 from worker.timeline import timeline
-from workflows.agenda import LAST_SECOND
 
 SOURCE = "/rehearsal"
 

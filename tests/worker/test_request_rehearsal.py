@@ -213,6 +213,22 @@ def test_an_answer_whose_request_never_comes_is_staffs_after_a_day(played: Playe
     assert (event, reason) == ("request.accepted", "request/never did not arrive in time")
 
 
+PLAY.at("2035-03-06T15:00", "request.accepted", request="brink")
+PLAY.ask("brink", RIO, GUS, "2035-03-07T15:00")
+PLAY.at("2035-03-06T15:30", "request.accepted", request="too-early")
+PLAY.ask("too-early", RIO, GUS, "2035-03-07T15:31")
+
+
+@pytest.mark.rule("REQ5", "REQ10", "T2")
+def test_a_request_in_the_very_second_in_which_its_early_answer_runs_out_still_gets_it(
+    played: Played,
+) -> None:
+    assert played.states("request/brink")[-1] == ("2035-03-07T15:00", "accepted")
+    assert not played.refusals("request/brink")
+    assert [event for _, event, _ in played.refusals("request/too-early")] == ["request.accepted"]
+    assert played.states("request/too-early")[0] == ("2035-03-07T15:31", "open")
+
+
 WANDA = PLAY.mentor("wanda")
 PLAY.ask("left-1", TOM, WANDA, "2035-03-12T10:00")
 PLAY.ask("left-2", ANA, WANDA, "2035-03-12T11:00")

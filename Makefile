@@ -4,6 +4,9 @@ BIN := .venv/bin
 READY := .venv/ready
 BROWSERS := chromium chromium-browser google-chrome
 
+# Each process of the tests, and each workflow that comes into memory, would compile our modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint bench browser lock clean
 
@@ -45,6 +48,7 @@ lock: setup  ## write requirements.txt anew from pyproject.toml (UPGRADE=1: to t
 
 clean:  ## remove all that was made here
 	@rm -rf .venv var build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

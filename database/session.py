@@ -6,7 +6,7 @@ import asyncio
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,12 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 TIMEOUT = 10.0
 """Seconds after which a PostgreSQL that does not answer is given up, where a deployment does not say otherwise."""
+
+LOCK_WAIT = 30_000
+"""Milliseconds that a writer waits for another process that writes to the same SQLite file."""
+
+TAKE_LOCK = "BEGIN IMMEDIATE"
+"""How a transaction that writes begins in SQLite."""
 
 
 class Database:
@@ -52,11 +58,20 @@ class Database:
         if self.is_sqlite:
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
+        self._writing: AbstractAsyncContextManager[object] = (
+            asyncio.Lock() if self.is_sqlite else nullcontext()
+        )
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncSession]:
         """A transaction that writes: committed at the end of the block, rolled back if it raises."""
-        async with AsyncSession(self.engine, expire_on_commit=False) as session, session.begin():
+        # SQLite has one writer at a time, and who waits for it there looks again from time to time: writers of one
+        # process take turns instead.
+        async with (
+            self._writing,
+            AsyncSession(self.engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
 
     @asynccontextmanager
@@ -84,12 +99,12 @@ class Database:
 
 
 class _NearConnection(aiosqlite.Connection):
-    """Runs statements where they are called, in the event loop, and only the wait for the write lock in its thread.
+    """Runs statements where they are called, in the event loop, and only a wait for the write lock in its thread.
 
     A statement of ours takes microseconds; the way to a thread and back takes ten times as long, and a transaction
-    has dozens of them. Reads wait for nobody (write-ahead log), and who has the lock waits for nobody either. What
-    comes while the thread is still at work, as after a cancelled wait, queues behind it: there is never more than one
-    thread at the connection.
+    has dozens of them. Reads wait for nobody (write-ahead log), and who has the lock waits for nobody either; only
+    while another process writes there is something to wait for. What comes while the thread is still at work, as
+    after a cancelled wait, queues behind it: there is never more than one thread at the connection.
     """
 
     def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
@@ -99,9 +114,11 @@ class _NearConnection(aiosqlite.Connection):
         self._in_thread: set[object] = set()
 
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        waits = args and isinstance(args[0], str) and args[0].startswith("BEGIN")
-        if not waits and not self._in_thread:
-            return fn(*args, **kwargs)
+        if not self._in_thread:
+            if args[:1] != (TAKE_LOCK,):
+                return fn(*args, **kwargs)
+            with suppress(sqlite3.OperationalError):
+                return self._without_waiting(fn, TAKE_LOCK)
         turn = object()
         self._in_thread.add(turn)
 
@@ -113,6 +130,13 @@ class _NearConnection(aiosqlite.Connection):
 
         return await super()._execute(in_turn)  # type: ignore[no-untyped-call]
 
+    def _without_waiting(self, fn: Callable[..., Any], statement: str) -> Any:
+        self._conn.execute("PRAGMA busy_timeout=0")
+        try:
+            return fn(statement)
+        finally:
+            self._conn.execute(f"PRAGMA busy_timeout={LOCK_WAIT}")
+
     def stop(self) -> asyncio.Future[Any] | None:
         """Close the connection, and end its thread."""
         if not self._in_thread and self._connection is not None:
@@ -123,7 +147,7 @@ class _NearConnection(aiosqlite.Connection):
 
 def _connect_sqlite(file: str) -> aiosqlite.Connection:
     def connect() -> sqlite3.Connection:
-        return sqlite3.connect(file, timeout=30, check_same_thread=False)
+        return sqlite3.connect(file, timeout=LOCK_WAIT / 1000, check_same_thread=False)
 
     return _NearConnection(connect)
 
@@ -151,7 +175,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # The driver's own transaction handling is off, so that _begin_sqlite decides how one begins.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=30000"):
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={LOCK_WAIT}"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
@@ -159,7 +183,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # A writer takes its lock at once: upgrading a read lock later would fail instead of wait.
     reading = connection.get_execution_options().get("reading")
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+    connection.exec_driver_sql("BEGIN" if reading else TAKE_LOCK)
 
 
 def _config(url: str) -> Config:

@@ -38,7 +38,7 @@ from worker.console import (
 from worker.people import People
 from worker.preview import Preview, preview
 from worker.services import connect, database_ready, read_programs, read_settings
-from workflows.agenda import Answer
+from workflows.acts import Answer
 
 app = typer.Typer(
     help="Act on a running onboarding, request, engagement, claim or survey.", no_args_is_help=True

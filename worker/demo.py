@@ -42,7 +42,7 @@ from worker.settings import Settings
 from worker.stand import Stand, message_words, stand
 from worker.stopping import stopping
 from worker.timeline import next_due, next_turn
-from workflows.agenda import Answer
+from workflows.acts import Answer
 
 PROGRAM: Final = "asis-global"
 STEPS: Final = {"day": "P1D", "week": "P1W", "month": "P1M"}

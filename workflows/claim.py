@@ -12,8 +12,9 @@ with workflow.unsafe.imports_passed_through():
     from activities.credit import CreditActivities, PlanClaim
     from activities.mail import Outcome
     from rules.credit import ClaimFacts
+    from workflows.acts import ActInput, Answer
 
-from workflows.agenda import ActInput, Agenda, Answer, plan_locally
+from workflows.agenda import Agenda, plan_locally
 
 
 @workflow.defn(name="Claim")

@@ -13,8 +13,9 @@ with workflow.unsafe.imports_passed_through():
     from activities.mail import Outcome
     from rules import engagement
     from rules.engagement import EngagementFacts
+    from workflows.acts import ActInput, Answer
 
-from workflows.agenda import ActInput, Agenda, Answer, plan_locally, tell
+from workflows.agenda import Agenda, plan_locally, tell
 
 
 @workflow.defn(name="Engagement")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from temporalio import workflow
@@ -14,21 +13,9 @@ with workflow.unsafe.imports_passed_through():
     from rules import onboarding
     from rules.agenda import Refused
     from rules.onboarding import OnboardingFacts
-    from rules.shapes import readable
+    from workflows.acts import ActInput, Answer, Matched
 
-from workflows.agenda import ActInput, Agenda, Answer, plan_locally, refuse_local
-
-
-@dataclass(frozen=True, slots=True)
-class Matched:
-    """The mentee has a match: an accepted request (ONB3)."""
-
-    request: str
-    at: datetime | None = None
-
-    def __post_init__(self) -> None:
-        refuse_local(self.at)
-        object.__setattr__(self, "request", readable(self.request))
+from workflows.agenda import Agenda, plan_locally
 
 
 @workflow.defn(name="Onboarding")

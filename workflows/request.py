@@ -14,8 +14,9 @@ with workflow.unsafe.imports_passed_through():
     from rules import request
     from rules.engagement import EngagementFacts
     from rules.request import RequestFacts
+    from workflows.acts import ActInput, Answer
 
-from workflows.agenda import ActInput, Agenda, Answer, plan_locally, tell
+from workflows.agenda import Agenda, plan_locally, tell
 
 
 @workflow.defn(name="Request")

@@ -12,8 +12,9 @@ with workflow.unsafe.imports_passed_through():
     from activities.credit import CreditActivities, PlanSurvey
     from activities.mail import Outcome
     from rules.survey import SurveyFacts
+    from workflows.acts import ActInput, Answer
 
-from workflows.agenda import ActInput, Agenda, Answer, plan_locally
+from workflows.agenda import Agenda, plan_locally
 
 
 @workflow.defn(name="Survey")

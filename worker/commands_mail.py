@@ -36,6 +36,7 @@ from worker.console import (
     local,
     local_iso,
     numbered,
+    plain,
     print_json_lines,
     print_table,
     run,
@@ -286,7 +287,7 @@ def send_sample(
         return f"{accepted.code} {accepted.response}"
 
     answer = run(send())
-    typer.echo(f"{smtp.host}:{smtp.port} took {message} for {to}: {answer}")
+    typer.echo(plain(f"{smtp.host}:{smtp.port} took {message} for {to}: {answer}"))
 
 
 @app.command()

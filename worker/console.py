@@ -7,6 +7,7 @@ import getpass
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig, TelemetryFilter
+
+_OBEYED: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that a terminal obeys instead of showing them, or that it cannot show."""
 
 PATIENCE: Final = 2.0
 """Seconds after which something that is not done yet shows that it is under way."""
@@ -60,10 +64,15 @@ class Interrupted(Exception):
         self.status = status
 
 
+def plain(text: str) -> str:
+    """Text of others as a terminal shows it: what it would obey stands there by its code, as in JSON."""
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def complain(*lines: str) -> None:
     """Say on standard error what is wrong."""
     for line in lines:
-        typer.echo(line, err=True)
+        typer.echo(plain(line), err=True)
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
@@ -206,7 +215,7 @@ def working(what: str) -> Iterator[Callable[[str], None]]:
 
 def print_json(value: object) -> None:
     """Print a value as one line of JSON."""
-    typer.echo(json.dumps(value, ensure_ascii=False, default=_plain))
+    typer.echo(plain(json.dumps(value, ensure_ascii=False, default=_told)))
 
 
 def print_json_lines(values: Iterable[object]) -> None:
@@ -215,7 +224,7 @@ def print_json_lines(values: Iterable[object]) -> None:
         print_json(value)
 
 
-def _plain(value: object) -> str:
+def _told(value: object) -> str:
     return value.isoformat(timespec="seconds") if isinstance(value, datetime) else str(value)
 
 
@@ -225,7 +234,7 @@ def print_table(
     """Print rows under their column names, or the words for none."""
     table = Table(*columns, title=title and escape(title), title_justify="left", box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
+        table.add_row(*(escape("" if cell is None else plain(str(cell))) for cell in row))
     if table.row_count or not none:
         _console().print(table)
     else:
@@ -237,7 +246,7 @@ def print_facts(facts: Mapping[str, object]) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in facts.items():
         if value not in (None, "", []):
-            table.add_row(escape(name), escape(str(value)))
+            table.add_row(escape(name), escape(plain(str(value))))
     _console().print(table)
 
 

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import select
 
 from database import audit, ledger
-from database.models import AuditRecord, Message, Task
+from database.models import AuditRecord, Member, Message, Task
 from database.tasks import open_task
 from rules import onboarding
 from rules.calendar import add_months
@@ -192,6 +193,34 @@ async def test_show_tells_state_schedule_and_history_in_the_recipients_time(worl
     people = await world.throughline("show", "onboarding/p-ana")
     assert "09:00 -05" in people.out
     assert "mentee.checkin 4" in people.out
+
+
+@pytest.mark.rule("STA3", "MAIL1")
+async def test_nothing_that_others_wrote_is_obeyed_by_a_terminal(world: CommandWorld) -> None:
+    wicked = "\x1b]0;mine\x07\x1b[2J\u202eevil\x9b31m\x85"
+    await world.add_member("eve")
+    await world.sign_up("p-eve", "eve")
+    async with world.database.begin() as session:
+        (await session.get_one(Member, "eve")).name = f"Eve {wicked}"
+        done, why = {"act": "pause"}, {"reason": wicked}
+        await audit.append(session, "onboarding/p-eve", "act", world.now, done, actor=wicked, veiled=why)
+        for row in await session.scalars(select(Message).where(Message.workflow == "onboarding/p-eve")):
+            row.trouble = row.reason = row.subject = wicked
+    for command in (
+        ("show", "onboarding/p-eve"),
+        ("show", "member/eve"),
+        ("why", "eve"),
+        ("mail", "log", "--member", "eve"),
+    ):
+        for arguments in (command, (*command, "--json")):
+            said = await world.throughline(*arguments)
+            assert said.status == 0, said.err
+            assert "mine" in said.out
+            assert not set(said.out) & set("\x1b\x07\u202e\x9b\x85"), arguments
+    told = (await world.throughline("show", "onboarding/p-eve", "--json")).json
+    assert told["people"]["profile"] == f"Eve {wicked} (p-eve)"
+    refused = await world.throughline("show", f"request/{wicked}")
+    assert not set(refused.err) & set("\x1b\x07\u202e\x9b\x85")
 
 
 @pytest.mark.rule("REQ3", "REQ4", "REQ8")

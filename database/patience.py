@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import traceback
 from typing import Any
 
 import psycopg
@@ -57,7 +58,12 @@ def limits(url: URL, seconds: float) -> dict[str, Any]:
     """What to connect with so that no wait takes longer than `seconds`, give or take; the address has the last word."""
 
     async def connect(*args: Any, **options: Any) -> PatientConnection:
-        connection = await PatientConnection.connect(*args, **options)
+        try:
+            connection = await PatientConnection.connect(*args, **options)
+        except BaseException as error:
+            # An attempt that failed has its socket open as long as the frames of the error remember it.
+            traceback.clear_frames(error.__traceback__)
+            raise
         # The server's own limit comes first, where it still answers: then the connection stays good.
         connection.patience = seconds + 1
         return connection

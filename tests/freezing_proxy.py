@@ -18,8 +18,9 @@ PATIENCE = 90.0
 class _Line:
     """One client's connection, with both ways through the proxy."""
 
-    def __init__(self, client: StreamWriter, server: StreamWriter, changed: Callable[[], None]) -> None:
-        self.client, self.server, self._changed = client, server, changed
+    def __init__(self, client: StreamWriter, changed: Callable[[], None]) -> None:
+        self.client, self._changed = client, changed
+        self.server: StreamWriter | None = None
         self.words_pass, self.answers_pass = asyncio.Event(), asyncio.Event()
         self.unanswered = False
         self.left = False
@@ -91,8 +92,9 @@ class FreezingProxy:
         self._frozen, self._last_words = False, None
         for line in self._lines:
             line.flow()
-            line.client.transport.abort()
-            line.server.transport.abort()
+            for end in (line.client, line.server):
+                if end is not None:
+                    end.transport.abort()
 
     async def until_unanswered(self, count: int) -> None:
         """Wait until so many clients have said something, and wait for the answer."""
@@ -102,10 +104,9 @@ class FreezingProxy:
         )
 
     async def until_given_up(self) -> None:
-        """Wait until all whose answers are kept have left."""
-        await self._until(
-            lambda: all(line.left or line.answers_pass.is_set() for line in self._lines), "give up"
-        )
+        """Wait until all who wait now for an answer have left; others may have come by then."""
+        waiting = [line for line in self._lines if line.unanswered and not line.answers_pass.is_set()]
+        await self._until(lambda: all(line.left for line in waiting), "give up")
 
     async def _until(self, condition: Callable[[], bool], what: str) -> None:
         try:
@@ -117,8 +118,7 @@ class FreezingProxy:
             raise TimeoutError(f"the {len(self._lines)} connections did not come to {what}") from None
 
     async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
-        answers, server = await asyncio.open_connection(HOST, self._server_port)
-        line = _Line(writer, server, self._changed.set)
+        line = _Line(writer, self._changed.set)
         line.flow(words=not self._frozen, answers=not self._frozen)
         self._lines.append(line)
 
@@ -127,40 +127,42 @@ class FreezingProxy:
                 line.flow(answers=False)
             line.said(data)
 
+        words: Queue[bytes] = Queue()
+        hearing = asyncio.create_task(_hear(reader, words, said))
         try:
+            await line.words_pass.wait()
+            heard, line.server = await asyncio.open_connection(HOST, self._server_port)
+            answers: Queue[bytes] = Queue()
             await asyncio.gather(
-                _carry(reader, server, line.words_pass, said),
-                _carry(answers, writer, line.answers_pass, line.answered),
+                _say(line.server, words, line.words_pass),
+                _hear(heard, answers, line.answered),
+                _say(writer, answers, line.answers_pass),
             )
         finally:
+            await hearing
             self._lines.remove(line)
             self._changed.set()
 
 
-async def _carry(
-    reader: StreamReader, writer: StreamWriter, passes: asyncio.Event, saw: Callable[[bytes], None]
-) -> None:
-    """Carry all that comes to the other side, as soon as it may pass; the end of it, too."""
-    kept: Queue[bytes] = Queue()
+async def _hear(reader: StreamReader, kept: Queue[bytes], saw: Callable[[bytes], None]) -> None:
+    """Keep all that comes; nothing is the end of it."""
+    with suppress(ConnectionError):
+        while data := await reader.read(65536):
+            saw(data)
+            kept.put_nowait(data)
+    saw(b"")
+    kept.put_nowait(b"")
 
-    async def read() -> None:
+
+async def _say(writer: StreamWriter, kept: Queue[bytes], passes: asyncio.Event) -> None:
+    """Pass on what was kept, as soon as it may; the end of it, too."""
+    while True:
+        data = await kept.get()
+        await passes.wait()
         with suppress(ConnectionError):
-            while data := await reader.read(65536):
-                saw(data)
-                kept.put_nowait(data)
-        saw(b"")
-        kept.put_nowait(b"")
-
-    async def write() -> None:
-        while True:
-            data = await kept.get()
-            await passes.wait()
-            with suppress(ConnectionError):
-                if not data:
-                    writer.close()
-                    await writer.wait_closed()
-                    return
-                writer.write(data)
-                await writer.drain()
-
-    await asyncio.gather(read(), write())
+            if not data:
+                writer.close()
+                await writer.wait_closed()
+                return
+            writer.write(data)
+            await writer.drain()

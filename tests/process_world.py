@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email import message_from_bytes
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import select
 from temporalio.client import Client
@@ -43,6 +43,13 @@ USUAL = {
 }
 
 RECEIVED = "mentor.request_received"
+
+
+class MailServer(Protocol):
+    """Where a worker hands its mail over."""
+
+    host: str
+    port: int
 
 
 @dataclass
@@ -206,26 +213,28 @@ def with_long_letters(folder: Path, name: str) -> Path:
 
 @asynccontextmanager
 async def worker_process(
-    temporal_port: int, database: Database, smtp: HostileSmtp, log: Path, programs: Path = ROOT / "programs"
+    temporal_port: int, database: str, smtp: MailServer, log: Path, **settings: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The command `throughline worker`, killed at the end of the block if it lives."""
-    settings = {
-        "TEMPORAL_ADDRESS": f"127.0.0.1:{temporal_port}",
-        "THROUGHLINE_ENVIRONMENT": "test",
-        "THROUGHLINE_PRODUCTION": "true",
-        "THROUGHLINE_DATABASE": database.url,
-        "THROUGHLINE_PROGRAMS": str(programs),
-        "THROUGHLINE_SECRET": "a secret for tests only",
-        "THROUGHLINE_SMTP_HOST": smtp.host,
-        "THROUGHLINE_SMTP_PORT": str(smtp.port),
-        "THROUGHLINE_SMTP_CONNECTIONS": "10",
-        "THROUGHLINE_SMTP_RATE_PER_MINUTE": "60000",
+    """The command `throughline worker`, killed at the end of the block if it lives.
+
+    `database` is its address; `settings` are further ones, by their names without `THROUGHLINE_`.
+    """
+    usual = {
+        "ENVIRONMENT": "test",
+        "PRODUCTION": "true",
+        "DATABASE": database,
+        "SECRET": "a secret for tests only",
+        "SMTP_HOST": smtp.host,
+        "SMTP_PORT": str(smtp.port),
+        "SMTP_CONNECTIONS": "10",
+        "SMTP_RATE_PER_MINUTE": "60000",
     }
+    named = {f"THROUGHLINE_{name}": value for name, value in {**usual, **settings}.items()}
     with log.open("ab") as said:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", "from worker.command import main; main()", "worker"),
             cwd=ROOT,
-            env={**os.environ, **settings},
+            env={**os.environ, **named, "TEMPORAL_ADDRESS": f"{HOST}:{temporal_port}"},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=said,
             stderr=said,
@@ -235,7 +244,7 @@ async def worker_process(
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
+        await process.wait()
 
 
 @asynccontextmanager

@@ -76,8 +76,10 @@ async def test_a_server_that_takes_the_connection_and_says_nothing_is_given_up(
 ) -> None:
     proxy.freeze()
     database = Database(through, timeout=2)
-    with pytest.raises(OperationalError):
+    with pytest.raises(OperationalError) as raised:
         await found(database, "nobody@example.org")
+    await proxy.until_given_up()
+    assert "timeout" in str(raised.value), "the error is kept, the socket is not"
     await database.close()
 
 

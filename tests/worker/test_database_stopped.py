@@ -1,8 +1,10 @@
-"""The database stops and comes back while deliveries are at every step: nothing lost, doubled or stuck (MAIL1, MAIL2).
+"""The database stops, or hangs, and comes back while deliveries are at every step: nothing lost, doubled or stuck
+(MAIL1, MAIL2).
 
 The worker is the product's own command in a process of its own, and lives on. PostgreSQL is stopped as a crash would
-stop it: once while its transactions wait for a lock, so that they are undone, and once while they wait for the
-confirmation of a commit that is already written, so that they stand and the worker cannot know.
+stop it, or freezes: it takes connections and words, and answers nothing. Each happens once while its transactions wait
+for a lock, so that they are undone, and once while they wait for the confirmation of a commit that is already written,
+so that they stand and the worker cannot know.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import pytest
 from psycopg import sql
 
 from tests.fault_table import Judge
+from tests.freezing_proxy import FreezingProxy
 from tests.hostile_smtp import HostileSmtp
 from tests.postgres_server import PostgresServer
 from tests.process_world import RECEIVED, HoldingSmtp, Program, migrated, worker_process
@@ -33,6 +36,76 @@ UNDONE = {
 """Names of mentors, and the steps at which the deliveries to them are held."""
 
 STANDING = {"last-stands": "DATA", "answered-stands": "END"}
+
+
+class Crash:
+    """A server that is stopped as a crash would stop it, and started again on its files."""
+
+    name = "stopped"
+
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
+
+    async def __aenter__(self) -> Crash:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        """Nothing is left to do."""
+
+    def url(self, database: str) -> str:
+        """How the worker finds a database."""
+        return self._server.url(database)
+
+    async def begin(self) -> None:
+        """It is away, and what ran is undone."""
+        await asyncio.to_thread(self._server.stop, abruptly=True)
+
+    async def doubt(self) -> None:
+        """From now on what is committed stands, and nobody is told."""
+        await asyncio.to_thread(self._server.commit_in_doubt)
+
+    async def doubted(self, count: int) -> None:
+        """So many wait to be told; now it is away."""
+        await asyncio.to_thread(self._server.until_waiting, count, "SyncRep")
+        await self.begin()
+
+    async def end(self) -> None:
+        """It is back."""
+        await asyncio.to_thread(self._server.start)
+
+
+class Freeze:
+    """A server, or the way to it, that hears and says nothing until it thaws. At last the way is cut."""
+
+    name = "frozen"
+
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
+        self._way = FreezingProxy(server.port)
+        self._ends = [self._way.thaw, self._way.cut]
+
+    async def __aenter__(self) -> Freeze:
+        await self._way.__aenter__()
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self._way.__aexit__(None, None, None)
+
+    def url(self, database: str) -> str:
+        return self._way.through(self._server.url(database))
+
+    async def begin(self) -> None:
+        self._way.freeze()
+
+    async def doubt(self) -> None:
+        self._way.keep_answers_to(b"COMMIT")
+
+    async def doubted(self, count: int) -> None:
+        await self._way.until_unanswered(count)
+
+    async def end(self) -> None:
+        await self._way.until_given_up()
+        self._ends.pop(0)()
 
 
 class Locks:
@@ -56,15 +129,20 @@ class Locks:
 
 @pytest.mark.rule("MAIL1", "MAIL2", "MAIL3")
 @pytest.mark.timeout(240)
+@pytest.mark.parametrize("kind", [Crash, Freeze])
 async def test_a_database_that_stops_at_every_step_of_a_delivery_loses_doubles_and_blocks_nothing(
-    postgres: PostgresServer, tmp_path: Path, fault_run: Judge
+    kind: type[Crash | Freeze], postgres: PostgresServer, tmp_path: Path, fault_run: Judge
 ) -> None:
     name = postgres.create_database()
     async with AsyncExitStack() as stack:
+        outage: Crash | Freeze = kind(postgres)
+        await stack.enter_async_context(outage)
         database = await stack.enter_async_context(migrated(postgres.url(name)))
         server = await stack.enter_async_context(HostileSmtp())
         temporal = await stack.enter_async_context(dev_server(None))
-        await stack.enter_async_context(worker_process(temporal.port, database, server, tmp_path / "log"))
+        await stack.enter_async_context(
+            worker_process(temporal.port, outage.url(name), server, tmp_path / "log", DATABASE_TIMEOUT="2")
+        )
         smtp, program = HoldingSmtp(server), Program(database, temporal.client)
         await program.ask("free")
         await program.until_sent("request/r-free", 2)
@@ -81,25 +159,24 @@ async def test_a_database_that_stops_at_every_step_of_a_delivery_loses_doubles_a
         await locks.table("suppressions")
         await program.ask("unclaimed")
         await asyncio.to_thread(postgres.until_waiting, 3, "Lock")
-        await asyncio.to_thread(postgres.stop, abruptly=True)
+        await outage.begin()
         smtp.words["refused"] = "550 5.1.1 no such user"
         smtp.release("claimed", "half", "end", "refused")
         await smtp.until_said("answered", "end", "refused")
         await smtp.until_gone("claimed", "half", "last")
         await connection.close()
-        await asyncio.to_thread(postgres.start)
+        await outage.end()
         names = ["free", *UNDONE, "unclaimed"]
         decisions = await program.until_decided(2 * len(names))
 
         await hold(smtp, program, STANDING)
         await program.store(("request.accepted", {"request": "r-free"}))
-        await asyncio.to_thread(postgres.commit_in_doubt)
+        await outage.doubt()
         smtp.release(*STANDING)
         await program.poke()
-        await asyncio.to_thread(postgres.until_waiting, 3, "SyncRep")
-        await asyncio.to_thread(postgres.stop, abruptly=True)
+        await outage.doubted(3)
         await smtp.until_gone("last-stands")
-        await asyncio.to_thread(postgres.start)
+        await outage.end()
         names += STANDING
         decisions |= await program.until_decided(2 * len(names) + 2)
 
@@ -112,7 +189,7 @@ async def test_a_database_that_stops_at_every_step_of_a_delivery_loses_doubles_a
         )
         decisions |= await program.until_decided(4 * len(names) - 2)
         rows, decided = await program.mails(), await program.decided()
-        fault_run("database stopped at every step", rows, smtp.received().elements(), decided)
+        fault_run(f"database {outage.name} at every step", rows, smtp.received().elements(), decided)
         others = Counter(value for key, value in decisions.items() if key != f"request/r-refused:{RECEIVED}")
         assert others == {"sent": len(rows) - 1}, "the worker lived, and knows what became of each"
         assert decisions[f"request/r-refused:{RECEIVED}"] == "failed"

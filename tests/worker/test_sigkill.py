@@ -45,7 +45,7 @@ async def test_a_worker_killed_at_every_step_of_a_delivery_loses_doubles_and_blo
         dev_server(None) as temporal,
     ):
         smtp, program = HoldingSmtp(server), Program(database, temporal.client)
-        async with worker_process(temporal.port, database, server, log, programs) as first:
+        async with worker_process(temporal.port, database.url, server, log, PROGRAMS=str(programs)) as first:
             await program.ask("free")
             await program.until_sent("request/r-free", 2)
             for name, step in STEPS.items():
@@ -64,7 +64,7 @@ async def test_a_worker_killed_at_every_step_of_a_delivery_loses_doubles_and_blo
         assert {left[name] for name in ("end", "answered")} == {"handed_over"}
         assert {left[name] for name in BEFORE_THE_LAST_BYTE} <= {"planned", "claimed"}
         smtp.give_up()
-        async with worker_process(temporal.port, database, server, log, programs):
+        async with worker_process(temporal.port, database.url, server, log, PROGRAMS=str(programs)):
             decisions = await program.until_decided(2 * len(names))
             await program.tell(*(("request.accepted", {"request": f"r-{name}"}) for name in names))
             after = await program.until_decided(4 * len(names))

@@ -36,7 +36,7 @@ async def test_a_worker_killed_before_the_letter_and_before_its_mail_loses_no_cr
     ):
         smtp, office = HoldingSmtp(server), CreditOffice(temporal.client, database)
         claim = f"claim/{office.engagement}/mentor/CPP"
-        async with worker_process(temporal.port, database, server, log) as first:
+        async with worker_process(temporal.port, database.url, server, log) as first:
             await office.begin(timedelta(days=200))
             await office.until(Claim, claim, lambda row: row.state == "awaiting_evidence")
             async with database.begin() as session:
@@ -49,12 +49,12 @@ async def test_a_worker_killed_before_the_letter_and_before_its_mail_loses_no_cr
         async with database.reading() as session:
             assert await session.scalar(select(Letter.id)) is None
         smtp.hold("RCPT", office.who("mentor"))
-        async with worker_process(temporal.port, database, server, log) as second:
+        async with worker_process(temporal.port, database.url, server, log) as second:
             await smtp.until_held(office.who("mentor"))
             second.send_signal(signal.SIGKILL)
             await second.wait()
         smtp.give_up()
-        async with worker_process(temporal.port, database, server, log):
+        async with worker_process(temporal.port, database.url, server, log):
             await office.until_sent(claim, READY)
             await office.until_event("letter.signed", "applied")
         async with database.reading() as session:

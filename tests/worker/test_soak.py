@@ -149,7 +149,7 @@ async def test_four_worker_processes_of_which_two_are_killed_send_each_message_o
         smtp, program = MoodySmtp(server, random.Random(7)), Program(database, temporal.client)
 
         async def another() -> asyncio.subprocess.Process:
-            return await stack.enter_async_context(worker_process(temporal.port, database, server, log))
+            return await stack.enter_async_context(worker_process(temporal.port, database.url, server, log))
 
         async def replaced(worker: asyncio.subprocess.Process, when: int) -> None:
             await server.until(lambda: len(server.accepted) >= when, within=PATIENCE)

@@ -30,7 +30,7 @@ async def test_a_temporal_server_killed_amid_deliveries_and_started_again_loses_
         server = await stack.enter_async_context(HostileSmtp())
         stack.push_async_callback(temporal.kill)
         client = await temporal.start()
-        await stack.enter_async_context(worker_process(temporal.port, database, server, tmp_path / "log"))
+        await stack.enter_async_context(worker_process(temporal.port, database.url, server, tmp_path / "log"))
         smtp, program = HoldingSmtp(server), Program(database, client)
         await program.ask("free")
         await program.until_sent("request/r-free", 2)

@@ -148,6 +148,21 @@ NOT_YET = {
 }
 
 
+class UnhurriedDatabase(Database):
+    """A database whose transactions begin when what is on its way within this process has come to its end.
+
+    A server that breaks the connection in the body shall have done so before the last byte goes out.
+    """
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncSession]:
+        """A transaction that writes."""
+        for _ in range(30):
+            await asyncio.sleep(0)
+        async with super().begin() as session:
+            yield session
+
+
 @pytest.mark.rule("MAIL2", "MAIL3")
 @pytest.mark.parametrize("fault", NOT_YET)
 async def test_what_certainly_was_not_taken_is_tried_again_with_the_same_bytes(
@@ -155,7 +170,8 @@ async def test_what_certainly_was_not_taken_is_tried_again_with_the_same_bytes(
 ) -> None:
     hostile_smtp.answers(*NOT_YET[fault])
     await world.plan(OWED)
-    async with world.mailing(hostile_smtp) as mail:
+    unhurried = UnhurriedDatabase(world.database.url)
+    async with replace(world, database=unhurried).mailing(hostile_smtp) as mail:
         await refused_for_now(mail, OWED.key)
         waiting = await world.row(OWED.key)
         assert (waiting.state, waiting.claimed_by) == ("planned", None)
@@ -164,6 +180,7 @@ async def test_what_certainly_was_not_taken_is_tried_again_with_the_same_bytes(
         assert [outcome.decision for outcome in await send(mail, OWED.key, at=DUE + HOUR, attempt=2)] == [
             "sent"
         ]
+    await unhurried.close()
     row = await world.row(OWED.key)
     assert (row.attempts, row.decided_at) == (2, DUE + HOUR)
     assert received(hostile_smtp) == [row.delivery]

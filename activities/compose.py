@@ -148,7 +148,7 @@ class Composer:
             raise TemplateFailed(f"{_named(message, number)}: no template in {language.name}")
         try:
             return trio.fill({**_prepared(context), **_about(entry, number, language.name)})
-        except (TemplateError, ValueError, TypeError, KeyError) as error:
+        except (TemplateFailed, TemplateError, ValueError, TypeError, KeyError) as error:
             raise TemplateFailed(f"{_named(message, number)} in {language.name}: {error}") from None
 
     def written(self) -> Iterator[tuple[str, int | None, str]]:
@@ -181,6 +181,8 @@ class Composer:
                     except TemplateFailed as failure:
                         problems.append(str(failure))
                         continue
+                    if not composed.subject.strip():
+                        problems.append(f"{_named(entry.name, number)} in {language}: needs a subject")
                     if composed.html.count("<h1") != 1:
                         problems.append(f"{_named(entry.name, number)} in {language}: needs exactly one <h1>")
         return problems
@@ -188,18 +190,30 @@ class Composer:
 
 @dataclass(frozen=True, slots=True)
 class _Trio:
-    """The templates of one message, text and HTML each in pieces: what comes before it, itself, what follows."""
+    """The templates of one message, text and HTML each in pieces: what comes before it, itself, what follows.
 
+    `file` is where they are from, without the suffixes.
+    """
+
+    file: Path
     subject: Template
     text: Sequence[Template]
     html: Sequence[Template]
 
     def fill(self, values: dict[str, object]) -> Composed:
-        subject = subject_line(self.subject.render(values))
-        text = _wrapped("\n".join(piece.render(values) for piece in self.text))
-        greeting, _, rest = text.partition("\n\n")
-        values |= {"subject": subject, "preview": one_line((rest or greeting).partition("\n\n")[0], _PREVIEW)}
-        return Composed(subject, text, "".join(piece.render(values) for piece in self.html))
+        suffix = "subject"
+        try:
+            subject = subject_line(self.subject.render(values))
+            suffix = "text"
+            text = _wrapped("\n".join(piece.render(values) for piece in self.text))
+            greeting, _, rest = text.partition("\n\n")
+            preview = one_line((rest or greeting).partition("\n\n")[0], _PREVIEW)
+            suffix = "mjml"
+            values |= {"subject": subject, "preview": preview}
+            return Composed(subject, text, "".join(piece.render(values) for piece in self.html))
+        except Exception as error:
+            # A program's own words may do anything that the sandbox lets them do.
+            raise TemplateFailed(f"{error} ({self.file}.{suffix})") from None
 
 
 class _Frame:
@@ -267,21 +281,26 @@ class _Language:
             if problem:
                 problems.append(f"{path}: {problem}")
             else:
-                sources.setdefault(path.stem, {})[path.suffix[1:]] = path.read_text("utf-8")
+                try:
+                    sources.setdefault(path.stem, {})[path.suffix[1:]] = path.read_text("utf-8")
+                except UnicodeDecodeError:
+                    problems.append(f"{path}: is not UTF-8 text")
         trios = {}
         for name, files in sources.items():
             lacking = [suffix for suffix in _SUFFIXES if suffix not in files]
             if lacking:
                 problems.append(f"{folder / name}: lacks .{' and .'.join(lacking)}")
                 continue
+            suffix = "subject"
             try:
-                trios[name] = _Trio(
-                    self._text.from_string(files["subject"]),
-                    [self._text.piece(source) for source in frame.text(files["text"])],
-                    [self._html.piece(source) for source in frame.html(files["mjml"])],
-                )
+                subject = self._text.from_string(files[suffix])
+                suffix = "text"
+                text = [self._text.piece(source) for source in frame.text(files[suffix])]
+                suffix = "mjml"
+                html = [self._html.piece(source) for source in frame.html(files[suffix])]
+                trios[name] = _Trio(folder / name, subject, text, html)
             except (TemplateError, ValueError, OSError) as error:
-                problems.append(f"{folder / name}: {error}")
+                problems.append(f"{folder / name}.{suffix}: {error}")
         return trios
 
 

@@ -356,15 +356,26 @@ class TestWhatGoesWrong:
         folder_with(tmp_path, "en", "mentor.survey.9", subject="x", text="x", mjml=title)
         folder_with(tmp_path, "en", "mentee.ended", subject="x", text="x", mjml="<mj-text>no title</mj-text>")
         folder_with(tmp_path, "fr", "mentor.match", subject="x", text="x", mjml=title)
+        folder_with(tmp_path, "es", "mentor.ended", subject="{{ nobody }}", text="x", mjml=title)
+        folder_with(tmp_path, "es", "mentee.ended", subject="x", text="{{ 1 // 0 }}", mjml=title)
+        folder_with(tmp_path, "es", "mentor.match", subject="x", text="x", mjml=title + "{{ range(9 ** 9) }}")
+        folder_with(tmp_path, "es", "mentee.match", subject="  ", text="x", mjml=title)
+        folder_with(tmp_path, "es", "mentor.pulse", subject="x", text="x", mjml=title)
+        (tmp_path / "es" / "mentor.pulse.text").write_bytes(b"\xff\x00")
         (tmp_path / "en" / "words.jinja").write_text("x")
         problems = "\n".join(Composer(TEMPLATES, [tmp_path, tmp_path / "absent"]).missing())
         for expected in (
             "en/mentor.wellcome.mjml: no such message",
             "en/mentor.welcome.2.text: this message has no numbers",
             "en/mentor.match: lacks .text",
-            "mentee.match in en: nickname is missing from the data",
-            "en/mentor.pulse: Expected an expression",
-            "en/mentee.pulse: ",
+            f"mentee.match in en: nickname is missing from the data ({tmp_path}/en/mentee.match.text)",
+            "en/mentor.pulse.text: Expected an expression",
+            "en/mentee.pulse.mjml: ",
+            f"mentor.ended in es: 'nobody' is undefined ({tmp_path}/es/mentor.ended.subject)",
+            f"mentee.ended in es: integer division or modulo by zero ({tmp_path}/es/mentee.ended.text)",
+            f"({tmp_path}/es/mentor.match.mjml)",
+            "mentee.match in es: needs a subject",
+            "es/mentor.pulse.text: is not UTF-8 text",
             "en/mentor.survey.9.text: this message is not sent with this number",
             "mentee.ended in en: needs exactly one <h1>",
             "fr: not a language of the templates (en, es)",
@@ -376,7 +387,10 @@ class TestWhatGoesWrong:
     def test_a_program_is_checked_with_its_own_data(self) -> None:
         program: dict[str, Any] = dict(sample("mentor.welcome")["program"])
         program["resources"] = {"video": "https://example.org/video"}
-        assert "mentor.welcome in en: profile is missing from the data" in COMPOSER.missing(program)
+        wanted = (
+            "mentor.welcome in en: profile is missing from the data (templates/mail/en/mentor.welcome.text)"
+        )
+        assert wanted in COMPOSER.missing(program)
 
 
 @pytest.mark.rule("COH5")

@@ -387,9 +387,8 @@ class TestWhatGoesWrong:
     def test_a_program_is_checked_with_its_own_data(self) -> None:
         program: dict[str, Any] = dict(sample("mentor.welcome")["program"])
         program["resources"] = {"video": "https://example.org/video"}
-        wanted = (
-            "mentor.welcome in en: profile is missing from the data (templates/mail/en/mentor.welcome.text)"
-        )
+        file = TEMPLATES / "en" / "mentor.welcome.text"
+        wanted = f"mentor.welcome in en: profile is missing from the data ({file})"
         assert wanted in COMPOSER.missing(program)
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -110,24 +110,7 @@ async def plan(
     wanted = {mail.key: mail for mail in mails}
     for change in changes.added:
         mail = wanted[change.key]
-        session.add(
-            Message(
-                delivery=delivery_id(workflow, mail.step, mail.occurrence),
-                workflow=workflow,
-                step=mail.step,
-                occurrence=mail.occurrence,
-                message=mail.message,
-                number=mail.number,
-                message_class=CATALOGUE[mail.message].message_class.value,
-                program=program,
-                to_profile=mail.to,
-                member_id=members.get(mail.to),
-                context=mail.context,
-                planned_at=at,
-                due_at=change.due,
-                state="planned",
-            )
-        )
+        session.add(_planned(workflow, program, replace(mail, due=change.due), at, members.get(mail.to)))
     for change in changes.moved:
         row = by_key[change.key]
         row.due_at = change.due
@@ -141,6 +124,38 @@ async def plan(
         await decide(session, by_key[change.key], "cancelled", because, at)
     await session.flush()
     return changes
+
+
+def _planned(workflow: str, program: str, mail: Mail, at: datetime, member: str | None) -> Message:
+    return Message(
+        delivery=delivery_id(workflow, mail.step, mail.occurrence),
+        workflow=workflow,
+        step=mail.step,
+        occurrence=mail.occurrence,
+        message=mail.message,
+        number=mail.number,
+        message_class=CATALOGUE[mail.message].message_class.value,
+        program=program,
+        to_profile=mail.to,
+        member_id=member,
+        context=mail.context,
+        planned_at=at,
+        due_at=mail.due,
+        state="planned",
+    )
+
+
+async def add(session: AsyncSession, workflow: str, program: str, mail: Mail, at: datetime) -> Message:
+    """Plan a message to staff about a lifecycle that is over: its occurrence lies beyond those of any agenda."""
+    last = await session.scalar(
+        select(func.max(Message.occurrence)).where(
+            Message.workflow == workflow, Message.step == mail.step, Message.occurrence >= COPIES
+        )
+    )
+    row = _planned(workflow, program, replace(mail, occurrence=(last or COPIES - 1) + 1), at, None)
+    session.add(row)
+    await session.flush()
+    return row
 
 
 async def copy(session: AsyncSession, delivery: str, actor: str, reason: str, at: datetime) -> Message:

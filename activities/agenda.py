@@ -23,7 +23,7 @@ from database import audit, ledger
 from database.events import numbered
 from database.models import DECISIONS, AuditRecord, Engagement, Lifecycle, Onboarding, Profile, Request
 from database.session import Database
-from database.tasks import open_task
+from database.tasks import open_task, settle_tasks
 from rules import engagement, onboarding, request
 from rules.agenda import Agenda, Refused, moment
 from rules.calendar import Calendar, calendar_for
@@ -194,9 +194,12 @@ class AgendaActivities:
                 session.add(row)
             agenda = onboarding_agenda(order.facts, who, program)
             people = {who.profile.id: who}
-            return await record(
+            planned = await record(
                 session, row, agenda, program, order.workflow, order.facts, order.at, order.acts, people
             )
+            if order.facts.unblocked_at:
+                await settle_lapses(session, order.workflow, agenda, order.at)
+            return planned
 
     @activity.defn
     async def plan_request(self, order: PlanRequest) -> PlannedRequest:
@@ -223,6 +226,8 @@ class AgendaActivities:
             agenda = request.agenda(facts, program.request, calendar)
             planned = await record(session, row, agenda, program, order.workflow, facts, at, done, people)
             planned = replace(planned, refused=refused)
+            if any(act.name == "standing" for act in done):
+                await settle_lapses(session, order.workflow, agenda, at)
             if facts.ended is None or facts.ended.state != "accepted":
                 return PlannedRequest(planned, facts)
             started = EngagementFacts(
@@ -269,6 +274,10 @@ class AgendaActivities:
                 looks=claims_due(match, self._paper.catalogue, at)[1],
             )
             planned = await record(session, row, agenda, program, order.workflow, facts, at, done, people)
+            if any(act.name == "standing" for act in done):
+                await settle_lapses(session, order.workflow, agenda, at)
+            if facts.end_reason:
+                row.end_reason = facts.end_reason
             if waiting:
                 # The workflow stays until the last certificate is made and mailed.
                 planned = replace(planned, closed=False, wake_at=at + MADE_AGAIN)
@@ -349,7 +358,9 @@ def apply_to_engagement(
         case "discovery":
             return engagement.answer_discovery(facts, act.by, told.get("answer", ""), at, state)
         case "met":
-            met = told.get("answer") == "yes"
+            if told.get("answer") not in ("yes", "no"):
+                raise Refused("the answer is yes or no")
+            met = told["answer"] == "yes"
             return engagement.answer_pulse(facts, act.by, met, at, state, policy, calendar)
         case "end":
             return engagement.end(facts, act.by or engagement.STAFF, act.reason, at, state, act.actor)
@@ -495,6 +506,12 @@ async def record(
         dropped=[_shift(change) for change in changes.dropped],
         added=[_shift(change) for change in changes.added] if acts else [],
     )
+
+
+async def settle_lapses(session: AsyncSession, workflow: str, agenda: Agenda, at: datetime) -> None:
+    """Close the tasks about lost standing that an agenda has no more: it is back (MEM1, MEM2, STA2)."""
+    causes = [task.cause for task in agenda.tasks]
+    await settle_tasks(session, workflow, "member_lapsed", causes, "good standing has returned", at)
 
 
 async def resolve_reason(session: AsyncSession, reason: str) -> str:

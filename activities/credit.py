@@ -21,6 +21,7 @@ from activities.agenda import (
     record,
     record_refusal,
     resolve_reason,
+    settle_lapses,
 )
 from activities.documents import DocumentFailed, printable
 from activities.evidence import (
@@ -126,6 +127,8 @@ class CreditActivities:
             planned = await record(
                 session, row, agenda, program, order.workflow, facts, at, done, match.people
             )
+            if who.good_standing:
+                await settle_lapses(session, order.workflow, agenda, at)
             turned = await _turned_since(session, order.workflow, known)
             await self._decide(session, row, facts, match, before, turned[:-1], at)
             if not planned.closed and await self._paper.unfinished(session, facts.claim):

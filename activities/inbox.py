@@ -487,7 +487,8 @@ class InboxActivities:
                 name, told = "discovery", _act(event, by=by, answer=data["answer"])
             case "engagement.plan_agreed":
                 name = "plan_agreed"
-                told = _act(event, months=data.get("months", 0), end=data.get("end", ""))
+                both = "mentor and mentee"
+                told = _act(event, actor=both, months=data.get("months", 0), end=data.get("end", ""))
             case "engagement.met":
                 name, told = "met", _act(event, by=by, answer=data["answer"])
             case "engagement.extension_agreed":
@@ -519,8 +520,6 @@ class InboxActivities:
                 asked.answer_reason = data["reason"]
             case "engagement.plan_agreed" if data.get("goals"):
                 (await session.get_one(Engagement, event.subject)).goals = data["goals"]
-            case "engagement.ended":
-                (await session.get_one(Engagement, event.subject)).end_reason = data["reason"]
             case "engagement.met" if not await _is_kept(session, event):
                 session.add(
                     Meeting(

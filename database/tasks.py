@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
@@ -9,6 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database import audit
 from database.models import Task
+
+OPEN = ("open", "snoozed")
+"""The states of a task that staff still have before them."""
+
+PROGRAM = "program"
+"""Who closes a task whose cause has gone by itself."""
 
 
 async def open_task(
@@ -21,22 +28,33 @@ async def open_task(
     *,
     due_in_days: int = 2,
 ) -> bool:
-    """Open a task unless one of the same cause was ever opened for the subject; tells whether it did."""
-    known = await session.scalar(select(Task.id).where(Task.subject == subject, Task.cause == cause))
-    if known is not None:
+    """Open a task unless one of the same cause was ever opened for the subject; tells whether it did.
+
+    One that the program itself has closed opens again: its cause had gone, and is back.
+    """
+    task = await session.scalar(select(Task).where(Task.subject == subject, Task.cause == cause))
+    if task is not None and task.closed_by != PROGRAM:
         return False
-    session.add(
-        Task(
-            kind=kind,
-            subject=subject,
-            cause=cause,
-            action=action,
-            opened_at=at,
-            due_at=at + timedelta(days=due_in_days),
-        )
-    )
+    if task is None:
+        task = Task(kind=kind, subject=subject, cause=cause, opened_at=at)
+        session.add(task)
+    task.action, task.state, task.due_at = action, "open", at + timedelta(days=due_in_days)
+    task.closed_at = task.closed_by = task.note = None
     await audit.append(session, subject, "task", at, {"task": kind}, veiled={"cause": cause})
     return True
+
+
+async def settle_tasks(
+    session: AsyncSession, subject: str, kind: str, causes: Collection[str], why: str, at: datetime
+) -> None:
+    """Close the tasks of a kind whose cause is none of `causes` any more (STA2)."""
+    found = await session.scalars(
+        select(Task).where(
+            Task.subject == subject, Task.kind == kind, Task.state.in_(OPEN), Task.cause.not_in(causes)
+        )
+    )
+    for task in found:
+        await close_task(session, task, "done", PROGRAM, why, at)
 
 
 async def close_task(
@@ -63,7 +81,7 @@ async def snooze_task(
 
 
 def _refuse_if_closed(task: Task) -> None:
-    if task.state not in ("open", "snoozed"):
+    if task.state not in OPEN:
         raise ValueError(f"task {task.id} is {task.state} already")
 
 

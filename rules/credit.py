@@ -502,7 +502,7 @@ def _of_round(facts: ClaimFacts, round: _Round, cause: str) -> tuple[list[Turn],
         )
         return [Turn(opens, "outside_cycle", "the credit date lies outside the cycle on record")], [task]
     tasks = []
-    if round.waited:
+    if round.waits:
         tasks.append(
             TaskDue(
                 opens,

@@ -89,14 +89,15 @@ def agenda(
                 after_pause=after_pause(facts.created_at, united(facts.pauses)),
             )
         )
-        tasks.append(
-            TaskDue(
-                facts.created_at,
-                "member_lapsed",
-                "sign-up while lapsed",
-                "Help the member to renew; onboarding starts by itself when good standing is reported.",
+        if facts.unblocked_at is None:
+            tasks.append(
+                TaskDue(
+                    facts.created_at,
+                    "member_lapsed",
+                    "sign-up while lapsed",
+                    "Help the member to renew; onboarding starts by itself when good standing is reported.",
+                )
             )
-        )
     if started is not None:
         if facts.role == "mentor":
             mails += _welcome(facts, policy, calendar, started, pauses)

@@ -269,6 +269,7 @@ def test_standing_that_returns_on_the_last_day_starts_the_onboarding_from_that_d
         ("unmatched", "2028-07-06T09:00"),
     ]
     assert [mail.key for mail in planned(facts).mails].count("standing/1") == 1
+    assert [kind for kind, _ in tasks(facts)] == ["mentee_unmatched"]
 
 
 @pytest.mark.rule("MEM1", "T3")

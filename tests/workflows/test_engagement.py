@@ -110,3 +110,31 @@ async def test_a_party_ends_it_by_a_plain_signal_and_a_stranger_cannot(office: O
     assert words(refused.value) == "only the mentor and the mentee of an engagement can do this"
     await engagement.signal("end", {"by": office.profile("mentee"), "reason": "goals_met"})
     assert await engagement.result() == "completed"
+    async with office.database.reading() as session:
+        assert (await session.get_one(Engagement, engagement.id)).end_reason == "goals_met"
+
+
+@pytest.mark.rule("STA1", "ENG4")
+async def test_whether_they_met_is_a_yes_or_a_no(office: Office) -> None:
+    engagement = await office.match()
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await engagement.execute_update("met", {"by": office.profile("mentee"), "answer": "maybe"})
+    assert words(refused.value) == "the answer is yes or no"
+    await office.close(engagement)
+
+
+@pytest.mark.rule("STA3", "ENG3")
+async def test_a_plan_is_on_record_as_the_doing_of_both(office: Office) -> None:
+    engagement = await office.match()
+    told = {"engagement": engagement.id.removeprefix("engagement/"), "months": 8}
+    await office.tell(("engagement.plan_agreed", told))
+    async with asyncio.timeout(30):
+        while not await office.events(engagement.id, "applied"):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    async with office.database.reading() as session:
+        record = await session.scalar(
+            select(AuditRecord).where(AuditRecord.subject == engagement.id, AuditRecord.kind == "act")
+        )
+    assert record is not None
+    assert (record.data["act"], record.actor) == ("plan_agreed", "mentor and mentee")
+    await office.close(engagement)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from sqlalchemy import select
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
-from database.models import Request
+from database.models import Request, Task
 from tests.workflow_office import Office, office
 
 __all__ = ["office"]
@@ -163,3 +164,20 @@ async def becomes(office: Office, about: str, state: str) -> None:
     async with asyncio.timeout(30):
         while not await office.events(about, state):  # noqa: ASYNC110 - the database tells nobody of a change
             await asyncio.sleep(0.02)
+
+
+@pytest.mark.rule("MEM2", "STA2", "STA3")
+async def test_the_task_about_lost_standing_is_done_when_it_returns_and_open_when_it_is_lost_again(
+    office: Office,
+) -> None:
+    request = await office.ask()
+    found = []
+    for good in (False, True, False):
+        await request.signal("standing", {"by": office.profile("mentor"), "good": good})
+        await request.execute_update("extend", {"business_days": 1, "actor": "lina"})
+        async with office.database.reading() as session:
+            tasks = await session.scalars(select(Task).where(Task.subject == request.id))
+            found.append([(task.kind, task.state, task.closed_by, task.note) for task in tasks])
+    lost = [("member_lapsed", "open", None, None)]
+    assert found == [lost, [("member_lapsed", "done", "program", "good standing has returned")], lost]
+    await office.close(request)

@@ -7,6 +7,7 @@ an out-of-office reply, is no report.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import mailbox
 import re
@@ -33,6 +34,8 @@ _ENVELOPE_ADDRESS = re.compile(r"\+([0-9a-f]{32})@")
 _DELIVERY = re.compile(r"[0-9a-f]{32}")
 _MESSAGE_ID = re.compile(r"<[^<>\s]{3,188}>")
 _STATUS = re.compile(r"([245])\.\d{1,3}\.\d{1,3}")
+_HEADER = re.compile(rb"[!-9;-~]+[ \t]*:")
+_LONGEST_LINE = 1000
 _CODE = re.compile(r"\b([45]\d\d)\b")
 _RECEIVED_FOR = ("Delivered-To", "X-Original-To", "Envelope-To", "To")
 _NO_COMPLAINTS = {"not-spam", "auth-failure"}
@@ -184,13 +187,17 @@ async def collect_bounces(database: Database, file: Path, at: datetime) -> int:
 def read_mailbox(file: Path) -> Iterator[bytes]:
     """The mails of a mailbox, as bytes. Raises OSError if it cannot be read."""
     if file.is_dir():
+        if not all((file / folder).is_dir() for folder in ("cur", "new")):
+            raise OSError(errno.EINVAL, "is no Maildir: it lacks cur or new", str(file))
         for folder in ("cur", "new"):
             for mail in sorted((file / folder).iterdir()):
                 yield mail.read_bytes()
         return
     with file.open("rb") as opened:
-        one = opened.read(5) != b"From "
-    if one:
+        first = opened.readline(_LONGEST_LINE)
+    if first and not first.startswith(b"From "):
+        if not _HEADER.match(first):
+            raise OSError(errno.EINVAL, "is neither an mbox file nor a mail", str(file))
         yield file.read_bytes()
         return
     box = mailbox.mbox(file, create=False)

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from database.models import Survey
 from rules.program import Program, Question
-from worker.console import print_table, run
+from worker.console import Json, print_json_lines, print_table, run
 from worker.services import database_ready, read_programs, read_settings
 
 app = typer.Typer(help="What mentors and mentees answered.", no_args_is_help=True)
@@ -23,8 +23,11 @@ Row = tuple[str, str, str, int, str]
 @app.command()
 def results(
     as_csv: Annotated[bool, typer.Option("--csv", help="As CSV, for a spreadsheet.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Counts and averages of every question; what was written freely is for staff, under its question."""
+    if as_csv and as_json:
+        raise typer.BadParameter("either --csv or --json")
 
     async def read() -> list[Survey]:
         async with database_ready(read_settings()) as database, database.reading() as session:
@@ -37,6 +40,9 @@ def results(
         writer = csv.writer(sys.stdout)
         writer.writerow(head)
         writer.writerows([*row[:4], _harmless(row[4])] for row in rows)
+        return
+    if as_json:
+        print_json_lines(dict(zip(head, row, strict=True)) for row in rows)
         return
     print_table(head, rows, none="No answer yet.")
 

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from temporalio.client import Client
 from temporalio.envconfig import ClientConfig
 
@@ -26,6 +27,10 @@ def read_settings() -> Settings:
     """The settings of this deployment. Raises Failure with a line for each wrong one."""
     try:
         return Settings()
+    except SettingsError:
+        raise Failure('THROUGHLINE_ALLOW: must be a JSON list, like ["*@example.org"]') from None
+    except UnicodeDecodeError:
+        raise Failure(".env: is not UTF-8 text") from None
     except ValidationError as error:
         raise Failure(
             *(
@@ -59,12 +64,23 @@ def open_database(settings: Settings) -> Database:
 @asynccontextmanager
 async def database_ready(settings: Settings) -> AsyncIterator[Database]:
     """The database with the schema of this version. Raises Failure if it cannot be reached or has another."""
+    _refuse_missing_file(settings)
     database = open_database(settings)
     try:
         await check_database(database, settings)
         yield database
     finally:
         await database.close()
+
+
+def _refuse_missing_file(settings: Settings) -> None:
+    """Raise Failure where there is no SQLite file yet: whoever asks something does not make one."""
+    try:
+        url = make_url(settings.database)
+    except ArgumentError:
+        return
+    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
+        raise Failure(f"{_shown(settings)} has no tables yet: throughline db upgrade")
 
 
 async def check_database(database: Database, settings: Settings) -> None:

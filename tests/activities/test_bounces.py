@@ -255,6 +255,21 @@ async def test_a_mailbox_that_is_not_there_is_an_error(world: World, tmp_path: P
 
 
 @pytest.mark.rule("MAIL7")
+@pytest.mark.parametrize("content", [b"\x00\xff\x8a binary", b"no header\n", b": nothing\n"])
+async def test_what_is_no_mailbox_is_an_error_and_an_emptied_one_is_none(
+    world: World, tmp_path: Path, content: bytes
+) -> None:
+    file = tmp_path / "box"
+    file.write_bytes(content)
+    with pytest.raises(OSError, match="neither an mbox file nor a mail"):
+        await collect_bounces(world.database, file, AT)
+    file.write_bytes(b"")
+    assert await collect_bounces(world.database, file, AT) == 0
+    with pytest.raises(OSError, match="no Maildir"):
+        await collect_bounces(world.database, tmp_path, AT)
+
+
+@pytest.mark.rule("MAIL7")
 async def test_the_mail_server_hands_reports_over_and_is_told_when_they_are_stored(world: World) -> None:
     told: list[str] = []
 

@@ -145,6 +145,14 @@ async def test_a_database_is_upgraded_and_until_then_says_what_is_needed(tmp_pat
     await fresh.database.close()
 
 
+async def test_a_question_makes_no_database_where_there_is_none(world: CommandWorld, tmp_path: Path) -> None:
+    nowhere = tmp_path / "folder"
+    said = await world.throughline("task", "list", THROUGHLINE_DATABASE=f"sqlite:///{nowhere}/t.db")
+    assert (said.status, len(said.err.splitlines())) == (1, 1)
+    assert said.err.endswith("has no tables yet: throughline db upgrade\n")
+    assert not nowhere.exists()
+
+
 async def test_a_database_that_cannot_be_reached_is_told_without_its_password(world: CommandWorld) -> None:
     said = await world.throughline(
         "task", "list", THROUGHLINE_DATABASE="postgresql://throughline:hunter2@127.0.0.1:1/throughline"
@@ -161,3 +169,17 @@ async def test_wrong_settings_are_named(world: CommandWorld) -> None:
         "THROUGHLINE_PORT",
         "THROUGHLINE_SMTP_PORT",
     ]
+    said = await world.throughline("task", "list", THROUGHLINE_ALLOW="ana@example.org")
+    assert (said.status, said.err) == (
+        1,
+        'THROUGHLINE_ALLOW: must be a JSON list, like ["*@example.org"]\n',
+    )
+
+
+async def test_a_settings_file_that_is_none_is_named(
+    world: CommandWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_bytes(b"THROUGHLINE_PORT=\xff\xfe")
+    said = await world.throughline("task", "list")
+    assert (said.status, said.err) == (1, ".env: is not UTF-8 text\n")

@@ -42,5 +42,20 @@ async def test_results_count_choices_average_ratings_and_keep_what_was_written(w
     assert rows["elsewhere"]["result"] == "'=1+1: 1"
 
 
+async def test_results_come_as_json_too_and_not_as_both(world: CommandWorld) -> None:
+    await answered(world, "r-1", {"rating": 5})
+    said = await world.throughline("survey", "results", "--json")
+    assert said.lines == [
+        {
+            "program": "asis-global",
+            "role": "mentee",
+            "question": "rating",
+            "answers": 1,
+            "result": "average 5.0",
+        }
+    ]
+    assert (await world.throughline("survey", "results", "--json", "--csv")).status == 2
+
+
 async def test_no_answer_yet_is_said(world: CommandWorld) -> None:
     assert (await world.throughline("survey", "results")).out == "No answer yet.\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -132,13 +132,11 @@ class WaitingCatcher(MailCatcher):
             await event.wait()
 
 
-@pytest.fixture(scope="module")
-async def office(
-    temporal_dev: WorkflowEnvironment, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Office]:
-    """An office for the tests of a module, with a mentor and a mentee."""
+@asynccontextmanager
+async def staffed(client: Client, url: str) -> AsyncIterator[tuple[Database, WaitingCatcher]]:
+    """The workers, running on a new database at an address, with a mail server of their own."""
     async with AsyncExitStack() as stack:
-        database = Database(f"sqlite:///{tmp_path_factory.mktemp('office') / 'throughline.db'}")
+        database = Database(url)
         stack.push_async_callback(database.close)
         await database.upgrade()
         catcher = WaitingCatcher()
@@ -155,13 +153,27 @@ async def office(
             Outgoing(production=False, allowed=("*",)),
             "test",
         )
-        client = temporal_dev.client
         await parts.claim_environment()
         stack.push_async_callback(parts.mail.aclose)
         await stack.enter_async_context(workers(client, parts, graceful=timedelta(0)))
-        ready = Office(client, database, catcher)
+        yield database, catcher
+
+
+async def clear(client: Client, mark: str) -> None:
+    """End the inbox, and all workflows whose ids hold the mark."""
+    async for execution in client.list_workflows("ExecutionStatus = 'Running'"):
+        if execution.id == INBOX or mark in execution.id:
+            await client.get_workflow_handle(execution.id).terminate()
+
+
+@pytest.fixture(scope="module")
+async def office(
+    temporal_dev: WorkflowEnvironment, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Office]:
+    """An office for the tests of a module, with a mentor and a mentee."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('office') / 'throughline.db'}"
+    async with staffed(temporal_dev.client, url) as (database, catcher):
+        ready = Office(temporal_dev.client, database, catcher)
         await ready.sign_up()
         yield ready
-        async for execution in client.list_workflows("ExecutionStatus = 'Running'"):
-            if execution.id == INBOX or execution.id.endswith(ready.mark):
-                await client.get_workflow_handle(execution.id).terminate()
+        await clear(ready.client, ready.mark)

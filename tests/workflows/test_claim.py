@@ -6,7 +6,6 @@ The engagement began more than half a year before it is told of: it is completed
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,49 +13,21 @@ import pytest
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 
-from activities.mail import Outgoing
-from activities.smtp import SmtpChannel, SmtpSettings
 from database.dossier import export
-from database.links import Links
 from database.models import Claim, Letter, Survey
-from database.session import Database
 from database.verifier import verify
 from tests.credit_office import CreditOffice
-from tests.workflow_office import WaitingCatcher
-from worker.parts import Composers, Parts, load_programs, workers
-from workflows.inbox import INBOX
+from tests.workflow_office import clear, staffed
 
 
 @pytest.fixture
 async def office(database_url: str, temporal_dev: WorkflowEnvironment) -> AsyncIterator[CreditOffice]:
     """An office whose engagement has just been told."""
-    async with AsyncExitStack() as stack:
-        database = Database(database_url)
-        stack.push_async_callback(database.close)
-        await database.upgrade()
-        catcher = WaitingCatcher()
-        await catcher.start()
-        stack.push_async_callback(catcher.stop)
-        channel = SmtpChannel(SmtpSettings(host=catcher.host, port=catcher.port))
-        stack.push_async_callback(channel.aclose)
-        parts = Parts(
-            database,
-            load_programs(Path("programs")),
-            Composers(Path("templates/mail"), Path("programs")),
-            channel,
-            Links("http://127.0.0.1:8080", "a test needs no secret"),
-            Outgoing(production=False, allowed=("*",)),
-            "test",
-        )
-        await parts.claim_environment()
-        stack.push_async_callback(parts.mail.aclose)
-        await stack.enter_async_context(workers(temporal_dev.client, parts, graceful=timedelta(0)))
+    async with staffed(temporal_dev.client, database_url) as (database, _):
         ready = CreditOffice(temporal_dev.client, database)
         await ready.begin(timedelta(days=200))
         yield ready
-        async for execution in temporal_dev.client.list_workflows("ExecutionStatus = 'Running'"):
-            if execution.id == INBOX or ready.mark in execution.id:
-                await temporal_dev.client.get_workflow_handle(execution.id).terminate()
+        await clear(ready.client, ready.mark)
 
 
 @pytest.mark.rule("CPE5", "CPE8", "CPE10", "CPE11", "STA1")

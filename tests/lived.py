@@ -7,7 +7,7 @@ as on paper, and what breaks a promise whatever the paper says.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from itertools import groupby
@@ -37,7 +37,8 @@ from rules.events import check_event
 from tests.paper_world import Noted, PaperWorld, Told
 from tests.rehearsed import PROGRAM, ZONE
 from worker.parts import load_programs
-from worker.rehearsal import stage
+from worker.rehearsal import set_faults, stage
+from worker.scenario import Fault
 from worker.timeline import timeline
 
 SLACK = timedelta(minutes=1)
@@ -89,17 +90,21 @@ class Lived:
     events: list[Event] = field(default_factory=list)
     records: list[AuditRecord] = field(default_factory=list)
     timeline: list[dict[str, Any]] = field(default_factory=list)
+    caught: Counter[str] = field(default_factory=Counter)
     running: dict[str, bool] = field(default_factory=dict)
     unreached: set[int] = field(default_factory=set)
 
 
-async def live(lives: Lives) -> Lived:
-    """Play lives through the real workflows, activities, templates and database."""
+async def live(lives: Lives, faults: Sequence[Fault] = ()) -> Lived:
+    """Play lives through the real workflows, activities, templates and database, while things go wrong or not."""
     programs, lived = load_programs(Path("programs")), Lived()
-    async with stage(programs, Path("templates/mail"), Path("programs")) as ready:
+    forgetful = any(fault.kind == "worker_killed" for fault in faults)
+    async with stage(programs, Path("templates/mail"), Path("programs"), forgetful=forgetful) as ready:
         await ready.advance(lives.start - timedelta(minutes=1))
-        for at in sorted({told.at for told in lives.told}):
+        turns = {instant for fault in faults for instant in (fault.since, fault.until)}
+        for at in sorted({told.at for told in lives.told} | turns):
             await ready.advance(at)
+            await set_faults([fault for fault in faults if fault.since <= at < fault.until], ready)
             events = [(told.name, told.data) for told in lives.told if told.at == at and told.how == "event"]
             if events:
                 await ready.tell(at, events)
@@ -110,6 +115,7 @@ async def live(lives: Lives) -> Lived:
         await ready.settle()
         lived.timeline = [row async for row in timeline(ready.database, ZONE, lives.until + SLACK)]
         await _read(ready.database, lived)
+        lived.caught = Counter(str(caught.message["Message-ID"]) for caught in ready.catcher.caught)
         for workflow in lived.rows:
             described = await ready.clock.client.get_workflow_handle(workflow).describe()
             lived.running[workflow] = described.status == WorkflowExecutionStatus.RUNNING
@@ -159,6 +165,47 @@ def differences(lives: Lives, lived: Lived) -> list[str]:
         *_credits(lives, lived),
         *_promises(lives, lived),
     ]
+
+
+def broken_promises(lives: Lives, lived: Lived) -> list[str]:
+    """What breaks a promise that holds whatever goes wrong, a while after it has gone right again."""
+    return [*_unkept(lives, lived), *_promises_of_lifecycles(lived), *_chains(lived)]
+
+
+def _unkept(lives: Lives, lived: Lived) -> Iterator[str]:
+    yield from (
+        f"event {event.id} {event.type} {event.subject} is still {event.state}"
+        for event in lived.events
+        if event.state in ("stored", "applying")
+    )
+    decided = Counter(record.data["delivery"] for record in lived.records if record.kind == "mail")
+    matched: Counter[tuple[str, str]] = Counter()
+    for row in lived.messages:
+        told = f"{row.workflow} {row.step}/{row.occurrence} {row.state} ({row.reason}), due {row.due_at}"
+        copies = lived.caught[row.message_id or ""]
+        if decided[row.delivery] != (row.state in DECISIONS):
+            yield f"{told} has {decided[row.delivery]} decisions on record"
+        if row.state not in DECISIONS and row.due_at and row.due_at < lives.until - timedelta(days=1):
+            yield f"{told} has no decision"
+        if row.state in ("sent", "ambiguous"):
+            matched[row.workflow, row.message] += 1
+        if not (copies == 1 if row.state == "sent" else copies <= (row.state == "ambiguous")):
+            yield f"{told} has come {copies} times"
+        closed_at = lived.rows[row.workflow].closed_at
+        over = closed_at and row.decided_at and row.decided_at > closed_at + SLACK
+        if over and row.state == "sent" and row.workflow.startswith("onboarding/"):
+            yield f"{told} was sent at {row.decided_at}, after its end at {closed_at}"
+    for workflow, row in lived.rows.items():
+        running = lived.running[workflow]
+        owed = any(
+            mail.workflow == workflow and mail.state not in DECISIONS and mail.due_at
+            for mail in lived.messages
+        )
+        if running != (row.closed_at is None or owed):
+            yield f"{workflow} is {row.state}, and {'still' if running else 'not'} running"
+        for message in ("mentor.match", "mentee.match") if isinstance(row, Engagement) else ():
+            if matched[workflow, message] != 1:
+                yield f"{workflow} did not send one {message}"
 
 
 def _fates(lives: Lives, lived: Lived) -> Iterator[str]:
@@ -280,17 +327,21 @@ def _promises(lives: Lives, lived: Lived) -> Iterator[str]:
     """What holds whatever anybody does."""
     yield from _promises_of_mail(lives, lived)
     yield from _promises_of_lifecycles(lived)
-    chains: dict[str, list[AuditRecord]] = defaultdict(list)
-    for record in lived.records:
-        chains[record.chain].append(record)
-    for chain in chains.values():
-        yield from audit.breaks(chain)
+    yield from _chains(lived)
     for row in lived.timeline:
         if row["kind"] == "refused" and not row["reason"].strip():
             yield f"refused without a reason: {row}"
     still_open = sum(life.closed_at is None for life in lives.paper.lives.values())
     if lived.timeline[-1]["workflows_open"] != still_open:
         yield f"{lived.timeline[-1]['workflows_open']} workflows are open, on paper {still_open}"
+
+
+def _chains(lived: Lived) -> Iterator[str]:
+    chains: dict[str, list[AuditRecord]] = defaultdict(list)
+    for record in lived.records:
+        chains[record.chain].append(record)
+    for chain in chains.values():
+        yield from audit.breaks(chain)
 
 
 def _promises_of_mail(lives: Lives, lived: Lived) -> Iterator[str]:

@@ -19,6 +19,7 @@ from rules.program import Program
 from tests.lived import Lives
 from tests.paper_world import Life, PaperWorld, Told
 from tests.rehearsed import PROGRAM, ZONE
+from worker.scenario import Fault
 
 HOMES: tuple[dict[str, Any], ...] = (
     {"time_zone": "America/New_York", "country": "US"},
@@ -538,3 +539,34 @@ class _Drawing:
 def draw_lives(chance: random.Random, pairs: int, program: Program, catalogue: Catalogue) -> Lives:
     """The lives of some pairs, drawn at random."""
     return _Drawing(chance, program, catalogue, pairs).draw()
+
+
+FAULTS = ("smtp_down", "smtp_4xx", "smtp_drop_after_data", "database_down", "worker_killed")
+LENGTHS = (timedelta(minutes=10), timedelta(hours=7), timedelta(hours=30))
+
+
+def draw_faults(chance: random.Random, lives: Lives, count: int) -> list[Fault]:
+    """So many faults of some time each, one after the other, over by ten days before the end.
+
+    They begin at any time, or at an instant at which something is told. While the database is away or the worker is
+    killed no plain client waits for an answer: those updates become signals.
+    """
+    faults: list[Fault] = []
+    last = lives.until - timedelta(days=10)
+    for _ in range(count):
+        since = chance.choice(
+            (
+                chance.choice(lives.told).at,
+                lives.start + (last - lives.start) * chance.random(),
+                lives.start + timedelta(days=7 + chance.randrange(50), hours=chance.randrange(24)),
+            )
+        )
+        fault = Fault(since, since + chance.choice(LENGTHS), chance.choice(FAULTS))
+        if fault.until < last and all(
+            fault.until < other.since or other.until < fault.since for other in faults
+        ):
+            faults.append(fault)
+    for told in lives.told:
+        if told.how == "update" and any(fault.since <= told.at <= fault.until for fault in faults):
+            told.how = "signal"
+    return faults

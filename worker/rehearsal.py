@@ -192,7 +192,7 @@ async def _play(scenario: Scenario, ready: Stage, progress: Callable[[datetime],
     for mark in sorted(marks | {scenario.until}):
         await ready.advance(mark)
         progress(mark)
-        await _set_faults([fault for fault in scenario.faults if fault.since <= mark < fault.until], ready)
+        await set_faults([fault for fault in scenario.faults if fault.since <= mark < fault.until], ready)
         told = [
             (event.type, _with_program(event.type, event.data, scenario))
             for event in scenario.events
@@ -208,7 +208,8 @@ def _with_program(kind: str, data: dict[str, Any], scenario: Scenario) -> dict[s
     return {"program": scenario.program, **data} if kind == "profile.created" else data
 
 
-async def _set_faults(active: list[Fault], ready: Stage) -> None:
+async def set_faults(active: list[Fault], ready: Stage) -> None:
+    """Make these the things that go wrong from now on."""
     kinds = {fault.kind for fault in active}
     ready.catcher.fault = next((kind for kind in sorted(kinds) if kind.startswith("smtp_")), "")
     ready.outage.down = "database_down" in kinds

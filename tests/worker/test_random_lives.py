@@ -29,13 +29,14 @@ from rules.catalogue import load_catalogue
 from rules.onboarding import OnboardingFacts
 from rules.program import load_program
 from tests.command_world import CommandWorld
-from tests.lived import Lives, differences, live, told_lives
+from tests.lived import Lives, broken_promises, differences, live, told_lives
 from tests.paper_world import Told
-from tests.random_lives import draw_lives
+from tests.random_lives import draw_faults, draw_lives
 from tests.rehearsed import MADRID, NEW_YORK, PROGRAM, instant
 
 PAIRS = 6
-REHEARSALS = int(os.environ.get("RANDOM_LIVES", "3"))
+REHEARSALS = int(os.environ.get("RANDOM_LIVES", "2"))
+FAULTY = max(1, REHEARSALS // 2)
 
 
 @pytest.mark.rule(
@@ -51,6 +52,20 @@ REHEARSALS = int(os.environ.get("RANDOM_LIVES", "3"))
 async def test_whatever_happens_comes_out_as_the_rules_alone_have_it(seed: int) -> None:
     program = load_program(Path(f"programs/{PROGRAM}.toml"))
     await play(draw_lives(random.Random(seed), PAIRS, program, load_catalogue()))
+
+
+@pytest.mark.rule("MAIL1", "MAIL2", "MAIL3", "REQ10", "ONB3", "ENG1", "CPE1", "CPE9", "CPE11", "STA2")
+@settings(derandomize=True, max_examples=FAULTY, phases=(Phase.explicit, Phase.generate))
+@given(seed=st.integers(0, 2**32 - 1))
+@pytest.mark.timeout(300 + 60 * REHEARSALS)
+async def test_whatever_goes_wrong_meanwhile_no_promise_is_broken(seed: int) -> None:
+    chance, program = random.Random(seed), load_program(Path(f"programs/{PROGRAM}.toml"))
+    lives = draw_lives(chance, PAIRS, program, load_catalogue())
+    faults = draw_faults(chance, lives, 12)
+    with capture_logs():
+        lived = await live(lives, faults)
+    broken = broken_promises(lives, lived)
+    assert not broken, "\n".join([*broken, "", *map(repr, faults), repr(lives)])
 
 
 async def play(lives: Lives) -> None:

@@ -66,6 +66,9 @@ INBOX = "inbox"
 
 BATCH = 50
 
+CLOCKS_APART = timedelta(hours=1)
+"""How far ahead of ours the clock of whoever tells of an event may be: what is to happen later cannot be told (T8)."""
+
 AWAY = (OperationalError, InterfaceError, PoolTimeout, OSError, TemporalError)
 """What says that the database or Temporal is away: the whole round is tried again, no event is to blame."""
 
@@ -187,6 +190,17 @@ class InboxActivities:
         handler = self._handlers.get(event.type)
         if handler is None:
             await _refuse(session, event, f"nothing here keeps a {event.type.partition('.')[0]}", at)
+            return False
+        if event.occurred_at and event.occurred_at > at + CLOCKS_APART:
+            await _refuse(session, event, "its time lies in the future", at)
+            await open_task(
+                session,
+                "event_unapplied",
+                event.subject,
+                f"event {event.id}",
+                "The clock or the time zone of whoever sent it is wrong; have that mended and the event sent again.",
+                at,
+            )
             return False
         missing = await _first_missing(session, references(event.type, event.data))
         if missing:

@@ -1,8 +1,10 @@
-"""The inbox, when the database takes its connection away in the middle of an event."""
+"""The inbox: when the database takes its connection away amid an event, and events that tell a wrong time."""
 
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text
@@ -63,3 +65,26 @@ async def test_an_event_is_not_to_blame_for_a_silence_after_which_the_server_end
         await database.close()
     await direct.close()
     postgres.drop_database(name)
+
+
+@pytest.mark.rule("T8", "STA2")
+async def test_an_event_of_the_future_is_refused_staff_are_told_and_the_next_one_counts(
+    tmp_path: Path,
+) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'throughline.db'}")
+    await database.upgrade()
+    client = await Client.connect("127.0.0.1:1", lazy=True)
+    inbox = InboxActivities(database, {"asis-global": bundled()}, client, load_catalogue())
+    told = [
+        Envelope("e-1", "/members", "member.updated", AT + timedelta(hours=5), {**EVA, "name": "Later"}),
+        Envelope("e-2", "/members", "member.updated", AT + timedelta(minutes=4), EVA),
+    ]
+    async with database.begin() as session:
+        await events.store(session, told)
+    await environment(AT).run(inbox.apply_events)
+    async with database.reading() as session:
+        rows = await session.execute(select(Event.state, Event.reason).order_by(Event.id))
+        assert [tuple(row) for row in rows] == [("refused", "its time lies in the future"), ("applied", None)]
+        assert await session.scalar(select(Member.name)) == "Eva"
+        assert await session.scalar(select(Task.kind)) == "event_unapplied"
+    await database.close()

@@ -36,6 +36,10 @@ EVENT_REASON = "event:"
 """A reason of this form names the stored event that holds the words, so that they stay out of histories (MEM6)."""
 
 
+NOBODY = "unknown"
+"""The actor of an act for which nobody was named."""
+
+
 @dataclass(frozen=True, slots=True)
 class Act:
     """Something that somebody did to a lifecycle, for the rules and the audit record (STA3).
@@ -219,7 +223,7 @@ class AgendaActivities:
                     if act.name == "accept":
                         await _refuse_without_place(session, mentor, mentee, facts.request)
                     facts = apply_to_request(facts, act, state, at)
-                    done.append(act)
+                    done.append(_by_its_party(act))
                 except Refused as reason:
                     refused[act.id] = str(reason)
                     await record_refusal(session, order.workflow, act, str(reason), at)
@@ -299,6 +303,12 @@ def engagement_agenda(facts: EngagementFacts, people: Mapping[str, Participant],
 def program_calendar(program: Program) -> Calendar:
     """The program's own calendar, for the dates of an engagement (ENG1)."""
     return calendar_for(program.hours, None, None, None)
+
+
+def _by_its_party(act: Act) -> Act:
+    """An answer to a request as the doing of whose it is to give, where a plain client named nobody (STA3)."""
+    actor = {"accept": "mentor", "decline": "mentor", "withdraw": "mentee"}.get(act.name)
+    return replace(act, actor=actor) if actor and act.actor == NOBODY else act
 
 
 def request_state(facts: RequestFacts, act: Act, program: Program, calendar: Calendar, now: datetime) -> str:

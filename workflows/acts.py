@@ -11,7 +11,7 @@ from datetime import datetime
 
 from temporalio import workflow
 
-from activities.agenda import Act, Shift
+from activities.agenda import NOBODY, Act, Shift
 from rules.shapes import readable
 
 
@@ -64,7 +64,7 @@ class ActInput:
         return Act(
             id=f"{name} by event {self.event}" if self.event else str(workflow.uuid4()),
             name=name,
-            actor=self.actor or self.by or "unknown",
+            actor=self.actor or self.by or NOBODY,
             reason=self.reason,
             details={key: value for key, value in details.items() if value},
             at=self.at or workflow.now(),

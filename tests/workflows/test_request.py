@@ -9,7 +9,7 @@ from sqlalchemy import select
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
-from database.models import Request, Task
+from database.models import AuditRecord, Request, Task
 from tests.workflow_office import Office, office
 
 __all__ = ["office"]
@@ -181,3 +181,16 @@ async def test_the_task_about_lost_standing_is_done_when_it_returns_and_open_whe
     lost = [("member_lapsed", "open", None, None)]
     assert found == [lost, [("member_lapsed", "done", "program", "good standing has returned")], lost]
     await office.close(request)
+
+
+@pytest.mark.rule("STA3", "REQ6")
+async def test_an_answer_by_a_plain_client_is_on_record_as_the_doing_of_whose_it_is(office: Office) -> None:
+    request = await office.ask()
+    await request.execute_update("decline", {"reason": "no time"})
+    assert await request.result() == "declined"
+    async with office.database.reading() as session:
+        record = await session.scalar(
+            select(AuditRecord).where(AuditRecord.subject == request.id, AuditRecord.kind == "act")
+        )
+    assert record is not None
+    assert (record.data["act"], record.actor) == ("decline", "mentor")

@@ -36,7 +36,7 @@ from activities.evidence import (
 from activities.people import Participant, Programs, participant, participants, program_of
 from database import audit
 from database.events import numbered
-from database.models import AuditRecord, Claim, Engagement, Letter, Member, Request, Survey
+from database.models import AuditRecord, Claim, Engagement, Event, Letter, Member, Request, Survey
 from database.session import Database
 from rules import credit, survey
 from rules.agenda import Agenda, Refused
@@ -306,8 +306,9 @@ class CreditActivities:
         async with self._database.begin() as session:
             who = await participant(session, facts.profile)
             program = program_of(self._programs, who.profile.program)
-            row = await session.get(Survey, order.workflow, with_for_update=True)
+            row, acts = await session.get(Survey, order.workflow, with_for_update=True), order.acts
             if row is None:
+                acts = [*await _answers_ahead(session, facts), *acts]
                 row = Survey(
                     workflow=order.workflow,
                     engagement_id=facts.engagement,
@@ -322,7 +323,7 @@ class CreditActivities:
                 session.add(row)
             refused: dict[str, str] = {}
             done: list[Act] = []
-            for act in order.acts:
+            for act in acts:
                 try:
                     facts = await _apply_to_survey(session, row, facts, act, who, program, at)
                     done.append(act)
@@ -490,6 +491,34 @@ async def _revoke_letters(session: AsyncSession, row: Claim, facts: ClaimFacts, 
         await audit.append(session, row.workflow, "letter", at, told)
 
 
+async def _answers_ahead(session: AsyncSession, facts: SurveyFacts) -> list[Act]:
+    """The answers that came before their survey and wait for it: who has answered is not asked (SUR2).
+
+    The inbox tells the survey of each of them too, as the same act.
+    """
+    events = await session.scalars(
+        select(Event)
+        .where(
+            Event.type == "survey.answered",
+            Event.subject == f"engagement/{facts.engagement}",
+            Event.state.in_(("held", "stored", "applying")),
+        )
+        .order_by(Event.id)
+    )
+    return [
+        Act(
+            id=f"answered by event {event.id}",
+            name="answered",
+            actor=event.data["by"],
+            at=event.occurred_at,
+            by=event.data["by"],
+            event=str(event.id),
+        )
+        for event in events
+        if event.data["by"] == facts.profile
+    ]
+
+
 async def _apply_to_survey(
     session: AsyncSession,
     row: Survey,
@@ -514,4 +543,7 @@ async def _apply_to_survey(
             wrong = [": ".join((*map(str, fault.path), fault.reason)) for fault in faults]
             raise Refused("; ".join(wrong) or "there is no answer in it")
         row.answers, row.answered_at = clean, at
+    elif facts.answered_at is None:
+        # A plain client tells that it was answered elsewhere: there are no words to keep.
+        row.answered_at = at.replace(microsecond=0)
     return answered

@@ -63,7 +63,10 @@ class SurveyWorkflow:
 
     @workflow.update(name="answered")
     async def answered_update(self, act: ActInput) -> Answer:
-        """As the signal; refused once it is closed, and for an answer without a usable word (SUR3)."""
+        """As the signal; refused once it is closed, and for an answer without a usable word (SUR3).
+
+        Without an event it tells that the survey was answered elsewhere: the reminders stop, no words are kept.
+        """
         return await self._answer("answered", act)
 
     @workflow.update(name="cancel")

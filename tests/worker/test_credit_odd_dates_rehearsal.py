@@ -66,7 +66,7 @@ def test_domains_chosen_before_the_pre_check_are_kept_for_the_claim(kept: Kept) 
 PLAY.pair("unfit", holds("CPP"), holds("PSP", "PCI"))
 PLAY.confirm("2035-05-02T10:01", "unfit", signs="Somebody Else")
 PLAY.confirm("2035-05-02T10:02", "unfit", mentee="mentor-munfit")
-PLAY.write("2035-05-02T10:03", "unfit", purpose="To learn.", domains=[PSP])
+PLAY.write("2035-05-02T10:03", "unfit", purpose="To learn.", domains=[PSP, "Case Presentation"])
 PLAY.write("2035-05-02T10:04", "unfit", certification="PSP", purpose="x", domains=["Case Presentation"])
 PLAY.write("2035-05-02T10:05", "unfit", certification="CPP", purpose="To learn.", domains=[PSP])
 
@@ -216,6 +216,77 @@ PLAY.member("mlost", "2035-08-20T10:44", certifications=[])
 def test_who_no_longer_holds_a_certification_at_the_gate_has_a_certificate_at_completion(kept: Kept) -> None:
     assert kept.statuses("claim/lost/mentor/CPP")[-1] == ("2035-09-14T09:00", "not_eligible")
     assert ("2035-09-14T17:00", "mentor.certificate") in kept.played.mails("engagement/lost")
+
+
+PLAY.pair("which", {}, holds("PSP", "CPP"), months=6)
+PLAY.write("2035-09-20T16:28", "which", purpose="To lead.", domains=["Crisis Management", PSP])
+PLAY.write("2035-09-20T16:29", "which", purpose="To lead.", domains=[PSP])
+PLAY.pair("whichsoon", {}, holds("PSP", "CPP"), months=6)
+PLAY.write("2035-05-03T16:30", "whichsoon", purpose="To lead.", domains=["Crisis Management"])
+PLAY.write("2035-05-03T16:31", "whichsoon", purpose="To lead.")
+
+
+@pytest.mark.rule("CPE6")
+def test_a_letter_that_names_no_certification_is_for_the_one_with_its_domains(kept: Kept) -> None:
+    assert kept.statuses("claim/which/mentee/PSP")[-1] == ("2035-09-20T16:29", "ready")
+    assert kept.statuses("claim/which/mentee/CPP")[-1] == ("2035-11-13T17:00", "evidence_missing")
+    assert kept.statuses("claim/whichsoon/mentee/CPP")[-1] == ("2035-09-14T09:00", "ready")
+    open_ones = "the letter has to name its certification: one of "
+    assert kept.played.refusals("engagement/which") == [
+        ("2035-09-20T16:28", "letter.signed", f"{open_ones}CPP, PSP")
+    ]
+    assert kept.played.refusals("engagement/whichsoon") == [
+        ("2035-05-03T16:31", "letter.signed", f"{open_ones}PSP, CPP")
+    ]
+
+
+PLAY.pair("reported", holds("CPP"), {}, months=6)
+for minute, who in (("32", "mentee-nreported"), ("33", "mentor-mreported")):
+    PLAY.at(
+        f"2035-09-20T16:{minute}",
+        "engagement.misconduct_reported",
+        engagement="reported",
+        by=who,
+        text="Not what was agreed",
+    )
+
+
+@pytest.mark.rule("ENG8", "STA2")
+def test_misconduct_that_is_reported_after_completion_reaches_staff_at_once(kept: Kept) -> None:
+    told = [mail for mail in kept.played.mails("engagement/reported") if mail[1] == "staff.misconduct"]
+    tasks = [task for task in kept.played.tasks("engagement/reported") if task[1] == "misconduct"]
+    assert [at for at, _ in told] == [at for at, _ in tasks] == ["2035-09-20T16:32", "2035-09-20T16:33"]
+
+
+PLAY.pair("tells", {}, {}, months=6)
+PLAY.at(
+    "2035-06-02T16:34", "survey.answered", engagement="tells", by="mentee-ntells", answers={"comment": "Good"}
+)
+PLAY.at("2035-09-14T16:30", "survey.answered", engagement="tells", by="mentor-mtells", answers={"rating": 4})
+
+
+@pytest.mark.rule("SUR2", "SUR4")
+def test_an_answer_before_its_survey_waits_for_it_and_is_feedback_if_there_is_none(kept: Kept) -> None:
+    assert kept.played.refusals("engagement/tells") == []
+    assert [(each.profile_id, each.text, each.given_at) for each in kept.feedback] == [
+        ("mentee-ntells", "comment: Good", instant("2035-06-02T16:34"))
+    ]
+    assert kept.surveys["survey/tells/mentor"].answers == {"rating": 4}
+    assert kept.played.mails("survey/tells/mentor") == []
+    assert len(kept.played.mails("survey/tells/mentee")) == 4
+
+
+PLAY.pair("elsewhere", {}, {}, months=6)
+PLAY.act("2035-09-17T16:35", "survey/elsewhere/mentee", "answered")
+
+
+@pytest.mark.rule("SUR2", "SUR3")
+def test_a_plain_client_can_tell_that_a_survey_was_answered_elsewhere(kept: Kept) -> None:
+    survey = kept.surveys["survey/elsewhere/mentee"]
+    assert survey.answers == {}
+    assert survey.answered_at
+    assert [state for _, state in kept.played.states(survey.workflow)] == ["open", "answered"]
+    assert kept.played.mails(survey.workflow) == [("2035-09-14T17:00", "mentee.survey 1")]
 
 
 PLAY.pair("after", {}, {})

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from temporalio.client import WorkflowUpdateFailedError
 
 from database.dossier import export, verify
-from database.models import Claim, Letter, Survey
+from database.models import Claim, Feedback, Letter, Survey
 from tests.rehearsed import BOGOTA, NEW_YORK, PROGRAM, ZONE, Play, Played, instant, when
 from worker.parts import load_programs
 from worker.rehearsal import stage
@@ -38,6 +38,7 @@ class Kept:
     claims: dict[str, Claim] = field(default_factory=dict)
     letters: list[Letter] = field(default_factory=list)
     surveys: dict[str, Survey] = field(default_factory=dict)
+    feedback: list[Feedback] = field(default_factory=list)
     dossiers: dict[str, bytes] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
 
@@ -129,6 +130,7 @@ class CreditPlay(Play):
                 kept.claims = {row.workflow: row for row in await session.scalars(select(Claim))}
                 kept.letters = list(await session.scalars(select(Letter)))
                 kept.surveys = {row.workflow: row for row in await session.scalars(select(Survey))}
+                kept.feedback = list(await session.scalars(select(Feedback)))
                 for name in dossiers:
                     kept.dossiers[name] = await export(session, name)
         return kept

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from rules.agenda import Agenda, Mail, Pause, Refused, TaskDue, Turn, moment, united
 from rules.calendar import Calendar, days_paused, reached_on
 from rules.catalogue import Catalogue, Certification
-from rules.pauses import close_at, send_at
+from rules.pauses import after_pause, close_at, send_at
 from rules.program import CreditPolicy, Program
 
 EARNED = frozenset({"ready", "submitted", "accepted"})
@@ -241,8 +241,14 @@ def agenda(
     out again (MAIL1); what may yet come back is held rather than dropped.
     """
     course = _course(facts, policy, program)
+    paused, pauses = any(pause.until is None for pause in facts.pauses), united(facts.pauses)
+    mails = []
+    for mail in _mails(facts, policy, program, claimant, counterpart, course):
+        calendar = claimant if mail.to == facts.profile else counterpart
+        late = after_pause(mail.due, pauses, calendar)
+        mails.append(replace(mail, due=None) if paused else replace(mail, after_pause=late))
     return Agenda(
-        tuple(_mails(facts, policy, program, claimant, counterpart, course)),
+        tuple(mails),
         tuple(course.turns),
         tuple(course.tasks),
         course.dropped_because,

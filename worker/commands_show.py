@@ -477,6 +477,8 @@ def _print(found: Found) -> None:
             facts |= {role: f"{who}, on the clock of {zones[role]}" for role, who in value.items()}
         elif name == "zone":
             facts["times"] = f"on the clock of {value}, unless another is named"
+        elif name == "next":
+            facts["next change"] = _moment(value)
         elif isinstance(value, list):
             facts[name.replace("_", " ")] = ", ".join(map(str, value))
         else:
@@ -541,7 +543,7 @@ def _print_ahead(found: Found) -> None:
 
 def _print_lifecycles(lifecycles: Sequence[Found]) -> None:
     print_table(
-        ("lifecycle", "state", "since", "next"),
+        ("lifecycle", "state", "since", "next change"),
         (
             (each["target"], each["state"], _moment(each["since"]), _moment(each["next"]))
             for each in lifecycles

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from database.ledger import COPIES
 from rules import credit, engagement, onboarding, request, survey
 from rules.agenda import Agenda, Mail, Pause, Refused, Turn, moment
 from rules.calendar import Calendar, calendar_for
@@ -32,7 +33,8 @@ ORDER = ("onboarding", "request", "engagement", "claim", "survey")
 class Told:
     """Something that is told at an instant: an event, or a plain signal or update of a workflow.
 
-    `fate` is what becomes of it: `applied`, `refused`, or `held` until what it refers to is known.
+    `fate` is what becomes of it: `applied`, `refused`, or `held` until what it refers to is known. An event that is
+    `late` happened so long before `at`; paper knows of none.
     """
 
     at: datetime
@@ -43,6 +45,7 @@ class Told:
     fate: str = "stored"
     waits_for: str = ""
     held_until: datetime | None = None
+    late: timedelta = timedelta(0)
 
     @property
     def subject(self) -> str:
@@ -408,6 +411,9 @@ class PaperWorld:
         }.get(name, name)
         if act == "misconduct" and life.closed_at:
             life.tasks[f"reported by event {event}"] = [Noted("misconduct", at)]
+            late = sum(int(key.rpartition("/")[2]) >= COPIES for key in life.sent)
+            mail = Mail("staff.misconduct", at, "staff.misconduct", "staff", COPIES + late)
+            life.mails[mail.key], life.sent[mail.key] = mail, Noted(mail.message, at)
             return
         self._do(life, act, data, at, now, event)
         if act == "plan_agreed" and data.get("goals"):

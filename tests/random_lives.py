@@ -13,6 +13,7 @@ from typing import Any
 
 from rules.calendar import instant_in
 from rules.catalogue import Catalogue
+from rules.credit import ClaimFacts
 from rules.engagement import planned_end
 from rules.events import check_event
 from rules.program import Program
@@ -69,8 +70,10 @@ class _Pair:
 
 
 class _Drawing:
-    def __init__(self, chance: random.Random, program: Program, catalogue: Catalogue, pairs: int) -> None:
-        self.chance, self.program, self.catalogue = chance, program, catalogue
+    def __init__(
+        self, chance: random.Random, program: Program, catalogue: Catalogue, pairs: int, early: bool
+    ) -> None:
+        self.chance, self.program, self.catalogue, self.early = chance, program, catalogue, early
         self.paper = PaperWorld(program, catalogue)
         self.told: list[Told] = []
         self.plain_at: set[datetime] = set()
@@ -92,6 +95,7 @@ class _Drawing:
     def draw(self) -> Lives:
         for profile in [*self.mentors, *(pair.mentee for pair in self.pairs)]:
             self._sign_up(profile)
+        self.paper.run(self.start)
         while self.pairs:
             pair = min(self.pairs, key=lambda each: each.ready)
             if pair.ready >= self.until - timedelta(days=2) or not pair.left:
@@ -146,10 +150,16 @@ class _Drawing:
     # --- people
 
     def _sign_up(self, profile: str) -> None:
+        """Somebody joins: as a mentee perhaps one who is a mentor already, and now and then the profile comes first."""
         chance = self.chance
         role, _, name = profile.partition("-")
-        codes = chance.sample(("APP", "CPP", "PCI", "PSP"), chance.choice((0, 1, 1, 2)))
-        member = {
+        told: dict[str, Any] = {"profile": profile, "member": name, "role": role, "program": PROGRAM}
+        if role == "mentee" and chance.random() < 0.2:
+            member = chance.choice(self.mentors).partition("-")[2]
+            self.event(self.start, ("profile.created", {**told, "member": member}))
+            return
+        codes = chance.sample(("APP", "CPP", "PCI", "PSP"), chance.choice((0, 1, 1, 2, 4)))
+        joins = {
             "member": name,
             "name": f"{name.capitalize()} Vega",
             "email": f"{name}@example.org",
@@ -159,12 +169,12 @@ class _Drawing:
             "certifications": [{"code": code, **chance.choice(CYCLES)} for code in codes],
             **chance.choice(HOMES),
         }
-        told: dict[str, Any] = {"profile": profile, "member": name, "role": role, "program": PROGRAM}
         if role == "mentor":
             told["mentees_at_a_time"] = chance.choice((None, None, None, 0, 1, 2, 3))
         if told.get("mentees_at_a_time", 0) is None:
             del told["mentees_at_a_time"]
-        self.event(self.start, ("member.updated", member), ("profile.created", told))
+        both = [("member.updated", joins), ("profile.created", told)]
+        self.event(self.start, *(reversed(both) if chance.random() < 0.15 else both))
 
     def _person(self, at: datetime, profile: str) -> None:
         """Something happens to a person: standing, home, certifications, places."""
@@ -256,6 +266,9 @@ class _Drawing:
         ):
             self._ask(pair, at)
             return
+        if self.early and match is not None and match.closed_at is None and chance.random() < 0.2:
+            self._early(match, at)
+            return
         mine = [life for life in lives.values() if life.id == pair.request]
         still = [life for life in mine if life.closed_at is None]
         claims = [life for life in still if life.kind == "claim"]
@@ -282,14 +295,9 @@ class _Drawing:
 
     def _ask(self, pair: _Pair, at: datetime) -> None:
         chance = self.chance
-        if not self.paper.members[pair.name.replace("r", "n")].good and chance.random() < 0.7:
-            self.event(
-                at,
-                (
-                    "member.updated",
-                    {**self.paper.members[pair.name.replace("r", "n")].told, "standing": "good"},
-                ),
-            )
+        mentee = self.paper.members[self.paper.profiles[pair.mentee].member]
+        if not mentee.good and chance.random() < 0.7:
+            self.event(at, ("member.updated", {**mentee.told, "standing": "good"}))
             return
         if pair.asked and chance.random() < 0.05:
             request = pair.request  # the same id again
@@ -498,6 +506,33 @@ class _Drawing:
             case _:
                 self.plain(at, chance.choice(("signal", "update")), life.workflow, what)
 
+    def _early(self, match: Life, at: datetime) -> None:
+        """What is told before there is what it is about: a letter or domains for a claim, answers for a survey."""
+        chance, facts = self.chance, match.facts
+        role, mine, other = chance.choice(
+            (("mentor", facts.mentor, facts.mentee), ("mentee", facts.mentee, facts.mentor))
+        )
+        codes = self.paper.members[self.paper.profiles[mine].member].codes() or ["CPP"]
+        claim = ClaimFacts(match.id, role, mine, other, chance.choice(codes), "", at, [])
+        certification = self.catalogue.certification(claim.certification, self.paper.calendar.date_of(at))
+        assert certification is not None
+        domains = chance.sample([domain.id for domain in certification.domains], 1)
+        told = {"engagement": match.id, "by": mine}
+        self.event(
+            at,
+            chance.choice(
+                (
+                    self._letter(claim, domains),
+                    self._letter(claim, domains),
+                    (
+                        "claim.domains_chosen",
+                        {**told, "certification": claim.certification, "domains": domains},
+                    ),
+                    ("survey.answered", {**told, "answers": {"goals_met": "yes", "rating": 4}}),
+                )
+            ),
+        )
+
     def _letter(self, facts: Any, domains: Sequence[str]) -> tuple[str, dict[str, Any]]:
         chance = self.chance
         signer = self.paper.profiles[facts.counterpart].member
@@ -536,9 +571,23 @@ class _Drawing:
             self.staff(at, act, life.workflow)
 
 
-def draw_lives(chance: random.Random, pairs: int, program: Program, catalogue: Catalogue) -> Lives:
-    """The lives of some pairs, drawn at random."""
-    return _Drawing(chance, program, catalogue, pairs).draw()
+def draw_lives(
+    chance: random.Random, pairs: int, program: Program, catalogue: Catalogue, *, early: bool = False
+) -> Lives:
+    """The lives of some pairs, drawn at random.
+
+    With `early` also letters, domains and answers come before what they are about, of which paper knows nothing.
+    """
+    return _Drawing(chance, program, catalogue, pairs, early).draw()
+
+
+def delay(chance: random.Random, lives: Lives) -> None:
+    """Have some events arrive late, hours or days after they happened and after others that came behind them."""
+    for told in lives.told:
+        if told.how == "event" and chance.random() < 0.12:
+            told.late = chance.choice((timedelta(minutes=5), timedelta(hours=9), timedelta(days=3)))
+            told.at += told.late
+    lives.told[:] = sorted((told for told in lives.told if told.at < lives.until), key=lambda told: told.at)
 
 
 FAULTS = ("smtp_down", "smtp_4xx", "smtp_drop_after_data", "database_down", "worker_killed")

@@ -31,7 +31,7 @@ from rules.program import load_program
 from tests.command_world import CommandWorld
 from tests.lived import Lives, broken_promises, differences, live, told_lives
 from tests.paper_world import Told
-from tests.random_lives import draw_faults, draw_lives
+from tests.random_lives import delay, draw_faults, draw_lives
 from tests.rehearsed import MADRID, NEW_YORK, PROGRAM, instant
 
 PAIRS = 6
@@ -60,7 +60,8 @@ async def test_whatever_happens_comes_out_as_the_rules_alone_have_it(seed: int) 
 @pytest.mark.timeout(300 + 60 * REHEARSALS)
 async def test_whatever_goes_wrong_meanwhile_no_promise_is_broken(seed: int) -> None:
     chance, program = random.Random(seed), load_program(Path(f"programs/{PROGRAM}.toml"))
-    lives = draw_lives(chance, PAIRS, program, load_catalogue())
+    lives = draw_lives(chance, PAIRS, program, load_catalogue(), early=True)
+    delay(chance, lives)
     faults = draw_faults(chance, lives, 12)
     with capture_logs():
         lived = await live(lives, faults)

@@ -4,6 +4,9 @@ Each example is a rehearsal of several pairs at once. They ask and answer in any
 deadlines, pause, extend, quarrel and part, sign letters and answer surveys, move and lapse, by events, signals and
 updates. Every state, task and message of the timeline must be as on paper.
 
+Others are played while mail server, database and worker fail for some time each, and events come late or before what
+they are about. Paper does not say what becomes of each then; what must hold whatever happens is asked.
+
 There is time for few of them here; `RANDOM_LIVES=50 .venv/bin/pytest tests/worker/test_random_lives.py` plays more. A
 failure prints all that differs, and the whole life.
 """

@@ -14,6 +14,7 @@ from playwright.async_api import Browser, async_playwright
 from temporalio.testing import WorkflowEnvironment
 
 from tests.capturing_smtp import CapturingSmtp
+from tests.freezing_proxy import FreezingProxy
 from tests.postgres_server import PostgresServer
 
 pytest_plugins = ["tests.rules_table", "tests.fault_table", "pytester"]
@@ -57,6 +58,13 @@ def postgres() -> Iterator[PostgresServer]:
 def postgres_url(postgres: PostgresServer) -> str:
     """The SQLAlchemy address of the server's own database, `postgres`."""
     return postgres.url()
+
+
+@pytest.fixture
+async def proxy(postgres: PostgresServer) -> AsyncIterator[FreezingProxy]:
+    """A way to the PostgreSQL server that can freeze."""
+    async with FreezingProxy(postgres.port) as made:
+        yield made
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

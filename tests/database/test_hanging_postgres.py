@@ -13,17 +13,9 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from database.models import Suppression
 from database.session import Database
 from tests.freezing_proxy import FreezingProxy
-from tests.postgres_server import PostgresServer
 
 AT = datetime(2028, 3, 6, 15, 0, tzinfo=UTC)
 SHORT, LONG = 0.5, 30.0
-
-
-@pytest.fixture
-async def proxy(postgres: PostgresServer) -> AsyncIterator[FreezingProxy]:
-    """The way to the server."""
-    async with FreezingProxy(postgres.port) as made:
-        yield made
 
 
 @pytest.fixture

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from database.session import Database
+from tests.delivery_world import migrate
 from tests.gateway_world import World, world
 from tests.postgres_server import PostgresServer
-
-
-def migrate(url: str) -> None:
-    """Bring a database to the schema of this version, in a thread that may have an event loop of its own."""
-
-    async def upgrade() -> None:
-        database = Database(url)
-        await database.upgrade()
-        await database.close()
-
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(lambda: asyncio.run(upgrade())).result()
 
 
 @pytest.fixture(scope="session")

@@ -9,14 +9,6 @@ import pytest
 
 from tests.freezing_proxy import FreezingProxy
 from tests.gateway_world import World, member_updated, world
-from tests.postgres_server import PostgresServer
-
-
-@pytest.fixture
-async def proxy(postgres: PostgresServer) -> AsyncIterator[FreezingProxy]:
-    """The way to the server."""
-    async with FreezingProxy(postgres.port) as made:
-        yield made
 
 
 @pytest.fixture

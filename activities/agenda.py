@@ -498,7 +498,9 @@ async def record(
             )
     because = await resolve_reason(session, agenda.dropped_because)
     members = {profile: who.member.id for profile, who in people.items()}
-    changes = await ledger.plan(session, workflow, program.id, agenda.mails, at, because, members)
+    changes = await ledger.plan(
+        session, workflow, program.id, agenda.mails, _when(agenda, acts, at), because, members
+    )
     undecided = [
         message for message in await ledger.rows_of(session, workflow) if message.state not in DECISIONS
     ]
@@ -516,6 +518,12 @@ async def record(
         dropped=[_shift(change) for change in changes.dropped],
         added=[_shift(change) for change in changes.added] if acts else [],
     )
+
+
+def _when(agenda: Agenda, acts: Sequence[Act], at: datetime) -> datetime:
+    """The instant to record for what a plan made at `at` changes: that of the last act or turn that led to it."""
+    causes = [turn.due for turn in agenda.turns] + [act.at for act in acts if act.at]
+    return moment(max((cause for cause in causes if cause <= at), default=None), at)
 
 
 async def settle_lapses(session: AsyncSession, workflow: str, agenda: Agenda, at: datetime) -> None:
@@ -549,7 +557,7 @@ async def _record_acts(session: AsyncSession, workflow: str, acts: Sequence[Act]
             session,
             workflow,
             "act",
-            at.replace(microsecond=0),
+            moment(act.at, at),
             {"id": act.id, "act": act.name, **act.details},
             actor=act.actor,
             veiled={"reason": reason} if reason else None,

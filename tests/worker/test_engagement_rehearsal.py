@@ -6,10 +6,11 @@ Unless a case says otherwise, two people start on Friday, 31 August 2035, for th
 from __future__ import annotations
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.rehearsed import BOGOTA, MADRID, Play, Played
+from tests.rehearsed import BOGOTA, MADRID, ZONE, Play, Played
 
 PLAY = Play("2035-08-29T10:00", "2037-11-10T10:00")
 
@@ -446,3 +447,12 @@ def test_a_second_question_stands_below_the_first_in_the_mailbox(played: Played)
     again = played.letter("engagement/silent", "mentor.discovery", 2).message
     assert again["In-Reply-To"] == first
     assert again["References"] == first
+
+
+@pytest.mark.rule("MAIL1", "T2")
+def test_what_an_act_or_an_end_drops_is_dropped_at_that_very_instant(played: Played) -> None:
+    told = {event.at.astimezone(ZoneInfo(ZONE)).isoformat() for event in PLAY.events}
+    ends = {row["at"] for row in played.rows if row["kind"] == "state"}
+    dropped = {row["at"] for row in played.rows if row["kind"] == "mail" and row["decision"] == "cancelled"}
+    assert dropped
+    assert dropped <= told | ends

@@ -97,6 +97,14 @@ class ComesEarly(Exception):
         self.opens = opens
 
 
+class NotRunning(Exception):
+    """An act came for a lifecycle that the database has open, and Temporal does not have: it is about to start."""
+
+    def __init__(self, workflow: str) -> None:
+        super().__init__(workflow)
+        self.workflow = workflow
+
+
 class InboxActivities:
     """Applies stored events. `client` reaches the workflows that they concern, `catalogue` knows certifications."""
 
@@ -172,11 +180,22 @@ class InboxActivities:
                 return
             effects = [Effect(**effect) for effect in event.effects]
         reason = None
-        for effect in effects:
-            reason = await self._perform(effect, f"event-{event_id}") or reason
+        early: NotRunning | None = None
+        try:
+            for effect in effects:
+                reason = await self._perform(effect, f"event-{event_id}") or reason
+        except NotRunning as not_running:
+            early = not_running
         async with self._database.begin() as session:
             event = await session.get(Event, event_id, with_for_update=True)
             assert event is not None
+            assert event.occurred_at is not None
+            if early and at < event.occurred_at + timedelta(hours=self._hold_hours):
+                event.state, event.waits_for, event.held_until = "held", early.workflow, at + MINUTE
+                event.effects = []
+                return
+            if early:
+                reason = f"{early.workflow} does not run"
             if reason:
                 await _refuse(session, event, reason, at)
                 await _report_kept(session, event, at)
@@ -293,11 +312,13 @@ class InboxActivities:
         return None
 
     async def _how_over(self, workflow: str) -> str:
-        """In which words a lifecycle refuses what comes after its end (REQ10)."""
+        """In which words a lifecycle refuses what comes after its end (REQ10). Raises NotRunning if it has none."""
         async with self._database.reading() as session:
             row: Lifecycle | None = await session.get(LIFECYCLES[workflow.partition("/")[0]], workflow)
-            if row is None or row.closed_at is None:
+            if row is None:
                 return f"{workflow} is over"
+            if row.closed_at is None:
+                raise NotRunning(workflow)
             program = self._programs[row.program]
             if isinstance(row, Request):
                 mentor = await participant(session, row.mentor_id)

@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 from temporalio.client import Client
+from temporalio.testing import WorkflowEnvironment
 
 from activities.inbox import InboxActivities
 from database import events
-from database.models import Event, Member, Task
+from database.models import Engagement, Event, Member, Profile, Request, Task
 from database.session import Database
 from rules.catalogue import load_catalogue
 from rules.events import Envelope
@@ -87,4 +88,40 @@ async def test_an_event_of_the_future_is_refused_staff_are_told_and_the_next_one
         assert [tuple(row) for row in rows] == [("refused", "its time lies in the future"), ("applied", None)]
         assert await session.scalar(select(Member.name)) == "Eva"
         assert await session.scalar(select(Task.kind)) == "event_unapplied"
+    await database.close()
+
+
+@pytest.mark.rule("ENG4", "REQ10")
+async def test_an_act_for_an_engagement_that_is_about_to_start_waits_for_it_a_day_at_most(
+    tmp_path: Path, temporal_dev: WorkflowEnvironment
+) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'throughline.db'}")
+    await database.upgrade()
+    inbox = InboxActivities(database, {"asis-global": bundled()}, temporal_dev.client, load_catalogue())
+    met = {"engagement": "r-starting", "by": "p-eva", "answer": "yes"}
+    async with database.begin() as session:
+        eva = {"id": "eva", "name": "Eva", "email": "eva@example.org", "standing": "good"}
+        session.add(Member(**eva, standing_since=AT, updated_at=AT))
+        await session.flush()
+        for role, profile in (("mentee", "p-eva"), ("mentor", "p-other")):
+            told = {"id": profile, "member_id": "eva", "role": role, "program": "asis-global"}
+            session.add(Profile(**told, created_at=AT, updated_at=AT))
+        await session.flush()
+        pair = {"id": "r-starting", "mentee_id": "p-eva", "mentor_id": "p-other", "program": "asis-global"}
+        since = {"policy_version": "1", "state_since": AT, "facts": {}}
+        session.add(Request(workflow="request/r-starting", state="accepted", created_at=AT, **pair, **since))
+        session.add(
+            Engagement(workflow="engagement/r-starting", state="active", started_at=AT, **pair, **since)
+        )
+        await session.flush()
+        await events.store(session, [Envelope("e-1", "/community", "engagement.met", AT, met)])
+    for later, found in (
+        (timedelta(), ("held", None)),
+        (timedelta(minutes=2), ("held", None)),
+        (timedelta(hours=25), ("refused", "engagement/r-starting does not run")),
+    ):
+        await environment(AT + later).run(inbox.apply_events)
+        async with database.reading() as session:
+            row = (await session.execute(select(Event.state, Event.reason))).one()
+            assert tuple(row) == found
     await database.close()

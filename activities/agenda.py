@@ -21,7 +21,7 @@ from activities.evidence import MADE_AGAIN, Match, Paper, claims_due, closing_tu
 from activities.people import Participant, Programs, participant, participants, program_of
 from database import audit, ledger
 from database.events import numbered
-from database.models import DECISIONS, AuditRecord, Engagement, Lifecycle, Onboarding, Profile, Request
+from database.models import Engagement, Lifecycle, Onboarding, Profile, Request
 from database.session import Database
 from database.tasks import open_task, settle_tasks
 from rules import engagement, onboarding, request
@@ -501,10 +501,7 @@ async def record(
     changes = await ledger.plan(
         session, workflow, program.id, agenda.mails, _when(agenda, acts, at), because, members
     )
-    undecided = [
-        message for message in await ledger.rows_of(session, workflow) if message.state not in DECISIONS
-    ]
-    mails = [DueMail(f"{m.step}/{m.occurrence}", m.due_at) for m in undecided if m.due_at is not None]
+    mails = [DueMail(f"{m.step}/{m.occurrence}", m.due_at) for m in changes.waiting if m.due_at]
     wakes = [] if closed_at else agenda.wakes_after(at)
     row.closed_at = closed_at
     row.next_at = wakes[0] if wakes else None
@@ -547,9 +544,7 @@ def _shift(change: ledger.Change) -> Shift:
 
 async def _record_acts(session: AsyncSession, workflow: str, acts: Sequence[Act], at: datetime) -> None:
     for act in acts:
-        known = await session.scalars(
-            select(AuditRecord.data).where(AuditRecord.subject == workflow, AuditRecord.kind == "act")
-        )
+        known = await audit.told(session, workflow, "act")
         if any(data.get("id") == act.id for data in known):
             continue
         reason = await resolve_reason(session, act.reason)
@@ -580,10 +575,7 @@ async def _record_turns(
     """
     if row.closed_at is not None:
         return row.closed_at
-    known = await session.scalars(
-        select(AuditRecord.data).where(AuditRecord.subject == workflow, AuditRecord.kind == "state")
-    )
-    recorded = {(data["state"], data["due"]) for data in known}
+    recorded = {(data["state"], data["due"]) for data in await audit.told(session, workflow, "state")}
     closed_at, current = None, None
     for turn in sorted(agenda.turns, key=lambda turn: turn.due):
         if turn.due > at:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.compose import first_name
@@ -266,25 +266,28 @@ def _domain(program: Program) -> str:
     return program.sender.partition("@")[2]
 
 
+_SENT_BEFORE = (
+    select(Message.message, Message.delivery)
+    .where(
+        Message.workflow == bindparam("workflow"),
+        Message.to_profile == bindparam("profile"),
+        Message.state == "sent",
+        Message.id != bindparam("itself"),
+    )
+    .order_by(Message.decided_at, Message.id)
+)
+
+
 async def _thread(session: AsyncSession, row: Message, program: Program) -> tuple[str, ...]:
     """The mails that this one follows in the reader's mailbox, the oldest first."""
     thread = CATALOGUE[row.message].thread
     if thread is None:
         return ()
-    earlier = await session.scalars(
-        select(Message)
-        .where(
-            Message.workflow == row.workflow,
-            Message.to_profile == row.to_profile,
-            Message.state == "sent",
-            Message.id != row.id,
-        )
-        .order_by(Message.decided_at, Message.id)
-    )
+    told = {"workflow": row.workflow, "profile": row.to_profile, "itself": row.id}
     return tuple(
-        message_id(program, message.delivery)
-        for message in earlier
-        if message.message == thread or CATALOGUE[message.message].thread == thread
+        message_id(program, delivery)
+        for message, delivery in await session.execute(_SENT_BEFORE, told)
+        if message == thread or CATALOGUE[message].thread == thread
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.exceptions import ApplicationError
 
@@ -40,13 +40,17 @@ class Participant:
         return program.language([chosen, *self.profile.languages, *self.member.languages])
 
 
+# Built once, not at each of the many thousand times that they are asked.
+_PARTICIPANTS = (
+    select(Profile, Member)
+    .join(Member, Member.id == Profile.member_id)
+    .where(Profile.id.in_(bindparam("profiles", expanding=True)))
+)
+
+
 async def participants(session: AsyncSession, profiles: Iterable[str]) -> dict[str, Participant]:
     """The participants behind profile ids; ids that are not known are left out."""
-    rows = await session.execute(
-        select(Profile, Member)
-        .join(Member, Member.id == Profile.member_id)
-        .where(Profile.id.in_(set(profiles)))
-    )
+    rows = await session.execute(_PARTICIPANTS, {"profiles": sorted(set(profiles))})
     return {profile.id: Participant(profile, member) for profile, member in rows}
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import rfc8785
-from sqlalchemy import select, text
+from sqlalchemy import bindparam, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import AuditRecord
@@ -45,6 +45,23 @@ def content(record: AuditRecord) -> dict[str, Any]:
     }
 
 
+# Built once, not at each of the many thousand times that they are asked.
+_LAST = (
+    select(AuditRecord.sequence, AuditRecord.hash)
+    .where(AuditRecord.chain == bindparam("chain"))
+    .order_by(AuditRecord.sequence.desc())
+    .limit(1)
+)
+_TOLD = select(AuditRecord.data).where(
+    AuditRecord.subject == bindparam("subject"), AuditRecord.kind == bindparam("kind")
+)
+
+
+async def told(session: AsyncSession, subject: str, kind: str) -> Sequence[dict[str, Any]]:
+    """What the records of a kind tell of a subject."""
+    return (await session.scalars(_TOLD, {"subject": subject, "kind": kind})).all()
+
+
 async def append(
     session: AsyncSession,
     subject: str,
@@ -61,14 +78,7 @@ async def append(
         await session.execute(
             text("SELECT pg_advisory_xact_lock(hashtextextended(:chain, 0))"), {"chain": chain}
         )
-    last = (
-        await session.execute(
-            select(AuditRecord.sequence, AuditRecord.hash)
-            .where(AuditRecord.chain == chain)
-            .order_by(AuditRecord.sequence.desc())
-            .limit(1)
-        )
-    ).first()
+    last = (await session.execute(_LAST, {"chain": chain})).first()
     salt = secrets.token_hex(16) if veiled else None
     record = AuditRecord(
         chain=chain,

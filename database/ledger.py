@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -47,6 +47,8 @@ class Changes:
     added: list[Change] = field(default_factory=list)
     moved: list[Change] = field(default_factory=list)
     dropped: list[Change] = field(default_factory=list)
+    waiting: list[Message] = field(default_factory=list, compare=False)
+    """The messages without a decision that have an instant to go out at, in that order: what planning left."""
 
 
 def delivery_id(workflow: str, step: str, occurrence: int) -> str:
@@ -79,14 +81,24 @@ def compare(rows: Iterable[Message], mails: Sequence[Mail]) -> Changes:
     return changes
 
 
+# Built once, not at each of the many thousand times that they are asked.
+_OF_AGENDA = (
+    select(Message)
+    .where(Message.workflow == bindparam("workflow"), Message.occurrence < COPIES)
+    .order_by(Message.due_at, Message.id)
+)
+_OF_AGENDA_LOCKED = _OF_AGENDA.with_for_update()
+_ONE = select(Message).where(
+    Message.workflow == bindparam("workflow"),
+    Message.step == bindparam("step"),
+    Message.occurrence == bindparam("occurrence"),
+)
+_ONE_LOCKED = _ONE.with_for_update()
+
+
 async def rows_of(session: AsyncSession, workflow: str, *, lock: bool = False) -> list[Message]:
     """The messages of a workflow's agenda, without copies, in the order in which they are due."""
-    query = (
-        select(Message)
-        .where(Message.workflow == workflow, Message.occurrence < COPIES)
-        .order_by(Message.due_at, Message.id)
-    )
-    return list(await session.scalars(query.with_for_update() if lock else query))
+    return list(await session.scalars(_OF_AGENDA_LOCKED if lock else _OF_AGENDA, {"workflow": workflow}))
 
 
 async def plan(
@@ -110,7 +122,9 @@ async def plan(
     wanted = {mail.key: mail for mail in mails}
     for change in changes.added:
         mail = wanted[change.key]
-        session.add(_planned(workflow, program, replace(mail, due=change.due), at, members.get(mail.to)))
+        row = _planned(workflow, program, replace(mail, due=change.due), at, members.get(mail.to))
+        session.add(row)
+        rows.append(row)
     for change in changes.moved:
         row = by_key[change.key]
         row.due_at = change.due
@@ -123,6 +137,10 @@ async def plan(
     for change in changes.dropped:
         await decide(session, by_key[change.key], "cancelled", because, at)
     await session.flush()
+    changes.waiting = sorted(
+        (row for row in rows if row.due_at and row.state not in DECISIONS),
+        key=lambda row: (row.due_at, row.id),
+    )
     return changes
 
 
@@ -253,22 +271,17 @@ async def decide(
 
 async def found(session: AsyncSession, workflow: str, key: str) -> Message | None:
     """The row of one message, as it is."""
-    step, _, occurrence = key.rpartition("/")
-    return await session.scalar(
-        select(Message).where(
-            Message.workflow == workflow, Message.step == step, Message.occurrence == int(occurrence)
-        )
-    )
+    return await session.scalar(_ONE, _named(workflow, key))
 
 
 async def locked(session: AsyncSession, workflow: str, key: str) -> Message | None:
     """The row of one message, locked until the transaction ends."""
+    return await session.scalar(_ONE_LOCKED, _named(workflow, key))
+
+
+def _named(workflow: str, key: str) -> dict[str, str | int]:
     step, _, occurrence = key.rpartition("/")
-    return await session.scalar(
-        select(Message)
-        .where(Message.workflow == workflow, Message.step == step, Message.occurrence == int(occurrence))
-        .with_for_update()
-    )
+    return {"workflow": workflow, "step": step, "occurrence": int(occurrence)}
 
 
 async def hand_over(session: AsyncSession, message: int, claimed_by: str, at: datetime) -> bool:

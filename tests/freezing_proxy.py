@@ -65,7 +65,8 @@ class FreezingProxy:
         self._listening.close()
         self.cut()
         await self._listening.wait_closed()
-        await self._until(lambda: not self._lines, "be over")
+        if error is None:
+            await self._until(lambda: not self._lines, "be over")
 
     def through(self, url: str) -> str:
         """A database's address, by way of the proxy."""
@@ -159,10 +160,11 @@ async def _say(writer: StreamWriter, kept: Queue[bytes], passes: asyncio.Event) 
     while True:
         data = await kept.get()
         await passes.wait()
-        with suppress(ConnectionError):
-            if not data:
-                writer.close()
+        if not data:
+            writer.close()
+            with suppress(ConnectionError):
                 await writer.wait_closed()
-                return
+            return
+        with suppress(ConnectionError):
             writer.write(data)
             await writer.drain()

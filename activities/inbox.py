@@ -190,12 +190,15 @@ class InboxActivities:
             event = await session.get(Event, event_id, with_for_update=True)
             assert event is not None
             assert event.occurred_at is not None
-            if early and at < event.occurred_at + timedelta(hours=self._hold_hours):
-                event.state, event.waits_for, event.held_until = "held", early.workflow, at + MINUTE
-                event.effects = []
-                return
             if early:
+                waited = event.waits_for == early.workflow
+                if not waited or at < event.occurred_at + timedelta(hours=self._hold_hours):
+                    event.state, event.waits_for, event.held_until = "held", early.workflow, at + MINUTE
+                    event.effects = []
+                    return
                 reason = f"{early.workflow} does not run"
+                action = f"See why {reason}; then have the event sent again."
+                await open_task(session, "event_unapplied", event.subject, f"event {event.id}", action, at)
             if reason:
                 await _refuse(session, event, reason, at)
                 await _report_kept(session, event, at)

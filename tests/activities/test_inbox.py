@@ -91,9 +91,10 @@ async def test_an_event_of_the_future_is_refused_staff_are_told_and_the_next_one
     await database.close()
 
 
-@pytest.mark.rule("ENG4", "REQ10")
-async def test_an_act_for_an_engagement_that_is_about_to_start_waits_for_it_a_day_at_most(
-    tmp_path: Path, temporal_dev: WorkflowEnvironment
+@pytest.mark.rule("ENG4", "REQ10", "STA2")
+@pytest.mark.parametrize("first", [timedelta(), timedelta(days=2)], ids=["told at once", "told late"])
+async def test_an_act_for_an_engagement_that_is_about_to_start_waits_for_it_and_staff_learn_if_it_never_does(
+    tmp_path: Path, temporal_dev: WorkflowEnvironment, first: timedelta
 ) -> None:
     database = Database(f"sqlite:///{tmp_path / 'throughline.db'}")
     await database.upgrade()
@@ -115,13 +116,16 @@ async def test_an_act_for_an_engagement_that_is_about_to_start_waits_for_it_a_da
         )
         await session.flush()
         await events.store(session, [Envelope("e-1", "/community", "engagement.met", AT, met)])
+    over = ("refused", "engagement/r-starting does not run")
     for later, found in (
-        (timedelta(), ("held", None)),
-        (timedelta(minutes=2), ("held", None)),
-        (timedelta(hours=25), ("refused", "engagement/r-starting does not run")),
+        (first, ("held", None)),
+        (first + timedelta(minutes=2), ("held", None) if first < timedelta(hours=24) else over),
+        (first + timedelta(hours=25), over),
     ):
         await environment(AT + later).run(inbox.apply_events)
         async with database.reading() as session:
             row = (await session.execute(select(Event.state, Event.reason))).one()
             assert tuple(row) == found
+            task = await session.scalar(select(Task.kind))
+            assert task == ("event_unapplied" if found[0] == "refused" else None)
     await database.close()

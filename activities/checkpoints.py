@@ -11,16 +11,17 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy
 
-from activities.context import STAFF
+from activities.delivery import SendMail
 from activities.inbox import QUEUE
-from activities.mail import SendMail
-from activities.people import Programs
-from database import checkpoints, ledger
-from database.checkpoints import OF_CHECKPOINTS
+from database import ledger
 from database.models import DECISIONS, Checkpoint, Message
 from database.session import Database
 from database.tasks import open_task
-from rules.agenda import Mail
+from evidence import checkpoints
+from evidence.checkpoints import OF_CHECKPOINTS
+from lifecycles.participants import Programs
+from mail.context import STAFF
+from rules.agenda import PlannedMail
 from rules.calendar import calendar_for
 from rules.program import Program
 
@@ -90,7 +91,7 @@ async def _plan_mail(session: AsyncSession, program: Program, newest: Checkpoint
         "hash": newest.hash,
         "made": newest.at.isoformat(),
     }
-    mail = Mail(STEP, due, "staff.checkpoint", STAFF, context=context)
+    mail = PlannedMail(STEP, due, "staff.checkpoint", STAFF, context=context)
     await ledger.plan(session, workflow, program.id, [mail], at, "", {})
 
 

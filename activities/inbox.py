@@ -22,15 +22,10 @@ from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, TemporalError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.agenda import facts_from_row, facts_to_row, places_left, program_calendar
-from activities.alive import heartbeats
-from activities.credit import match_of
-from activities.effects import Effect, start
-from activities.evidence import Match, claims_ahead
-from activities.mail import SendMail
-from activities.people import Programs, participant, participants
+from activities.delivery import SendMail
+from activities.heartbeat import heartbeats
 from database import audit, ledger, suppressions
-from database.events import release
+from database.events import release_held
 from database.models import (
     LIFECYCLES,
     Claim,
@@ -49,13 +44,20 @@ from database.models import (
 )
 from database.session import Database
 from database.tasks import open_task
+from lifecycles.capacity import places_left
+from lifecycles.claims import upcoming_claims
+from lifecycles.engagements import EngagementContext, load_engagement
+from lifecycles.facts import facts_from_row, facts_to_row
+from lifecycles.participants import Programs, participant, participants
+from lifecycles.workflow_commands import WorkflowCommand, start
 from rules import engagement, request
-from rules.agenda import LAST_SECOND, MINUTE, Mail, moment
+from rules.agenda import GRACE_PERIOD, MINUTE, PlannedMail, recorded_at
 from rules.catalogue import Catalogue
 from rules.credit import same_name
 from rules.engagement import STAFF, EngagementFacts
 from rules.events import references
 from rules.onboarding import OnboardingFacts
+from rules.program import program_calendar
 from rules.request import RequestFacts
 
 QUEUE = "throughline"
@@ -69,7 +71,7 @@ BATCH = 50
 CLOCKS_APART = timedelta(hours=1)
 """How far ahead of ours the clock of whoever tells of an event may be: what is to happen later cannot be told (T8)."""
 
-AWAY = (OperationalError, InterfaceError, PoolTimeout, OSError, TemporalError)
+OUTAGE_ERRORS = (OperationalError, InterfaceError, PoolTimeout, OSError, TemporalError)
 """What says that the database or Temporal is away: the whole round is tried again, no event is to blame."""
 
 log = structlog.get_logger()
@@ -87,7 +89,7 @@ class RefusedEvent(Exception):
     """An event that cannot be applied; its text is the reason, for staff and for the sender."""
 
 
-class ComesEarly(Exception):
+class NotOpenYet(Exception):
     """An event about a claim or a survey that is still to be opened. One for a claim is kept until then, however long
     that takes (CPE7)."""
 
@@ -97,7 +99,7 @@ class ComesEarly(Exception):
         self.opens = opens
 
 
-class NotRunning(Exception):
+class WorkflowNotRunning(Exception):
     """An act came for a lifecycle that the database has open, and Temporal does not have: it is about to start."""
 
     def __init__(self, workflow: str) -> None:
@@ -127,7 +129,7 @@ class InboxActivities:
                 try:
                     await self._apply(event_id, at)
                 except Exception as error:
-                    if _away(error):
+                    if _is_outage(error):
                         raise
                     # A fault of the program must not stop what comes behind this event.
                     log.exception("an event could not be applied", event_id=event_id)
@@ -137,10 +139,10 @@ class InboxActivities:
             deadline = await session.scalar(
                 select(Event.held_until).where(Event.state == "held").order_by(Event.held_until).limit(1)
             )
-        return Applied(done == BATCH, deadline + LAST_SECOND if deadline else None)
+        return Applied(done == BATCH, deadline + GRACE_PERIOD if deadline else None)
 
     @activity.defn
-    async def tell(self, effects: list[Effect]) -> None:
+    async def tell(self, effects: list[WorkflowCommand]) -> None:
         """Start or signal other lifecycles: what a match begins and ends (REQ5, ONB3, MEM4). Repeats are harmless.
 
         Events that were held for an engagement or a survey are looked at again as soon as it runs.
@@ -151,9 +153,9 @@ class InboxActivities:
         if not begun:
             return
         async with self._database.begin() as session:
-            released = await release(session, *begun)
+            released = await release_held(session, *begun)
         if released or activity.info().attempt > 1:
-            await self._perform(Effect("signal", INBOX, "arrived"), "tell")
+            await self._perform(WorkflowCommand("signal", INBOX, "arrived"), "tell")
 
     async def _next(self, at: datetime) -> int | None:
         async with self._database.reading() as session:
@@ -162,7 +164,7 @@ class InboxActivities:
                 .where(
                     or_(
                         Event.state.in_(("stored", "applying")),
-                        and_(Event.state == "held", Event.held_until <= at - LAST_SECOND),
+                        and_(Event.state == "held", Event.held_until <= at - GRACE_PERIOD),
                     )
                 )
                 .order_by(Event.id)
@@ -178,13 +180,13 @@ class InboxActivities:
             written = event.state == "applying" or bool(event.effects)
             if not written and not await self._write(session, event, at):
                 return
-            effects = [Effect(**effect) for effect in event.effects]
+            effects = [WorkflowCommand(**effect) for effect in event.effects]
         reason = None
-        early: NotRunning | None = None
+        early: WorkflowNotRunning | None = None
         try:
             for effect in effects:
                 reason = await self._perform(effect, f"event-{event_id}") or reason
-        except NotRunning as not_running:
+        except WorkflowNotRunning as not_running:
             early = not_running
         async with self._database.begin() as session:
             event = await session.get(Event, event_id, with_for_update=True)
@@ -205,7 +207,7 @@ class InboxActivities:
             else:
                 event.state, event.applied_at = "applied", at
                 await self._keep_words(session, event)
-                await release(session, event.subject, *_brought(event.data))
+                await release_held(session, event.subject, *_brought(event.data))
 
     async def _write(self, session: AsyncSession, event: Event, at: datetime) -> bool:
         """Write an event's data and list its effects; False if it is held or refused."""
@@ -227,7 +229,7 @@ class InboxActivities:
         missing = await _first_missing(session, references(event.type, event.data))
         if missing:
             if event.state == "held":
-                at = moment(event.held_until, at)
+                at = recorded_at(event.held_until, at)
                 await _refuse(session, event, f"{missing} did not arrive in time", at)
                 await open_task(
                     session,
@@ -239,12 +241,12 @@ class InboxActivities:
                 )
             else:
                 event.state, event.waits_for = "held", missing
-                event.held_until = moment(event.occurred_at, at) + timedelta(hours=self._hold_hours)
+                event.held_until = recorded_at(event.occurred_at, at) + timedelta(hours=self._hold_hours)
             return False
         try:
             async with session.begin_nested():
                 effects = await handler(self, session, event)
-        except ComesEarly as early:
+        except NotOpenYet as early:
             event.state, event.waits_for = "held", early.workflow
             event.held_until = self._look_again(early.opens, at)
             return False
@@ -285,7 +287,7 @@ class InboxActivities:
             return at + timedelta(hours=self._hold_hours)
         return opens + MINUTE if opens > at else at + 5 * MINUTE
 
-    async def _perform(self, effect: Effect, cause: str) -> str | None:
+    async def _perform(self, effect: WorkflowCommand, cause: str) -> str | None:
         """Do one effect; the reason if its workflow refused it or is over."""
         handle = self._client.get_workflow_handle(effect.workflow)
         try:
@@ -321,18 +323,18 @@ class InboxActivities:
             if row is None:
                 return f"{workflow} is over"
             if row.closed_at is None:
-                raise NotRunning(workflow)
+                raise WorkflowNotRunning(workflow)
             program = self._programs[row.program]
             if isinstance(row, Request):
                 mentor = await participant(session, row.mentor_id)
                 on = mentor.calendar(program).date_of(row.closed_at)
-                return request.over(facts_from_row(RequestFacts, row.facts), row.state, on)
+                return request.closed_because(facts_from_row(RequestFacts, row.facts), row.state, on)
             on = program_calendar(program).date_of(row.closed_at)
             if isinstance(row, Engagement):
-                return engagement.over(facts_from_row(EngagementFacts, row.facts), row.state, on)
+                return engagement.closed_because(facts_from_row(EngagementFacts, row.facts), row.state, on)
             return f"{workflow} is over: {row.state} on {on.isoformat()}"
 
-    async def _member_updated(self, session: AsyncSession, event: Event) -> list[Effect]:
+    async def _member_updated(self, session: AsyncSession, event: Event) -> list[WorkflowCommand]:
         data = event.data
         at = event.occurred_at
         assert at is not None
@@ -371,13 +373,13 @@ class InboxActivities:
         if regained:
             told["good"] = member.standing == "good"
         return [
-            Effect("signal", workflow, "standing", {**told, "by": profile})
+            WorkflowCommand("signal", workflow, "standing", {**told, "by": profile})
             if regained and not workflow.startswith("survey/")
-            else Effect("signal", workflow, "replan")
+            else WorkflowCommand("signal", workflow, "replan")
             for workflow, profile in await _open_lifecycles(session, member.id)
         ]
 
-    async def _profile_created(self, session: AsyncSession, event: Event) -> list[Effect]:
+    async def _profile_created(self, session: AsyncSession, event: Event) -> list[WorkflowCommand]:
         data = event.data
         at = event.occurred_at
         assert at is not None
@@ -419,7 +421,7 @@ class InboxActivities:
         )
         return [start("Onboarding", workflow, facts)]
 
-    async def _profile_updated(self, session: AsyncSession, event: Event) -> list[Effect]:
+    async def _profile_updated(self, session: AsyncSession, event: Event) -> list[WorkflowCommand]:
         profile = await session.get(Profile, event.data["profile"])
         assert profile is not None
         for name in ("mentees_at_a_time", "areas", "interests", "goals", "languages"):
@@ -437,7 +439,7 @@ class InboxActivities:
             why = "the mentor has no place left"
         return await _without_mentor(session, profile, why, event)
 
-    async def _profile_withdrawn(self, session: AsyncSession, event: Event) -> list[Effect]:
+    async def _profile_withdrawn(self, session: AsyncSession, event: Event) -> list[WorkflowCommand]:
         profile = await session.get(Profile, event.data["profile"])
         assert profile is not None
         if profile.withdrawn_at:
@@ -445,7 +447,7 @@ class InboxActivities:
         assert event.occurred_at is not None
         profile.withdrawn_at = event.occurred_at
         at = {"at": event.occurred_at.isoformat()}
-        effects = [Effect("signal", f"onboarding/{profile.id}", "withdrawn", at)]
+        effects = [WorkflowCommand("signal", f"onboarding/{profile.id}", "withdrawn", at)]
         if profile.role == "mentor":
             return effects + await _without_mentor(
                 session, profile, "the mentor's profile was withdrawn", event
@@ -453,9 +455,9 @@ class InboxActivities:
         asked = await session.scalars(
             select(Request.workflow).where(Request.mentee_id == profile.id, Request.closed_at.is_(None))
         )
-        return effects + [Effect("signal", workflow, "withdraw", at) for workflow in asked]
+        return effects + [WorkflowCommand("signal", workflow, "withdraw", at) for workflow in asked]
 
-    async def _request_created(self, session: AsyncSession, event: Event) -> list[Effect]:
+    async def _request_created(self, session: AsyncSession, event: Event) -> list[WorkflowCommand]:
         data, at = event.data, event.occurred_at
         assert at is not None
         workflow = f"request/{data['request']}"
@@ -503,16 +505,16 @@ class InboxActivities:
         )
         return [start("Request", workflow, facts)]
 
-    async def _request_answered(self, session: AsyncSession, event: Event) -> list[Effect]:
+    async def _request_answered(self, session: AsyncSession, event: Event) -> list[WorkflowCommand]:
         name = {"accepted": "accept", "declined": "decline", "canceled": "withdraw"}[
             event.type.partition(".")[2]
         ]
         row = await session.get_one(Request, f"request/{event.data['request']}")
         by = row.mentee_id if name == "withdraw" else row.mentor_id
         reason = f"event:{event.id}" if event.data.get("reason") else ""
-        return [Effect("update", row.workflow, name, _act(event, by=by, reason=reason))]
+        return [WorkflowCommand("update", row.workflow, name, _act(event, by=by, reason=reason))]
 
-    async def _engagement_told(self, session: AsyncSession, event: Event) -> list[Effect]:
+    async def _engagement_told(self, session: AsyncSession, event: Event) -> list[WorkflowCommand]:
         """What one of the two, or the directory, told of an engagement; its words stay in the database (MEM6)."""
         data, at = event.data, event.occurred_at
         assert at is not None
@@ -546,7 +548,7 @@ class InboxActivities:
                 name, told = "misconduct", _act(event, by=by)
                 if row.closed_at:
                     return [await _reported_late(session, row, event, at)]
-        return [Effect("update", row.workflow, name, told)]
+        return [WorkflowCommand("update", row.workflow, name, told)]
 
     async def _keep_words(self, session: AsyncSession, event: Event) -> None:
         """Keep what an event says beyond its act, once that is done: what is refused leaves nothing behind (REQ10)."""
@@ -570,7 +572,7 @@ class InboxActivities:
                     )
                 )
 
-    async def _mail_bounced(self, session: AsyncSession, event: Event) -> list[Effect]:
+    async def _mail_bounced(self, session: AsyncSession, event: Event) -> list[WorkflowCommand]:
         """A bounce or complaint counts against the address that was mailed (MAIL7)."""
         data, at = event.data, event.occurred_at
         assert at is not None
@@ -583,7 +585,7 @@ class InboxActivities:
             raise RefusedEvent(str(error)) from None
         return []
 
-    async def _claim_told(self, session: AsyncSession, event: Event) -> list[Effect]:
+    async def _claim_told(self, session: AsyncSession, event: Event) -> list[WorkflowCommand]:
         """The claimant chose domains, or has reported the credit (CPE7, CPE10)."""
         data = event.data
         row = await session.get_one(Engagement, f"engagement/{data['engagement']}")
@@ -594,9 +596,11 @@ class InboxActivities:
                 await self._keep_if_early(session, event, role, data["certification"])
             raise RefusedEvent(f"there is no {workflow}; claims open some weeks before the credit date")
         name = "submit" if event.type == "claim.submitted" else "choose_domains"
-        return [Effect("update", workflow, name, _act(event, by=data["by"], domains=data.get("domains")))]
+        return [
+            WorkflowCommand("update", workflow, name, _act(event, by=data["by"], domains=data.get("domains")))
+        ]
 
-    async def _letter_signed(self, session: AsyncSession, event: Event) -> list[Effect]:
+    async def _letter_signed(self, session: AsyncSession, event: Event) -> list[WorkflowCommand]:
         """A letter for one claim; a mentee's confirmation without a certification is for all of the mentor's (CPE5)."""
         data = event.data
         row = await session.get_one(Engagement, f"engagement/{data['engagement']}")
@@ -620,12 +624,14 @@ class InboxActivities:
             claims = waiting or claims
         if len(claims) > 1 and data["for"] == "mentee":
             assert event.occurred_at is not None
-            match = await match_of(session, self._programs, row.id, event.occurred_at)
+            match = await load_engagement(session, self._programs, row.id, event.occurred_at)
             code = self._named_by_domains(event, match, [claim.certification for claim in claims])
             claims = [claim for claim in claims if claim.certification == code]
-        return [Effect("update", claim.workflow, "sign", _act(event, by=data["by"])) for claim in claims]
+        return [
+            WorkflowCommand("update", claim.workflow, "sign", _act(event, by=data["by"])) for claim in claims
+        ]
 
-    def _named_by_domains(self, event: Event, match: Match, codes: Sequence[str]) -> str:
+    def _named_by_domains(self, event: Event, match: EngagementContext, codes: Sequence[str]) -> str:
         """The one certification that has all the domains which a mentor's letter names (CPE6).
 
         Raises RefusedEvent if they do not tell which it is.
@@ -647,8 +653,8 @@ class InboxActivities:
         """
         assert event.occurred_at is not None
         at = max(event.occurred_at, event.held_until or event.occurred_at)
-        match = await match_of(session, self._programs, event.data["engagement"], at)
-        codes, opens = claims_ahead(match, self._catalogue, role, at)
+        match = await load_engagement(session, self._programs, event.data["engagement"], at)
+        codes, opens = upcoming_claims(match, self._catalogue, role, at)
         wanted = [code for code in codes if certification in (None, code)]
         if not wanted:
             return
@@ -661,9 +667,9 @@ class InboxActivities:
         strange = [word for word in words if not (held and held.domain(word))]
         if strange and (role == "mentee" or event.type != "letter.signed"):
             raise RefusedEvent(f"{wanted[0]} has no domain {', '.join(strange)}")
-        raise ComesEarly(f"claim/{match.facts.engagement}/{role}/{wanted[0]}", opens)
+        raise NotOpenYet(f"claim/{match.facts.engagement}/{role}/{wanted[0]}", opens)
 
-    async def _survey_answered(self, session: AsyncSession, event: Event) -> list[Effect]:
+    async def _survey_answered(self, session: AsyncSession, event: Event) -> list[WorkflowCommand]:
         """One side answers its survey (SUR3). An answer that comes before its survey waits for it like all that comes
         early; if there is none by then it is feedback (SUR4)."""
         row = await session.get_one(Engagement, f"engagement/{event.data['engagement']}")
@@ -672,12 +678,12 @@ class InboxActivities:
             if not event.data["answers"]:
                 raise RefusedEvent(f"there is no {workflow} yet, and there is no answer in it")
             if event.state != "held":
-                raise ComesEarly(workflow, None)
+                raise NotOpenYet(workflow, None)
             await _keep_feedback(session, event)
             return []
-        return [Effect("update", workflow, "answered", _act(event, by=event.data["by"]))]
+        return [WorkflowCommand("update", workflow, "answered", _act(event, by=event.data["by"]))]
 
-    async def _staff(self, session: AsyncSession, event: Event) -> list[Effect]:
+    async def _staff(self, session: AsyncSession, event: Event) -> list[WorkflowCommand]:
         data = dict(event.data)
         target, name = str(data.pop("target")), event.type.partition(".")[2]
         table = LIFECYCLES[target.partition("/")[0]]
@@ -686,10 +692,10 @@ class InboxActivities:
         if table in (Claim, Survey) and name != "cancel":
             raise RefusedEvent(f"a {target.partition('/')[0]} can be cancelled this way, and nothing else")
         data["reason"] = f"event:{event.id}"
-        return [Effect("update", target, name, _act(event, **data))]
+        return [WorkflowCommand("update", target, name, _act(event, **data))]
 
     _handlers: ClassVar[
-        dict[str, Callable[[InboxActivities, AsyncSession, Event], Awaitable[list[Effect]]]]
+        dict[str, Callable[[InboxActivities, AsyncSession, Event], Awaitable[list[WorkflowCommand]]]]
     ] = {
         "member.updated": _member_updated,
         "profile.created": _profile_created,
@@ -722,9 +728,11 @@ def _known(event: Event) -> str:
     return f"{event.source}#{event.event_id}"[:200]
 
 
-def _away(error: Exception) -> bool:
+def _is_outage(error: Exception) -> bool:
     """Whether it is the database or Temporal that is away; a lost connection says so in an error of any kind."""
-    return isinstance(error, AWAY) or (isinstance(error, DBAPIError) and error.connection_invalidated)
+    return isinstance(error, OUTAGE_ERRORS) or (
+        isinstance(error, DBAPIError) and error.connection_invalidated
+    )
 
 
 async def _is_kept(session: AsyncSession, event: Event) -> bool:
@@ -772,7 +780,7 @@ def _as_planned(member: Member) -> tuple[Any, ...]:
     return member.time_zone, member.country, member.subdivision, list(member.certifications or [])
 
 
-def _refuse_unfit(event: Event, match: Match, role: str) -> None:
+def _refuse_unfit(event: Event, match: EngagementContext, role: str) -> None:
     """Refuse a letter that will never count: by the wrong person, or under another name."""
     signer = "mentee" if role == "mentor" else "mentor"
     if event.data["by"] != match.profile(signer):
@@ -781,7 +789,9 @@ def _refuse_unfit(event: Event, match: Match, role: str) -> None:
         raise RefusedEvent("the name typed is not the name on record; please type your own full name")
 
 
-async def _reported_late(session: AsyncSession, row: Engagement, event: Event, at: datetime) -> Effect:
+async def _reported_late(
+    session: AsyncSession, row: Engagement, event: Event, at: datetime
+) -> WorkflowCommand:
     """Tell staff of misconduct that is reported after the end: at once, by mail and as a task (ENG8)."""
     await open_task(
         session,
@@ -792,7 +802,7 @@ async def _reported_late(session: AsyncSession, row: Engagement, event: Event, a
         "claims go on: cancel or revoke what should not.",
         at,
     )
-    mail = Mail("staff.misconduct", at, "staff.misconduct", STAFF, context={"opened": at.isoformat()})
+    mail = PlannedMail("staff.misconduct", at, "staff.misconduct", STAFF, context={"opened": at.isoformat()})
     planned = await ledger.add(session, row.workflow, row.program, mail, at)
     order = SendMail(row.workflow, [f"{planned.step}/{planned.occurrence}"])
     return start("Resend", f"resend/{planned.delivery}", order)
@@ -827,13 +837,15 @@ async def _report_kept(session: AsyncSession, event: Event, at: datetime) -> Non
         )
 
 
-async def _without_mentor(session: AsyncSession, mentor: Profile, why: str, event: Event) -> list[Effect]:
+async def _without_mentor(
+    session: AsyncSession, mentor: Profile, why: str, event: Event
+) -> list[WorkflowCommand]:
     """The open requests to a mentor who can take nobody now become unavailable (MEM4)."""
     asked = await session.scalars(
         select(Request.workflow).where(Request.mentor_id == mentor.id, Request.closed_at.is_(None))
     )
     return [
-        Effect("signal", workflow, "unavailable", _act(event, reason=why, actor="program"))
+        WorkflowCommand("signal", workflow, "unavailable", _act(event, reason=why, actor="program"))
         for workflow in asked
     ]
 
@@ -889,7 +901,7 @@ async def _refuse(session: AsyncSession, event: Event, reason: str, at: datetime
         session,
         event.subject,
         "refused",
-        moment(event.occurred_at, at),
+        recorded_at(event.occurred_at, at),
         {"event": event.type, "id": event.event_id, "reason": reason},
     )
 

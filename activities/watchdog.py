@@ -16,12 +16,12 @@ from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.mail import decide_ambiguous, message_task
-from activities.people import Programs
+from activities.delivery import decide_ambiguous, message_task
 from database import ledger
 from database.models import DECISIONS, Message
 from database.session import Database
 from database.tasks import open_task
+from lifecycles.participants import Programs
 from rules.messages import MessageClass
 
 OVERDUE = timedelta(hours=6)
@@ -128,4 +128,4 @@ class WatchdogActivities:
 
 def driver_of(row: Message) -> str:
     """The workflow that has a message sent: its own, or for a copy that of the copy."""
-    return f"resend/{row.delivery}" if row.occurrence >= ledger.COPIES else row.workflow
+    return f"resend/{row.delivery}" if row.occurrence >= ledger.FIRST_RESEND_OCCURRENCE else row.workflow

@@ -18,8 +18,8 @@ from sqlalchemy import func, select
 from temporalio.api.enums.v1 import EventType
 
 from database.models import Message
-from worker.parts import load_programs
-from worker.rehearsal import Stage, stage
+from embedded.stack import EmbeddedStack, embedded_stack
+from worker.assembly import load_programs
 
 BAR = 1.25
 """The most actions for each thing that happens."""
@@ -38,7 +38,7 @@ COUNTED = {
 """The events of a history that are actions."""
 
 
-async def _play(ready: Stage) -> int:
+async def _play(ready: EmbeddedStack) -> int:
     """An engagement in which both always answer; how many answers they gave."""
     await ready.advance(START)
     people = {"mentor": "p-bob", "mentee": "p-ana"}
@@ -73,7 +73,9 @@ async def _play(ready: Stage) -> int:
 
 async def measure() -> tuple[Counter[str], Counter[str]]:
     """The actions of one engagement by kind, and what happened in it."""
-    async with stage(load_programs(ROOT / "programs"), ROOT / "templates/mail", ROOT / "programs") as ready:
+    async with embedded_stack(
+        load_programs(ROOT / "programs"), ROOT / "templates/mail", ROOT / "programs"
+    ) as ready:
         answers = await _play(ready)
         history = await ready.clock.client.get_workflow_handle(ENGAGEMENT).fetch_history()
         async with ready.database.reading() as session:

@@ -24,12 +24,12 @@ from benchmarks.mail import Figure, show
 from database import events
 from database.models import Onboarding
 from database.session import Database
+from embedded.mail_catcher import MailCatcher
+from embedded.temporal_servers import DevServer, dev_server
 from rules.events import Envelope
 from tests.process_world import worker_process
-from worker.catcher import MailCatcher
-from worker.embedded import DevServer, dev_server
-from worker.parts import poke
-from workflows.acts import ActInput
+from workflows.messages import ActInput
+from workflows.starting import notify_inbox
 
 COUNT = 10_000
 CACHE = 500
@@ -72,7 +72,7 @@ async def _sign_up(database: Database, temporal: DevServer, count: int) -> None:
                 for number, (kind, data) in enumerate(told)
             ]
             await events.store(session, envelopes)
-        await poke(temporal.client)
+        await notify_inbox(temporal.client)
 
 
 async def _until(

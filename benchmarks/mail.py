@@ -24,21 +24,22 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from activities.compose import Composer
-from activities.mail import Outgoing, SendMail
-from activities.mime import MailEnvelope, build_mail
-from activities.samples import sample_context
-from activities.smtp import SmtpChannel, SmtpSettings
+from activities.delivery import Outgoing, SendMail
 from benchmarks._by_hand import ByHand
 from database import ledger
 from database.links import Links
 from database.models import Member, Profile
 from database.session import Database
-from rules.agenda import Mail
-from worker.catcher import MailCatcher
-from worker.embedded import dev_server
-from worker.parts import Composers, Parts, load_programs, workers
-from worker.plugin import workflow_runner
+from embedded.mail_catcher import MailCatcher
+from embedded.temporal_servers import dev_server
+from mail.composer import Composer
+from mail.mime import MailEnvelope, build_mail
+from mail.samples import sample_context
+from mail.smtp.channel import SmtpChannel
+from mail.smtp.settings import SmtpSettings
+from rules.agenda import PlannedMail
+from worker.assembly import Components, Composers, load_programs, workers
+from worker.workflow_runtime import workflow_runner
 from workflows.resend import ResendWorkflow
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -169,7 +170,7 @@ async def _bench(folder: Path) -> AsyncIterator[tuple[Client, Database, MailCatc
         temporal = await stack.enter_async_context(dev_server(folder / "temporal.db"))
         channel = SmtpChannel(SmtpSettings(host=sink.host, port=sink.port, pool_size=4))
         stack.push_async_callback(channel.aclose)
-        parts = Parts(
+        parts = Components(
             database,
             load_programs(ROOT / "programs"),
             Composers(ROOT / "templates" / "mail", ROOT / "programs"),
@@ -229,7 +230,7 @@ async def _plan(database: Database, numbers: list[str]) -> None:
     now = datetime.now(UTC)
     async with database.begin() as session:
         for number in numbers:
-            mail = Mail("mentor.welcome", now, "mentor.welcome", "p-ana")
+            mail = PlannedMail("mentor.welcome", now, "mentor.welcome", "p-ana")
             name = f"onboarding/{number}"
             await ledger.plan(session, name, "asis-global", [mail], now, "", {"p-ana": "ana"})
 

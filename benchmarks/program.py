@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.mail import ROOT, Figure, show
-from worker.parts import load_programs
-from worker.rehearsal import rehearse
-from worker.scenario import read_scenario
+from embedded.rehearsal import rehearse
+from embedded.scenario import read_scenario
+from worker.assembly import load_programs
 
 PAIRS = 50
 SECONDS = 60

@@ -52,14 +52,14 @@ _LAST = (
     .order_by(AuditRecord.sequence.desc())
     .limit(1)
 )
-_TOLD = select(AuditRecord.data).where(
+_RECORDS = select(AuditRecord.data).where(
     AuditRecord.subject == bindparam("subject"), AuditRecord.kind == bindparam("kind")
 )
 
 
-async def told(session: AsyncSession, subject: str, kind: str) -> Sequence[dict[str, Any]]:
+async def records_of(session: AsyncSession, subject: str, kind: str) -> Sequence[dict[str, Any]]:
     """What the records of a kind tell of a subject."""
-    return (await session.scalars(_TOLD, {"subject": subject, "kind": kind})).all()
+    return (await session.scalars(_RECORDS, {"subject": subject, "kind": kind})).all()
 
 
 async def append(

@@ -11,6 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database.models import Event
 from rules.events import Envelope, subject
 
+PERSONAL_PAGES = "/links"
+"""The source of events that a personal page sent."""
+
 _MOST_DIGITS = 18
 
 
@@ -38,13 +41,13 @@ async def store(session: AsyncSession, envelopes: Iterable[Envelope]) -> int:
     return new
 
 
-async def numbered(session: AsyncSession, number: str) -> Event | None:
+async def get_event(session: AsyncSession, number: str) -> Event | None:
     """The stored event of a number in decimal digits; None if there is none, and for what is no such number."""
     known = number.isascii() and number.isdigit() and len(number) <= _MOST_DIGITS
     return await session.get(Event, int(number)) if known else None
 
 
-async def release(session: AsyncSession, *arrived: str) -> bool:
+async def release_held(session: AsyncSession, *arrived: str) -> bool:
     """Let events that are held for one of these references be looked at again; tells whether there are any."""
     result = await session.execute(
         update(Event)

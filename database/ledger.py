@@ -18,10 +18,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database import audit
 from database.models import DECISIONS, Message
-from rules.agenda import Mail, moment
+from rules.agenda import PlannedMail, recorded_at
 from rules.messages import CATALOGUE
 
-COPIES: Final = 1000
+FIRST_RESEND_OCCURRENCE: Final = 1000
 """Occurrences from here on are copies that staff asked for: no agenda has them, plans, moves or drops them."""
 
 RESENDABLE: Final = frozenset({"ambiguous", "failed", "skipped"})
@@ -56,7 +56,7 @@ def delivery_id(workflow: str, step: str, occurrence: int) -> str:
     return hashlib.sha256(f"{workflow}|{step}|{occurrence}".encode()).hexdigest()[:32]
 
 
-def compare(rows: Iterable[Message], mails: Sequence[Mail]) -> Changes:
+def compare(rows: Iterable[Message], mails: Sequence[PlannedMail]) -> Changes:
     """What planning `mails` would change among the rows of one workflow; changes nothing itself (STA1)."""
     found = {(row.step, row.occurrence): row for row in rows}
     wanted = {(mail.step, mail.occurrence): mail for mail in mails}
@@ -84,7 +84,7 @@ def compare(rows: Iterable[Message], mails: Sequence[Mail]) -> Changes:
 # Built once, not at each of the many thousand times that they are asked.
 _OF_AGENDA = (
     select(Message)
-    .where(Message.workflow == bindparam("workflow"), Message.occurrence < COPIES)
+    .where(Message.workflow == bindparam("workflow"), Message.occurrence < FIRST_RESEND_OCCURRENCE)
     .order_by(Message.due_at, Message.id)
 )
 _OF_AGENDA_LOCKED = _OF_AGENDA.with_for_update()
@@ -105,7 +105,7 @@ async def plan(
     session: AsyncSession,
     workflow: str,
     program: str,
-    mails: Sequence[Mail],
+    mails: Sequence[PlannedMail],
     at: datetime,
     because: str,
     members: dict[str, str],
@@ -144,7 +144,7 @@ async def plan(
     return changes
 
 
-def _planned(workflow: str, program: str, mail: Mail, at: datetime, member: str | None) -> Message:
+def _planned(workflow: str, program: str, mail: PlannedMail, at: datetime, member: str | None) -> Message:
     return Message(
         delivery=delivery_id(workflow, mail.step, mail.occurrence),
         workflow=workflow,
@@ -163,14 +163,18 @@ def _planned(workflow: str, program: str, mail: Mail, at: datetime, member: str 
     )
 
 
-async def add(session: AsyncSession, workflow: str, program: str, mail: Mail, at: datetime) -> Message:
+async def add(session: AsyncSession, workflow: str, program: str, mail: PlannedMail, at: datetime) -> Message:
     """Plan a message to staff about a lifecycle that is over: its occurrence lies beyond those of any agenda."""
     last = await session.scalar(
         select(func.max(Message.occurrence)).where(
-            Message.workflow == workflow, Message.step == mail.step, Message.occurrence >= COPIES
+            Message.workflow == workflow,
+            Message.step == mail.step,
+            Message.occurrence >= FIRST_RESEND_OCCURRENCE,
         )
     )
-    row = _planned(workflow, program, replace(mail, occurrence=(last or COPIES - 1) + 1), at, None)
+    row = _planned(
+        workflow, program, replace(mail, occurrence=(last or FIRST_RESEND_OCCURRENCE - 1) + 1), at, None
+    )
     session.add(row)
     await session.flush()
     return row
@@ -195,7 +199,7 @@ async def copy(session: AsyncSession, delivery: str, actor: str, reason: str, at
             .where(
                 Message.workflow == original.workflow,
                 Message.step == original.step,
-                Message.occurrence >= COPIES,
+                Message.occurrence >= FIRST_RESEND_OCCURRENCE,
             )
             .order_by(Message.occurrence)
         )
@@ -203,7 +207,7 @@ async def copy(session: AsyncSession, delivery: str, actor: str, reason: str, at
     for waiting in copies:
         if waiting.state not in DECISIONS and waiting.context.get("copy_of") == delivery:
             return waiting
-    occurrence = copies[-1].occurrence + 1 if copies else COPIES
+    occurrence = copies[-1].occurrence + 1 if copies else FIRST_RESEND_OCCURRENCE
     row = Message(
         delivery=delivery_id(original.workflow, original.step, occurrence),
         workflow=original.workflow,
@@ -250,7 +254,7 @@ async def decide(
         raise ValueError(f"message {row.id} is already decided as {row.state}")
     row.state = decision
     row.reason = reason
-    row.decided_at = moment(row.due_at, at) if decision == "sent" else at.replace(microsecond=0)
+    row.decided_at = recorded_at(row.due_at, at) if decision == "sent" else at.replace(microsecond=0)
     row.response = response
     if decision != "ambiguous":
         row.content = None
@@ -295,7 +299,7 @@ async def hand_over(session: AsyncSession, message: int, claimed_by: str, at: da
     return result.rowcount == 1
 
 
-async def give_back(session: AsyncSession, message: int, claimed_by: str, trouble: str, at: datetime) -> None:
+async def release(session: AsyncSession, message: int, claimed_by: str, trouble: str, at: datetime) -> None:
     """Return a claimed message to `planned` after an attempt that certainly did not deliver (MAIL3)."""
     await session.execute(
         update(Message)

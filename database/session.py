@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
-from database.patience import limits
+from database.postgres_timeouts import connect_args
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -52,7 +52,7 @@ class Database:
             options["async_creator"] = partial(_connect_sqlite, file or ":memory:")
         else:
             options |= {"pool_size": pool_size, "max_overflow": 5, "pool_timeout": timeout}
-            options |= {"pool_pre_ping": True, "connect_args": limits(make_url(self.url), timeout)}
+            options |= {"pool_pre_ping": True, "connect_args": connect_args(make_url(self.url), timeout)}
         self.engine = create_async_engine(self.url, **options)
         self._reading = self.engine.execution_options(reading=True)
         if self.is_sqlite:
@@ -98,7 +98,7 @@ class Database:
         await self.engine.dispose()
 
 
-class _NearConnection(aiosqlite.Connection):
+class _InlineConnection(aiosqlite.Connection):
     """Runs statements where they are called, in the event loop, and only a wait for the write lock in its thread.
 
     A statement of ours takes microseconds; the way to a thread and back takes ten times as long, and a transaction
@@ -149,7 +149,7 @@ def _connect_sqlite(file: str) -> aiosqlite.Connection:
     def connect() -> sqlite3.Connection:
         return sqlite3.connect(file, timeout=LOCK_WAIT / 1000, check_same_thread=False)
 
-    return _NearConnection(connect)
+    return _InlineConnection(connect)
 
 
 def _with_driver(url: str) -> str:

@@ -16,13 +16,14 @@ from starlette.requests import ClientDisconnect
 
 from database.links import Links
 from database.session import Database
-from gateway import evidence, health, inbound, mentoring, personal, wishes
+from gateway import events, evidence, health, mentoring, personal
+from gateway.event_store import Inbox
 from gateway.evidence import Statement
-from gateway.inbox import Inbox
+from gateway.links import preferences
 from gateway.pages import PageHeaders, Pages
-from gateway.personal import Purpose
+from gateway.personal import LinkHandler
 from gateway.problems import Problem, problem
-from gateway.signing import SIGNATURE_HEADERS, Signatures
+from gateway.webhook_signatures import SIGNATURE_HEADERS, Signatures
 from rules.catalogue import Catalogue
 from rules.program import Program
 
@@ -38,7 +39,7 @@ def create_app(
     temporal_ready: Callable[[], Awaitable[None]],
     mail_ready: Callable[[], Awaitable[None]] | None = None,
     routers: Sequence[APIRouter] = (),
-    purposes: Mapping[str, Purpose] | None = None,
+    purposes: Mapping[str, LinkHandler] | None = None,
     pages: Pages | None = None,
     catalogue: Catalogue | None = None,
     statement: Statement | None = None,
@@ -77,14 +78,14 @@ def create_app(
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _own_fault)
 
-    about_credit: Mapping[str, Purpose] = {}
+    about_credit: Mapping[str, LinkHandler] = {}
     if catalogue and statement:
         about_credit = evidence.purposes(database, inbox, catalogue, statement)
     needed = {"database": database.check, "temporal": temporal_ready}
     if mail_ready:
         needed["mail"] = mail_ready
     app.include_router(health.router(needed))
-    app.include_router(inbound.router(inbox, signatures))
+    app.include_router(events.router(inbox, signatures))
     app.include_router(
         personal.router(
             database=database,
@@ -93,9 +94,9 @@ def create_app(
             clock=clock,
             pages=pages,
             purposes={
-                "unsubscribe": wishes.Unsubscribe(database, links),
-                "preferences": wishes.Preferences(database),
-                "feedback": wishes.GiveFeedback(database),
+                "unsubscribe": preferences.Unsubscribe(database, links),
+                "preferences": preferences.Preferences(database),
+                "feedback": preferences.GiveFeedback(database),
                 **mentoring.purposes(database, inbox),
                 **about_credit,
                 **(purposes or {}),
@@ -117,7 +118,7 @@ def _described(app: FastAPI) -> dict[str, Any]:
         )
         components = schema.setdefault("components", {})
         components.setdefault("schemas", {}).update(
-            {"Problem": _flat(Problem.model_json_schema()), **inbound.EVENT_SCHEMA}
+            {"Problem": _flat(Problem.model_json_schema()), **events.EVENT_SCHEMA}
         )
         components["securitySchemes"] = {
             name: {"type": "apiKey", "in": "header", "name": name, "description": _SIGNATURE[name]}

@@ -24,26 +24,26 @@ from starlette.datastructures import FormData
 
 from database.models import Claim, Engagement, Letter, Member, Profile, Survey
 from database.session import Database
-from gateway.inbox import Inbox
+from gateway.event_store import Inbox
+from gateway.links.reader import about_program, shown
 from gateway.mentoring import SOURCE
-from gateway.pages import Pages, Say
-from gateway.people import about_program, shown
-from gateway.personal import NOT_THEIRS, Page, Purpose, Visit, message, typed
+from gateway.pages import Pages, Text
+from gateway.personal import NOT_THEIRS, LinkHandler, LinkVisit, Page, message, typed
 from rules.agenda import Refused
 from rules.calendar import local_in
 from rules.catalogue import Catalogue, Domain
 from rules.credit import OTHER, REVOCATIONS, fingerprint, same_name
 from rules.events import Envelope
 from rules.program import Program
-from rules.shapes import LONGEST_TEXT
 from rules.survey import check_answers
+from rules.validation import LONGEST_TEXT
 
 log = structlog.get_logger()
 
 Statement = Callable[[AsyncSession, str, str, Sequence[str], datetime], Awaitable[str]]
 """The text of a claim's letter as it reads now, for a purpose and domains, by id. Raises Refused."""
 
-Errors = dict[str, Say]
+Errors = dict[str, Text]
 WAITING = ("precheck", "awaiting_evidence")
 
 
@@ -68,33 +68,33 @@ class AboutClaim(ABC):
         self._catalogue = catalogue
         self._statement = statement
 
-    async def show(self, visit: Visit) -> Page:
+    async def show(self, visit: LinkVisit) -> Page:
         """What can be done, or where things stand."""
         matter = await self._matter(visit)
         return matter if isinstance(matter, Page) else await self.page(visit, matter, {}, {})
 
     @abstractmethod
     async def page(
-        self, visit: Visit, matter: Matter, given: Mapping[str, Any], errors: Errors, status: int = 200
+        self, visit: LinkVisit, matter: Matter, given: Mapping[str, Any], errors: Errors, status: int = 200
     ) -> Page:
         """The form, with what was typed and what is wrong with it."""
 
     @abstractmethod
-    async def act(self, visit: Visit, form: FormData) -> Page:
+    async def act(self, visit: LinkVisit, form: FormData) -> Page:
         """Store the answer as an event."""
 
     def over(self, state: str) -> bool:
         """Whether nothing can be done any more in a state."""
         return state not in WAITING
 
-    async def tell(self, visit: Visit, matter: Matter, kind: str, key: str, **data: Any) -> Page:
+    async def tell(self, visit: LinkVisit, matter: Matter, kind: str, key: str, **data: Any) -> Page:
         """Store an event, and say what happens next."""
         told = {"engagement": matter.row.engagement_id, "by": visit.link.profile, **data}
         told["certification"] = matter.row.certification
         await self._inbox.put_answer(visit.question, Envelope("", SOURCE, kind, visit.at, told))
         return message(key, _names(matter))
 
-    async def _matter(self, visit: Visit) -> Matter | Page:
+    async def _matter(self, visit: LinkVisit) -> Matter | Page:
         async with self._database.reading() as session:
             row = await session.get(Claim, visit.link.subject)
             if row is None:
@@ -123,12 +123,12 @@ class SignLetter(AboutClaim):
     by_claimant = False
 
     async def page(
-        self, visit: Visit, matter: Matter, given: Mapping[str, Any], errors: Errors, status: int = 200
+        self, visit: LinkVisit, matter: Matter, given: Mapping[str, Any], errors: Errors, status: int = 200
     ) -> Page:
         """The letter as it will be signed, with a name to type and a box to tick."""
         return await self._letter(visit, matter, "", [], given, errors, status)
 
-    async def act(self, visit: Visit, form: FormData) -> Page:
+    async def act(self, visit: LinkVisit, form: FormData) -> Page:
         """Sign it."""
         matter = await self._matter(visit)
         if isinstance(matter, Page):
@@ -137,7 +137,7 @@ class SignLetter(AboutClaim):
 
     async def _letter(
         self,
-        visit: Visit,
+        visit: LinkVisit,
         matter: Matter,
         purpose: str,
         domains: Sequence[str],
@@ -165,7 +165,7 @@ class SignLetter(AboutClaim):
 
     async def _sign(
         self,
-        visit: Visit,
+        visit: LinkVisit,
         matter: Matter,
         form: FormData,
         role: str,
@@ -175,16 +175,16 @@ class SignLetter(AboutClaim):
         name, consent = typed(form, "name"), typed(form, "consent")
         errors: Errors = {}
         if not same_name(name, visit.reader.member.name):
-            errors["name"] = Say("letter.name_wrong")
+            errors["name"] = Text("letter.name_wrong")
         if consent != "yes":
-            errors["consent"] = Say("letter.consent_missing")
+            errors["consent"] = Text("letter.consent_missing")
         try:
             text = await self._text(visit, matter, purpose, domains)
         except Refused:
             return message("letter.not_now", _names(matter))
         if form.get("shown") != fingerprint(text):
             # Consent was to another text.
-            errors, consent = {"shown": Say("letter.changed"), **errors}, ""
+            errors, consent = {"shown": Text("letter.changed"), **errors}, ""
         if errors:
             given = {"name": name, "consent": consent}
             return await self._letter(visit, matter, purpose, domains, given, errors, 400)
@@ -193,7 +193,7 @@ class SignLetter(AboutClaim):
             told |= {"purpose": purpose, "domains": list(domains)}
         return await self.tell(visit, matter, "letter.signed", "letter.done", **told)
 
-    async def _text(self, visit: Visit, matter: Matter, purpose: str, domains: Sequence[str]) -> str:
+    async def _text(self, visit: LinkVisit, matter: Matter, purpose: str, domains: Sequence[str]) -> str:
         async with self._database.reading() as session:
             return await self._statement(session, matter.row.workflow, purpose, domains, visit.at)
 
@@ -202,7 +202,7 @@ class WriteLetter(SignLetter):
     """The mentor writes the mentee's letter, reads it, and signs it (CPE6, CPE8)."""
 
     async def page(
-        self, visit: Visit, matter: Matter, given: Mapping[str, Any], errors: Errors, status: int = 200
+        self, visit: LinkVisit, matter: Matter, given: Mapping[str, Any], errors: Errors, status: int = 200
     ) -> Page:
         """The purpose and the domains, to begin with."""
         values = {
@@ -215,7 +215,7 @@ class WriteLetter(SignLetter):
         }
         return Page("write.html", values, status)
 
-    async def act(self, visit: Visit, form: FormData) -> Page:
+    async def act(self, visit: LinkVisit, form: FormData) -> Page:
         """Show the letter that comes of what was written; then sign it."""
         matter = await self._matter(visit)
         if isinstance(matter, Page):
@@ -223,11 +223,11 @@ class WriteLetter(SignLetter):
         purpose, domains = typed(form, "purpose"), _chosen(form, matter)
         errors: Errors = {}
         if not purpose:
-            errors["purpose"] = Say("site.empty")
+            errors["purpose"] = Text("site.empty")
         elif len(purpose) > LONGEST_TEXT:
-            errors["purpose"] = Say("site.too_long", {"most": f"{LONGEST_TEXT:,}"})
+            errors["purpose"] = Text("site.too_long", {"most": f"{LONGEST_TEXT:,}"})
         if not domains:
-            errors["domains"] = Say("domains.none")
+            errors["domains"] = Text("domains.none")
         if errors or form.get("step") == "write":
             given = {"purpose": purpose, "domains": domains}
             return await self.page(visit, matter, given, errors, 400 if errors else 200)
@@ -240,7 +240,7 @@ class ChooseDomains(AboutClaim):
     """The claimant chooses domains of the certification (CPE7)."""
 
     async def page(
-        self, visit: Visit, matter: Matter, given: Mapping[str, Any], errors: Errors, status: int = 200
+        self, visit: LinkVisit, matter: Matter, given: Mapping[str, Any], errors: Errors, status: int = 200
     ) -> Page:
         """All of them, with those that are chosen."""
         values = {
@@ -251,14 +251,14 @@ class ChooseDomains(AboutClaim):
         }
         return Page("domains.html", values, status)
 
-    async def act(self, visit: Visit, form: FormData) -> Page:
+    async def act(self, visit: LinkVisit, form: FormData) -> Page:
         """Keep the choice."""
         matter = await self._matter(visit)
         if isinstance(matter, Page):
             return matter
         domains = _chosen(form, matter)
         if not domains:
-            return await self.page(visit, matter, {"domains": []}, {"domains": Say("domains.none")}, 400)
+            return await self.page(visit, matter, {"domains": []}, {"domains": Text("domains.none")}, 400)
         return await self.tell(visit, matter, "claim.domains_chosen", "domains.done", domains=domains)
 
     def over(self, state: str) -> bool:
@@ -270,7 +270,7 @@ class MarkSubmitted(AboutClaim):
     """The claimant has reported the credit to the certifying body (CPE10)."""
 
     async def page(
-        self, visit: Visit, matter: Matter, given: Mapping[str, Any], errors: Errors, status: int = 200
+        self, visit: LinkVisit, matter: Matter, given: Mapping[str, Any], errors: Errors, status: int = 200
     ) -> Page:
         """What the form asks for, and one button."""
         row, policy = matter.row, visit.reader.program.credit
@@ -288,7 +288,7 @@ class MarkSubmitted(AboutClaim):
         ]
         return Page("claim.html", {"values": values, **_names(matter)}, status)
 
-    async def act(self, visit: Visit, form: FormData) -> Page:
+    async def act(self, visit: LinkVisit, form: FormData) -> Page:
         """Mark it."""
         matter = await self._matter(visit)
         if isinstance(matter, Page):
@@ -307,12 +307,12 @@ class AnswerSurvey:
         self._database = database
         self._inbox = inbox
 
-    async def show(self, visit: Visit) -> Page:
+    async def show(self, visit: LinkVisit) -> Page:
         """The questions, with what was answered before."""
         row = await self._row(visit)
         return row if isinstance(row, Page) else await self._page(visit, row, row.answers, {})
 
-    async def act(self, visit: Visit, form: FormData) -> Page:
+    async def act(self, visit: LinkVisit, form: FormData) -> Page:
         """Keep the answers; a second time replaces the first."""
         row = await self._row(visit)
         if isinstance(row, Page):
@@ -321,14 +321,14 @@ class AnswerSurvey:
         given = {question.id: typed(form, question.id) for question in policy.questions(row.role)}
         answers, faults = check_answers(policy, row.role, given)
         if faults:
-            errors = {str(fault.path[0]) if fault.path else "form": Say("site.choose") for fault in faults}
+            errors = {str(fault.path[0]) if fault.path else "form": Text("site.choose") for fault in faults}
             return await self._page(visit, row, given, errors, 400)
         data = {"engagement": row.engagement_id, "by": visit.link.profile, "answers": answers}
         answer = Envelope("", SOURCE, "survey.answered", visit.at, data)
         await self._inbox.put_answer(visit.question, answer)
         return message("survey.done")
 
-    async def _row(self, visit: Visit) -> Survey | Page:
+    async def _row(self, visit: LinkVisit) -> Survey | Page:
         async with self._database.reading() as session:
             row = await session.get(Survey, visit.link.subject)
         if row is None or row.profile_id != visit.link.profile:
@@ -336,7 +336,7 @@ class AnswerSurvey:
         return message("survey.over") if row.closed_at else row
 
     async def _page(
-        self, visit: Visit, row: Survey, given: Mapping[str, Any], errors: Errors, status: int = 200
+        self, visit: LinkVisit, row: Survey, given: Mapping[str, Any], errors: Errors, status: int = 200
     ) -> Page:
         policy, language = visit.reader.program.survey, visit.reader.language
         questions = [
@@ -373,7 +373,7 @@ class AnswerSurvey:
 
 def purposes(
     database: Database, inbox: Inbox, catalogue: Catalogue, statement: Statement
-) -> dict[str, Purpose]:
+) -> dict[str, LinkHandler]:
     """All purposes of this module by name."""
     kinds: dict[str, type[AboutClaim]] = {
         "sign": SignLetter,

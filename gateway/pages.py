@@ -68,7 +68,7 @@ def _filled(text: str, values: Mapping[str, object]) -> Markup:
 
 
 @dataclass(frozen=True, slots=True)
-class Say:
+class Text:
     """A sentence to be said in the reader's language."""
 
     key: str
@@ -145,7 +145,7 @@ class Pages:
             return {**always, **{name: word(value) for name, value in more.items()}}
 
         def word(value: object) -> object:
-            if isinstance(value, Say):
+            if isinstance(value, Text):
                 return catalogue.say(value.key, **worded(value.values))
             return catalogue.date(value) if isinstance(value, date) else value
 

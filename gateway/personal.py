@@ -21,10 +21,10 @@ from starlette.datastructures import FormData
 
 from database.links import Link, LinkRefused, Links
 from database.session import Database
-from gateway.bodies import TooLarge, read_form
-from gateway.inbox import Unavailable
+from gateway.event_store import Unavailable
+from gateway.links.reader import Reader, about_program, reader_of
 from gateway.pages import Pages
-from gateway.people import Reader, about_program, reader_of
+from gateway.request_body import TooLarge, read_form
 from rules.program import Program
 
 log = structlog.get_logger()
@@ -34,7 +34,7 @@ _KEPT = {"\n", "\t"}
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class LinkVisit:
     """Somebody opens a link that holds: `at` is program time.
 
     `question` is the same for all links of one mail that only differ in their detail, like its *yes* and its *no*.
@@ -57,14 +57,14 @@ class Page:
     language: str | None = None
 
 
-class Purpose(Protocol):
+class LinkHandler(Protocol):
     """What a kind of link does. Both may raise Unavailable, or errors of the database."""
 
-    async def show(self, visit: Visit) -> Page:
+    async def show(self, visit: LinkVisit) -> Page:
         """The page that says what will happen, or where things stand. Changes nothing."""
         ...
 
-    async def act(self, visit: Visit, form: FormData) -> Page:
+    async def act(self, visit: LinkVisit, form: FormData) -> Page:
         """Do it, and show what happens next; on a mistake, the page with all that was typed."""
         ...
 
@@ -103,7 +103,7 @@ def router(
     links: Links,
     clock: Callable[[], Awaitable[datetime]],
     pages: Pages,
-    purposes: Mapping[str, Purpose],
+    purposes: Mapping[str, LinkHandler],
 ) -> APIRouter:
     """The routes of personal links. `clock` tells program time."""
     return _PersonalLinks(database, programs, links, clock, pages, purposes).routes()
@@ -117,7 +117,7 @@ class _PersonalLinks:
         links: Links,
         clock: Callable[[], Awaitable[datetime]],
         pages: Pages,
-        purposes: Mapping[str, Purpose],
+        purposes: Mapping[str, LinkHandler],
     ) -> None:
         self._database = database
         self._programs = programs
@@ -196,7 +196,7 @@ class _PersonalLinks:
         purpose = self._purposes.get(link.purpose)
         if purpose is None:
             return self._refuse(request, "unknown_purpose", link, reader)
-        visit = Visit(link, token, question(self._links, link), reader, at)
+        visit = LinkVisit(link, token, question(self._links, link), reader, at)
         page = await (purpose.show(visit) if form is None else purpose.act(visit, form))
         if page is NOT_THEIRS:
             return self._refuse(request, "not_theirs", link, reader)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 
 @dataclass(frozen=True, slots=True)
-class Mail:
+class PlannedMail:
     """One message that is owed to one profile (MAIL1).
 
     `step` and `occurrence` identify it within its workflow, whatever happens to its date. `due` is the instant
@@ -42,7 +42,7 @@ class Mail:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class StateChange:
     """A change of state at an instant. `cause` says why, in words for staff; `closes` ends the lifecycle."""
 
     due: datetime
@@ -52,7 +52,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class TaskDue:
+class PlannedTask:
     """A staff task that opens at an instant, once per `cause` within its subject (STA2)."""
 
     due: datetime
@@ -71,9 +71,9 @@ class Agenda:
     `looks` are further instants at which something outside the agenda comes due.
     """
 
-    mails: tuple[Mail, ...]
-    turns: tuple[Turn, ...]
-    tasks: tuple[TaskDue, ...] = ()
+    mails: tuple[PlannedMail, ...]
+    turns: tuple[StateChange, ...]
+    tasks: tuple[PlannedTask, ...] = ()
     dropped_because: str = "no longer due"
     closes_at: datetime | None = None
     looks: tuple[datetime, ...] = ()
@@ -119,11 +119,11 @@ class Refused(ValueError):
 
 MINUTE = timedelta(minutes=1)
 
-LAST_SECOND = timedelta(seconds=2)
+GRACE_PERIOD = timedelta(seconds=2)
 """How long after an instant that was waited for the wait ends: who acts in its very second acts in time (T2)."""
 
 
-def moment(due: datetime | None, at: datetime) -> datetime:
+def recorded_at(due: datetime | None, at: datetime) -> datetime:
     """The instant to record for something due at `due` and done at `at`.
 
     It is the due instant itself if it was met within a minute, else the moment at which it was done, to the
@@ -134,7 +134,7 @@ def moment(due: datetime | None, at: datetime) -> datetime:
     return at.replace(microsecond=0)
 
 
-def united(pauses: Iterable[Pause], since: datetime | None = None) -> list[Pause]:
+def merge_pauses(pauses: Iterable[Pause], since: datetime | None = None) -> list[Pause]:
     """The pauses with overlaps joined, in order; what lies before `since` is cut off."""
     joined: list[Pause] = []
     for pause in sorted(pauses, key=lambda pause: pause.since):
@@ -163,3 +163,20 @@ def end_pause(pauses: Sequence[Pause], cause: str, at: datetime) -> list[Pause]:
         replace(pause, until=max(at, pause.since)) if pause.cause == cause and pause.until is None else pause
         for pause in pauses
     ]
+
+
+def closing_change(agenda: Agenda, at: datetime) -> StateChange | None:
+    """The turn that has ended a lifecycle by an instant, if one has."""
+    return next((turn for turn in agenda.turns if turn.closes and turn.due <= at), None)
+
+
+@dataclass(frozen=True, slots=True)
+class MessageChange:
+    """A message that an act moved (`was` → `due`), dropped (`due` is None) or added (`was` is None); in UTC."""
+
+    key: str
+    message: str
+    number: int | None
+    to: str
+    was: datetime | None
+    due: datetime | None

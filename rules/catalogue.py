@@ -12,62 +12,56 @@ from datetime import date
 from pathlib import Path
 from typing import Protocol
 
-from rules.shapes import (
-    Fault,
-    certification_code,
-    day,
-    identifier,
-    language_code,
-    line,
-    whole,
-)
-from rules.tables import in_language, item, parse, read_text, record, section, texts, tuple_of
+from rules.toml_schema import field, in_language, parse, read_text, table, table_validator, texts, tuple_of
+from rules.validation import Issue, certification_code, day, identifier, integer, language_code, single_line
 
 BUNDLED_CATALOGUE = Path(__file__).resolve().parent.parent / "programs" / "catalogue.toml"
 
 
-@section
+@table
 class Domain:
     """A field of knowledge of one certification, under an id that stays when its name is reworded (CPE6)."""
 
-    id: str = item(identifier, "CPE6", about="the id that claims and letters keep")
-    name: Mapping[str, str] = item(texts(line()), "CPE6", "MAIL5", about="the name in each language")
-    valid_from: date = item(day, "CPE12", about="the first day on which it holds")
-    valid_until: date | None = item(day, "CPE12", about="the last day on which it holds", default=None)
+    id: str = field(identifier, "CPE6", about="the id that claims and letters keep")
+    name: Mapping[str, str] = field(texts(single_line()), "CPE6", "MAIL5", about="the name in each language")
+    valid_from: date = field(day, "CPE12", about="the first day on which it holds")
+    valid_until: date | None = field(day, "CPE12", about="the last day on which it holds", default=None)
 
     def name_in(self, language: str) -> str:
         """The name in a language, else in the catalogue's first."""
         return in_language(self.name, language)
 
 
-@section
+@table
 class Category:
     """A category of credit, with the most of it that counts in one cycle (CPE9)."""
 
-    id: str = item(identifier, "CPE9", about="the id by which a program names it")
-    number: int = item(whole(1, 99), "CPE9", about="its number in the recertification guide")
-    name: Mapping[str, str] = item(texts(line()), "CPE9", "MAIL5", about="the name in each language")
-    cap: int = item(whole(0, 1000), "CPE9", about="the most credits of it that count in one cycle")
-    valid_from: date = item(day, "CPE12", about="the first day on which it holds")
-    valid_until: date | None = item(day, "CPE12", about="the last day on which it holds", default=None)
+    id: str = field(identifier, "CPE9", about="the id by which a program names it")
+    number: int = field(integer(1, 99), "CPE9", about="its number in the recertification guide")
+    name: Mapping[str, str] = field(texts(single_line()), "CPE9", "MAIL5", about="the name in each language")
+    cap: int = field(integer(0, 1000), "CPE9", about="the most credits of it that count in one cycle")
+    valid_from: date = field(day, "CPE12", about="the first day on which it holds")
+    valid_until: date | None = field(day, "CPE12", about="the last day on which it holds", default=None)
 
 
-@section
+@table
 class Certification:
     """A certification that is kept up with credit, cycle by cycle (CPE3, CPE4)."""
 
-    code: str = item(certification_code, "CPE3", about="its code, like CPP")
-    name: Mapping[str, str] = item(texts(line()), "CPE3", "MAIL5", about="the name in each language")
-    cycle_years: int = item(
-        whole(1, 20), "CPE4", about="how long a cycle is meant to be; a member's is recorded data"
+    code: str = field(certification_code, "CPE3", about="its code, like CPP")
+    name: Mapping[str, str] = field(texts(single_line()), "CPE3", "MAIL5", about="the name in each language")
+    cycle_years: int = field(
+        integer(1, 20), "CPE4", about="how long a cycle is meant to be; a member's is recorded data"
     )
-    cycle_credits: int = item(whole(1, 1000), "CPE9", about="the credits that a cycle asks for")
-    grace_months: int = item(
-        whole(0, 24), "CPE4", about="months after a cycle in which to submit, never to earn"
+    cycle_credits: int = field(integer(1, 1000), "CPE9", about="the credits that a cycle asks for")
+    grace_months: int = field(
+        integer(0, 24), "CPE4", about="months after a cycle in which to submit, never to earn"
     )
-    valid_from: date = item(day, "CPE12", about="the first day on which it holds")
-    valid_until: date | None = item(day, "CPE12", about="the last day on which it holds", default=None)
-    domains: tuple[Domain, ...] = item(tuple_of(record(Domain), least=1), "CPE6", about="its domains")
+    valid_from: date = field(day, "CPE12", about="the first day on which it holds")
+    valid_until: date | None = field(day, "CPE12", about="the last day on which it holds", default=None)
+    domains: tuple[Domain, ...] = field(
+        tuple_of(table_validator(Domain), least=1), "CPE6", about="its domains"
+    )
 
     def name_in(self, language: str) -> str:
         """The name in a language, else in the catalogue's first."""
@@ -81,12 +75,12 @@ class Certification:
                 return domain
         return None
 
-    def conflicts(self) -> Iterator[Fault]:
+    def conflicts(self) -> Iterator[Issue]:
         """Domains of one id whose times overlap, and dates in the wrong order."""
         yield from _overlaps("domains", [(domain.id, domain) for domain in self.domains])
 
 
-@section
+@table
 class Catalogue:
     """All certifications and categories of credit that this file knows (CPE12).
 
@@ -94,17 +88,17 @@ class Catalogue:
     both.
     """
 
-    version: str = item(identifier, "CPE12", about="the version that a claim names")
-    languages: tuple[str, ...] = item(
+    version: str = field(identifier, "CPE12", about="the version that a claim names")
+    languages: tuple[str, ...] = field(
         tuple_of(language_code, least=1, most=20),
         "MAIL5",
         about="the languages of every name; the first is the fallback",
     )
-    categories: tuple[Category, ...] = item(
-        tuple_of(record(Category), least=1), "CPE9", about="categories of credit"
+    categories: tuple[Category, ...] = field(
+        tuple_of(table_validator(Category), least=1), "CPE9", about="categories of credit"
     )
-    certifications: tuple[Certification, ...] = item(
-        tuple_of(record(Certification), least=1), "CPE3", about="the certifications"
+    certifications: tuple[Certification, ...] = field(
+        tuple_of(table_validator(Certification), least=1), "CPE3", about="the certifications"
     )
     fingerprint: str = ""
 
@@ -125,7 +119,7 @@ class Catalogue:
         """The category of credit as it stands on a day, with its cap; None if there is none then (CPE9, CPE12)."""
         return next((each for each in self.categories if each.id == id and _holds(each, on)), None)
 
-    def conflicts(self) -> Iterator[Fault]:
+    def conflicts(self) -> Iterator[Issue]:
         """Entries of one code or id whose times overlap, and dates in the wrong order."""
         yield from _overlaps("categories", [(category.id, category) for category in self.categories])
         yield from _overlaps("certifications", [(each.code, each) for each in self.certifications])
@@ -153,13 +147,13 @@ def _holds(entry: _Dated, on: date) -> bool:
     return entry.valid_from <= on and (entry.valid_until is None or on <= entry.valid_until)
 
 
-def _overlaps(key: str, entries: Sequence[tuple[str, _Dated]]) -> Iterator[Fault]:
+def _overlaps(key: str, entries: Sequence[tuple[str, _Dated]]) -> Iterator[Issue]:
     for position, (name, entry) in enumerate(entries):
         if entry.valid_until is not None and entry.valid_until < entry.valid_from:
-            yield Fault((key, position, "valid_until"), "must not lie before valid_from")
+            yield Issue((key, position, "valid_until"), "must not lie before valid_from")
         for earlier_name, earlier in entries[:position]:
             if name == earlier_name and _meet(earlier, entry):
-                yield Fault((key, position), f"{name} is there twice for some of the same days")
+                yield Issue((key, position), f"{name} is there twice for some of the same days")
                 break
 
 

@@ -20,7 +20,17 @@ from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from rules.agenda import Agenda, Mail, Pause, Refused, TaskDue, Turn, moment, united
+from rules.acts import Act
+from rules.agenda import (
+    Agenda,
+    Pause,
+    PlannedMail,
+    PlannedTask,
+    Refused,
+    StateChange,
+    merge_pauses,
+    recorded_at,
+)
 from rules.calendar import Calendar, days_paused, reached_on
 from rules.catalogue import Catalogue, Certification
 from rules.pauses import after_pause, close_at, send_at
@@ -240,8 +250,8 @@ def agenda(
     claim or the record was corrected, come under further occurrences, since a message that was decided never goes
     out again (MAIL1); what may yet come back is held rather than dropped.
     """
-    course = _course(facts, policy, program)
-    paused, pauses = any(pause.until is None for pause in facts.pauses), united(facts.pauses)
+    course = _state_changes(facts, policy, program)
+    paused, pauses = any(pause.until is None for pause in facts.pauses), merge_pauses(facts.pauses)
     mails = []
     for mail in _mails(facts, policy, program, claimant, counterpart, course):
         calendar = claimant if mail.to == facts.profile else counterpart
@@ -260,11 +270,11 @@ def deciding_cycle(facts: ClaimFacts, policy: CreditPolicy, program: Calendar) -
 
     It is the one on record at the gate, whatever is told of the certification later, until staff reopen the claim.
     """
-    return _course(facts, policy, program).round.cycle
+    return _state_changes(facts, policy, program).round.cycle
 
 
 @dataclass(frozen=True, slots=True)
-class _Round:
+class _EvidenceRound:
     """One stretch of waiting for a letter: the gate's own (`number` 1), or one that staff reopened.
 
     `opens` is None while a pause holds the gate. `outcome` is `inside`, `outside` or `not_held`; `changes` counts how
@@ -290,14 +300,14 @@ class _Round:
 
 
 @dataclass(slots=True)
-class _Course:
+class _Timeline:
     """The turns and tasks of a claim, the round that it is in, its last step, and whether it was ever rejected in
     this round."""
 
     days: GateDays
-    round: _Round
-    turns: list[Turn] = field(default_factory=list)
-    tasks: list[TaskDue] = field(default_factory=list)
+    round: _EvidenceRound
+    turns: list[StateChange] = field(default_factory=list)
+    tasks: list[PlannedTask] = field(default_factory=list)
     last: Step | None = None
     rejected: bool = False
 
@@ -372,20 +382,20 @@ def _round(
     days: GateDays,
     policy: CreditPolicy,
     program: Calendar,
-) -> _Round:
+) -> _EvidenceRound:
     """What comes of the gate, or of reopening the claim at `opens` (CPE4, CPE7, MEM2)."""
     known = _records_at(facts, opens, number)
     cycles = _cycles(known)
     found = cycles.covering(days.earliest)
     if cycles.latest is None:
-        return _Round(number, opens, "not_held", None, 0, cycles.changes)
+        return _EvidenceRound(number, opens, "not_held", None, 0, cycles.changes)
     if found is None:
-        return _Round(number, opens, "outside", cycles.latest, 0, cycles.changes)
+        return _EvidenceRound(number, opens, "outside", cycles.latest, 0, cycles.changes)
     later = range(len(known) - 1, len(facts.records))
     good = next((place for place in later if facts.records[place].good_standing), None)
     place, cycle = found
     asking = place + number - 1 + _lapses(facts.records[: later[0] + 1 if good is None else good + 1])
-    round = _Round(number, opens, "inside", cycle, asking, cycles.changes, waits=good is None)
+    round = _EvidenceRound(number, opens, "inside", cycle, asking, cycles.changes, waits=good is None)
     if opens is None:
         return replace(round, signature=_signature(facts, number, None))
     asks, asked_on = opens, program.date_of(opens)
@@ -418,7 +428,7 @@ def _deadlines(
     asked_on: date, asks: datetime, facts: ClaimFacts, policy: CreditPolicy, program: Calendar
 ) -> tuple[datetime | None, datetime | None]:
     """When staff get a task and when the evidence counts as missing, counted from a day; None while paused."""
-    pauses = united(facts.pauses, since=asks)
+    pauses = merge_pauses(facts.pauses, since=asks)
 
     def moved(days: int) -> tuple[date, datetime | None]:
         over = [pause for pause in pauses if pause.until is not None]
@@ -440,10 +450,10 @@ def _signature(facts: ClaimFacts, number: int, missing_at: datetime | None) -> S
     return None
 
 
-def _course(facts: ClaimFacts, policy: CreditPolicy, program: Calendar) -> _Course:
+def _state_changes(facts: ClaimFacts, policy: CreditPolicy, program: Calendar) -> _Timeline:
     """The turns and tasks of a claim, past and future: what rounds would do, each cut short by the next step."""
     steps = sorted(facts.steps, key=lambda step: step.at)
-    course = _walk(facts, policy, program, steps)
+    course = _build_timeline(facts, policy, program, steps)
     if facts.ended_at is None or program.date_of(facts.ended_at) >= course.days.earliest:
         return course
     known_at = facts.ended_known_at or facts.ended_at
@@ -453,7 +463,7 @@ def _course(facts: ClaimFacts, policy: CreditPolicy, program: Calendar) -> _Cour
     ended_on, gate = program.date_of(facts.ended_at).isoformat(), course.days.earliest.isoformat()
     if state in EARNED:
         course.tasks.append(
-            TaskDue(
+            PlannedTask(
                 known_at,
                 "event_unapplied",
                 "the engagement ended before the gate of a claim that is complete",
@@ -464,16 +474,18 @@ def _course(facts: ClaimFacts, policy: CreditPolicy, program: Calendar) -> _Cour
         return course
     reason = f"the engagement ended on {ended_on}, before its gate on {gate}"
     ending = Step("not_eligible", known_at, reason=reason)
-    return _walk(facts, policy, program, [*(step for step in steps if step.at <= known_at), ending])
+    return _build_timeline(facts, policy, program, [*(step for step in steps if step.at <= known_at), ending])
 
 
-def _walk(facts: ClaimFacts, policy: CreditPolicy, program: Calendar, steps: Sequence[Step]) -> _Course:
+def _build_timeline(
+    facts: ClaimFacts, policy: CreditPolicy, program: Calendar, steps: Sequence[Step]
+) -> _Timeline:
     days = gate_days(date.fromisoformat(facts.started_on), facts.pauses, policy, program)
     gate_at = None
     if days.gate:
         gate_at = max(program.instant(days.gate, program.hours.send_time), facts.created_at)
-    course = _Course(days, _round(facts, 1, gate_at, days, policy, program))
-    course.turns.append(Turn(facts.created_at, "precheck", "the claim was opened"))
+    course = _Timeline(days, _round(facts, 1, gate_at, days, policy, program))
+    course.turns.append(StateChange(facts.created_at, "precheck", "the claim was opened"))
     turns, tasks = _of_round(facts, course.round, "the gate is reached")
     for step in steps:
         course.turns += [turn for turn in turns if turn.due <= step.at]
@@ -485,32 +497,38 @@ def _walk(facts: ClaimFacts, policy: CreditPolicy, program: Calendar, steps: Seq
             course.round = _round(facts, course.round.number + 1, step.at, days, policy, program)
             turns, tasks = _of_round(facts, course.round, _cause(step))
         else:
-            course.turns.append(Turn(step.at, step.name, _cause(step), closes=step.name in OVER))
+            course.turns.append(StateChange(step.at, step.name, _cause(step), closes=step.name in OVER))
     course.turns += turns
     course.tasks += tasks
     return course
 
 
-def _of_round(facts: ClaimFacts, round: _Round, cause: str) -> tuple[list[Turn], list[TaskDue]]:
+def _of_round(
+    facts: ClaimFacts, round: _EvidenceRound, cause: str
+) -> tuple[list[StateChange], list[PlannedTask]]:
     """What a round does if nobody steps in."""
     opens = round.opens
     if opens is None:
         return [], []
     again = f", round {round.number}" if round.number > 1 else ""
     if round.outcome == "not_held":
-        return [Turn(opens, "not_eligible", "the certification was not held at the gate", closes=True)], []
+        return [
+            StateChange(opens, "not_eligible", "the certification was not held at the gate", closes=True)
+        ], []
     if round.outcome == "outside":
-        task = TaskDue(
+        task = PlannedTask(
             opens,
             "outside_cycle",
             f"outside the cycle{again}",
             "Check the cycle on record. Once the membership record is right, the claim can be reopened.",
         )
-        return [Turn(opens, "outside_cycle", "the credit date lies outside the cycle on record")], [task]
+        return [StateChange(opens, "outside_cycle", "the credit date lies outside the cycle on record")], [
+            task
+        ]
     tasks = []
     if round.waits:
         tasks.append(
-            TaskDue(
+            PlannedTask(
                 opens,
                 "member_lapsed",
                 f"no good standing at the gate{again}",
@@ -521,7 +539,7 @@ def _of_round(facts: ClaimFacts, round: _Round, cause: str) -> tuple[list[Turn],
     letter = "letter of confirmation" if facts.role == "mentor" else "letter"
     if round.task_at and round.asks:
         tasks.append(
-            TaskDue(
+            PlannedTask(
                 round.task_at,
                 "evidence_missing",
                 f"no letter{again}",
@@ -530,7 +548,7 @@ def _of_round(facts: ClaimFacts, round: _Round, cause: str) -> tuple[list[Turn],
         )
     elif round.task_at:
         tasks.append(
-            TaskDue(
+            PlannedTask(
                 round.task_at,
                 "evidence_missing",
                 f"no good standing, so no letter was asked for{again}",
@@ -538,16 +556,16 @@ def _of_round(facts: ClaimFacts, round: _Round, cause: str) -> tuple[list[Turn],
             )
         )
     if round.signature and round.ready_at:
-        turns = [Turn(round.ready_at, "ready", "the evidence is complete")]
+        turns = [StateChange(round.ready_at, "ready", "the evidence is complete")]
         if round.waited or round.signature.at >= opens:
-            turns.insert(0, Turn(opens, "awaiting_evidence", cause))
+            turns.insert(0, StateChange(opens, "awaiting_evidence", cause))
         return turns, [task for task in tasks if task.due < round.ready_at]
-    turns = [Turn(opens, "awaiting_evidence", cause)]
+    turns = [StateChange(opens, "awaiting_evidence", cause)]
     if round.missing_at:
         why = (
             f"the {signer} signed no letter in time" if round.asks else "good standing did not return in time"
         )
-        turns.append(Turn(round.missing_at, "evidence_missing", why))
+        turns.append(StateChange(round.missing_at, "evidence_missing", why))
     return turns, tasks
 
 
@@ -557,8 +575,8 @@ def _mails(
     program: Calendar,
     claimant: Calendar,
     counterpart: Calendar,
-    course: _Course,
-) -> Iterator[Mail]:
+    course: _Timeline,
+) -> Iterator[PlannedMail]:
     round, last = course.round, course.last
     context = {"certification": facts.certification, "gate": course.days.earliest.isoformat()}
     if round.cycle:
@@ -573,37 +591,41 @@ def _mails(
             return
         due = round.ready_at
         if due and (due > round.signature.at or _is_paused(facts.pauses, due)):
-            due = _from(due, united(facts.pauses, since=due), claimant, program)
+            due = _from(due, merge_pauses(facts.pauses, since=due), claimant, program)
         letter = {**context, "letter": round.signature.letter}
-        yield Mail(
+        yield PlannedMail(
             "ready", due, f"{facts.role}.credit_ready", facts.profile, round.asking + 1, context=letter
         )
     elif round.outcome == "inside" and untouched:
         yield from _requests(facts, policy, program, counterpart, round, context)
     elif round.outcome == "outside" and untouched:
-        due = round.opens and _from(round.opens, united(facts.pauses, since=round.opens), claimant, program)
+        due = round.opens and _from(
+            round.opens, merge_pauses(facts.pauses, since=round.opens), claimant, program
+        )
         over = round.cycle is not None and date.fromisoformat(round.cycle.end) < course.days.earliest
         occurrence = 2 * round.changes - over
-        yield Mail(
+        yield PlannedMail(
             "outside", due, f"{facts.role}.credit_outside_cycle", facts.profile, occurrence, context=context
         )
 
 
 def _precheck(
-    facts: ClaimFacts, program: Calendar, claimant: Calendar, course: _Course, context: dict[str, str]
-) -> Iterator[Mail]:
+    facts: ClaimFacts, program: Calendar, claimant: Calendar, course: _Timeline, context: dict[str, str]
+) -> Iterator[PlannedMail]:
     """The pre-check of domains, cycle and cap (CPE7), unless the certification was lost or the gate is there."""
     if any(record.cycle is None for record in facts.records):
         return
     day, opens = course.days.precheck, course.round.opens
     due = None
     if day:
-        later = [pause for pause in united(facts.pauses) if program.date_of(pause.since) >= day]
+        later = [pause for pause in merge_pauses(facts.pauses) if program.date_of(pause.since) >= day]
         due = send_at(day, later, claimant, program)
         if due and due < facts.created_at:
-            due = _from(facts.created_at, united(facts.pauses, since=facts.created_at), claimant, program)
+            due = _from(
+                facts.created_at, merge_pauses(facts.pauses, since=facts.created_at), claimant, program
+            )
     if due is None or opens is None or due < opens:
-        yield Mail("precheck", due, f"{facts.role}.credit_precheck", facts.profile, context=context)
+        yield PlannedMail("precheck", due, f"{facts.role}.credit_precheck", facts.profile, context=context)
 
 
 def _requests(
@@ -611,9 +633,9 @@ def _requests(
     policy: CreditPolicy,
     program: Calendar,
     counterpart: Calendar,
-    round: _Round,
+    round: _EvidenceRound,
     context: dict[str, str],
-) -> Iterator[Mail]:
+) -> Iterator[PlannedMail]:
     """The request for the letter and its reminders, to whoever signs (CPE5–CPE7).
 
     A reminder that closing days push onto the mail before it is left out, and so is one beyond the deadline.
@@ -626,7 +648,7 @@ def _requests(
     for number, days in enumerate(offsets, start=1):
         due = None
         if round.asks and round.asked_on:
-            pauses = united(facts.pauses, since=round.asks)
+            pauses = merge_pauses(facts.pauses, since=round.asks)
             due = send_at(round.asked_on + timedelta(days=days), pauses, counterpart, program)
             if due and due < round.asks:
                 due = _from(round.asks, pauses, counterpart, program)
@@ -634,7 +656,7 @@ def _requests(
                 continue
             before = due or before
         occurrence = round.asking * len(offsets) + number
-        yield Mail("evidence", due, message, facts.counterpart, occurrence, number, context)
+        yield PlannedMail("evidence", due, message, facts.counterpart, occurrence, number, context)
 
 
 def _from(at: datetime, pauses: Sequence[Pause], calendar: Calendar, program: Calendar) -> datetime | None:
@@ -647,7 +669,7 @@ def _is_paused(pauses: Sequence[Pause], at: datetime) -> bool:
     return any(pause.since <= at and (pause.until is None or at < pause.until) for pause in pauses)
 
 
-def _state_at(turns: Iterable[Turn], at: datetime) -> str:
+def _state_at(turns: Iterable[StateChange], at: datetime) -> str:
     return Agenda((), tuple(turns)).state_at(at)
 
 
@@ -688,7 +710,7 @@ def engagement_changed(
         ]
     known_at = facts.ended_known_at
     if facts.ended_at != ended_at:
-        known_at = max(moment(ended_at, at), facts.created_at)
+        known_at = max(recorded_at(ended_at, at), facts.created_at)
     return replace(
         facts,
         pauses=list(pauses),
@@ -994,7 +1016,7 @@ def decide(
     engagements and in both roles.
     """
     policy = program.credit
-    course = _course(facts, policy, calendar)
+    course = _state_changes(facts, policy, calendar)
     days, round, state = course.days, course.round, _state_at(course.turns, at)
     amount, cap = policy.amount(facts.role), cap_on(policy, catalogue, days.earliest)
     own = Credit(facts.claim, facts.engagement, facts.certification, days.earliest.isoformat(), state, amount)
@@ -1040,7 +1062,7 @@ def decide(
     return Decision(facts.claim, state, on, earned, shares[facts.claim], inputs, checks)
 
 
-def _inputs(facts: ClaimFacts, calendar: Calendar, course: _Course, at: datetime) -> dict[str, Any]:
+def _inputs(facts: ClaimFacts, calendar: Calendar, course: _Timeline, at: datetime) -> dict[str, Any]:
     days, round = course.days, course.round
     letter = round.signature
     return {
@@ -1072,7 +1094,7 @@ def _inputs(facts: ClaimFacts, calendar: Calendar, course: _Course, at: datetime
 
 
 def _checks(
-    facts: ClaimFacts, policy: CreditPolicy, calendar: Calendar, course: _Course, at: datetime, known: bool
+    facts: ClaimFacts, policy: CreditPolicy, calendar: Calendar, course: _Timeline, at: datetime, known: bool
 ) -> Iterator[Check]:
     days, round = course.days, course.round
     reached = True if round.opens and round.opens <= at else None
@@ -1119,3 +1141,24 @@ def _checks(
     if course.last and course.last.at <= at and course.last.name in ("rejected", "revoked", "canceled"):
         rule = {"rejected": "CPE10", "revoked": "CPE11", "canceled": "ENG6"}[course.last.name]
         yield Check(rule, False, _cause(course.last))
+
+
+def apply_to_claim(
+    facts: ClaimFacts, act: Act, state: str, now: datetime, policy: CreditPolicy, calendar: Calendar
+) -> ClaimFacts:
+    """A claim's facts after an act of the claimant or of staff in a state. Raises Refused (CPE7, CPE10, CPE11)."""
+    at, by = act.at or now, act.actor
+    match act.name:
+        case "submit":
+            return submit(facts, act.by, at, state)
+        case "accept":
+            return accept(facts, at, state, act.reason, by)
+        case "reject":
+            return reject(facts, at, state, act.reason, by)
+        case "revoke":
+            return revoke(facts, at, state, act.reason, by, act.details.get("answer", ""))
+        case "cancel":
+            return cancel(facts, at, state, act.reason, by)
+        case "reopen":
+            return reopen(facts, at, state, act.reason, policy, calendar, by)
+    raise Refused(f"a claim cannot be told to {act.name}")

@@ -12,23 +12,24 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 
-from rules import standing
+from rules import lapses
+from rules.acts import Act
 from rules.agenda import (
     Agenda,
     Ended,
-    Mail,
     Pause,
+    PlannedMail,
+    PlannedTask,
     Refused,
-    TaskDue,
-    Turn,
+    StateChange,
     begin_pause,
     end_pause,
-    united,
+    merge_pauses,
 )
 from rules.calendar import Calendar, add_months, reached_on
+from rules.lapses import Lapse
 from rules.pauses import after_pause, close_at, send_at
-from rules.program import EngagementPolicy
-from rules.standing import Lapse
+from rules.program import EngagementPolicy, Program, program_calendar
 
 ROLES = ("mentor", "mentee")
 STAFF = "staff"
@@ -187,7 +188,7 @@ def pulse_at(facts: EngagementFacts, policy: EngagementPolicy, program: Calendar
     A pulse's answers count until the day of the next (ENG4).
     """
     facts, today, number = _counted(facts, at), program.date_of(at), 0
-    start, pauses = start_day(facts, program), united(facts.pauses)
+    start, pauses = start_day(facts, program), merge_pauses(facts.pauses)
     while close_at(_pulse(policy, start, number + 1), pauses, program)[0] <= today:
         number += 1
     return number
@@ -202,23 +203,23 @@ def agenda(
     brings back, comes under a step of its own: what was decided once never goes out again (MAIL1).
     """
     plan = _Plan(facts, policy, program, {"mentor": mentor, "mentee": mentee})
-    fates, held = _fates(plan), plan.held_since
+    fates, held = _mail_histories(plan), plan.held_since
     because, closing = "no longer due", None
     if facts.ended:
         ended, because = facts.ended, facts.ended.cause
-        closing = Turn(ended.at, ended.state, ended.cause, closes=True)
-        mails = _farewell(plan, ended, fates)
+        closing = StateChange(ended.at, ended.state, ended.cause, closes=True)
+        mails = _closing_mails(plan, ended, fates)
     elif facts.suspended:
         because, mails = "the engagement is suspended", []
     else:
         mails = [replace(mail, due=None, after_pause=None) if held else mail for mail in _mails(plan, fates)]
     if closing is None and held is None:
-        closing = Turn(plan.closes, "completed", "the planned end was reached", closes=True)
-    opening, *course = _course(facts)
+        closing = StateChange(plan.closes, "completed", "the planned end was reached", closes=True)
+    opening, *course = _state_changes(facts)
     if closing:
         course = [*(turn for turn in course if turn.due < closing.due), closing]
     planned = [task for task in (*_stalled(plan), *_inactive(plan)) if held is None or task.due < held]
-    lapsed = standing.tasks(
+    lapsed = lapses.tasks(
         facts.lapses, facts.mentor, "The engagement goes on; credit needs good standing at its gate."
     )
     tasks = [task for task in (*planned, *lapsed) if closing is None or task.due < closing.due]
@@ -259,7 +260,7 @@ class _Draft:
 
 
 @dataclass(slots=True)
-class _Fate:
+class _MailHistory:
     """What became of a message: whether it stands in the agenda, and whether it went out; how often it was taken out
     before that, and came again for another end; and when it came in, if its own hour was past by then."""
 
@@ -284,7 +285,7 @@ class _Plan:
         self.facts, self.policy, self.program, self.calendars = facts, policy, program, calendars
         self.start = start_day(facts, program)
         self.paused = [pause for pause in facts.pauses if pause.until is not None]
-        self.pauses = united(self.paused)
+        self.pauses = merge_pauses(self.paused)
         self.ends = _ends(facts, policy, program)
         self.closes = self.ends[-1].closes
         open_since = [
@@ -299,7 +300,10 @@ class _Plan:
     def send_at(self, calendar: Calendar, day: date, moves_from: datetime | None = None) -> datetime:
         """When mail of a day goes out on a calendar, moved by the pauses, or by those from an instant on."""
         due = send_at(
-            day, united(self.paused, since=moves_from) if moves_from else self.pauses, calendar, self.program
+            day,
+            merge_pauses(self.paused, since=moves_from) if moves_from else self.pauses,
+            calendar,
+            self.program,
         )
         assert due is not None
         return due
@@ -333,7 +337,7 @@ class _Plan:
         yield from self._both("completed", self.closes, scheduled=False, ends=self.ends[-1].day)
 
     def wanted(
-        self, fates: dict[tuple[str, str, int], _Fate], at: datetime
+        self, fates: dict[tuple[str, str, int], _MailHistory], at: datetime
     ) -> Iterator[tuple[tuple[str, str, int], tuple[_Draft, datetime | None]]]:
         """The messages that the facts ask for at an instant, by key, after what became of them before.
 
@@ -409,7 +413,7 @@ def _ends(facts: EngagementFacts, policy: EngagementPolicy, program: Calendar) -
         else:
             months += new.months
         given = add_months(anchor, months)
-        day, closes = close_at(given, united(pauses, since=moves_from), program)
+        day, closes = close_at(given, merge_pauses(pauses, since=moves_from), program)
         ends.append(_End(new.at, given, moves_from, day, closes, new.by in ("parties", STAFF)))
     return ends
 
@@ -431,9 +435,9 @@ def _counted(facts: EngagementFacts, at: datetime | None) -> EngagementFacts:
     )
 
 
-def _course(facts: EngagementFacts) -> list[Turn]:
+def _state_changes(facts: EngagementFacts) -> list[StateChange]:
     """The turns before the end: active, paused, suspended, and back."""
-    turns = [Turn(facts.started_at, "active", "the mentor accepted the request")]
+    turns = [StateChange(facts.started_at, "active", "the mentor accepted the request")]
     instants = {at for pause in facts.pauses for at in (pause.since, pause.until) if at is not None}
     for at in sorted(instants):
         causes = {
@@ -448,7 +452,7 @@ def _course(facts: EngagementFacts) -> list[Turn]:
         else:
             state, cause = "active", "resumed by staff"
         if state != turns[-1].state:
-            turns.append(Turn(at, state, cause))
+            turns.append(StateChange(at, state, cause))
     return turns
 
 
@@ -470,9 +474,9 @@ def _steps(facts: EngagementFacts) -> Iterator[tuple[datetime, EngagementFacts]]
         yield at, replace(facts, pauses=list(pauses), new_ends=list(new_ends))
 
 
-def _fates(plan: _Plan) -> dict[tuple[str, str, int], _Fate]:
+def _mail_histories(plan: _Plan) -> dict[tuple[str, str, int], _MailHistory]:
     """What became of every message through all the acts."""
-    fates: dict[tuple[str, str, int], _Fate] = {}
+    fates: dict[tuple[str, str, int], _MailHistory] = {}
     held = True
     for at, facts in _steps(plan.facts):
         then = plan.at(facts)
@@ -483,7 +487,7 @@ def _fates(plan: _Plan) -> dict[tuple[str, str, int], _Fate]:
                 fate.stands = False
                 fate.dropped += not fate.out
         for key, (draft, brought_in) in drafts.items():
-            fate = fates.setdefault(key, _Fate(draft))
+            fate = fates.setdefault(key, _MailHistory(draft))
             if fate.out and fate.draft.end != draft.end:
                 fate.out, fate.repeated = False, fate.repeated + 1
             fate.draft, fate.brought_in, fate.stands = draft, brought_in, True
@@ -491,7 +495,7 @@ def _fates(plan: _Plan) -> dict[tuple[str, str, int], _Fate]:
     return fates
 
 
-def _mails(plan: _Plan, fates: dict[tuple[str, str, int], _Fate]) -> Iterator[Mail]:
+def _mails(plan: _Plan, fates: dict[tuple[str, str, int], _MailHistory]) -> Iterator[PlannedMail]:
     for fate in fates.values():
         draft = fate.draft
         if fate.stands and not _answered(plan, draft):
@@ -500,10 +504,10 @@ def _mails(plan: _Plan, fates: dict[tuple[str, str, int], _Fate]) -> Iterator[Ma
             yield replace(_mail(plan.facts, fate), after_pause=late)
 
 
-def _mail(facts: EngagementFacts, fate: _Fate) -> Mail:
+def _mail(facts: EngagementFacts, fate: _MailHistory) -> PlannedMail:
     draft = fate.draft
     message = f"{draft.role}.{draft.what}"
-    return Mail(
+    return PlannedMail(
         step=f"{message}.{fate.dropped + 1}" if fate.dropped else message,
         due=draft.due,
         message=message,
@@ -527,7 +531,9 @@ def _answered(plan: _Plan, draft: _Draft) -> bool:
     return False
 
 
-def _farewell(plan: _Plan, ended: Ended, fates: dict[tuple[str, str, int], _Fate]) -> list[Mail]:
+def _closing_mails(
+    plan: _Plan, ended: Ended, fates: dict[tuple[str, str, int], _MailHistory]
+) -> list[PlannedMail]:
     """What an ending has mailed. The mail of a completion is the one that was planned all along."""
     what = {"completed": "completed", "canceled": "canceled"}.get(ended.state, "ended")
     context = {
@@ -539,19 +545,20 @@ def _farewell(plan: _Plan, ended: Ended, fates: dict[tuple[str, str, int], _Fate
     drafts = [_Draft(role, what, ended.at, context, scheduled=False) for role in ROLES]
     dropped = [fates[draft.key].dropped if draft.key in fates else 0 for draft in drafts]
     return [
-        _mail(plan.facts, _Fate(draft, dropped=times)) for draft, times in zip(drafts, dropped, strict=True)
+        _mail(plan.facts, _MailHistory(draft, dropped=times))
+        for draft, times in zip(drafts, dropped, strict=True)
     ]
 
 
-def _reports(facts: EngagementFacts) -> Iterator[Mail]:
+def _reports(facts: EngagementFacts) -> Iterator[PlannedMail]:
     for number, report in enumerate(facts.reports, start=1):
         context = {"opened": report.at.astimezone(UTC).isoformat()}
-        yield Mail("staff.misconduct", report.at, "staff.misconduct", STAFF, number, context=context)
+        yield PlannedMail("staff.misconduct", report.at, "staff.misconduct", STAFF, number, context=context)
 
 
-def _misconduct_tasks(facts: EngagementFacts) -> Iterator[TaskDue]:
+def _misconduct_tasks(facts: EngagementFacts) -> Iterator[PlannedTask]:
     for number, report in enumerate(facts.reports, start=1):
-        yield TaskDue(
+        yield PlannedTask(
             report.at,
             "misconduct",
             f"misconduct, report {number}",
@@ -560,11 +567,11 @@ def _misconduct_tasks(facts: EngagementFacts) -> Iterator[TaskDue]:
         )
 
 
-def _stalled(plan: _Plan) -> Iterator[TaskDue]:
+def _stalled(plan: _Plan) -> Iterator[PlannedTask]:
     days = (plan.policy.discovery_repeats + 2) * plan.policy.discovery_days
     due = plan.send_at(plan.program, plan.start + timedelta(days=days))
     if not any(told.answer == "good_fit" and told.at <= due for told in plan.facts.discovery):
-        yield TaskDue(
+        yield PlannedTask(
             due,
             "discovery_stalled",
             "discovery call",
@@ -572,7 +579,7 @@ def _stalled(plan: _Plan) -> Iterator[TaskDue]:
         )
 
 
-def _inactive(plan: _Plan) -> Iterator[TaskDue]:
+def _inactive(plan: _Plan) -> Iterator[PlannedTask]:
     """A task for each row of pulses without a yes; rows do not overlap, and a yes begins anew (ENG4).
 
     One that a weekend or a holiday would move past the end opens on its own day: the row was whole before the end.
@@ -583,7 +590,7 @@ def _inactive(plan: _Plan) -> Iterator[TaskDue]:
         pulses = range(number, number + row)
         yes = max((each for each in pulses if each in met), default=None)
         if yes is None:
-            yield TaskDue(
+            yield PlannedTask(
                 plan.before_the_end(plan.pulse(number + row)),
                 "inactive",
                 f"no meeting confirmed in the pulses {', '.join(map(str, pulses))}",
@@ -787,7 +794,7 @@ def report_misconduct(
 
 def standing_changed(facts: EngagementFacts, profile: str, good: bool, at: datetime) -> EngagementFacts:
     """Good standing of one of the two was lost or came back; the engagement goes on (MEM2)."""
-    return replace(facts, lapses=standing.changed(facts.lapses, profile, good, at))
+    return replace(facts, lapses=lapses.changed(facts.lapses, profile, good, at))
 
 
 def _pause(facts: EngagementFacts, cause: str, at: datetime) -> EngagementFacts:
@@ -867,7 +874,7 @@ def _refuse_if_suspended(facts: EngagementFacts) -> None:
         raise Refused(_NEUTRAL)
 
 
-def over(facts: EngagementFacts, state: str, on: date | None = None) -> str:
+def closed_because(facts: EngagementFacts, state: str, on: date | None = None) -> str:
     """How an engagement is over, in words for whoever comes too late; empty while it goes on.
 
     `on` is the day on which it ended, where it is known.
@@ -881,5 +888,40 @@ def over(facts: EngagementFacts, state: str, on: date | None = None) -> str:
 
 
 def _refuse_if_over(facts: EngagementFacts, state: str) -> None:
-    if words := over(facts, state):
+    if words := closed_because(facts, state):
         raise Refused(words)
+
+
+def apply_to_engagement(
+    facts: EngagementFacts, act: Act, state: str, now: datetime, program: Program
+) -> EngagementFacts:
+    """An engagement's facts after an act in a state. Raises Refused (ENG5–ENG8)."""
+    at, policy, calendar, told = act.at or now, program.engagement, program_calendar(program), act.details
+    months, new_end = int(told.get("months", "0")), told.get("end", "")
+    match act.name:
+        case "plan_agreed":
+            return agree_plan(facts, at, state, policy, calendar, months=months, end=new_end, event=act.event)
+        case "agree_extension":
+            return agree_extension(facts, act.by, new_end, at, state, policy, calendar, event=act.event)
+        case "extend":
+            return extend(facts, at, state, policy, calendar, months=months, end=new_end, event=act.event)
+        case "discovery":
+            return answer_discovery(facts, act.by, told.get("answer", ""), at, state)
+        case "met":
+            if told.get("answer") not in ("yes", "no"):
+                raise Refused("the answer is yes or no")
+            met = told["answer"] == "yes"
+            return answer_pulse(facts, act.by, met, at, state, policy, calendar)
+        case "end":
+            return end(facts, act.by or STAFF, act.reason, at, state, act.actor)
+        case "cancel":
+            return cancel(facts, at, state, act.reason, act.actor)
+        case "pause":
+            return pause(facts, at, state)
+        case "resume":
+            return resume(facts, at, state)
+        case "misconduct":
+            return report_misconduct(facts, act.by or STAFF, at, state, act.event)
+        case "standing":
+            return standing_changed(facts, act.by, told["good"] == "yes", at)
+    raise Refused(f"an engagement cannot be told to {act.name}")

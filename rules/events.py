@@ -15,30 +15,30 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from rules.durations import parse_duration
-from rules.shapes import (
-    Fault,
-    Faults,
-    Reader,
-    Wrong,
+from rules.validation import (
+    Issue,
+    Issues,
+    ValidationError,
+    Validator,
     certification_code,
+    choice,
     country_code,
     day,
     email,
     identifier,
     instant,
+    integer,
     kind_of,
     language_code,
-    line,
     link,
     list_of,
     local_or_instant,
     mapping,
     matching,
+    multi_line,
     nearest,
-    one_of,
-    passage,
+    single_line,
     text_of,
-    whole,
     without_repeats,
     zone_name,
 )
@@ -81,7 +81,7 @@ class Field:
     """
 
     name: str
-    read: Reader[object]
+    read: Validator[object]
     required: bool = False
     clears: bool = False
     lists: bool = False
@@ -95,7 +95,7 @@ class EventType:
     about: str
     refers_to: tuple[str, ...]
     fields: tuple[Field, ...]
-    conflicts: Callable[[Mapping[str, Any]], Iterator[Fault]]
+    conflicts: Callable[[Mapping[str, Any]], Iterator[Issue]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def check_event(type: str, data: object) -> tuple[dict[str, Any], list[Problem]]
         return {}, [Problem("/type", f"is no type of event{hint}")]
     try:
         return _read(event, data), []
-    except Wrong as wrong:
+    except ValidationError as wrong:
         return {}, [_problem(fault, "data") for fault in wrong.faults]
 
 
@@ -154,7 +154,7 @@ def check_envelope(envelope: object) -> tuple[Envelope | None, list[Problem]]:
     """
     if not isinstance(envelope, Mapping):
         return None, [Problem("", f"an event must be a JSON object, not {kind_of(envelope)}")]
-    faults = Faults()
+    faults = Issues()
     given = mapping(envelope)
     values: dict[str, object] = {}
     for name, read in _ATTRIBUTES.items():
@@ -182,9 +182,9 @@ def check_envelope(envelope: object) -> tuple[Envelope | None, list[Problem]]:
 
 def _read(event: EventType, data: object) -> dict[str, Any]:
     if not isinstance(data, Mapping):
-        raise Wrong("is missing" if data is None else f"must be an object, not {kind_of(data)}")
+        raise ValidationError("is missing" if data is None else f"must be an object, not {kind_of(data)}")
     given = mapping(data)
-    faults = Faults()
+    faults = Issues()
     kept: dict[str, Any] = {}
     for field in event.fields:
         value = given.get(field.name)
@@ -200,12 +200,12 @@ def _read(event: EventType, data: object) -> dict[str, Any]:
     return kept
 
 
-def _problem(fault: Fault, *base: str) -> Problem:
+def _problem(fault: Issue, *base: str) -> Problem:
     steps = (str(step).replace("~", "~0").replace("/", "~1") for step in (*base, *fault.path))
     return Problem("".join(f"/{step}" for step in steps), fault.reason)
 
 
-def _iso(read: Reader[Any]) -> Reader[str]:
+def _iso(read: Validator[Any]) -> Validator[str]:
     return lambda value: str(read(value).isoformat())
 
 
@@ -215,8 +215,8 @@ def _subdivision(value: object) -> str:
 
 
 def _certification(value: object) -> dict[str, str]:
-    given, faults = mapping(value), Faults()
-    readers: dict[str, Reader[str]] = {
+    given, faults = mapping(value), Issues()
+    readers: dict[str, Validator[str]] = {
         "code": certification_code,
         "cycle_start": _iso(day),
         "cycle_end": _iso(day),
@@ -229,24 +229,24 @@ def _certification(value: object) -> dict[str, str]:
             kept[name] = faults.read(name, read, given[name]) or ""
     faults.settle()
     if kept["cycle_end"] < kept["cycle_start"]:
-        raise Wrong(faults=[Fault(("cycle_end",), "must not lie before cycle_start")])
+        raise ValidationError(faults=[Issue(("cycle_end",), "must not lie before cycle_start")])
     return kept
 
 
 def _passages(value: object) -> str:
     """Free text; several texts become its lines."""
     if isinstance(value, list | tuple):
-        value = "\n".join(list_of(passage())(value))
-    return passage()(value)
+        value = "\n".join(list_of(multi_line())(value))
+    return multi_line()(value)
 
 
 def _answers(value: object) -> dict[str, str | int | bool]:
     given = mapping(value)
     if len(given) > MOST_ANSWERS:
-        raise Wrong(f"must have at most {MOST_ANSWERS} answers")
+        raise ValidationError(f"must have at most {MOST_ANSWERS} answers")
     if not all(_QUESTION.fullmatch(question) for question in given):
-        raise Wrong("must have ids of questions as keys, like goals_met")
-    faults = Faults()
+        raise ValidationError("must have ids of questions as keys, like goals_met")
+    faults = Issues()
     answers = {
         question: faults.read(question, _answer, answer)
         for question, answer in given.items()
@@ -260,23 +260,23 @@ def _answer(value: object) -> str | int | bool:
     if isinstance(value, bool):
         return value
     if isinstance(value, int | float):
-        return whole(0, 1000)(value)
+        return integer(0, 1000)(value)
     if isinstance(value, str):
-        return passage()(value)
-    raise Wrong(f"must be true or false, a whole number or text, not {kind_of(value)}")
+        return multi_line()(value)
+    raise ValidationError(f"must be true or false, a whole number or text, not {kind_of(value)}")
 
 
 def _duration(value: object) -> str:
     """How long a meetup is, as an ISO 8601 duration; a bare number is minutes."""
     if not isinstance(value, str):
-        return f"PT{whole(1, _LONGEST_MEETUP_MINUTES)(value)}M"
+        return f"PT{integer(1, _LONGEST_MEETUP_MINUTES)(value)}M"
     try:
-        text = line(40)(value)
+        text = single_line(40)(value)
         minutes = parse_duration(text).timedelta().total_seconds() / 60
     except ValueError:
-        raise Wrong("must be an ISO 8601 duration, like PT1H30M") from None
+        raise ValidationError("must be an ISO 8601 duration, like PT1H30M") from None
     if not 1 <= minutes <= _LONGEST_MEETUP_MINUTES:
-        raise Wrong("must be between a minute and a week")
+        raise ValidationError("must be between a minute and a week")
     return text
 
 
@@ -290,9 +290,9 @@ def _resources(value: object) -> list[dict[str, str]]:
 def _resource(value: object) -> dict[str, str]:
     if isinstance(value, str):
         value = {"title": value, "link": value}
-    given, faults = mapping(value), Faults()
+    given, faults = mapping(value), Issues()
     address = faults.read("link", link, given.get("link"))
-    title = faults.read("title", line(500), given.get("title"))
+    title = faults.read("title", single_line(500), given.get("title"))
     faults.settle()
     return {"title": title or "", "link": address or ""}
 
@@ -300,73 +300,73 @@ def _resource(value: object) -> dict[str, str]:
 def _source(value: object) -> str:
     text = text_of(value)
     if not _SOURCE.fullmatch(text):
-        raise Wrong("must be 1 to 200 visible ASCII characters, like /members")
+        raise ValidationError("must be 1 to 200 visible ASCII characters, like /members")
     return text
 
 
 def _json_type(value: object) -> str:
     if not _JSON_TYPE.fullmatch(text_of(value)):
-        raise Wrong("must be application/json")
+        raise ValidationError("must be application/json")
     return text_of(value)
 
 
-_ATTRIBUTES: dict[str, Reader[object]] = {
-    "specversion": one_of("1.0"),
-    "id": line(200),
+_ATTRIBUTES: dict[str, Validator[object]] = {
+    "specversion": choice("1.0"),
+    "id": single_line(200),
     "source": _source,
-    "type": line(200),
+    "type": single_line(200),
     "time": instant,
-    "subject": line(1000),
+    "subject": single_line(1000),
     "datacontenttype": _json_type,
 }
 _REQUIRED_ATTRIBUTES = ("specversion", "id", "source", "type")
 
 
-def _agree(data: Mapping[str, Any]) -> Iterator[Fault]:
+def _agree(data: Mapping[str, Any]) -> Iterator[Issue]:
     """All is well."""
     return iter(())
 
 
-def _at_most_one_end(data: Mapping[str, Any]) -> Iterator[Fault]:
+def _at_most_one_end(data: Mapping[str, Any]) -> Iterator[Issue]:
     if "months" in data and "end" in data:
-        yield Fault(("end",), "must not be told together with months")
+        yield Issue(("end",), "must not be told together with months")
 
 
-def _which_mail(data: Mapping[str, Any]) -> Iterator[Fault]:
+def _which_mail(data: Mapping[str, Any]) -> Iterator[Issue]:
     if "delivery" not in data and "message_id" not in data:
-        yield Fault(("delivery",), "is missing: delivery or message_id has to be told")
+        yield Issue(("delivery",), "is missing: delivery or message_id has to be told")
 
 
-def _can_be_paused(data: Mapping[str, Any]) -> Iterator[Fault]:
+def _can_be_paused(data: Mapping[str, Any]) -> Iterator[Issue]:
     if not data["target"].startswith(("onboarding/", "engagement/")):
-        yield Fault(("target",), "must be an onboarding or an engagement: nothing else pauses")
+        yield Issue(("target",), "must be an onboarding or an engagement: nothing else pauses")
 
 
-def _extended_by(data: Mapping[str, Any]) -> Iterator[Fault]:
+def _extended_by(data: Mapping[str, Any]) -> Iterator[Issue]:
     kind = data["target"].partition("/")[0]
     units = _UNITS.get(kind)
     told = [unit for unit in ("check_ins", "business_days", "months", "end") if unit in data]
     if units is None:
-        yield Fault(
+        yield Issue(
             ("target",), "must be an onboarding, a request or an engagement: nothing else is extended"
         )
     elif not told:
-        yield Fault((units[0],), f"is missing: an extension of this target tells {' or '.join(units)}")
+        yield Issue((units[0],), f"is missing: an extension of this target tells {' or '.join(units)}")
     elif len(told) > 1:
-        yield Fault((told[1],), f"must not be told together with {told[0]}")
+        yield Issue((told[1],), f"must not be told together with {told[0]}")
     elif told[0] not in units:
-        yield Fault((told[0],), f"is not how this target is extended: tell {' or '.join(units)}")
+        yield Issue((told[0],), f"is not how this target is extended: tell {' or '.join(units)}")
 
 
-def _need(name: str, read: Reader[object]) -> Field:
+def _need(name: str, read: Validator[object]) -> Field:
     return Field(name, read, required=True)
 
 
-def _may(name: str, read: Reader[object]) -> Field:
+def _may(name: str, read: Validator[object]) -> Field:
     return Field(name, read)
 
 
-def _keep(name: str, read: Reader[object], *, lists: bool = False) -> Field:
+def _keep(name: str, read: Validator[object], *, lists: bool = False) -> Field:
     return Field(name, read, clears=True, lists=lists)
 
 
@@ -375,19 +375,19 @@ def _event(
     about: str,
     *fields: Field,
     refers_to: tuple[str, ...] = (),
-    conflicts: Callable[[Mapping[str, Any]], Iterator[Fault]] = _agree,
+    conflicts: Callable[[Mapping[str, Any]], Iterator[Issue]] = _agree,
 ) -> EventType:
     return EventType(name, about, refers_to, fields, conflicts)
 
 
-_role = one_of("mentor", "mentee")
-_short_list = without_repeats(list_of(line(), most=50, alone=True))
+_role = choice("mentor", "mentee")
+_short_list = without_repeats(list_of(single_line(), most=50, alone=True))
 _languages = without_repeats(list_of(language_code, most=20, alone=True))
-_domains = without_repeats(list_of(line(), least=1, most=20, alone=True))
+_domains = without_repeats(list_of(single_line(), least=1, most=20, alone=True))
 _date = _iso(day)
 
 _WISHES = (
-    _keep("mentees_at_a_time", whole(0, 1000)),
+    _keep("mentees_at_a_time", integer(0, 1000)),
     _keep("areas", _short_list, lists=True),
     _keep("interests", _short_list, lists=True),
     _keep("goals", _passages),
@@ -399,12 +399,12 @@ _REQUEST = _need("request", identifier)
 _MEETUP = _need("meetup", identifier)
 _STAFF = (
     _need("target", matching(_TARGET, "the id of a workflow, like onboarding/p-1 or claim/r-1/mentor/CPP")),
-    _need("actor", line()),
-    _need("reason", passage(blank=False)),
+    _need("actor", single_line()),
+    _need("reason", multi_line(blank=False)),
 )
-_MEETUP_DETAILS: tuple[tuple[str, Reader[object]], ...] = (
+_MEETUP_DETAILS: tuple[tuple[str, Validator[object]], ...] = (
     ("program", identifier),
-    ("title", line()),
+    ("title", single_line()),
     ("starts_at", _iso(local_or_instant)),
     ("time_zone", zone_name),
 )
@@ -413,14 +413,14 @@ _MEETUP_EXTRAS = (_may("duration", _duration), _may("link", link), _may("resourc
 
 def _of_request(name: str) -> EventType:
     return _event(
-        name, "request/{request}", _REQUEST, _may("reason", passage()), refers_to=("request/{request}",)
+        name, "request/{request}", _REQUEST, _may("reason", multi_line()), refers_to=("request/{request}",)
     )
 
 
 def _of_engagement(
     name: str,
     *fields: Field,
-    conflicts: Callable[[Mapping[str, Any]], Iterator[Fault]] = _agree,
+    conflicts: Callable[[Mapping[str, Any]], Iterator[Issue]] = _agree,
 ) -> EventType:
     return _event(
         name,
@@ -442,16 +442,16 @@ _EVENTS = (
         "member.updated",
         "member/{member}",
         _need("member", identifier),
-        _need("name", line()),
+        _need("name", single_line()),
         _need("email", email),
-        _need("standing", one_of("good", "lapsed")),
+        _need("standing", choice("good", "lapsed")),
         _keep("time_zone", zone_name),
         _keep("country", country_code),
         _keep("subdivision", _subdivision),
         _keep("languages", _languages, lists=True),
         _keep("nationality", country_code),
-        _keep("birth_year", whole(1900, 2100)),
-        _keep("years_management", whole(0, 80)),
+        _keep("birth_year", integer(1900, 2100)),
+        _keep("years_management", integer(0, 80)),
         _keep("certifications", list_of(_certification, most=20), lists=True),
     ),
     _event(
@@ -483,30 +483,30 @@ _EVENTS = (
         _REQUEST,
         _need("mentee", identifier),
         _need("mentor", identifier),
-        _may("message", passage()),
+        _may("message", multi_line()),
         _may("areas", _short_list),
-        _may("months", whole(1, 120)),
+        _may("months", integer(1, 120)),
         refers_to=("profile/{mentee}", "profile/{mentor}"),
     ),
     _of_request("request.accepted"),
     _of_request("request.declined"),
     _of_request("request.canceled"),
-    _of_engagement("engagement.discovery", _BY, _need("answer", one_of("good_fit", "not_a_fit", "not_met"))),
+    _of_engagement("engagement.discovery", _BY, _need("answer", choice("good_fit", "not_a_fit", "not_met"))),
     _of_engagement(
         "engagement.plan_agreed",
-        _may("months", whole(1, 120)),
+        _may("months", integer(1, 120)),
         _may("end", _date),
         _may("goals", _passages),
         conflicts=_at_most_one_end,
     ),
-    _of_engagement("engagement.met", _BY, _need("answer", one_of("yes", "no")), _may("date", _date)),
+    _of_engagement("engagement.met", _BY, _need("answer", choice("yes", "no")), _may("date", _date)),
     _of_engagement("engagement.extension_agreed", _BY, _need("end", _date)),
     _of_engagement(
         "engagement.ended",
         _BY,
-        _need("reason", one_of("goals_met", "no_fit", "no_time", "unresponsive", "other")),
+        _need("reason", choice("goals_met", "no_fit", "no_time", "unresponsive", "other")),
     ),
-    _of_engagement("engagement.misconduct_reported", _BY, _need("text", passage(blank=False))),
+    _of_engagement("engagement.misconduct_reported", _BY, _need("text", multi_line(blank=False))),
     _of_engagement(
         "claim.domains_chosen", _BY, _need("certification", certification_code), _need("domains", _domains)
     ),
@@ -514,9 +514,9 @@ _EVENTS = (
         "letter.signed",
         _BY,
         _need("for", _role),
-        _need("name", line()),
+        _need("name", single_line()),
         _may("certification", certification_code),
-        _may("purpose", passage()),
+        _may("purpose", multi_line()),
         _may("domains", _domains),
         _may("shown", matching(_FINGERPRINT, "the SHA-256 of the letter's text, 64 hexadecimal digits")),
     ),
@@ -525,9 +525,9 @@ _EVENTS = (
     _event(
         "mail.bounced",
         "mail/{delivery}",
-        _may("delivery", line(64)),
-        _may("message_id", line(190)),
-        _need("kind", one_of("hard", "soft", "complaint")),
+        _may("delivery", single_line(64)),
+        _may("message_id", single_line(190)),
+        _need("kind", choice("hard", "soft", "complaint")),
         conflicts=_which_mail,
     ),
     _event(
@@ -544,9 +544,9 @@ _EVENTS = (
         "staff.extend",
         "{target}",
         *_STAFF,
-        _may("check_ins", whole(1, 26)),
-        _may("business_days", whole(1, 60)),
-        _may("months", whole(1, 120)),
+        _may("check_ins", integer(1, 26)),
+        _may("business_days", integer(1, 60)),
+        _may("months", integer(1, 120)),
         _may("end", _date),
         conflicts=_extended_by,
     ),

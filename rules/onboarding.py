@@ -13,14 +13,14 @@ from datetime import datetime, timedelta
 from rules.agenda import (
     Agenda,
     Ended,
-    Mail,
     Pause,
+    PlannedMail,
+    PlannedTask,
     Refused,
-    TaskDue,
-    Turn,
+    StateChange,
     begin_pause,
     end_pause,
-    united,
+    merge_pauses,
 )
 from rules.calendar import Calendar
 from rules.pauses import after_pause, send_at
@@ -73,25 +73,25 @@ def agenda(
     anew from the facts, so that a cancel, a match, a pause or an extension is only a change of facts.
     """
     started = facts.unblocked_at if facts.blocked else facts.created_at
-    pauses = united(facts.pauses, since=started)
+    pauses = merge_pauses(facts.pauses, since=started)
     turns = _opening(facts, policy, calendar)
-    mails: list[Mail] = []
-    tasks: list[TaskDue] = []
+    mails: list[PlannedMail] = []
+    tasks: list[PlannedTask] = []
     if facts.blocked:
         closes = calendar.date_of(_lapses(facts, policy, calendar)).isoformat()
         mails.append(
-            Mail(
+            PlannedMail(
                 "standing",
                 facts.created_at,
                 "member.standing_lapsed",
                 facts.profile,
                 context={"closes": closes},
-                after_pause=after_pause(facts.created_at, united(facts.pauses)),
+                after_pause=after_pause(facts.created_at, merge_pauses(facts.pauses)),
             )
         )
         if facts.unblocked_at is None:
             tasks.append(
-                TaskDue(
+                PlannedTask(
                     facts.created_at,
                     "member_lapsed",
                     "sign-up while lapsed",
@@ -103,7 +103,7 @@ def agenda(
             mails += _welcome(facts, policy, calendar, started, pauses)
             if not qualified:
                 tasks.append(
-                    TaskDue(
+                    PlannedTask(
                         started,
                         "mentor_review",
                         "experience",
@@ -113,14 +113,14 @@ def agenda(
                 )
         else:
             mails += _check_ins(facts, policy, calendar, started, pauses)
-        turns += _course(facts, pauses)
+        turns += _state_changes(facts, pauses)
         if facts.role == "mentee":
             turns, tasks = _unmatched(turns, tasks, mails, pauses, policy, calendar)
     because = "no longer due"
     if facts.ended:
         turns = [turn for turn in turns if turn.due <= facts.ended.at and not turn.closes]
         tasks = [task for task in tasks if task.due <= facts.ended.at]
-        turns.append(Turn(facts.ended.at, facts.ended.state, facts.ended.cause, closes=True))
+        turns.append(StateChange(facts.ended.at, facts.ended.state, facts.ended.cause, closes=True))
         because = facts.ended.cause or f"the onboarding ended as {facts.ended.state}"
         mails = []
     elif any(pause.until is None for pause in facts.pauses):
@@ -128,15 +128,15 @@ def agenda(
     return Agenda(tuple(mails), tuple(turns), tuple(tasks), because)
 
 
-def _opening(facts: OnboardingFacts, policy: OnboardingPolicy, calendar: Calendar) -> list[Turn]:
+def _opening(facts: OnboardingFacts, policy: OnboardingPolicy, calendar: Calendar) -> list[StateChange]:
     if not facts.blocked:
-        return [Turn(facts.created_at, "waiting", "the profile was created")]
-    turns = [Turn(facts.created_at, "blocked", "the member is not in good standing")]
+        return [StateChange(facts.created_at, "waiting", "the profile was created")]
+    turns = [StateChange(facts.created_at, "blocked", "the member is not in good standing")]
     if facts.unblocked_at:
-        turns.append(Turn(facts.unblocked_at, "waiting", "good standing returned"))
+        turns.append(StateChange(facts.unblocked_at, "waiting", "good standing returned"))
     else:
         lapses = _lapses(facts, policy, calendar)
-        turns.append(Turn(lapses, "lapsed", "good standing did not return", closes=True))
+        turns.append(StateChange(lapses, "lapsed", "good standing did not return", closes=True))
     return turns
 
 
@@ -145,20 +145,20 @@ def _lapses(facts: OnboardingFacts, policy: OnboardingPolicy, calendar: Calendar
     return calendar.plus_days(facts.created_at, policy.lapsed_after_days)
 
 
-def _course(facts: OnboardingFacts, pauses: list[Pause]) -> list[Turn]:
+def _state_changes(facts: OnboardingFacts, pauses: list[Pause]) -> list[StateChange]:
     """The turns between the opening and the end: active (or welcomed), paused, and back."""
     begun = "welcomed" if facts.role == "mentor" else "active"
     turns = []
     decided = facts.first_decided_at
     done = facts.role == "mentor"
     if decided and (done or not any(_covers(pause, decided) for pause in pauses)):
-        turns.append(Turn(decided, begun, "the first mail was decided", closes=done))
+        turns.append(StateChange(decided, begun, "the first mail was decided", closes=done))
     for pause in pauses:
         cause = "good standing was lost" if pause.cause == "standing" else "paused by staff"
-        turns.append(Turn(pause.since, "paused", cause))
+        turns.append(StateChange(pause.since, "paused", cause))
         if pause.until:
             running = decided is not None and decided <= pause.until
-            turns.append(Turn(pause.until, "active" if running else "waiting", "the pause ended"))
+            turns.append(StateChange(pause.until, "active" if running else "waiting", "the pause ended"))
     return turns
 
 
@@ -172,11 +172,11 @@ def _welcome(
     calendar: Calendar,
     started: datetime,
     pauses: list[Pause],
-) -> list[Mail]:
+) -> list[PlannedMail]:
     day = calendar.date_of(started) + timedelta(days=policy.welcome_after_days)
     due = send_at(day, pauses, calendar)
     late = after_pause(due, pauses, calendar)
-    return [Mail("welcome", due, "mentor.welcome", facts.profile, after_pause=late)]
+    return [PlannedMail("welcome", due, "mentor.welcome", facts.profile, after_pause=late)]
 
 
 def _check_ins(
@@ -185,7 +185,7 @@ def _check_ins(
     calendar: Calendar,
     started: datetime,
     pauses: list[Pause],
-) -> list[Mail]:
+) -> list[PlannedMail]:
     anchor = calendar.date_of(started) + timedelta(days=policy.starts_after_days)
     dues = [send_at(anchor + timedelta(days=offset), pauses, calendar) for offset in policy.check_ins]
     offset = policy.check_ins[-1]
@@ -198,7 +198,7 @@ def _check_ins(
                 due = send_at(slot, [pause for pause in pauses if pause.since > extension.at], calendar)
             dues.append(due)
     return [
-        Mail(
+        PlannedMail(
             "check-in",
             due,
             "mentee.checkin",
@@ -212,13 +212,13 @@ def _check_ins(
 
 
 def _unmatched(
-    turns: list[Turn],
-    tasks: list[TaskDue],
-    mails: list[Mail],
+    turns: list[StateChange],
+    tasks: list[PlannedTask],
+    mails: list[PlannedMail],
     pauses: list[Pause],
     policy: OnboardingPolicy,
     calendar: Calendar,
-) -> tuple[list[Turn], list[TaskDue]]:
+) -> tuple[list[StateChange], list[PlannedTask]]:
     """The close after the last check-in, which a pause after that check-in moves by its length too (ONB4, ONB5)."""
     last = next(mail for mail in reversed(mails) if mail.message == "mentee.checkin")
     if last.due is None:
@@ -231,10 +231,10 @@ def _unmatched(
             days = (calendar.date_of(pause.until) - calendar.date_of(pause.since)).days
             closes = max(calendar.plus_days(closes, days), pause.until)
     return (
-        [*turns, Turn(closes, "unmatched", "no match after the last check-in", closes=True)],
+        [*turns, StateChange(closes, "unmatched", "no match after the last check-in", closes=True)],
         [
             *tasks,
-            TaskDue(
+            PlannedTask(
                 closes,
                 "mentee_unmatched",
                 "unmatched",

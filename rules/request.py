@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
-from rules import standing
-from rules.agenda import Agenda, Ended, Mail, Refused, TaskDue, Turn
+from rules import lapses
+from rules.acts import NOBODY, Act
+from rules.agenda import Agenda, Ended, PlannedMail, PlannedTask, Refused, StateChange, closing_change
 from rules.calendar import Calendar
-from rules.program import RequestPolicy
-from rules.standing import Lapse
+from rules.lapses import Lapse
+from rules.program import Program, RequestPolicy
 
 OPEN = ("open", "past_due")
 """The states in which a request can be answered."""
@@ -61,26 +62,26 @@ def agenda(facts: RequestFacts, policy: RequestPolicy, calendar: Calendar) -> Ag
     """
     if facts.unavailable_because:
         unavailable = Ended("unavailable", facts.created_at, facts.unavailable_because)
-        closing = Turn(unavailable.at, unavailable.state, unavailable.cause, closes=True)
-        return Agenda(tuple(_farewell(facts, unavailable)), (closing,))
+        closing = StateChange(unavailable.at, unavailable.state, unavailable.cause, closes=True)
+        return Agenda(tuple(_closing_mails(facts, unavailable)), (closing,))
     answer = _deadline(facts, policy.answer_business_days, calendar)
     unanswered = _deadline(facts, policy.unanswered_business_days, calendar)
     expires = expires_at(facts, policy, calendar)
     ended = facts.ended or Ended("expired", expires, "it was not answered in time")
-    opening, *course = _course(facts, answer)
-    lapsed = standing.tasks(
+    opening, *course = _state_changes(facts, answer)
+    lapsed = lapses.tasks(
         facts.lapses, facts.mentor, "The request stays open; cancel it if nothing comes of that."
     )
     return Agenda(
         tuple(
-            _farewell(facts, facts.ended)
+            _closing_mails(facts, facts.ended)
             if facts.ended
             else _mails(facts, policy, calendar, answer, unanswered, expires)
         ),
         (
             opening,
             *(turn for turn in course if turn.due < ended.at),
-            Turn(ended.at, ended.state, ended.cause, closes=True),
+            StateChange(ended.at, ended.state, ended.cause, closes=True),
         ),
         tuple(task for task in (_unanswered_task(unanswered), *lapsed) if task.due < ended.at),
         facts.ended.cause if facts.ended else "no longer due",
@@ -130,12 +131,12 @@ def _deadline(facts: RequestFacts, business_days: int, calendar: Calendar) -> _D
     return _extended(facts, lambda added: calendar.deadline(facts.created_at, business_days + added))
 
 
-def _course(facts: RequestFacts, answer: _Due) -> list[Turn]:
-    turns = [Turn(facts.created_at, "open", "the mentee asked")]
+def _state_changes(facts: RequestFacts, answer: _Due) -> list[StateChange]:
+    turns = [StateChange(facts.created_at, "open", "the mentee asked")]
     for passed, lifted in answer.lifted:
-        turns.append(Turn(passed, "past_due", "the mentor did not answer in time"))
-        turns.append(Turn(lifted, "open", "staff gave the mentor more time"))
-    turns.append(Turn(answer.due, "past_due", "the mentor did not answer in time"))
+        turns.append(StateChange(passed, "past_due", "the mentor did not answer in time"))
+        turns.append(StateChange(lifted, "open", "staff gave the mentor more time"))
+    turns.append(StateChange(answer.due, "past_due", "the mentor did not answer in time"))
     return turns
 
 
@@ -146,7 +147,7 @@ def _mails(
     answer: _Due,
     unanswered: _Due,
     expires: datetime,
-) -> list[Mail]:
+) -> list[PlannedMail]:
     def morning_of_the_due_day(added: int) -> datetime:
         due = calendar.deadline(facts.created_at, policy.answer_business_days + added)
         return calendar.send_at(calendar.date_of(due))
@@ -155,7 +156,7 @@ def _mails(
     created, closing = _Due(facts.created_at), _Due(expires)
     context = _context(facts, due=answer.due, expires=expires)
     return [
-        Mail(message, when.due, message, _reader(facts, message), when.occurrence, context=context)
+        PlannedMail(message, when.due, message, _reader(facts, message), when.occurrence, context=context)
         for message, when in (
             ("mentor.request_received", created),
             ("mentee.request_sent", created),
@@ -168,7 +169,7 @@ def _mails(
     ]
 
 
-def _farewell(facts: RequestFacts, ended: Ended) -> list[Mail]:
+def _closing_mails(facts: RequestFacts, ended: Ended) -> list[PlannedMail]:
     """What an ending has mailed; an acceptance nothing, since the engagement that it makes has its own mail."""
     messages = {
         "declined": ("mentee.request_declined", "mentor.declined_checkin"),
@@ -177,7 +178,7 @@ def _farewell(facts: RequestFacts, ended: Ended) -> list[Mail]:
     }
     context = _context(facts)
     return [
-        Mail(message, ended.at, message, _reader(facts, message), context=context)
+        PlannedMail(message, ended.at, message, _reader(facts, message), context=context)
         for message in messages.get(ended.state, ())
     ]
 
@@ -191,9 +192,9 @@ def _reader(facts: RequestFacts, message: str) -> str:
     return facts.mentor if message.startswith("mentor.") else facts.mentee
 
 
-def _unanswered_task(unanswered: _Due) -> TaskDue:
+def _unanswered_task(unanswered: _Due) -> PlannedTask:
     again = f" again ({unanswered.occurrence})" if unanswered.occurrence > 1 else ""
-    return TaskDue(
+    return PlannedTask(
         unanswered.due,
         "request_unanswered",
         f"unanswered{again}",
@@ -252,7 +253,7 @@ def extend(
 
 def standing_changed(facts: RequestFacts, profile: str, good: bool, at: datetime) -> RequestFacts:
     """Good standing of one of the two was lost or came back; the request stays open (MEM2)."""
-    return replace(facts, lapses=standing.changed(facts.lapses, profile, good, at))
+    return replace(facts, lapses=lapses.changed(facts.lapses, profile, good, at))
 
 
 def _because(what: str, reason: str) -> str:
@@ -266,7 +267,7 @@ def _close(
     return replace(facts, ended=Ended(ending, max(at, facts.created_at), cause, actor), ended_by=by)
 
 
-def over(facts: RequestFacts, state: str, on: date | None = None) -> str:
+def closed_because(facts: RequestFacts, state: str, on: date | None = None) -> str:
     """How a request is over, in words for whoever comes too late (REQ10); empty while it is open.
 
     `on` is the mentor's day on which it came to its end, where it is known.
@@ -287,5 +288,46 @@ def over(facts: RequestFacts, state: str, on: date | None = None) -> str:
 
 
 def _refuse_if_closed(facts: RequestFacts, state: str) -> None:
-    if words := over(facts, state):
+    if words := closed_because(facts, state):
         raise Refused(words)
+
+
+def by_its_party(act: Act) -> Act:
+    """An answer to a request as the doing of whose it is to give, where a plain client named nobody (STA3)."""
+    actor = {"accept": "mentor", "decline": "mentor", "withdraw": "mentee"}.get(act.name)
+    return replace(act, actor=actor) if actor and act.actor == NOBODY else act
+
+
+def request_state(facts: RequestFacts, act: Act, program: Program, calendar: Calendar, now: datetime) -> str:
+    """The state of a request when an act came; `calendar` is the mentor's.
+
+    Raises Refused, saying how it is over, if it had come to its end by then (REQ10).
+    """
+    at = act.at or now
+    course = agenda(facts, program.request, calendar)
+    closing = closing_change(course, at)
+    if closing and act.name != "standing":
+        raise Refused(closed_because(facts, closing.state, calendar.date_of(closing.due)))
+    return course.state_at(at)
+
+
+def apply_to_request(facts: RequestFacts, act: Act, state: str, now: datetime) -> RequestFacts:
+    """A request's facts after an act in a state. Raises Refused (REQ10)."""
+    at = act.at or now
+    match act.name:
+        case "accept":
+            return accept(facts, at, state)
+        case "decline":
+            return decline(facts, at, state, act.reason)
+        case "withdraw":
+            return withdraw(facts, at, state, act.reason)
+        case "cancel":
+            return cancel(facts, at, state, act.reason, act.actor)
+        case "extend":
+            days = int(act.details.get("business_days", "0"))
+            return extend(facts, days, at, state, act.event)
+        case "unavailable":
+            return make_unavailable(facts, at, state, act.reason)
+        case "standing":
+            return standing_changed(facts, act.by, act.details["good"] == "yes", at)
+    raise Refused(f"a request cannot be told to {act.name}")

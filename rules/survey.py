@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from rules.agenda import Agenda, Ended, Mail, Refused, Turn
+from rules.agenda import Agenda, Ended, PlannedMail, Refused, StateChange
 from rules.calendar import Calendar
 from rules.program import Question, SurveyPolicy
-from rules.shapes import Fault, Faults, Wrong, nearest, passage, text_of, whole
+from rules.validation import Issue, Issues, ValidationError, integer, multi_line, nearest, text_of
 
 Answer = str | int | bool
 """An answer as it is stored: the id of a choice or free text, a rating, yes or no."""
@@ -46,19 +46,21 @@ def agenda(facts: SurveyFacts, policy: SurveyPolicy, calendar: Calendar) -> Agen
     state is `answered`; answers can be replaced until the lifecycle ends at its `closes_at`, with no other state.
     """
     closes = closes_at(facts, policy, calendar)
-    turns = [Turn(facts.opened_at, "open", "the engagement has ended")]
+    turns = [StateChange(facts.opened_at, "open", "the engagement has ended")]
     if facts.answered_at:
-        turns.append(Turn(facts.answered_at, "answered", "an answer came"))
+        turns.append(StateChange(facts.answered_at, "answered", "an answer came"))
     if facts.ended:
-        turns.append(Turn(facts.ended.at, facts.ended.state, facts.ended.cause, closes=True))
+        turns.append(StateChange(facts.ended.at, facts.ended.state, facts.ended.cause, closes=True))
         return Agenda((), tuple(turns), dropped_because=facts.ended.cause)
     if facts.answered_at:
         return Agenda((), tuple(turns), dropped_because="the survey is answered", closes_at=closes)
-    turns.append(Turn(closes, "closed", "no answer came in time", closes=True))
+    turns.append(StateChange(closes, "closed", "no answer came in time", closes=True))
     return Agenda(tuple(_mails(facts, policy, calendar, closes)), tuple(turns))
 
 
-def _mails(facts: SurveyFacts, policy: SurveyPolicy, calendar: Calendar, closes: datetime) -> Iterator[Mail]:
+def _mails(
+    facts: SurveyFacts, policy: SurveyPolicy, calendar: Calendar, closes: datetime
+) -> Iterator[PlannedMail]:
     """The survey and its reminders; one that would come with the one before it, or too late, is left out."""
     opened_on = calendar.date_of(facts.opened_at)
     before = facts.opened_at
@@ -68,7 +70,7 @@ def _mails(facts: SurveyFacts, policy: SurveyPolicy, calendar: Calendar, closes:
         if number > 1 and not before < due < closes:
             continue
         before = due
-        yield Mail("survey", due, f"{facts.role}.survey", facts.profile, number, number, context)
+        yield PlannedMail("survey", due, f"{facts.role}.survey", facts.profile, number, number, context)
 
 
 def answer(facts: SurveyFacts, at: datetime, closes: datetime | None = None) -> SurveyFacts:
@@ -97,7 +99,7 @@ def cancel(facts: SurveyFacts, at: datetime, reason: str = "", actor: str = "") 
 
 def check_answers(
     policy: SurveyPolicy, role: str, answers: Mapping[str, object]
-) -> tuple[dict[str, Answer], list[Fault]]:
+) -> tuple[dict[str, Answer], list[Issue]]:
     """The answers to a role's questions as they are stored, and what is wrong with them (SUR1).
 
     A page's text (`yes`, `4`) is as good as true and 4. An answer that is not given, or blank, is left out. Faults name
@@ -105,7 +107,7 @@ def check_answers(
     question. What is right comes out even so, for callers who keep an answer as far as it goes.
     """
     questions = {question.id: question for question in policy.questions(role)}
-    faults = Faults()
+    faults = Issues()
     clean: dict[str, Answer] = {}
     for name, question in questions.items():
         given = answers.get(name)
@@ -130,10 +132,10 @@ def _reader(question: Question, policy: SurveyPolicy) -> Callable[[object], Answ
     if question.kind == "yes_no":
         return _yes_or_no
     if question.kind == "rating":
-        return lambda value: whole(1, policy.rating_most)(_number(value))
+        return lambda value: integer(1, policy.rating_most)(_number(value))
     if question.kind == "choice":
         return lambda value: _choice(question, value)
-    return lambda value: passage(blank=False)(value).strip()
+    return lambda value: multi_line(blank=False)(value).strip()
 
 
 _YES, _NO = ("yes", "true"), ("no", "false")
@@ -142,7 +144,7 @@ _YES, _NO = ("yes", "true"), ("no", "false")
 def _yes_or_no(value: object) -> bool:
     word = ("yes" if value else "no") if isinstance(value, bool) else text_of(value).strip().casefold()
     if word not in (*_YES, *_NO):
-        raise Wrong("must be yes or no")
+        raise ValidationError("must be yes or no")
     return word in _YES
 
 
@@ -155,5 +157,5 @@ def _choice(question: Question, value: object) -> str:
     ids = [choice.id for choice in question.choices]
     word = ("yes" if value else "no") if isinstance(value, bool) else text_of(value).strip()
     if word not in ids:
-        raise Wrong(f"must be one of {', '.join(ids)}")
+        raise ValidationError(f"must be one of {', '.join(ids)}")
     return word

@@ -16,12 +16,15 @@ from typing import Any
 from sqlalchemy import select
 from typer.testing import CliRunner
 
-from activities.agenda import AgendaActivities, PlanEngagement, PlanOnboarding, PlanRequest, facts_to_row
-from activities.credit import CreditActivities, PlanClaim, PlanSurvey
-from activities.documents import Documents
-from activities.evidence import Paper
+from activities.claims import ClaimActivities, PlanClaim
+from activities.planning import AgendaActivities, PlanEngagement, PlanOnboarding, PlanRequest
+from activities.surveys import PlanSurvey, SurveyActivities
+from cli.main import app
 from database.models import Member, Onboarding, Profile, Request
 from database.session import Database
+from evidence.letters import LetterService
+from evidence.renderer import Documents
+from lifecycles.facts import facts_to_row
 from rules.catalogue import load_catalogue
 from rules.credit import ClaimFacts, Cycle, Record
 from rules.engagement import EngagementFacts
@@ -29,8 +32,7 @@ from rules.onboarding import OnboardingFacts
 from rules.program import Program, load_program
 from rules.request import RequestFacts
 from rules.survey import SurveyFacts
-from worker.command import app
-from worker.parts import DOCUMENTS
+from worker.assembly import DOCUMENTS
 
 ROOT = Path(__file__).resolve().parent.parent
 BUNDLED = ROOT / "programs" / "asis-global.toml"
@@ -92,10 +94,11 @@ class CommandWorld:
         self.url = f"sqlite:///{self.folder / 'throughline.db'}"
         self.database = Database(self.url)
         self.program: Program = load_program(BUNDLED)
-        paper = Paper(load_catalogue(), Documents(DOCUMENTS), "http://127.0.0.1:8080")
+        paper = LetterService(load_catalogue(), Documents(DOCUMENTS), "http://127.0.0.1:8080")
         programs = {self.program.id: self.program}
         self.agenda = AgendaActivities(self.database, programs, paper)
-        self.credit = CreditActivities(self.database, programs, paper)
+        self.credit = ClaimActivities(self.database, programs, paper)
+        self.surveys = SurveyActivities(self.database, programs)
 
     async def throughline(self, *arguments: str | Path, given: str = "", **settings: str) -> Said:
         """Invoke the command in this process, in a thread with an event loop of its own."""
@@ -182,7 +185,7 @@ class CommandWorld:
     async def survey(self, engagement: str, profile: str, role: str) -> None:
         """A survey that opens this moment, planned."""
         facts = SurveyFacts(engagement, role, profile, self.now)
-        await self.credit.plan_survey(PlanSurvey(f"survey/{engagement}/{role}", facts, self.now))
+        await self.surveys.plan_survey(PlanSurvey(f"survey/{engagement}/{role}", facts, self.now))
 
     async def claim(self, engagement: str, profile: str, other: str, role: str, certification: str) -> None:
         """A claim of an engagement that begins this moment, opened with it, planned."""

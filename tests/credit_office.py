@@ -12,15 +12,15 @@ from uuid import uuid4
 from sqlalchemy import select
 from temporalio.client import Client, WorkflowHandle
 
-from activities.agenda import facts_to_row
 from activities.inbox import QUEUE
 from database import events
 from database.models import Event, Message, Profile, Request
 from database.session import Database
+from lifecycles.facts import facts_to_row
 from rules.engagement import EngagementFacts
 from rules.events import Envelope
 from rules.request import RequestFacts
-from worker.parts import poke
+from workflows.starting import notify_inbox
 
 PATIENCE = 60
 """Seconds after which a wait fails the test."""
@@ -52,7 +52,7 @@ class CreditOffice:
         envelope = Envelope(uuid4().hex, "/tests", kind, at or datetime.now(UTC), data)
         async with self.database.begin() as session:
             await events.store(session, [envelope])
-        await poke(self.client)
+        await notify_inbox(self.client)
 
     async def begin(self, ago: timedelta) -> None:
         """Have the two sign up, and the engagement begin so long ago."""

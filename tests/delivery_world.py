@@ -19,17 +19,18 @@ from sqlalchemy import delete, select
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.mail import MailActivities, Outcome, Outgoing, SendMail
-from activities.smtp import SmtpChannel, SmtpSettings
+from activities.delivery import MailActivities, Outcome, Outgoing, SendMail
 from database import ledger
 from database.links import Links
 from database.models import AuditRecord, Base, Member, Message, Profile, Task
 from database.session import Database
-from rules.agenda import Mail
+from mail.smtp.channel import SmtpChannel
+from mail.smtp.settings import SmtpSettings
+from rules.agenda import PlannedMail
 from rules.program import Program, load_program
 from tests.hostile_smtp import HostileSmtp
 from tests.postgres_server import PostgresServer
-from worker.parts import Composers
+from worker.assembly import Composers
 
 ROOT = Path(__file__).resolve().parent.parent
 AT = datetime(2028, 3, 6, 15, 0, tzinfo=UTC)
@@ -49,14 +50,14 @@ def composers() -> Composers:
     return Composers(ROOT / "templates" / "mail", ROOT / "programs")
 
 
-NUDGE = Mail("check-in", DUE, "mentee.checkin", "p-ana", occurrence=1, number=1)
-OWED = Mail("welcome", DUE, "mentor.welcome", "p-ana")
-COMPLIANCE = Mail(
+NUDGE = PlannedMail("check-in", DUE, "mentee.checkin", "p-ana", occurrence=1, number=1)
+OWED = PlannedMail("welcome", DUE, "mentor.welcome", "p-ana")
+COMPLIANCE = PlannedMail(
     "standing", DUE, "member.standing_lapsed", "p-ana", context={"closes": "2028-05-05T13:00:00+00:00"}
 )
 
 
-def check_ins(count: int) -> list[Mail]:
+def check_ins(count: int) -> list[PlannedMail]:
     """So many check-ins, all due at the same time."""
     return [replace(NUDGE, occurrence=number, number=number) for number in range(1, count + 1)]
 
@@ -82,7 +83,7 @@ class World:
     database: Database
     programs: Mapping[str, Program] = field(default_factory=lambda: {"asis-global": bundled()})
 
-    async def plan(self, *mails: Mail, at: datetime = AT, because: str = "no longer due") -> None:
+    async def plan(self, *mails: PlannedMail, at: datetime = AT, because: str = "no longer due") -> None:
         """Make these the planned messages of the one workflow."""
         async with self.database.begin() as session:
             await ledger.plan(session, WORKFLOW, "asis-global", mails, at, because, {"p-ana": "ana"})

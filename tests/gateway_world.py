@@ -15,16 +15,15 @@ import httpx
 from fastapi import FastAPI
 from sqlalchemy import select
 
-from activities.credit import letter_text
-from activities.documents import Documents
-from activities.evidence import Paper
 from database.links import Link, Links
 from database.models import Claim, Engagement, Event, Letter, Member, Profile, Request, Survey
 from database.session import TIMEOUT, Database
+from evidence.letters import LetterService, letter_text
+from evidence.renderer import Documents
 from gateway.app import create_app
 from gateway.pages import Pages
-from gateway.personal import Purpose
-from gateway.signing import sign_events
+from gateway.personal import LinkHandler
+from gateway.webhook_signatures import sign_events
 from rules.catalogue import load_catalogue
 from rules.program import Program, load_program
 
@@ -339,7 +338,7 @@ async def world(
     *,
     programs: dict[str, Program] | None = None,
     secrets: Sequence[str] = (SECRET,),
-    purposes: Mapping[str, Purpose] | None = None,
+    purposes: Mapping[str, LinkHandler] | None = None,
     timeout: float = TIMEOUT,
 ) -> AsyncIterator[World]:
     """A gateway on an empty, migrated database, with its background work running."""
@@ -366,7 +365,7 @@ async def world(
         purposes=purposes,
         pages=PAGES,
         catalogue=CATALOGUE,
-        statement=letter_text(programs, Paper(CATALOGUE, DOCUMENTS, links.base_url)),
+        statement=letter_text(programs, LetterService(CATALOGUE, DOCUMENTS, links.base_url)),
     )
     transport = httpx.ASGITransport(made.app, raise_app_exceptions=False)
     async with (

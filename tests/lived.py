@@ -31,15 +31,15 @@ from database.models import (
     Task,
 )
 from database.session import Database
+from embedded.scenario import Fault
+from embedded.stack import embedded_stack, set_faults
+from lifecycles.timeline import timeline
 from rules.calendar import add_months
 from rules.catalogue import load_catalogue
 from rules.events import check_event
 from tests.paper_world import Noted, PaperWorld, Told
 from tests.rehearsed import PROGRAM, ZONE
-from worker.parts import load_programs
-from worker.rehearsal import set_faults, stage
-from worker.scenario import Fault
-from worker.timeline import timeline
+from worker.assembly import load_programs
 
 SLACK = timedelta(minutes=1)
 """How far apart two instants may lie that are the same: machines take time, the rules do not."""
@@ -99,7 +99,9 @@ async def live(lives: Lives, faults: Sequence[Fault] = ()) -> Lived:
     """Play lives through the real workflows, activities, templates and database, while things go wrong or not."""
     programs, lived = load_programs(Path("programs")), Lived()
     forgetful = any(fault.kind == "worker_killed" for fault in faults)
-    async with stage(programs, Path("templates/mail"), Path("programs"), forgetful=forgetful) as ready:
+    async with embedded_stack(
+        programs, Path("templates/mail"), Path("programs"), forgetful=forgetful
+    ) as ready:
         await ready.advance(lives.start - timedelta(minutes=1))
         turns = {instant for fault in faults for instant in (fault.since, fault.until)}
         for at in sorted({told.at for told in lives.told} | turns):

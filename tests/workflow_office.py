@@ -16,16 +16,18 @@ from sqlalchemy import select
 from temporalio.client import Client, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 
-from activities.mail import Outgoing
-from activities.smtp import SmtpChannel, SmtpSettings
+from activities.delivery import Outgoing
 from database import events
 from database.links import Links
 from database.models import Event, Message
 from database.session import Database
+from embedded.mail_catcher import MailCatcher
+from mail.smtp.channel import SmtpChannel
+from mail.smtp.settings import SmtpSettings
 from rules.events import Envelope
-from worker.catcher import MailCatcher
-from worker.parts import Composers, Parts, load_programs, poke, workers
+from worker.assembly import Components, Composers, load_programs, workers
 from workflows.inbox import INBOX
+from workflows.starting import notify_inbox
 
 
 @dataclass
@@ -43,7 +45,7 @@ class Office:
         envelopes = [Envelope(uuid4().hex, "/tests", kind, None, data) for kind, data in told]
         async with self.database.begin() as session:
             await events.store(session, envelopes)
-        await poke(self.client)
+        await notify_inbox(self.client)
 
     async def sign_up(self) -> None:
         """One mentor and one mentee."""
@@ -144,7 +146,7 @@ async def staffed(client: Client, url: str) -> AsyncIterator[tuple[Database, Wai
         stack.push_async_callback(catcher.stop)
         channel = SmtpChannel(SmtpSettings(host=catcher.host, port=catcher.port))
         stack.push_async_callback(channel.aclose)
-        parts = Parts(
+        parts = Components(
             database,
             load_programs(Path("programs")),
             Composers(Path("templates/mail"), Path("programs")),

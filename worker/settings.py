@@ -8,9 +8,9 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from activities.mail import Outgoing
-from activities.smtp import DkimSettings, SmtpSettings
+from activities.delivery import Outgoing
 from database.session import TIMEOUT
+from mail.smtp.settings import DkimSettings, SmtpSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -8,13 +8,14 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.agenda import Act, Planned
-    from activities.credit import CreditActivities, PlanClaim
-    from activities.mail import Outcome
+    from activities.claims import ClaimActivities, PlanClaim
+    from activities.delivery import Outcome
+    from lifecycles.recording import Planned
+    from rules.acts import Act
     from rules.credit import ClaimFacts
-    from workflows.acts import ActInput, Answer
+    from workflows.messages import ActInput, Answer
 
-from workflows.agenda import Agenda, plan_locally
+from workflows.agenda_loop import AgendaLoop, plan_locally
 
 
 @workflow.defn(name="Claim")
@@ -25,7 +26,7 @@ class ClaimWorkflow:
     @workflow.init
     def __init__(self, facts: ClaimFacts) -> None:
         self._facts = facts
-        self._agenda = Agenda(self._plan, self._decided)
+        self._agenda = AgendaLoop(self._plan, self._decided)
         self._state = "precheck"
 
     @workflow.run
@@ -37,7 +38,7 @@ class ClaimWorkflow:
 
     async def _plan(self, at: datetime, acts: list[Act]) -> Planned:
         result = await plan_locally(
-            CreditActivities.plan_claim,
+            ClaimActivities.plan_claim,
             PlanClaim(workflow.info().workflow_id, self._facts, at, acts),
         )
         self._facts = result.facts

@@ -9,13 +9,15 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.agenda import Act, AgendaActivities, PlanEngagement, Planned
-    from activities.mail import Outcome
+    from activities.delivery import Outcome
+    from activities.planning import AgendaActivities, PlanEngagement
+    from lifecycles.recording import Planned
     from rules import engagement
+    from rules.acts import Act
     from rules.engagement import EngagementFacts
-    from workflows.acts import ActInput, Answer
+    from workflows.messages import ActInput, Answer
 
-from workflows.agenda import Agenda, plan_locally, tell
+from workflows.agenda_loop import AgendaLoop, plan_locally, tell
 
 
 @workflow.defn(name="Engagement")
@@ -26,7 +28,7 @@ class EngagementWorkflow:
     @workflow.init
     def __init__(self, facts: EngagementFacts) -> None:
         self._facts = facts
-        self._agenda = Agenda(self._plan, self._decided)
+        self._agenda = AgendaLoop(self._plan, self._decided)
         self._state = "active"
 
     @workflow.run
@@ -142,5 +144,5 @@ class EngagementWorkflow:
 
     async def _answer(self, name: str, act: ActInput) -> Answer:
         if self._agenda.closed:
-            raise ApplicationError(engagement.over(self._facts, self._state), type="Refused")
+            raise ApplicationError(engagement.closed_because(self._facts, self._state), type="Refused")
         return await self._agenda.answer(act.act(name))

@@ -10,7 +10,7 @@ from temporalio.common import RetryPolicy
 with workflow.unsafe.imports_passed_through():
     from activities.inbox import INBOX, InboxActivities
 
-from workflows.agenda import DEAD_AFTER
+from workflows.agenda_loop import DEAD_AFTER
 
 __all__ = ["INBOX", "InboxWorkflow"]
 

@@ -8,14 +8,16 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.agenda import Act, AgendaActivities, Planned, PlanOnboarding
-    from activities.mail import Outcome
+    from activities.delivery import Outcome
+    from activities.planning import AgendaActivities, PlanOnboarding
+    from lifecycles.recording import Planned
     from rules import onboarding
+    from rules.acts import Act
     from rules.agenda import Refused
     from rules.onboarding import OnboardingFacts
-    from workflows.acts import ActInput, Answer, Matched
+    from workflows.messages import ActInput, Answer, Matched
 
-from workflows.agenda import Agenda, plan_locally
+from workflows.agenda_loop import AgendaLoop, plan_locally
 
 
 @workflow.defn(name="Onboarding")
@@ -25,7 +27,7 @@ class OnboardingWorkflow:
     @workflow.init
     def __init__(self, facts: OnboardingFacts) -> None:
         self._facts = facts
-        self._agenda = Agenda(self._plan, self._decided)
+        self._agenda = AgendaLoop(self._plan, self._decided)
         self._state = "waiting"
 
     @workflow.run

@@ -8,15 +8,17 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.agenda import Act, AgendaActivities, Planned, PlannedRequest, PlanRequest
-    from activities.effects import Effect, start
-    from activities.mail import Outcome
+    from activities.delivery import Outcome
+    from activities.planning import AgendaActivities, PlannedRequest, PlanRequest
+    from lifecycles.recording import Planned
+    from lifecycles.workflow_commands import WorkflowCommand, start
     from rules import request
+    from rules.acts import Act
     from rules.engagement import EngagementFacts
     from rules.request import RequestFacts
-    from workflows.acts import ActInput, Answer
+    from workflows.messages import ActInput, Answer
 
-from workflows.agenda import Agenda, plan_locally, tell
+from workflows.agenda_loop import AgendaLoop, plan_locally, tell
 
 
 @workflow.defn(name="Request")
@@ -26,7 +28,7 @@ class RequestWorkflow:
     @workflow.init
     def __init__(self, facts: RequestFacts) -> None:
         self._facts = facts
-        self._agenda = Agenda(self._plan, self._decided)
+        self._agenda = AgendaLoop(self._plan, self._decided)
         self._state = "open"
         self._matched = False
 
@@ -54,8 +56,8 @@ class RequestWorkflow:
         match = {"request": self._facts.request, "at": engagement.started_at.isoformat()}
         full = {"at": match["at"], "reason": "the mentor has no place left", "actor": "program"}
         effects = [start("Engagement", f"engagement/{engagement.engagement}", engagement)]
-        effects += [Effect("signal", onboarding, "matched", match) for onboarding in result.matched]
-        effects += [Effect("signal", request, "unavailable", full) for request in result.unavailable]
+        effects += [WorkflowCommand("signal", onboarding, "matched", match) for onboarding in result.matched]
+        effects += [WorkflowCommand("signal", request, "unavailable", full) for request in result.unavailable]
         await tell(effects, "start the engagement")
 
     def _decided(self, outcome: Outcome) -> bool:
@@ -128,5 +130,5 @@ class RequestWorkflow:
 
     async def _answer(self, name: str, act: ActInput) -> Answer:
         if self._agenda.closed:
-            raise ApplicationError(request.over(self._facts, self._state), type="Refused")
+            raise ApplicationError(request.closed_because(self._facts, self._state), type="Refused")
         return await self._agenda.answer(act.act(name))

@@ -8,9 +8,9 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
-    from activities.mail import MailActivities, Outcome, SendMail
+    from activities.delivery import MailActivities, Outcome, SendMail
 
-from workflows.agenda import DEAD_AFTER, MAIL_QUEUE
+from workflows.agenda_loop import DEAD_AFTER, MAIL_QUEUE
 
 
 @workflow.defn(name="Resend")

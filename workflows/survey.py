@@ -8,13 +8,14 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.agenda import Act, Planned
-    from activities.credit import CreditActivities, PlanSurvey
-    from activities.mail import Outcome
+    from activities.delivery import Outcome
+    from activities.surveys import PlanSurvey, SurveyActivities
+    from lifecycles.recording import Planned
+    from rules.acts import Act
     from rules.survey import SurveyFacts
-    from workflows.acts import ActInput, Answer
+    from workflows.messages import ActInput, Answer
 
-from workflows.agenda import Agenda, plan_locally
+from workflows.agenda_loop import AgendaLoop, plan_locally
 
 
 @workflow.defn(name="Survey")
@@ -24,7 +25,7 @@ class SurveyWorkflow:
     @workflow.init
     def __init__(self, facts: SurveyFacts) -> None:
         self._facts = facts
-        self._agenda = Agenda(self._plan, self._decided)
+        self._agenda = AgendaLoop(self._plan, self._decided)
         self._state = "open"
 
     @workflow.run
@@ -36,7 +37,7 @@ class SurveyWorkflow:
 
     async def _plan(self, at: datetime, acts: list[Act]) -> Planned:
         result = await plan_locally(
-            CreditActivities.plan_survey,
+            SurveyActivities.plan_survey,
             PlanSurvey(workflow.info().workflow_id, self._facts, at, acts),
         )
         self._facts = result.facts

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from temporalio.client import Client
 
-from activities.bounces import SOURCE, collect_bounces, read_report, store_reports
 from activities.inbox import InboxActivities
-from activities.smtp import SmtpChannel, SmtpSettings
 from database import events, ledger, suppressions
 from database.models import Event, Suppression
+from mail.bounces import SOURCE, collect_bounces, read_report, store_reports
+from mail.smtp.channel import SmtpChannel
+from mail.smtp.settings import SmtpSettings
 from rules.catalogue import load_catalogue
 from rules.events import Envelope
 from tests.delivery_world import (
@@ -36,7 +37,7 @@ from tests.delivery_world import (
     world,
 )
 from tests.hostile_smtp import HostileSmtp, hostile_smtp
-from worker.bounces import BounceHandler, bounces_taken_in
+from worker.bounce_listener import BounceHandler, bounces_taken_in
 
 __all__ = ["hostile_smtp", "migrated_url", "world"]
 

@@ -11,20 +11,21 @@ from sqlalchemy import select, update
 from temporalio.testing import WorkflowEnvironment
 
 from activities.inbox import QUEUE
-from database.dossier import export
 from database.models import AuditRecord, Checkpoint, Message, Task
-from database.verifier import examine, hash_in
+from embedded.stack import EmbeddedStack, embedded_stack
+from evidence.dossier import export
+from evidence.verifier import examine, hash_in
 from tests.rehearsed import instant
-from worker.parts import load_programs, start_housekeeping
-from worker.rehearsal import Stage, stage
+from worker.assembly import load_programs
 from workflows.checkpoints import CHECKPOINTS, CheckpointsWorkflow
+from workflows.starting import start_housekeeping
 
 pytestmark = pytest.mark.rule("CPE11")
 
 ANA = {"member": "ana", "name": "Ana", "email": "ana@example.org", "standing": "good"}
 
 
-async def tell(ready: Stage, when: str, profile: str) -> None:
+async def tell(ready: EmbeddedStack, when: str, profile: str) -> None:
     """Somebody signs up, so that something is on record."""
     told: list[tuple[str, dict[str, Any]]] = [
         ("member.updated", {**ANA, "languages": ["en"]}),
@@ -41,7 +42,7 @@ async def tell(ready: Stage, when: str, profile: str) -> None:
 async def test_a_week_of_checkpoints_and_a_record_that_somebody_wrote_anew(tmp_path: Path) -> None:
     mails = tmp_path / "mail"
     mails.mkdir()
-    async with stage(
+    async with embedded_stack(
         load_programs(Path("programs")), Path("templates/mail"), Path("programs"), mail_dir=mails
     ) as ready:
         await ready.advance(instant("2035-03-07T18:00"))

@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activities.compose import Composed, Composer, TemplateFailed, first_name
-from activities.samples import sample_context
+from mail.composer import Composer, TemplateFailed
+from mail.mime import Composed
+from mail.samples import sample_context
+from mail.template_environment import first_name
 from rules.messages import CATALOGUE, Audience
 from tests.mail_html import contrast, font_size, parsed, shown_texts
 

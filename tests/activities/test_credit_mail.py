@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from activities.compose import Composed, Composer
-from activities.samples import sample_context
+from mail.composer import Composer
+from mail.mime import Composed
+from mail.samples import sample_context
 from tests.mail_html import parsed
 
 COMPOSER = Composer(Path(__file__).resolve().parents[2] / "templates" / "mail")

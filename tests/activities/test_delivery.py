@@ -20,13 +20,14 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.exceptions import ApplicationError
 
-from activities.mail import MailActivities, Outcome, Outgoing
-from activities.smtp import SmtpChannel, SmtpSettings
+from activities.delivery import MailActivities, Outcome, Outgoing
 from database import ledger, suppressions
 from database.links import Links
 from database.models import DECISIONS
 from database.session import Database
-from rules.agenda import Mail
+from mail.smtp.channel import SmtpChannel
+from mail.smtp.settings import SmtpSettings
+from rules.agenda import PlannedMail
 from tests.delivery_world import (
     AT,
     COMPLIANCE,
@@ -57,7 +58,7 @@ from tests.hostile_smtp import (
     raw,
     say,
 )
-from worker.parts import Parts
+from worker.assembly import Components
 
 __all__ = ["hostile_smtp", "migrated_url", "world"]
 
@@ -314,7 +315,7 @@ DOUBTFUL = {
 @pytest.mark.parametrize("wanted", [NUDGE, OWED, COMPLIANCE], ids=lambda mail: mail.message)
 @pytest.mark.parametrize("answer", DOUBTFUL)
 async def test_what_the_server_may_have_is_never_sent_twice_and_staff_see_what_was_owed(
-    world: World, hostile_smtp: HostileSmtp, fault_run: Judge, answer: str, wanted: Mail
+    world: World, hostile_smtp: HostileSmtp, fault_run: Judge, answer: str, wanted: PlannedMail
 ) -> None:
     hostile_smtp.answers("END", DOUBTFUL[answer])
     await world.plan(wanted)
@@ -513,12 +514,12 @@ async def test_a_refused_login_stops_the_channel_with_one_alarm_and_loses_nothin
         (OWED, 8, "skipped", [("mail_failed", WORKFLOW)]),
         (COMPLIANCE, 30, "sent", []),
     ],
-    ids=lambda value: value.message if isinstance(value, Mail) else str(value),
+    ids=lambda value: value.message if isinstance(value, PlannedMail) else str(value),
 )
 async def test_mail_that_was_held_up_is_decided_by_the_policy_of_its_class(
     world: World,
     hostile_smtp: HostileSmtp,
-    mail_due: Mail,
+    mail_due: PlannedMail,
     days: int,
     decision: str,
     tasks: list[tuple[str, str]],
@@ -555,8 +556,8 @@ async def test_outside_production_only_listed_recipients_are_mailed(
 
 @pytest.mark.rule("MAIL8")
 async def test_a_copied_database_does_not_mail(world: World, hostile_smtp: HostileSmtp) -> None:
-    def parts(environment: str) -> Parts:
-        return Parts(
+    def parts(environment: str) -> Components:
+        return Components(
             world.database,
             world.programs,
             composers(),
@@ -660,7 +661,12 @@ CHANGES = {
 @pytest.mark.parametrize("step", ["banner", "RCPT", "DATA"])
 @pytest.mark.parametrize(("agenda", "outcome", "state"), CHANGES.values(), ids=list(CHANGES))
 async def test_a_change_before_the_last_byte_stops_the_message(
-    world: World, hostile_smtp: HostileSmtp, step: str, agenda: tuple[Mail, ...], outcome: str, state: str
+    world: World,
+    hostile_smtp: HostileSmtp,
+    step: str,
+    agenda: tuple[PlannedMail, ...],
+    outcome: str,
+    state: str,
 ) -> None:
     release = asyncio.Event()
     usual = {"banner": "220 hello", "RCPT": "250 2.1.5 ok", "DATA": "354 go ahead"}[step]

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from pypdf import PdfReader
 from pypdf.generic import ArrayObject, BooleanObject, DictionaryObject, IndirectObject, StreamObject
 
-from activities.documents import DocumentFailed, Documents
+from evidence.renderer import DocumentFailed, Documents
 from rules.credit import fingerprint
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates" / "documents"

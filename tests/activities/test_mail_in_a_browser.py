@@ -8,8 +8,8 @@ from typing import Any, Literal
 import pytest
 from playwright.async_api import Browser
 
-from activities.compose import Composer
-from activities.samples import sample_context
+from mail.composer import Composer
+from mail.samples import sample_context
 from tests.browsing import COLORS
 
 pytestmark = pytest.mark.rule("MAIL5")

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from activities.compose import Composed, Composer
-from activities.samples import sample_context
+from mail.composer import Composer
+from mail.mime import Composed
+from mail.samples import sample_context
 from rules.messages import CATALOGUE
 from tests.mail_html import parsed
 

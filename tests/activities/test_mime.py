@@ -16,8 +16,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from activities.compose import AddressRefused, Attachment, Composed, MailEnvelope, build_mail
-from activities.mime import ascii_address, display_name, subject_line
+from mail.addresses import AddressRefused, ascii_address
+from mail.mime import Attachment, Composed, MailEnvelope, build_mail, display_name, subject_line
 
 TEXT = "Hola, Ana:\n\nUna línea.\n"
 MAIL = Composed("Una primera lista de tres mentores", TEXT, "<!doctype html><html><body>á</body></html>")

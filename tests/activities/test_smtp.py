@@ -19,7 +19,10 @@ from aiosmtpd.smtp import Envelope, Session
 from hypothesis import given
 from hypothesis import strategies as st
 
-from activities.smtp import (
+from mail.smtp.channel import SmtpChannel
+from mail.smtp.dkim_signing import sign
+from mail.smtp.settings import DkimSettings, SmtpSettings
+from mail.smtp.verdicts import (
     CROWDED_BACK_OFF,
     MAILBOX_FULL_BACK_OFF,
     Accepted,
@@ -27,14 +30,10 @@ from activities.smtp import (
     AuthenticationRefused,
     ContentRefused,
     DeliveryError,
-    DkimSettings,
     RecipientRefused,
-    SmtpChannel,
-    SmtpSettings,
     Stage,
     TryLater,
     classify,
-    sign,
 )
 from tests.hostile_smtp import (
     Answer,

@@ -13,10 +13,10 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.testing import WorkflowEnvironment
 
-from activities.mail import SendMail
+from activities.delivery import SendMail
 from activities.watchdog import OVERDUE, WatchdogActivities
 from database import ledger
-from rules.agenda import Mail
+from rules.agenda import PlannedMail
 from tests.delivery_world import (
     COMPLIANCE,
     DUE,
@@ -63,7 +63,7 @@ async def states(world: World) -> list[str]:
     return [row.state for row in await world.rows()]
 
 
-async def died(world: World, wanted: Mail, state: str) -> None:
+async def died(world: World, wanted: PlannedMail, state: str) -> None:
     """A worker died with the message in this state, right when it was due."""
     async with world.database.begin() as session:
         row = await ledger.locked(session, WORKFLOW, wanted.key)

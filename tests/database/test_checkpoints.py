@@ -15,13 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import delete, select, update
 
-from database import audit, checkpoints
+from database import audit
 from database.audit import GENESIS
-from database.checkpoints import Head, _proof, _tree
-from database.dossier import export
 from database.models import AuditRecord, Checkpoint, CheckpointHead
 from database.session import Database
-from database.verifier import canonical, examine, hash_in, joined, leaf, sha256, verify
+from evidence import checkpoints
+from evidence.checkpoints import Head, _proof, _tree
+from evidence.dossier import export
+from evidence.verifier import canonical, examine, hash_in, joined, leaf, sha256, verify
 from tests.database.test_dossier import covered, opened, rewritten
 
 AT = datetime(2028, 9, 14, 13, 0, tzinfo=UTC)

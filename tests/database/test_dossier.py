@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from database import audit
-from database.dossier import export, verify
 from database.models import Letter
 from database.session import Database
-from database.verifier import MOST_BYTES, canonical, pack, sha256
+from evidence.dossier import export
+from evidence.verifier import MOST_BYTES, canonical, pack, sha256, verify
 
 AT = datetime(2028, 9, 14, 13, 0, tzinfo=UTC)
 CLAIM = "claim/r-1/mentor/CPP"

@@ -94,7 +94,7 @@ async def test_what_arrived_lets_go_of_what_waited_for_it_and_of_nothing_else(da
     await hold(database, "e-1", "member/bob")
     await hold(database, "e-2", "request/r-1")
     async with database.begin() as session:
-        await events.release(session, "member/ana", "request/r-1", "profile/p-9")
+        await events.release_held(session, "member/ana", "request/r-1", "profile/p-9")
     assert [(event.state, event.waits_for, event.held_until) for event in await stored(database)] == [
         ("stored", None, None),
         ("held", "member/bob", AT + timedelta(hours=24)),
@@ -110,6 +110,6 @@ async def test_letting_go_touches_nothing_that_was_refused_or_applied(database: 
         for event in await session.scalars(select(Event)):
             event.state = "refused" if event.event_id == "e-1" else "applied"
     async with database.begin() as session:
-        await events.release(session, "member/ana")
-        await events.release(session)
+        await events.release_held(session, "member/ana")
+        await events.release_held(session)
     assert [event.state for event in await stored(database)] == ["refused", "applied"]

@@ -16,16 +16,16 @@ from database.ledger import Changes
 from database.models import DECISIONS, AuditRecord, Message, Task
 from database.session import Database
 from database.tasks import close_task, open_task, snooze_task
-from rules.agenda import Mail
+from rules.agenda import PlannedMail
 
 AT = datetime(2028, 3, 6, 15, 0, tzinfo=UTC)
 DUE = datetime(2028, 3, 13, 13, 0, tzinfo=UTC)
 WORKFLOW = "onboarding/p-1"
 
 
-def check_ins(count: int = 4) -> list[Mail]:
+def check_ins(count: int = 4) -> list[PlannedMail]:
     return [
-        Mail(
+        PlannedMail(
             "check-in", DUE + timedelta(days=14 * n), "mentee.checkin", "p-1", occurrence=n + 1, number=n + 1
         )
         for n in range(count)
@@ -33,7 +33,7 @@ def check_ins(count: int = 4) -> list[Mail]:
 
 
 async def plan(
-    database: Database, mails: Sequence[Mail], at: datetime = AT, because: str = "no longer due"
+    database: Database, mails: Sequence[PlannedMail], at: datetime = AT, because: str = "no longer due"
 ) -> Changes:
     async with database.begin() as session:
         return await ledger.plan(session, WORKFLOW, "asis-global", mails, at, because, {"p-1": "ana"})
@@ -322,7 +322,7 @@ async def test_an_attempt_that_failed_gives_the_message_back_with_its_bytes_and_
     await plan(database, check_ins(1))
     message = await claim(database, "check-in/1", "first")
     async with database.begin() as session:
-        await ledger.give_back(session, message, "first", "451 later", DUE)
+        await ledger.release(session, message, "first", "451 later", DUE)
     (row,) = await rows(database)
     assert (row.state, row.claimed_by, row.trouble, row.content) == (
         "planned",
@@ -338,11 +338,11 @@ async def test_nobody_gives_back_what_somebody_else_claimed_or_what_is_decided(d
     await plan(database, check_ins(1))
     message = await claim(database, "check-in/1", "first")
     async with database.begin() as session:
-        await ledger.give_back(session, message, "second", "451 later", DUE)
+        await ledger.release(session, message, "second", "451 later", DUE)
     assert (await rows(database))[0].state == "claimed"
     await decide(database, "check-in/1", "sent")
     async with database.begin() as session:
-        await ledger.give_back(session, message, "first", "451 later", DUE)
+        await ledger.release(session, message, "first", "451 later", DUE)
     assert (await rows(database))[0].state == "sent"
 
 

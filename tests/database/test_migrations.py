@@ -14,9 +14,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 
-from database import audit, checkpoints
+from database import audit
 from database.models import LIFECYCLES, Base
 from database.session import MIGRATIONS, Database, _config
+from evidence import checkpoints
 
 AT = datetime(2028, 9, 14, 13, 0, tzinfo=UTC)
 

@@ -13,10 +13,10 @@ from sqlalchemy import event as hooks
 from standardwebhooks import Webhook
 from structlog.testing import capture_logs
 
-from gateway.signing import sign_events
+from embedded.faults import DatabaseFault
+from gateway.webhook_signatures import sign_events
 from tests.gateway_world import OLD_SECRET, SECRET, World, event, member_updated, world
 from tests.postgres_server import PostgresServer
-from worker.faults import DatabaseFault
 
 PROBLEM = "application/problem+json"
 

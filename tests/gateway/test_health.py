@@ -8,9 +8,9 @@ from fastapi import FastAPI
 from httpx import ASGITransport, AsyncClient
 from sqlalchemy import text
 
+from embedded.faults import DatabaseFault
 from gateway.health import router
 from tests.gateway_world import World
-from worker.faults import DatabaseFault
 
 
 async def test_a_gateway_with_all_its_parts_is_ready(desk: World) -> None:

@@ -16,7 +16,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from httpx import ASGITransport, AsyncClient
 
 from gateway.mentoring import CLOSED
-from gateway.pages import TEMPLATES, Catalogue, PageHeaders, Pages, Say
+from gateway.pages import TEMPLATES, Catalogue, PageHeaders, Pages, Text
 from rules.messages import CATALOGUE
 
 pytestmark = pytest.mark.rule("MAIL5")
@@ -90,7 +90,7 @@ def test_a_page_says_dates_and_sentences_in_its_language() -> None:
         "es",
         {
             "key": "extend.done",
-            "names": {"end": date(2028, 12, 1), "other": Say("site.name")},
+            "names": {"end": date(2028, 12, 1), "other": Text("site.name")},
             "action": None,
         },
     )

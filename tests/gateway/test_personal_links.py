@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 
 from database.links import Link, Links
 from database.models import Feedback, Member, Profile
-from gateway.personal import Page, Visit
+from embedded.faults import DatabaseFault
+from gateway.personal import LinkVisit, Page
 from tests.gateway_world import NOW, World, people, world
-from worker.faults import DatabaseFault
 
 PURPOSES = {
     "unsubscribe": "onboarding/p-ana",
@@ -267,10 +267,10 @@ async def test_without_the_programs_clock_nothing_is_done(small: World) -> None:
 
 async def test_a_fault_of_our_own_keeps_what_was_typed_and_tells_nothing_of_itself(sqlite_url: str) -> None:
     class Broken:
-        async def show(self, visit: Visit) -> Page:
+        async def show(self, visit: LinkVisit) -> Page:
             raise AssertionError("a secret detail")
 
-        async def act(self, visit: Visit, form: FormData) -> Page:
+        async def act(self, visit: LinkVisit, form: FormData) -> Page:
             return await self.show(visit)
 
     async with world(sqlite_url, purposes={"broken": Broken()}) as made:

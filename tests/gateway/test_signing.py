@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from standardwebhooks import Webhook
 
-from gateway.signing import SignatureRefused, Signatures, sign_events
+from gateway.webhook_signatures import SignatureRefused, Signatures, sign_events
 from tests.gateway_world import OLD_SECRET, SECRET, member_updated
 
 pytestmark = pytest.mark.rule("MAIL7")

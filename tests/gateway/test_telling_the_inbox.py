@@ -9,10 +9,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from database.models import Event
-from gateway.inbox import UNAPPLIED, Inbox
+from embedded.faults import DatabaseFault
+from gateway.event_store import UNAPPLIED, Inbox
 from rules.events import Envelope
 from tests.gateway_world import NOW, Switch, World, eventually, member_updated, world
-from worker.faults import DatabaseFault
 
 LEO = Envelope("e-1", "/members", "member.updated", NOW, member_updated("leo")["data"])
 

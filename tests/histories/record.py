@@ -22,9 +22,9 @@ from temporalio.client import Client, WorkflowHistory
 
 from database.models import LIFECYCLES
 from database.session import Database
-from worker.parts import load_programs
-from worker.rehearsal import Stage, stage
-from worker.scenario import Scenario, read_scenario
+from embedded.scenario import Scenario, read_scenario
+from embedded.stack import EmbeddedStack, embedded_stack
+from worker.assembly import load_programs
 from workflows.inbox import INBOX
 
 HISTORIES = Path("tests/histories")
@@ -41,7 +41,7 @@ async def record(folder: Path) -> list[Path]:
     scenario = read_scenario(SCENARIO, programs)
     written = []
     with capture_logs():
-        async with stage(programs, TEMPLATES, PROGRAMS) as ready:
+        async with embedded_stack(programs, TEMPLATES, PROGRAMS) as ready:
             await play(scenario, ready)
             for workflow in [INBOX, *await lifecycles(ready.database)]:
                 file = folder / f"{workflow.replace('/', '.')}.json"
@@ -50,7 +50,7 @@ async def record(folder: Path) -> list[Path]:
     return written
 
 
-async def play(scenario: Scenario, ready: Stage) -> None:
+async def play(scenario: Scenario, ready: EmbeddedStack) -> None:
     """Let all of a scenario happen."""
     await ready.advance(scenario.start)
     faults = {mark for fault in scenario.faults for mark in (fault.since, fault.until)}

@@ -9,15 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from rules.agenda import Agenda, Mail
+from rules.agenda import Agenda, PlannedMail
 
 
 @dataclass
 class PaperLedger:
     """The messages of one lifecycle: `planned` by key, `sent` with their instants, and `cancelled` keys."""
 
-    planned: dict[str, Mail] = field(default_factory=dict)
-    sent: list[tuple[datetime, Mail]] = field(default_factory=list)
+    planned: dict[str, PlannedMail] = field(default_factory=dict)
+    sent: list[tuple[datetime, PlannedMail]] = field(default_factory=list)
     cancelled: set[str] = field(default_factory=set)
     tasks: dict[tuple[str, str], datetime] = field(default_factory=dict)
     closed_at: datetime | None = None

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from pydantic import TypeAdapter
 from temporalio.converter import DefaultPayloadConverter
 
-from rules.agenda import Agenda, Ended, Mail, Refused
+from rules.agenda import Agenda, Ended, PlannedMail, Refused
 from rules.calendar import Calendar, calendar_for
 from rules.program import load_program
 from rules.request import (
@@ -26,10 +26,10 @@ from rules.request import (
     agenda,
     answer_due,
     cancel,
+    closed_because,
     decline,
     extend,
     make_unavailable,
-    over,
     standing_changed,
     withdraw,
 )
@@ -255,8 +255,10 @@ def test_whoever_comes_too_late_is_told_why_in_plain_words(ended: RequestFacts, 
 
 @pytest.mark.rule("REQ8", "REQ10")
 def test_an_open_request_is_not_over_and_an_expired_one_tells_since_when() -> None:
-    assert over(asked(), "past_due") == ""
-    assert over(asked(), "expired", date(2028, 3, 20)).startswith("the request expired on 2028-03-20")
+    assert closed_because(asked(), "past_due") == ""
+    assert closed_because(asked(), "expired", date(2028, 3, 20)).startswith(
+        "the request expired on 2028-03-20"
+    )
 
 
 @pytest.mark.rule("REQ8", "REQ10")
@@ -536,7 +538,9 @@ class RequestMachine(RuleBasedStateMachine):
     @invariant()
     def nothing_follows_the_end_but_its_own_mail(self) -> None:
         if self.ledger.closed_at:
-            late: list[Mail] = [mail for when, mail in self.ledger.sent if when > self.ledger.closed_at]
+            late: list[PlannedMail] = [
+                mail for when, mail in self.ledger.sent if when > self.ledger.closed_at
+            ]
             assert late == []
             state = self.agenda.turns[-1].state
             last = {

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from database import audit, checkpoints
+from database import audit
+from evidence import checkpoints
 from tests.command_world import CommandWorld
 
 pytestmark = pytest.mark.rule("CPE11")

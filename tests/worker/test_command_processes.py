@@ -18,10 +18,10 @@ import pytest
 
 from database import ledger
 from database.models import AuditRecord, Environment, Event, Message, Onboarding
+from embedded.temporal_servers import dev_server, free_port
 from tests.capturing_smtp import CapturingSmtp
 from tests.command_world import COMMAND, CommandWorld, environment, throughline
-from worker.embedded import dev_server, free_port
-from worker.parts import poke
+from workflows.starting import notify_inbox
 
 SECRET = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -76,7 +76,7 @@ async def deployment(world: CommandWorld, smtp_sink: CapturingSmtp) -> AsyncIter
     port = free_port()
     with ExitStack() as running:
         async with dev_server(None) as server:
-            await poke(server.client)
+            await notify_inbox(server.client)
             log = world.folder / "log.txt"
             log.touch()
             yield Deployment(
@@ -151,7 +151,7 @@ async def test_events_go_in_staff_act_and_a_failed_message_is_sent_again(
         for each in await world.all(Message)
         if each.workflow == "onboarding/p-ana"
     }
-    assert rows["check-in", ledger.COPIES] == "sent"
+    assert rows["check-in", ledger.FIRST_RESEND_OCCURRENCE] == "sent"
     assert rows["check-in", 1] == "failed"
 
     for process in (worker, gateway):

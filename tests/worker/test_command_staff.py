@@ -365,7 +365,7 @@ async def test_a_copy_is_planned_once_and_no_agenda_touches_it(world: CommandWor
     assert again.id == copy.id
     assert (copy.step, copy.occurrence, copy.due_at, copy.delivery != first.delivery) == (
         "check-in",
-        ledger.COPIES,
+        ledger.FIRST_RESEND_OCCURRENCE,
         world.now,
         True,
     )
@@ -374,7 +374,7 @@ async def test_a_copy_is_planned_once_and_no_agenda_touches_it(world: CommandWor
         replace(onboarding.end(facts, "matched", world.now, "matched"), first_decided_at=world.now)
     )
     states = {(row.step, row.occurrence): row.state for row in await world.all(Message)}
-    assert states["check-in", ledger.COPIES] == "planned"
+    assert states["check-in", ledger.FIRST_RESEND_OCCURRENCE] == "planned"
     assert states["check-in", 2] == "cancelled"
     async with world.database.begin() as session:
         with pytest.raises(ValueError, match="only what is ambiguous, failed, skipped is sent again"):

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from activities.agenda import facts_from_row
-from activities.credit import CreditActivities, PlanClaim
+from activities.claims import ClaimActivities, PlanClaim
 from database.models import Claim, Event, Letter, Task
+from embedded.stack import EmbeddedStack, embedded_stack
+from lifecycles.facts import facts_from_row
+from lifecycles.timeline import timeline
 from rules.credit import ClaimFacts
 from tests.rehearsed import NEW_YORK, Played, instant, when
 from tests.worker.test_credit_rehearsal import CreditPlay, Kept, holds
-from worker.parts import DOCUMENTS, load_programs
-from worker.rehearsal import Stage, stage
-from worker.timeline import timeline
+from worker.assembly import DOCUMENTS, load_programs
 
 PLAY = CreditPlay("2035-03-01T09:30", "2035-11-16T12:00")
 PSP = "Physical Security Assessment"
@@ -375,11 +375,11 @@ AWAY.pair("silent", holds("CPP"), {})
 async def test_each_status_that_came_due_while_nobody_planned_has_its_row() -> None:
     """The first plan after an outage of ten weeks finds two turns at once."""
     programs, late, claim = load_programs(Path("programs")), "2035-11-20T10:00", "claim/silent/mentor/CPP"
-    async with stage(programs, Path("templates/mail"), Path("programs")) as ready:
+    async with embedded_stack(programs, Path("templates/mail"), Path("programs")) as ready:
         await play(AWAY, ready, AWAY.until)
         async with ready.database.reading() as session:
             facts = facts_from_row(ClaimFacts, (await session.get_one(Claim, claim)).facts)
-        plans = CreditActivities(ready.database, programs, ready.parts.paper)
+        plans = ClaimActivities(ready.database, programs, ready.parts.paper)
         await plans.plan_claim(PlanClaim(claim, facts, instant(late)))
         rows = [row async for row in timeline(ready.database, "America/New_York", instant(late))]
     kept = Kept(Played(rows, [], AWAY.people))
@@ -407,7 +407,7 @@ async def test_a_letter_that_cannot_be_made_is_told_to_staff_once_and_made_once_
     shutil.copytree(DOCUMENTS, documents)
     layouts = {file: file.read_text("utf-8") for file in documents.glob("*.typ")}
     mail.mkdir()
-    async with stage(
+    async with embedded_stack(
         load_programs(Path("programs")),
         Path("templates/mail"),
         Path("programs"),
@@ -448,7 +448,7 @@ async def test_a_letter_that_cannot_be_made_is_told_to_staff_once_and_made_once_
     assert kept.played.mails("survey/plain/mentor")[0] == ("2035-09-14T17:00", "mentor.survey 1")
 
 
-async def play(what: CreditPlay, ready: Stage, until: str) -> None:
+async def play(what: CreditPlay, ready: EmbeddedStack, until: str) -> None:
     """Play on until a local time."""
     now = await ready.clock.now()
     for mark in sorted({event.at for event in what.events}):

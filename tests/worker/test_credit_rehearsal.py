@@ -15,12 +15,13 @@ from pypdf import PdfReader
 from sqlalchemy import select
 from temporalio.client import WorkflowUpdateFailedError
 
-from database.dossier import export, verify
 from database.models import Claim, Feedback, Letter, Survey
+from embedded.stack import embedded_stack
+from evidence.dossier import export
+from evidence.verifier import verify
+from lifecycles.timeline import timeline
 from tests.rehearsed import BOGOTA, NEW_YORK, PROGRAM, ZONE, Play, Played, instant, when
-from worker.parts import load_programs
-from worker.rehearsal import stage
-from worker.timeline import timeline
+from worker.assembly import load_programs
 
 CYCLE = {"cycle_start": "2034-01-01", "cycle_end": "2036-12-31"}
 
@@ -103,7 +104,9 @@ class CreditPlay(Play):
         programs = load_programs(Path("programs"))
         until = instant(self.until)
         refused: dict[str, str] = {}
-        async with stage(programs, Path("templates/mail"), Path("programs"), mail_dir=folder) as ready:
+        async with embedded_stack(
+            programs, Path("templates/mail"), Path("programs"), mail_dir=folder
+        ) as ready:
             await ready.advance(instant(self.start))
             for mark in sorted({event.at for event in self.events} | {act[0] for act in self.acts}):
                 await ready.advance(mark)

@@ -18,12 +18,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from embedded.temporal_servers import dev_server
 from tests.fault_table import Judge
 from tests.freezing_proxy import FreezingProxy
 from tests.hostile_smtp import HostileSmtp
 from tests.postgres_server import PostgresServer
 from tests.process_world import RECEIVED, HoldingSmtp, Program, migrated, worker_process
-from worker.embedded import dev_server
 
 UNDONE = {
     "claimed": "banner",

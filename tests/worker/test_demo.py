@@ -18,11 +18,12 @@ import pytest
 from playwright.async_api import Browser, expect
 from pypdf import PdfReader
 
+from embedded.demo.cast import SAMPLES
+from embedded.demo.model import Demo, demo_start
+from embedded.demo.run import demo_app, demo_on_stage
+from embedded.mailbox import Mail
 from tests.command_world import throughline
-from worker.cast import SAMPLES
-from worker.demo import Demo, demo_app, demo_on_stage, demo_start
-from worker.mailbox import Mail
-from worker.serving import address, listen, served
+from worker.http_server import address, listen, served
 from worker.settings import Settings
 
 NEW_YORK = ZoneInfo("America/New_York")

@@ -25,8 +25,9 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
-from activities.agenda import PlanOnboarding, facts_from_row
+from activities.planning import PlanOnboarding
 from database.models import AuditRecord, Onboarding
+from lifecycles.facts import facts_from_row
 from rules import onboarding
 from rules.catalogue import load_catalogue
 from rules.onboarding import OnboardingFacts

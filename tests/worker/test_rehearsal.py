@@ -20,10 +20,12 @@ from structlog.testing import capture_logs
 
 from database.events import store
 from database.models import Event, Message, Onboarding, Task
+from embedded.rehearsal import rehearse
+from embedded.scenario import ScenarioError, read_scenario
+from embedded.stack import embedded_stack
 from rules.events import Envelope
-from worker.parts import load_programs, poke
-from worker.rehearsal import rehearse, stage
-from worker.scenario import ScenarioError, read_scenario
+from worker.assembly import load_programs
+from workflows.starting import notify_inbox
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -583,12 +585,12 @@ async def test_an_event_that_is_sent_again_and_again_is_applied_once(tmp_path: P
             {"target": "onboarding/p-1", "actor": "lina", "reason": "asked", "check_ins": 1},
         ),
     ]
-    async with stage(programs, TEMPLATES, PROGRAMS, mail_dir=tmp_path) as ready:
+    async with embedded_stack(programs, TEMPLATES, PROGRAMS, mail_dir=tmp_path) as ready:
         await ready.advance(start)
         for _ in range(3):
             async with ready.database.begin() as session:
                 await store(session, [*told, *told])
-            await poke(ready.clock.client)
+            await notify_inbox(ready.clock.client)
             await ready.settle()
         async with ready.database.reading() as session:
             assert list(await session.scalars(select(Event.state))) == ["applied"] * 3
@@ -606,13 +608,13 @@ async def test_standing_that_was_lost_and_back_before_it_was_told_leaves_the_sta
     def event(hours: float, kind: str, data: dict[str, Any]) -> Envelope:
         return Envelope(f"{kind} {hours}", "/a", kind, start + timedelta(hours=hours), data)
 
-    async with stage(programs, TEMPLATES, PROGRAMS) as ready:
+    async with embedded_stack(programs, TEMPLATES, PROGRAMS) as ready:
 
         async def told_at(hours: float, *events: Envelope) -> Onboarding:
             await ready.advance(start + timedelta(hours=hours))
             async with ready.database.begin() as session:
                 await store(session, events)
-            await poke(ready.clock.client)
+            await notify_inbox(ready.clock.client)
             await ready.settle()
             async with ready.database.reading() as session:
                 return await session.get_one(Onboarding, "onboarding/p-1")
@@ -640,7 +642,7 @@ async def test_an_event_that_the_program_fails_on_stops_nothing_behind_it_and_be
     start = datetime(2035, 3, 5, 15, 0, tzinfo=UTC)
     ana = {"member": "ana", "name": "Ana Vega", "email": "ana@example.org", "standing": "good"}
     without_standing = {"member": "bob", "name": "Bob", "email": "bob@example.org"}
-    async with stage(programs, TEMPLATES, PROGRAMS) as ready:
+    async with embedded_stack(programs, TEMPLATES, PROGRAMS) as ready:
         await ready.advance(start)
         with capture_logs() as logs:
             await ready.tell(start, [("member.updated", without_standing), ("member.updated", ana)])
@@ -668,7 +670,7 @@ async def test_an_event_of_a_kind_that_nothing_here_keeps_is_refused_and_stops_n
         "starts_at": "2035-04-02T12:00:00",
         "time_zone": "America/New_York",
     }
-    async with stage(programs, TEMPLATES, PROGRAMS) as ready:
+    async with embedded_stack(programs, TEMPLATES, PROGRAMS) as ready:
         await ready.advance(start)
         told = [("meetup.scheduled", meetup), ("meetup.canceled", {"meetup": "m-1"}), ("member.updated", ana)]
         await ready.tell(start, told)

@@ -15,10 +15,10 @@ from sqlalchemy import select
 
 from database import ledger
 from database.models import Task
+from embedded.temporal_servers import dev_server
 from tests.fault_table import Judge
 from tests.hostile_smtp import HostileSmtp
 from tests.process_world import RECEIVED, HoldingSmtp, Program, migrated, with_long_letters, worker_process
-from worker.embedded import dev_server
 
 BEFORE_THE_LAST_BYTE = {
     "connected": "banner",

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from database.dossier import export
 from database.models import AuditRecord, Claim, Event, Letter
-from database.verifier import verify
+from embedded.temporal_servers import dev_server
+from evidence.dossier import export
+from evidence.verifier import verify
 from tests.credit_office import CreditOffice
 from tests.hostile_smtp import HostileSmtp
 from tests.postgres_server import PostgresServer
 from tests.process_world import HoldingSmtp, migrated, worker_process
-from worker.embedded import dev_server
 
 READY = "mentor.credit_ready"
 

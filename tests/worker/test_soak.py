@@ -22,11 +22,11 @@ from temporalio.api.workflowservice.v1 import ResetActivityRequest
 from temporalio.service import RPCError, RPCStatusCode
 
 from database.models import Task
+from embedded.temporal_servers import dev_server
 from tests.fault_table import Judge
 from tests.hostile_smtp import Answer, HostileSmtp, Session, drop, raw, say
 from tests.postgres_server import PostgresServer
 from tests.process_world import Program, joining, migrated, worker_process
-from worker.embedded import dev_server
 
 PEOPLE = 7
 REQUESTS = PEOPLE**2

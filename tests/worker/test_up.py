@@ -21,10 +21,10 @@ from sqlalchemy import select
 
 from database.models import Message, Onboarding
 from database.session import Database
-from gateway.signing import sign_events
+from embedded.temporal_servers import free_port
+from embedded.up import Secrets
+from gateway.webhook_signatures import sign_events
 from tests.command_world import COMMAND, environment, throughline
-from worker.embedded import free_port
-from worker.up import Secrets
 
 SECONDS = 90.0
 PLANNED = {"onboarding/p-eva": ["planned"] * 4, "onboarding/p-olga": ["sent"]}

@@ -13,9 +13,9 @@ import pytest
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 
-from database.dossier import export
 from database.models import Claim, Letter, Survey
-from database.verifier import verify
+from evidence.dossier import export
+from evidence.verifier import verify
 from tests.credit_office import CreditOffice
 from tests.workflow_office import clear, staffed
 

@@ -17,7 +17,7 @@ from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
 from tests.histories.record import HISTORIES, nameless, recorded
-from worker.plugin import WORKFLOWS, workflow_runner
+from worker.workflow_runtime import WORKFLOWS, workflow_runner
 
 RECORDED = recorded()
 

@@ -10,9 +10,9 @@ from temporalio.worker import Worker
 
 from activities.inbox import QUEUE
 from activities.watchdog import WatchdogActivities
+from embedded.temporal_servers import skipping_clock
 from tests.delivery_world import COMPLIANCE, NUDGE, OWED, WORKFLOW, World, migrated_url, world
-from worker.embedded import skipping_clock
-from worker.plugin import PlainErrors, workflow_runner
+from worker.workflow_runtime import RedactErrors, workflow_runner
 from workflows.watchdog import WATCHDOG, WatchdogWorkflow
 
 __all__ = ["migrated_url", "world"]
@@ -36,7 +36,7 @@ async def test_a_message_that_nobody_sends_is_found_within_the_hour_today_and_la
             workflows=[WatchdogWorkflow],
             workflow_runner=workflow_runner(),
             activities=[watchdog.look_for_overdue],
-            interceptors=[PlainErrors()],
+            interceptors=[RedactErrors()],
         ):
             await clock.client.start_workflow(WatchdogWorkflow.run, id=WATCHDOG, task_queue=QUEUE)
             seen = []

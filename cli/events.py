@@ -1,0 +1,169 @@
+"""`throughline event`: CloudEvents into a running gateway, or straight into the database."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
+from uuid import uuid4
+
+import httpx
+import typer
+
+from cli.output import Json, print_json, working
+from cli.runner import run
+from database import events
+from gateway.strict_json import NotJson, parse
+from gateway.webhook_signatures import sign_events
+from rules.events import Envelope, check_envelope, check_event
+from worker.connections import connect, database_ready, gateway_address, read_settings, webhook_secrets
+from worker.errors import Failure
+from workflows.starting import notify_inbox
+
+app = typer.Typer(help="Send events, as other systems do.", no_args_is_help=True)
+
+SOURCE: Final = "/throughline/cli"
+MOST_AT_ONCE: Final = 200
+"""Events in one request: of usual size they stay far below the gateway's limit."""
+
+
+@app.callback()
+def _group() -> None:
+    """Send events, as other systems do."""
+
+
+@app.command()
+def send(
+    file: Annotated[str, typer.Argument(help="CloudEvents as JSON or JSON Lines; - reads standard input.")],
+    url: Annotated[str, typer.Option(help="The gateway's address, in place of the settings'.")] = "",
+    direct: Annotated[
+        bool,
+        typer.Option("--direct", help="Store them in the database and tell Temporal, without a gateway."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Send one event or many: to the gateway, signed, or with --direct straight to database and Temporal.
+
+    What is missing of specversion, id and source is filled in. An event without a time happens when it arrives.
+    """
+    if direct and url:
+        raise typer.BadParameter("--url has no place beside --direct")
+    given = [(where, _completed(event)) for where, event in _read(file)]
+    checked = _checked(given, "standard input" if file == "-" else file)
+    if not checked:
+        raise Failure(f"{file}: no event in it")
+    accepted = run(_store(checked) if direct else _post([event for _, event in given], url))
+    known = len(checked) - accepted
+    if as_json:
+        print_json({"accepted": accepted, "known": known})
+    else:
+        typer.echo(f"{accepted} accepted" + (f", {known} known before" if known else ""))
+
+
+def _read(file: str) -> Iterator[tuple[str, Any]]:
+    """Each event with where it stands: a JSON object, a list of them, or one on each line."""
+    try:
+        content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise Failure(f"{file}: {error.strerror}") from None
+    try:
+        whole = parse(content)
+    except NotJson as wrong:
+        if len(content.strip().splitlines()) < 2 or not content.strip().splitlines()[0].rstrip().endswith(
+            b"}"
+        ):
+            raise Failure(f"{file}: {wrong}") from None
+        yield from _lines(file, content)
+        return
+    if isinstance(whole, list):
+        for index, event in enumerate(whole):
+            yield f"event {index + 1}: ", event
+    else:
+        yield "", whole
+
+
+def _lines(file: str, content: bytes) -> Iterator[tuple[str, Any]]:
+    mistakes, found = [], []
+    for number, line in enumerate(content.splitlines(), 1):
+        if line.strip():
+            try:
+                found.append((f"line {number}: ", parse(line)))
+            except NotJson as wrong:
+                mistakes.append(f"{file}: line {number}: {str(wrong).replace(', line 1', '')}")
+    if mistakes:
+        raise Failure(*mistakes)
+    yield from found
+
+
+def _completed(event: Any) -> Any:
+    if not isinstance(event, Mapping):
+        return event
+    return {"specversion": "1.0", "id": str(uuid4()), "source": SOURCE, **event}
+
+
+def _checked(given: Sequence[tuple[str, Any]], file: str) -> list[Envelope]:
+    """The events as read. Raises Failure with a line for each wrong field."""
+    mistakes, checked = [], []
+    for where, event in given:
+        envelope, problems = check_envelope(event)
+        if envelope is not None:
+            data, problems = check_event(envelope.type, envelope.data)
+            checked.append(Envelope(envelope.id, envelope.source, envelope.type, envelope.time, data))
+        mistakes += [
+            f"{file}: {where}{problem.pointer.lstrip('/').replace('/', '.') or 'event'}: {problem.reason}"
+            for problem in problems
+        ]
+    if mistakes:
+        raise Failure(*mistakes)
+    return checked
+
+
+async def _store(checked: Sequence[Envelope]) -> int:
+    with working("storing the events"):
+        async with database_ready(read_settings()) as database:
+            client = await connect()
+            async with database.begin() as session:
+                new = await events.store(session, checked)
+            await notify_inbox(client)
+    return new
+
+
+async def _post(given: Sequence[Mapping[str, Any]], url: str) -> int:
+    settings = read_settings()
+    address = url.rstrip("/") or gateway_address(settings)
+    secret = webhook_secrets(settings)[0]
+    accepted = 0
+    with working(f"sending to {address}") as tell:
+        async with httpx.AsyncClient(timeout=60) as client:
+            for start in range(0, len(given), MOST_AT_ONCE):
+                chunk = given[start : start + MOST_AT_ONCE]
+                tell(f"{start} of {len(given)}")
+                try:
+                    headers, body = sign_events(secret, chunk)
+                    answer = await client.post(f"{address}/events", content=body, headers=headers)
+                except ValueError as error:
+                    raise Failure(f"THROUGHLINE_WEBHOOK_SECRET: {error}") from None
+                except (httpx.HTTPError, httpx.InvalidURL) as error:
+                    raise Failure(
+                        f"the gateway at {address} cannot be reached: {error or type(error).__name__}"
+                    ) from None
+                accepted += _accepted(answer, address, start)
+    return accepted
+
+
+def _accepted(answer: httpx.Response, address: str, start: int) -> int:
+    """How many events were new. Raises Failure with the gateway's words if it refused them."""
+    try:
+        said = answer.json()
+    except ValueError:
+        said = {}
+    if answer.status_code == 202 and isinstance(said, Mapping):
+        return int(said.get("accepted", 0))
+    detail = said.get("detail") if isinstance(said, Mapping) else None
+    lines = [f"{address} answered {answer.status_code}: {detail or answer.reason_phrase}"]
+    for wrong in (said.get("errors") or []) if isinstance(said, Mapping) else []:
+        index, _, field = str(wrong.get("pointer", "")).lstrip("/").partition("/")
+        place = f"event {int(index) + start + 1}" if index.isdigit() else index
+        lines.append(f"{place}: {field.replace('/', '.')}: {wrong.get('reason')}")
+    raise Failure(*lines)

@@ -1,0 +1,1 @@
+"""The demo: sample members, a clock to advance, a page to watch."""

@@ -1,0 +1,209 @@
+"""Who takes part in a demo: sample members, how each of them goes about it, and the places to sign up from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import time
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A sample member, as `member.updated` tells one, and the roles to sign up for."""
+
+    member: str
+    name: str
+    country: str
+    time_zone: str
+    language: str
+    roles: tuple[str, ...]
+    standing: str = "good"
+    more: dict[str, Any] = field(default_factory=dict)
+    certification: str = ""
+
+    def data(self, year: int) -> dict[str, Any]:
+        """What the member database tells of this member; the cycle of a certification begins with a year."""
+        cycle = {"cycle_start": f"{year}-01-01", "cycle_end": f"{year + 2}-12-31"}
+        return {
+            "certifications": [{"code": self.certification, **cycle}] if self.certification else [],
+            "member": self.member,
+            "name": self.name,
+            "email": f"{self.member}@example.org",
+            "standing": self.standing,
+            "country": self.country,
+            "time_zone": self.time_zone,
+            "languages": [self.language],
+            **self.more,
+        }
+
+
+SAMPLES: Final = (
+    Sample("ana", "Ana Pérez", "CO", "America/Bogota", "es", ("mentee",), certification="PSP"),
+    Sample(
+        "marcus",
+        "Marcus Oyelaran",
+        "US",
+        "America/New_York",
+        "en",
+        ("mentor",),
+        more={"years_management": 12},
+        certification="CPP",
+    ),
+    Sample(
+        "lucia",
+        "Lucía Ferrer",
+        "ES",
+        "Europe/Madrid",
+        "es",
+        ("mentor", "mentee"),
+        more={"years_management": 7},
+    ),
+    Sample(
+        "grace", "Grace Lindqvist", "CA", "America/Toronto", "en", ("mentee",), more={"subdivision": "ON"}
+    ),
+    Sample(
+        "diego", "Diego Rojas", "CO", "America/Bogota", "es", ("mentee",), "lapsed", {"years_management": 3}
+    ),
+    Sample("tom", "Tom Whitfield", "US", "America/Chicago", "en", ("mentor",), more={"years_management": 2}),
+)
+"""Three countries and more, both languages, standing that has lapsed (MEM1), somebody in both roles (MEM5), a mentor
+whose experience needs a review (MEM3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Persona:
+    """How a sample member goes about the part of a profile: at which hour of the day, what they ask and answer.
+
+    `asks_after` and `standing_after` are days after the demo's start; `wants` are the mentors to ask, one after the
+    other. A mentor who is not to accept `declines` with a reason, or `leaves_waiting` some mentees. `late` names the
+    first of a series of messages that is heeded, where that is not the first one.
+    """
+
+    profile: str
+    member: str
+    zone: str
+    hour: time
+    asks_after: int | None = None
+    standing_after: int | None = None
+    wants: tuple[str, ...] = ()
+    asks: str = ""
+    months: int | None = None
+    goals: str = ""
+    slow_to_meet: bool = False
+    ends_at_pulse: int | None = None
+    extends_by: int = 0
+    leaves_waiting: tuple[str, ...] = ()
+    declines: str = ""
+    writes: str = ""
+    late: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def tz(self) -> ZoneInfo:
+        """The zone of `hour`."""
+        return ZoneInfo(self.zone)
+
+    def heeds(self, what: str, number: int | None) -> bool:
+        """Whether this one of a series of messages is acted on: of reminders one alone, of questions each."""
+        first = self.late.get(what, 1)
+        if number is None or what in ("discovery", "pulse"):
+            return (number or 1) >= first
+        return number == first
+
+
+CAST: Final = {
+    part.profile: part
+    for part in (
+        Persona(
+            "p-ana",
+            "ana",
+            "America/Bogota",
+            time(19, 40),
+            asks_after=8,
+            wants=("p-marcus", "p-lucia"),
+            asks="Me gustaría aprender de su camino hacia la dirección de seguridad.",
+            goals="Dirigir mi primera evaluación de seguridad física.\nPresentar un presupuesto al comité.",
+        ),
+        Persona(
+            "p-marcus",
+            "marcus",
+            "America/New_York",
+            time(12, 15),
+            writes="To prepare Ana to lead her first physical security assessment, and to win a budget for it.",
+            late={"write_letter": 2, "survey": 2},
+        ),
+        Persona("p-lucia", "lucia", "Europe/Madrid", time(21, 5), extends_by=3, late={"discovery": 2}),
+        Persona(
+            "p-grace",
+            "grace",
+            "America/Toronto",
+            time(8, 25),
+            asks_after=37,
+            wants=("p-tom", "p-lucia", "p-marcus"),
+            asks="I move from the police to corporate security this year. Would you walk part of the way with me?",
+            months=4,
+            goals="Translate twenty years of police work into the language of a board.",
+            slow_to_meet=True,
+            extends_by=3,
+        ),
+        Persona(
+            "p-diego",
+            "diego",
+            "America/Bogota",
+            time(13, 20),
+            asks_after=58,
+            standing_after=16,
+            wants=("p-tom", "p-marcus", "p-lucia"),
+            asks="Quiero pasar de la operación a la gestión de riesgos.",
+            goals="Hacer mi primer mapa de riesgos.",
+            ends_at_pulse=2,
+        ),
+        Persona(
+            "p-tom",
+            "tom",
+            "America/Chicago",
+            time(17, 30),
+            leaves_waiting=("p-grace",),
+            declines="My hands are full with a new site this year.",
+        ),
+    )
+}
+"""Who acts by themselves, by profile: one pair finishes and gets its letters, one extends, one ends early; one request
+is left without an answer, one is declined. Lucía Ferrer as mentee only reads her mail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Somewhere to sign up from."""
+
+    label: str
+    country: str
+    time_zone: str
+    subdivision: str | None = None
+
+
+PLACES: Final = {
+    place.time_zone: place
+    for place in (
+        Place("Argentina, Buenos Aires", "AR", "America/Argentina/Buenos_Aires"),
+        Place("Australia, Sydney", "AU", "Australia/Sydney", "NSW"),
+        Place("Brazil, São Paulo", "BR", "America/Sao_Paulo", "SP"),
+        Place("Canada, Toronto", "CA", "America/Toronto", "ON"),
+        Place("Chile, Santiago", "CL", "America/Santiago"),
+        Place("Colombia, Bogotá", "CO", "America/Bogota"),
+        Place("Germany, Berlin", "DE", "Europe/Berlin", "BE"),
+        Place("India, Kolkata", "IN", "Asia/Kolkata"),
+        Place("Japan, Tokyo", "JP", "Asia/Tokyo"),
+        Place("Kenya, Nairobi", "KE", "Africa/Nairobi"),
+        Place("Mexico, Mexico City", "MX", "America/Mexico_City"),
+        Place("Peru, Lima", "PE", "America/Lima"),
+        Place("South Africa, Johannesburg", "ZA", "Africa/Johannesburg"),
+        Place("Spain, Madrid", "ES", "Europe/Madrid", "MD"),
+        Place("United Arab Emirates, Dubai", "AE", "Asia/Dubai"),
+        Place("United Kingdom, London", "GB", "Europe/London"),
+        Place("United States, Chicago", "US", "America/Chicago"),
+        Place("United States, Los Angeles", "US", "America/Los_Angeles", "CA"),
+        Place("United States, New York", "US", "America/New_York", "NY"),
+    )
+}
+"""Places by their zone."""

@@ -1,0 +1,118 @@
+"""The pages of the demo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import RedirectResponse
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+
+from embedded.demo.cast import PLACES
+from embedded.demo.model import STEPS, Demo, SignUp
+from embedded.mail_pages import PageRenderer, require_loopback
+from gateway.personal import typed
+from gateway.request_body import TooLarge, read_form
+
+ACTS: Final = ("pause", "resume", "extend", "cancel")
+
+
+def routes(demo: Demo, look: PageRenderer) -> APIRouter:
+    """The demo's page and what its buttons do."""
+    router = APIRouter(dependencies=[Depends(require_loopback)], include_in_schema=False)
+
+    async def home(given: SignUp, errors: Mapping[str, str], status: int = 200) -> Response:
+        now, due = await demo.now(), await demo.next_due()
+        where = await demo.stand()
+        mails = demo.mailbox.newest(5)
+        values = {
+            "title": demo.program.name,
+            "home": None,
+            "program": demo.program,
+            "zone": demo.zone,
+            "now": now,
+            "due": due,
+            "stand": where,
+            "mails": mails,
+            "papers": [mail for mail in demo.mailbox if mail.files][::-1],
+            "count": len(demo.mailbox),
+            "seen": demo.seen,
+            "notice": demo.notice,
+            "moving": demo.moving,
+            "alive": demo.alive,
+            "given": given,
+            "errors": errors,
+            "places": sorted(PLACES.values(), key=lambda place: place.label),
+            "languages": {"en": "English", "es": "Español"},
+        }
+        return look.respond("home.html", values, status)
+
+    async def form_of(request: Request) -> FormData:
+        try:
+            return await read_form(request)
+        except TooLarge:
+            raise HTTPException(413, "this form is too large") from None
+
+    def back(to: str = "") -> Response:
+        return RedirectResponse(f"/{to}", 303)
+
+    @router.get("/")
+    async def show() -> Response:
+        """Where everything stands."""
+        return await home(SignUp(), {})
+
+    @router.post("/advance")
+    async def advance(request: Request) -> Response:
+        """Move the clock."""
+        step = typed(await form_of(request), "by")
+        if step != "next" and step not in STEPS:
+            raise HTTPException(400, "the clock moves by next, day, week or month")
+        await demo.advance(step)
+        return back()
+
+    @router.post("/people")
+    async def sign_up(request: Request) -> Response:
+        """Sign somebody up."""
+        given = SignUp.of(await form_of(request))
+        errors = await demo.sign_up(given)
+        return await home(given, errors, 400) if errors else back()
+
+    @router.post("/staff")
+    async def staff(request: Request) -> Response:
+        """Do a staff act."""
+        form = await form_of(request)
+        act, count = typed(form, "act"), typed(form, "count") or "1"
+        if act not in ACTS or not (count.isascii() and count.isdigit() and len(count) < 4):
+            raise HTTPException(400, f"staff can {', '.join(ACTS)}; count is a number")
+        await demo.staff(typed(form, "target")[:200], act, typed(form, "reason")[:500], int(count))
+        return back()
+
+    @router.post("/requests")
+    async def ask(request: Request) -> Response:
+        """Let a mentee ask a mentor."""
+        form = await form_of(request)
+        await demo.ask(typed(form, "mentee")[:100], typed(form, "mentor")[:100], typed(form, "message"))
+        return back()
+
+    @router.post("/cast")
+    async def cast(request: Request) -> Response:
+        """Let the sample members act by themselves, or not."""
+        acts = typed(await form_of(request), "acts")
+        if acts not in ("yes", "no"):
+            raise HTTPException(400, "the sample members act or not: yes or no")
+        await demo.let_live(acts == "yes")
+        return back()
+
+    @router.post("/standing")
+    async def standing(request: Request) -> Response:
+        """Change a member's standing."""
+        form = await form_of(request)
+        told = typed(form, "standing")
+        if told not in ("good", "lapsed"):
+            raise HTTPException(400, "a standing is good or lapsed")
+        await demo.set_standing(typed(form, "member")[:64], told)
+        return back()
+
+    return router

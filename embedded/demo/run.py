@@ -1,0 +1,94 @@
+"""Starting and stopping the demo."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+import typer
+from fastapi import FastAPI
+
+from embedded.demo.model import PROGRAM, Demo
+from embedded.demo.pages import routes
+from embedded.mail_pages import PageRenderer, mail_routes
+from embedded.mailbox import Mailbox
+from embedded.stack import embedded_stack
+from embedded.temporal_servers import free_port
+from evidence.letters import letter_text
+from gateway.app import create_app
+from worker.connections import read_programs, read_settings
+from worker.http_server import address, listen, served
+from worker.settings import Settings
+from worker.shutdown import stopping
+from workflows.starting import notify_inbox
+
+WEBHOOK_SECRET: Final = "whsec_ZGVtbyBkZW1vIGRlbW8gZGVtbyBkZW1vIGRlbW8="
+"""The demo takes events in from this machine only, until it ends: its secret is none."""
+
+
+@asynccontextmanager
+async def demo_on_stage(settings: Settings, base_url: str) -> AsyncIterator[Demo]:
+    """A demo whose sample members have signed up. `base_url` is where its mails' links lead."""
+    programs = read_programs(settings)
+    mailbox = Mailbox()
+    async with embedded_stack(
+        programs,
+        settings.templates / "mail",
+        settings.programs,
+        base_url=base_url,
+        on_mail=mailbox.keep,
+    ) as ready:
+        demo = Demo(ready, programs[PROGRAM], mailbox)
+        await demo.begin()
+        yield demo
+
+
+def demo_app(demo: Demo, settings: Settings) -> FastAPI:
+    """The gateway with the demo's pages: personal links in its mails lead to the same app."""
+    look, client = PageRenderer(settings.templates), demo.stage.clock.client
+
+    async def temporal_ready() -> None:
+        await client.service_client.check_health()
+
+    return create_app(
+        database=demo.stage.database,
+        programs=demo.stage.programs,
+        links=demo.stage.parts.links,
+        webhook_secrets=[WEBHOOK_SECRET],
+        poke=lambda: notify_inbox(client),
+        clock=demo.now,
+        temporal_ready=temporal_ready,
+        catalogue=demo.stage.parts.catalogue,
+        statement=letter_text(demo.stage.programs, demo.stage.parts.paper),
+        routers=[
+            routes(demo, look),
+            mail_routes(demo.mailbox, look, demo.zone, title=demo.program.name, home=lambda: "/"),
+        ],
+    )
+
+
+async def demo(*, port: int | None, script: bool) -> int:
+    """Run the demo until Ctrl-C or SIGTERM, or (`script`) tell its story; the exit status.
+
+    Raises Failure if the port is taken.
+    """
+    settings = read_settings()
+    async with stopping() as stop, AsyncExitStack() as stack:
+        if script:
+            from embedded.demo.script import tell_story
+
+            typer.echo("Starting Temporal with a clock to move, a database, a worker and a mail server …")
+            base_url = f"http://127.0.0.1:{free_port(port)}"
+            demo = await stack.enter_async_context(demo_on_stage(settings, base_url))
+            await stop.or_done(tell_story(demo))
+            return 0
+        listening = listen(port or 0)
+        stack.callback(listening.close)
+        typer.echo("Starting Temporal with a clock to move, a database, a worker and a mail server …")
+        demo = await stack.enter_async_context(demo_on_stage(settings, address(listening)))
+        await stack.enter_async_context(served(demo_app(demo, settings), listening))
+        typer.echo(f"The demo is at {address(listening)} (Ctrl-C ends it; nothing is kept)")
+        await stop.wait()
+        typer.echo("Stopping …")
+    return 0

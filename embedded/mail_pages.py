@@ -1,0 +1,156 @@
+"""Pages to read caught mail with: what `demo` and `up` show a person at this machine. No scripts.
+
+They are for this machine alone: a page of another site can neither read them nor press their buttons.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+from babel.dates import get_timezone_location
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.exceptions import HTTPException
+
+from embedded.mailbox import Mail, Mailbox
+
+PAGE_OF_MAILS = 50
+_CITIES = {"America/Bogota": "Bogotá"}
+_HEAD = re.compile(r"<head[^>]*>", re.IGNORECASE)
+_MAIL_HEADERS = {
+    # A mail runs no script, loads nothing, and reaches no page around it; its links open in a new tab.
+    "Content-Security-Policy": (
+        "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; style-src 'unsafe-inline'; "
+        "img-src data:; form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+class PageRenderer:
+    """The templates of these pages, read once, and the headers that go with them."""
+
+    def __init__(self, templates: Path) -> None:
+        folder = templates / "pages" / "demo"
+        style = (folder / "style.css").read_text("utf-8")
+        self._environment = Environment(
+            loader=FileSystemLoader(folder),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.globals["style"] = Markup(style)
+        self._environment.filters |= {"moment": moment, "iso": datetime.isoformat, "city": city}
+        fingerprint = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        self._headers = {
+            "Content-Security-Policy": (
+                f"default-src 'none'; style-src 'sha256-{fingerprint}'; img-src data:; frame-src 'self'; "
+                "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+            ),
+            "Referrer-Policy": "same-origin",
+            "Cache-Control": "no-store",
+        }
+
+    def respond(self, template: str, values: Mapping[str, object], status: int = 200) -> HTMLResponse:
+        """A page as an answer."""
+        page = self._environment.get_template(template).render(**values)
+        return HTMLResponse(page, status, self._headers)
+
+
+def moment(at: datetime, zone: str) -> str:
+    """An instant by the clock of a zone: `Mon 30 Nov 2026, 09:00`."""
+    local = at.astimezone(ZoneInfo(zone))
+    return f"{local:%a} {local.day} {local:%b %Y, %H:%M}"
+
+
+def city(zone: str) -> str:
+    """A zone by its city: `America/Bogota` is Bogotá."""
+    return _CITIES.get(zone) or get_timezone_location(ZoneInfo(zone), locale="en", return_city=True)
+
+
+async def require_loopback(request: Request) -> None:
+    """Refuse what a page of another site sent, and names that only pretend to be this machine."""
+    if request.url.hostname not in ("127.0.0.1", "localhost", "::1"):
+        raise HTTPException(421, "this page answers on this machine only")
+    if (
+        request.headers.get("sec-fetch-site", "none") in ("cross-site", "same-site")
+        and request.method != "GET"
+    ):
+        raise HTTPException(403, "this came from a page of another site")
+
+
+def mail_routes(
+    mailbox: Mailbox, look: PageRenderer, zone: str, *, title: str, home: Callable[[], str] | None = None
+) -> APIRouter:
+    """The routes `/inbox` and `/mail/…`. Times are shown in `zone`; `home` names a page to go back to."""
+    routes = APIRouter(dependencies=[Depends(require_loopback)], include_in_schema=False)
+
+    def page(template: str, **values: object) -> Response:
+        return look.respond(template, {"title": title, "zone": zone, "home": home and home(), **values})
+
+    def found(number: int) -> Mail:
+        mail = mailbox.get(number)
+        if mail is None:
+            raise HTTPException(404, "there is no such mail")
+        return mail
+
+    @routes.get("/inbox")
+    async def inbox(before: int | None = None) -> Response:
+        """All mail, the newest first, a page at a time."""
+        mails = mailbox.newest(PAGE_OF_MAILS, before)
+        more = mails[-1].number if mails and mailbox.newest(1, mails[-1].number) else None
+        return page("inbox.html", mails=mails, more=more, count=len(mailbox))
+
+    @routes.get("/mail/{number}")
+    async def show(number: int) -> Response:
+        """A mail with its HTML in a frame, and its text."""
+        mail = found(number)
+        newer = mailbox.get(number + 1)
+        older = mailbox.get(number - 1)
+        return page("mail.html", mail=mail, newer=newer, older=older)
+
+    @routes.get("/mail/{number}/html")
+    async def html(number: int) -> Response:
+        """The HTML of a mail as it was sent, but for links that open in a new tab."""
+        text = found(number).html
+        head = _HEAD.search(text)
+        at = head.end() if head else 0
+        return HTMLResponse(f'{text[:at]}<base target="_blank">{text[at:]}', headers=_MAIL_HEADERS)
+
+    @routes.get("/mail/{number}/source")
+    async def source(number: int) -> Response:
+        """A mail byte for byte, headers and all."""
+        return PlainTextResponse(
+            found(number).content.decode("utf-8", "replace"),
+            headers={"Content-Security-Policy": "default-src 'none'; sandbox", "Cache-Control": "no-store"},
+        )
+
+    @routes.get("/mail/{number}/file/{place}")
+    async def file(number: int, place: int) -> Response:
+        """An attachment, the first is 1: a PDF to read, anything else to save."""
+        files = found(number).files
+        if not 1 <= place <= len(files):
+            raise HTTPException(404, "there is no such attachment")
+        attached = files[place - 1]
+        is_pdf = attached.content_type == "application/pdf"
+        how = "inline" if is_pdf else "attachment"
+        headers = {
+            "Content-Disposition": f"{how}; filename*=UTF-8''{quote(attached.name, safe='')}",
+            "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'",
+            "Cache-Control": "no-store",
+        }
+        media = "application/pdf" if is_pdf else "application/octet-stream"
+        return Response(attached.content, media_type=media, headers=headers)
+
+    return routes

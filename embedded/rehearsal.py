@@ -1,0 +1,63 @@
+"""Plays a scenario through the real workflows, activities, templates and database on a skipping clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from embedded.scenario import Scenario, ScenarioError
+from embedded.stack import EmbeddedStack, embedded_stack, set_faults
+from lifecycles.timeline import timeline
+from rules.program import Program
+
+
+async def rehearse(
+    scenario: Scenario,
+    programs: Mapping[str, Program],
+    templates: Path,
+    program_folder: Path,
+    *,
+    mail_dir: Path | None = None,
+    progress: Callable[[datetime], None] = lambda at: None,
+) -> list[dict[str, Any]]:
+    """Play a scenario; its timeline.
+
+    Raises ScenarioError if its start lies behind the machine's clock, WorkflowFailed if a workflow failed.
+    """
+    forgetful = any(fault.kind == "worker_killed" for fault in scenario.faults)
+    async with embedded_stack(
+        programs, templates, program_folder, mail_dir=mail_dir, forgetful=forgetful
+    ) as ready:
+        if scenario.start <= await ready.clock.now():
+            raise ScenarioError(["start: must lie ahead of the machine's clock"])
+        await ready.advance(scenario.start)
+        await _play(scenario, ready, progress)
+        await ready.settle()
+        zone = programs[scenario.program].hours.zone
+        rows = [row async for row in timeline(ready.database, zone, scenario.until)]
+    return rows
+
+
+async def _play(scenario: Scenario, ready: EmbeddedStack, progress: Callable[[datetime], None]) -> None:
+    marks = {event.at for event in scenario.events if event.at <= scenario.until}
+    for fault in scenario.faults:
+        marks |= {mark for mark in (fault.since, fault.until) if mark <= scenario.until}
+    for mark in sorted(marks | {scenario.until}):
+        await ready.advance(mark)
+        progress(mark)
+        await set_faults([fault for fault in scenario.faults if fault.since <= mark < fault.until], ready)
+        told = [
+            (event.type, _with_program(event.type, event.data, scenario))
+            for event in scenario.events
+            if event.at == mark
+        ]
+        if told:
+            await ready.tell(mark, told)
+            if mark == scenario.until:
+                await ready.settle()
+
+
+def _with_program(kind: str, data: dict[str, Any], scenario: Scenario) -> dict[str, Any]:
+    return {"program": scenario.program, **data} if kind == "profile.created" else data

@@ -1,0 +1,169 @@
+"""All parts on one machine, on a time-skipping Temporal server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from activities.delivery import Outgoing
+from database import events
+from database.links import Links
+from database.session import Database
+from embedded.faults import DatabaseFault, FaultyDatabase, KillFault
+from embedded.mail_catcher import Caught, MailCatcher
+from embedded.scenario import Fault
+from embedded.temporal_servers import SkippingClock, skipping_clock
+from mail.smtp.channel import SmtpChannel
+from mail.smtp.settings import SmtpSettings
+from rules.agenda import GRACE_PERIOD
+from rules.events import Envelope
+from rules.program import Program
+from worker.assembly import DOCUMENTS, Components, Composers, workers
+from workflows.starting import notify_inbox
+
+SOURCE = "/rehearsal"
+
+
+class WorkflowFailed(RuntimeError):
+    """A workflow failed: a fault of the program, never of the scenario."""
+
+
+class FailureAlarm(logging.Handler):
+    """Notices workflow tasks that fail; without it a failing workflow would only stand still."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.failed = asyncio.Event()
+        self.text = ""
+        self._loop = asyncio.get_running_loop()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note the first failure."""
+        message = record.getMessage()
+        if "activation" in message and "ailed" in message and not self.text:
+            error = record.exc_info[1] if record.exc_info else None
+            if type(error).__name__ == "_DeadlockError":
+                # The machine was busy for two seconds; the server gives the task out again.
+                return
+            self.text = f"{message}: {type(error).__name__}: {error}" if error else message
+            self._loop.call_soon_threadsafe(self.failed.set)
+
+
+@dataclass
+class EmbeddedStack:
+    """The embedded parts of a rehearsal or demo, running."""
+
+    clock: SkippingClock
+    database: Database
+    catcher: MailCatcher
+    parts: Components
+    programs: Mapping[str, Program]
+    alarm: FailureAlarm
+    kill: KillFault
+    outage: DatabaseFault
+    _told: int = 0
+
+    async def advance(self, target: datetime) -> None:
+        """Let the clock run to `target`. Raises WorkflowFailed if a workflow fails on the way."""
+        moving = asyncio.ensure_future(self.clock.advance(target))
+        failing = asyncio.ensure_future(self.alarm.failed.wait())
+        try:
+            await asyncio.wait({moving, failing}, return_when=asyncio.FIRST_COMPLETED)
+            if self.alarm.failed.is_set():
+                raise WorkflowFailed(self.alarm.text)
+            await moving
+        finally:
+            for task in (moving, failing):
+                task.cancel()
+            await asyncio.gather(moving, failing, return_exceptions=True)
+
+    async def settle(self) -> None:
+        """Let what is due or was started by now come to rest."""
+        await self.advance(await self.clock.now() + GRACE_PERIOD + timedelta(seconds=1))
+
+    async def tell(self, at: datetime, told: list[tuple[str, dict[str, Any]]]) -> None:
+        """Store events that happen at `at` and have them applied."""
+        envelopes = []
+        for kind, data in told:
+            self._told += 1
+            envelopes.append(Envelope(str(self._told), SOURCE, kind, at, data))
+        async with self.database.begin() as session:
+            await events.store(session, envelopes)
+        await notify_inbox(self.clock.client)
+
+
+@asynccontextmanager
+async def embedded_stack(
+    programs: Mapping[str, Program],
+    templates: Path,
+    program_folder: Path,
+    *,
+    base_url: str = "http://127.0.0.1:8080",
+    secret: str = "a rehearsal needs no secret",
+    mail_dir: Path | None = None,
+    on_mail: Callable[[Caught], None] | None = None,
+    forgetful: bool = False,
+    documents: Path = DOCUMENTS,
+) -> AsyncIterator[EmbeddedStack]:
+    """The embedded parts, put up in a folder of their own and taken down at the end of the block.
+
+    `forgetful` workers keep few workflows in memory, so that most tasks replay theirs as a restarted worker would:
+    the skipping clock loses tasks to the polls of a worker that is really restarted.
+    """
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="throughline-")))
+        address = f"sqlite:///{folder / 'throughline.db'}"
+        database, watched = Database(address), FaultyDatabase(address)
+        stack.push_async_callback(database.close)
+        stack.push_async_callback(watched.close)
+        await database.upgrade()
+        catcher = MailCatcher(mail_dir, on_mail)
+        await catcher.start()
+        stack.push_async_callback(catcher.stop)
+        channel = SmtpChannel(SmtpSettings(host=catcher.host, port=catcher.port, pool_size=8))
+        stack.push_async_callback(channel.aclose)
+        clock = await stack.enter_async_context(skipping_clock())
+        alarm = FailureAlarm()
+        logger = logging.getLogger("temporalio.worker")
+        logger.addHandler(alarm)
+        stack.callback(logger.removeHandler, alarm)
+        parts = Components(
+            watched,
+            programs,
+            Composers(templates, program_folder),
+            channel,
+            Links(base_url, secret),
+            Outgoing(production=False, allowed=("*",)),
+            environment="rehearsal",
+            documents=documents,
+        )
+        await parts.claim_environment()
+        stack.push_async_callback(parts.mail.aclose)
+        kill = KillFault()
+        # A worker that fails cancels this block; leaving it, the worker says in the cancellation's place why.
+        await stack.enter_async_context(
+            workers(
+                clock.client,
+                parts,
+                interceptors=[kill],
+                graceful=timedelta(0),
+                max_cached_workflows=10 if forgetful else 2000,
+                deliveries=16,
+            )
+        )
+        yield EmbeddedStack(clock, database, catcher, parts, programs, alarm, kill, DatabaseFault(watched))
+
+
+async def set_faults(active: list[Fault], ready: EmbeddedStack) -> None:
+    """Make these the things that go wrong from now on."""
+    kinds = {fault.kind for fault in active}
+    ready.catcher.fault = next((kind for kind in sorted(kinds) if kind.startswith("smtp_")), "")
+    ready.outage.down = "database_down" in kinds
+    ready.kill.on = "worker_killed" in kinds

@@ -1,0 +1,244 @@
+"""`throughline up`: the whole program in real time on embedded parts that keep their state in a folder."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import fcntl
+import json
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import typer
+from fastapi import APIRouter, Depends, FastAPI, Response
+from fastapi.responses import RedirectResponse
+from temporalio.client import Client
+
+from activities.delivery import Outgoing
+from database.links import Links
+from database.session import Database
+from embedded.mail_catcher import MailCatcher
+from embedded.mail_pages import PageRenderer, mail_routes, require_loopback
+from embedded.mailbox import Mailbox
+from embedded.temporal_servers import dev_server, free_port
+from evidence.letters import letter_text
+from gateway.app import create_app
+from mail.smtp.channel import SmtpChannel
+from mail.smtp.settings import SmtpSettings
+from worker.assembly import Components, Composers, workers
+from worker.connections import read_programs, read_settings
+from worker.errors import Failure
+from worker.http_server import address, listen, served
+from worker.settings import Settings
+from worker.shutdown import stopping
+from workflows.starting import notify_inbox, start_housekeeping
+
+PORT: Final = 8080
+TEMPORAL_PORT: Final = 7233
+TEMPORAL_UI_PORT: Final = 8233
+"""Ports to begin with; others are taken where these are not free. The gateway's is kept, since mail links to it."""
+
+SECONDS_FOR_THE_LOCK: Final = 3.0
+"""How long the servers of a command that was killed may take to be gone."""
+
+ENVIRONMENT: Final = "up"
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What the embedded parts sign with, made once per folder."""
+
+    links: str
+    webhook: str
+
+    @classmethod
+    def of(cls, folder: Path) -> Secrets:
+        """Those of a folder, made if it has none. Raises Failure for a file that cannot be read."""
+        file = folder / "secrets.json"
+        try:
+            told = json.loads(file.read_text("utf-8"))
+            return cls(str(told["links"]), str(told["webhook"]))
+        except FileNotFoundError:
+            made = cls(
+                secrets.token_urlsafe(32), f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+            )
+            half = file.with_suffix(".part")
+            half.unlink(missing_ok=True)
+            descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with open(descriptor, "w", encoding="utf-8") as writing:
+                json.dump(asdict(made), writing, indent=1)
+            half.replace(file)
+            return made
+        except (ValueError, KeyError, TypeError):
+            raise Failure(f"{file} cannot be read: remove it to have new secrets (old links end)") from None
+
+
+async def up(*, data: Path, port: int | None) -> int:
+    """Run everything until Ctrl-C or SIGTERM; the exit status.
+
+    Raises Failure if the folder is in use or cannot be written, the port is taken, or a server does not start.
+    """
+    settings = read_settings()
+    async with stopping() as stop, AsyncExitStack() as stack:
+        folder = _folder(data)
+        lock = stack.enter_context(_locked(await _lock(folder)))
+        kept = Secrets.of(folder)
+        listening = _listening(folder, port)
+        stack.callback(listening.close)
+        base_url = address(listening)
+        typer.echo("Starting Temporal, a database, a worker and a mail server …")
+
+        mailbox = Mailbox(folder / "mail")
+        catcher = MailCatcher(on_mail=mailbox.keep)
+        await catcher.start()
+        stack.push_async_callback(catcher.stop)
+        database = Database(f"sqlite:///{folder / 'throughline.db'}")
+        stack.push_async_callback(database.close)
+        await database.upgrade()
+        try:
+            server = await stack.enter_async_context(
+                dev_server(
+                    folder / "temporal.db",
+                    port=free_port(TEMPORAL_PORT),
+                    ui_port=free_port(TEMPORAL_UI_PORT),
+                    log=folder / "temporal.log",
+                    keep=(lock,),
+                )
+            )
+        except RuntimeError as error:
+            raise Failure(f"{error}; {folder / 'temporal.log'} may tell why") from None
+        parts = _parts(settings, kept, base_url, database, catcher)
+        stack.push_async_callback(parts.close)
+        await parts.all.claim_environment()
+        await stack.enter_async_context(workers(server.client, parts.all, graceful=timedelta(seconds=5)))
+        app = _app(settings, kept, parts.all, mailbox, server.client)
+        await stack.enter_async_context(served(app, listening))
+        await notify_inbox(server.client)
+        await start_housekeeping(server.client)
+
+        typer.echo(f"Gateway    {base_url}   (events: POST {base_url}/events, signed)")
+        typer.echo(f"Inbox      {base_url}/inbox")
+        typer.echo(f"Temporal   127.0.0.1:{server.port}   (pages: http://127.0.0.1:{server.ui_port})")
+        typer.echo(f"Kept in    {folder}   (secrets: {folder / 'secrets.json'})")
+        typer.echo("Ready. Ctrl-C stops all of it; the next start continues.")
+        await stop.wait()
+        typer.echo("Stopping …")
+    typer.echo("Stopped.")
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    all: Components
+    channel: SmtpChannel
+
+    async def close(self) -> None:
+        await self.all.mail.aclose()
+        await self.channel.aclose()
+
+
+def _parts(
+    settings: Settings, kept: Secrets, base_url: str, database: Database, catcher: MailCatcher
+) -> _Parts:
+    channel = SmtpChannel(SmtpSettings(host=catcher.host, port=catcher.port, pool_size=4))
+    parts = Components(
+        database,
+        read_programs(settings),
+        Composers(settings.templates / "mail", settings.programs),
+        channel,
+        Links(base_url, kept.links),
+        # Whatever the address: all mail goes to the catcher, and none of it leaves.
+        Outgoing(production=False, allowed=("*",)),
+        ENVIRONMENT,
+    )
+    return _Parts(parts, channel)
+
+
+def _app(settings: Settings, kept: Secrets, parts: Components, mailbox: Mailbox, client: Client) -> FastAPI:
+    async def clock() -> datetime:
+        return datetime.now(UTC)
+
+    async def temporal_ready() -> None:
+        await client.service_client.check_health()
+
+    program = next(iter(parts.programs.values()))
+    look = PageRenderer(settings.templates)
+    front = APIRouter(dependencies=[Depends(require_loopback)], include_in_schema=False)
+
+    @front.get("/")
+    async def to_the_inbox() -> Response:
+        return RedirectResponse("/inbox", 303)
+
+    return create_app(
+        database=parts.database,
+        programs=parts.programs,
+        links=parts.links,
+        webhook_secrets=[kept.webhook],
+        poke=lambda: notify_inbox(client),
+        clock=clock,
+        temporal_ready=temporal_ready,
+        catalogue=parts.catalogue,
+        statement=letter_text(parts.programs, parts.paper),
+        routers=[front, mail_routes(mailbox, look, program.hours.zone, title=program.name)],
+    )
+
+
+def _folder(data: Path) -> Path:
+    folder = data.expanduser().resolve()
+    try:
+        folder.mkdir(0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Failure(f"{folder} cannot be used: {error.strerror}") from None
+    return folder
+
+
+async def _lock(folder: Path) -> int:
+    """The descriptor of the folder's lock, taken. Raises Failure if somebody else has it."""
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise Failure(f"{folder} cannot be written: {error.strerror}") from None
+    try:
+        async with asyncio.timeout(SECONDS_FOR_THE_LOCK):
+            while not _take(descriptor):  # noqa: ASYNC110 - a lock tells nobody when it is let go
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        os.close(descriptor)
+        raise Failure(
+            f"{folder} is in use by another throughline up: stop that, or name another --data"
+        ) from None
+    return descriptor
+
+
+def _take(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def _locked(descriptor: int) -> Iterator[int]:
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _listening(folder: Path, port: int | None) -> socket.socket:
+    """The gateway's socket: on the port that was asked for, that of the last time, or one that is free."""
+    file = folder / "port"
+    known = file.read_text("ascii").strip() if file.exists() else ""
+    if port is None:
+        port = int(known) if known.isdigit() and 0 < int(known) < 65536 else free_port(PORT)
+    listening = listen(port)
+    file.write_text(f"{listening.getsockname()[1]}\n", "ascii")
+    return listening

@@ -1,0 +1,1 @@
+"""Letters, certificates, the dossier and its verifier, checkpoints."""

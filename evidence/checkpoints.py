@@ -1,0 +1,168 @@
+"""Checkpoints: what all chains of the audit record came to, so that none can be made anew unseen (CPE11).
+
+A chain of hashes shows any change within it, but not that the whole of it was written again by somebody who has the
+database. A checkpoint is one hash over the heads of all chains, linked to the checkpoint before it. Its hash is
+mailed out, and from then on binds every record that was there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from sqlalchemy import Select, and_, func, or_, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database.audit import GENESIS
+from database.models import AuditRecord, Checkpoint, CheckpointHead
+from evidence.verifier import canonical, joined, leaf, sha256
+
+OF_CHECKPOINTS = "checkpoint/"
+"""The chains of the mails about checkpoints begin with this. No checkpoint covers them: each would cause the next."""
+
+
+class Head(NamedTuple):
+    """The number and the hash of the last record of a chain."""
+
+    sequence: int
+    hash: str
+
+
+async def newest(session: AsyncSession) -> Checkpoint | None:
+    """The last checkpoint that was taken, if there is one."""
+    return await session.scalar(select(Checkpoint).order_by(Checkpoint.number.desc()).limit(1))
+
+
+async def take(session: AsyncSession, at: datetime) -> Checkpoint | None:
+    """Take a checkpoint at an instant; None if no chain has a new record since the last one."""
+    if session.get_bind().dialect.name == "postgresql":
+        await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('checkpoints', 0))"))
+    last, known, now = await newest(session), await _known(session), await _heads(session)
+    changed = {chain: head for chain, head in now.items() if known.get(chain) != head}
+    if not changed:
+        return None
+    heads = {**known, **changed}
+    row = Checkpoint(
+        number=last.number + 1 if last else 1,
+        at=at,
+        chains=len(heads),
+        root=_tree(heads)[-1][0],
+        previous=last.hash if last else GENESIS,
+    )
+    row.hash = sha256(canonical(_header(row)))
+    session.add(row)
+    await session.flush()
+    session.add_all(
+        CheckpointHead(number=row.number, chain=chain, sequence=head.sequence, head=head.hash)
+        for chain, head in sorted(changed.items())
+    )
+    await session.flush()
+    return row
+
+
+async def altered(session: AsyncSession) -> list[str]:
+    """The chains, sorted, that no longer have the record that the last checkpoint saw at their end."""
+    last = _last_seen().subquery()
+    found = await session.scalars(
+        select(CheckpointHead.chain)
+        .join(last, and_(CheckpointHead.chain == last.c.chain, CheckpointHead.number == last.c.number))
+        .outerjoin(
+            AuditRecord,
+            and_(AuditRecord.chain == CheckpointHead.chain, AuditRecord.sequence == CheckpointHead.sequence),
+        )
+        .where(or_(AuditRecord.hash.is_(None), AuditRecord.hash != CheckpointHead.head))
+    )
+    return sorted(found)
+
+
+async def leading_to(session: AsyncSession, chain: str) -> list[dict[str, Any]]:
+    """The checkpoints since the first that saw a chain, as a dossier shows them, with a proof at each new record."""
+    heads = await session.scalars(
+        select(CheckpointHead).order_by(CheckpointHead.number, CheckpointHead.chain)
+    )
+    known: dict[str, Head] = {}
+    proofs: dict[int, dict[str, Any]] = {}
+    for number, changed in groupby(heads, key=lambda head: head.number):
+        new = {head.chain: Head(head.sequence, head.head) for head in changed}
+        known |= new
+        if chain in new:
+            proofs[number] = _proof(known, chain)
+    if not proofs:
+        return []
+    rows = await session.scalars(
+        select(Checkpoint).where(Checkpoint.number >= min(proofs)).order_by(Checkpoint.number)
+    )
+    return [
+        {**_header(row), "hash": row.hash} | ({"proof": proofs[row.number]} if row.number in proofs else {})
+        for row in rows
+    ]
+
+
+def _header(row: Checkpoint) -> dict[str, Any]:
+    """What a checkpoint's hash covers."""
+    return {
+        "number": row.number,
+        "at": row.at.astimezone(UTC).isoformat(),
+        "chains": row.chains,
+        "root": row.root,
+        "previous": row.previous,
+    }
+
+
+def _last_seen() -> Select[str, int]:
+    return select(CheckpointHead.chain, func.max(CheckpointHead.number).label("number")).group_by(
+        CheckpointHead.chain
+    )
+
+
+async def _known(session: AsyncSession) -> dict[str, Head]:
+    """The head of each chain as checkpoints saw it last."""
+    last = _last_seen().subquery()
+    rows = await session.scalars(
+        select(CheckpointHead).join(
+            last, and_(CheckpointHead.chain == last.c.chain, CheckpointHead.number == last.c.number)
+        )
+    )
+    return {row.chain: Head(row.sequence, row.head) for row in rows}
+
+
+async def _heads(session: AsyncSession) -> dict[str, Head]:
+    """The head of each chain as it is now."""
+    last = (
+        select(AuditRecord.chain, func.max(AuditRecord.sequence).label("sequence"))
+        .where(AuditRecord.chain.not_like(f"{OF_CHECKPOINTS}%"))
+        .group_by(AuditRecord.chain)
+        .subquery()
+    )
+    rows = await session.execute(
+        select(AuditRecord.chain, AuditRecord.sequence, AuditRecord.hash).join(
+            last, and_(AuditRecord.chain == last.c.chain, AuditRecord.sequence == last.c.sequence)
+        )
+    )
+    return {chain: Head(sequence, hash) for chain, sequence, hash in rows}
+
+
+def _tree(heads: Mapping[str, Head]) -> list[list[str]]:
+    """All levels of the tree of hashes over the heads in the order of their chains, the root last.
+
+    A node without a neighbour goes up as it is.
+    """
+    levels = [[leaf(chain, *head) for chain, head in sorted(heads.items())]]
+    while len(levels[-1]) > 1:
+        below = levels[-1]
+        pairs = [below[place : place + 2] for place in range(0, len(below), 2)]
+        levels.append([joined(*pair) if len(pair) == 2 else pair[0] for pair in pairs])
+    return levels
+
+
+def _proof(heads: Mapping[str, Head], chain: str) -> dict[str, Any]:
+    """The way from a chain's head up to the root: at each level the neighbour, and its side."""
+    place, path = sorted(heads).index(chain), []
+    for level in _tree(heads)[:-1]:
+        neighbour = place ^ 1
+        if neighbour < len(level):
+            path.append(["left" if neighbour < place else "right", level[neighbour]])
+        place //= 2
+    return {"sequence": heads[chain].sequence, "head": heads[chain].hash, "path": path}

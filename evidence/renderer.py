@@ -1,0 +1,290 @@
+"""Letters and certificates as PDF/A-2b, to be filed and checked for years (CPE5, CPE6, CPE8, CPE11).
+
+The words are in `templates/documents/<language>.toml`, the layout in the `.typ` files beside them. Data reaches the
+layout as JSON and is never read as markup. The same data gives the same bytes: no clock, no fonts of the machine.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import qrcode
+import typst
+from babel.dates import format_date
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateRuntimeError, Undefined
+from jinja2.sandbox import SandboxedEnvironment
+
+from mail.mime import showable
+from rules.calendar import known_zone
+from rules.credit import fingerprint
+
+_LAYOUTS = {
+    "confirmation": "letter.typ",
+    "mentor_letter": "letter.typ",
+    "certificate": "certificate.typ",
+}
+_CLAIMANTS = {"confirmation": "mentor", "mentor_letter": "mentee"}
+_STANDARDS: list[typst.PDFStandard] = ["a-2b", "ua-1"]
+_UNFIT = (TemplateError, KeyError, TypeError, ValueError)
+_INVISIBLE = re.compile("[\u00ad\u200b\u2060]")
+_NO_GLYPH = re.compile(r'the text `"((?:[^"\\]|\\.)+)"` could not be displayed')
+_ESCAPES = {"0": "\0", "n": "\n", "r": "\r", "t": "\t"}
+
+
+class DocumentFailed(Exception):
+    """A document could not be made. The text names the document and the variable, never their values (MEM6)."""
+
+
+class Documents:
+    """All documents, ready to be filled in. `templates` is the folder of layouts and words.
+
+    What `data` holds is told in `templates/README.md`: plain JSON values, dates as YYYY-MM-DD, instants as ISO 8601
+    with an offset. Kinds are `confirmation` (signed by the mentee, for the mentor's credit), `mentor_letter` (signed
+    by the mentor, for the mentee's) and `certificate` (issued by the program).
+    """
+
+    def __init__(self, templates: Path) -> None:
+        self._folder = templates
+        self._languages = {
+            path.stem: _Language(path.stem, tomllib.loads(path.read_text("utf-8")))
+            for path in sorted(templates.glob("*.toml"))
+        }
+        self._fonts = typst.Fonts(include_system_fonts=False)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages there are words for, as `en`."""
+        return tuple(self._languages)
+
+    def statement(self, kind: str, locale: str, data: Mapping[str, object]) -> str:
+        """The text that is shown on the signing page, signed and printed: paragraphs apart by a blank line (CPE8).
+
+        Needs only what the text says, nothing of the signature. Raises DocumentFailed for an unknown kind or
+        language, and if a variable is missing.
+        """
+        try:
+            return self._speaking(locale).statement(kind, _complete(kind, data))
+        except _UNFIT as error:
+            raise _failed(kind, locale, error) from None
+
+    def render(self, kind: str, locale: str, data: Mapping[str, object]) -> bytes:
+        """The document as PDF/A-2b, tagged for accessibility (CPE8).
+
+        `data["statement"]` is printed as it was signed; without it, the text as it reads now. The document's date
+        is that of the signature or issue. Raises DocumentFailed like `statement`, and for a signature or a date that
+        cannot be read.
+        """
+        try:
+            complete = _complete(kind, data)
+            view = self._speaking(locale).view(kind, complete)
+            at = _instant(complete["issued" if kind == "certificate" else "signature"])
+        except _UNFIT as error:
+            raise _failed(kind, locale, error) from None
+        try:
+            return self._compiled(kind, {**view, "missing": False}, at)
+        except typst.TypstError as error:
+            lacking = {glyph for text in _NO_GLYPH.findall(error.diagnostic) for glyph in _unescaped(text)}
+        try:
+            return self._compiled(kind, {**_numbered(view, lacking), "missing": True}, at)
+        except typst.TypstError:
+            raise DocumentFailed(f"{kind} in {locale}: the layout failed") from None
+
+    def _compiled(self, kind: str, view: Mapping[str, object], at: datetime) -> bytes:
+        pdf = typst.compile(
+            str(self._folder / _LAYOUTS[kind]),
+            root=str(self._folder),
+            font_paths=self._fonts,
+            ignore_system_fonts=True,
+            sys_inputs={"data": json.dumps(view)},
+            pdf_standards=_STANDARDS,
+            timestamp=int(at.timestamp()),
+        )
+        assert isinstance(pdf, bytes)
+        return pdf
+
+    def _speaking(self, locale: str) -> _Language:
+        language = self._languages.get(locale.replace("_", "-").partition("-")[0].lower())
+        if language is None:
+            raise DocumentFailed(f"no documents in {locale}")
+        return language
+
+
+class _Language:
+    """The words of one language, each a template over a document's data."""
+
+    def __init__(self, name: str, words: Mapping[str, Any]) -> None:
+        self.name = name
+        texts = SandboxedEnvironment(
+            undefined=StrictUndefined, finalize=_finalize, trim_blocks=True, lstrip_blocks=True
+        )
+        texts.filters.update(day=self._day, moment=self._moment, zone=_zone_and_offset)
+        self._day_format = words["sheet"]["day"]
+        self._words = _each_text(words, texts.from_string)
+
+    def statement(self, kind: str, data: Mapping[str, object]) -> str:
+        return re.sub(r"\n{3,}", "\n\n", self._words[kind]["statement"].render(data)).strip()
+
+    def view(self, kind: str, data: Mapping[str, Any]) -> dict[str, object]:
+        """All that the layout shows, as text; `missing` is for documents with characters that no typeface has."""
+        statement = data.get("statement") or self.statement(kind, data)
+        certificate = kind == "certificate"
+        issuer = data["manager"] if certificate else {"name": data["signature"]["name"], "title": ""}
+        shown = {
+            "words": self._words["sheet"],
+            **{key: self._words[kind][key] for key in ("title", "subtitle", "scope")},
+            "signed": self._words["issued" if certificate else "signed"],
+            "columns": [] if certificate else self._words["columns"],
+        }
+        return {
+            **_each_text(shown, lambda text: text.render(data), Template),
+            "language": self.name,
+            "organisation": data["program"]["organisation"],
+            "program": data["program"]["name"],
+            "id": data["document"]["id"],
+            "url": data["document"]["url"],
+            "qr": _qr(data["document"]["url"]),
+            "statement": [
+                paragraph.split("\n") for paragraph in re.split(r"\n{2,}", "\n".join(_lines(statement)))
+            ],
+            "signer": issuer["name"],
+            "signer_title": issuer["title"],
+            "fingerprint": re.findall(".{8}", fingerprint(statement)),
+        }
+
+    def _day(self, value: object) -> str:
+        try:
+            on = date.fromisoformat(str(value))
+        except ValueError:
+            raise TemplateRuntimeError("a date cannot be read") from None
+        return format_date(on, self._day_format, locale=self.name)
+
+    def _moment(self, value: object) -> str:
+        at = _instant(value)
+        return f"{self._day(at.date().isoformat())}, {at:%H:%M:%S}"
+
+
+def _complete(kind: str, data: Mapping[str, object]) -> dict[str, Any]:
+    """The data, safe to show, with whose document it is: `claimant`, and `role` in the mentorship."""
+    if kind not in _LAYOUTS:
+        raise DocumentFailed(f"{kind}: no such document")
+    values: dict[str, Any] = {key: _clean(value, key) for key, value in data.items()}
+    values["role"] = _CLAIMANTS.get(kind, values.get("role"))
+    if values["role"] not in ("mentor", "mentee"):
+        raise DocumentFailed(f"{kind}: role is neither mentor nor mentee")
+    values["claimant"] = values.get(values["role"])
+    if kind == "mentor_letter" and not (values.get("purpose") and values.get("domains")):
+        raise DocumentFailed(f"{kind}: needs a purpose and at least one domain (CPE6)")
+    return {"paused_days": 0, "gate_met": True, **values}
+
+
+def _failed(kind: str, locale: str, error: Exception) -> DocumentFailed:
+    reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+    return DocumentFailed(f"{kind} in {locale}: {reason}")
+
+
+def _clean(value: object, key: str) -> object:
+    if isinstance(value, str):
+        if key == "statement":
+            return value
+        if key == "purpose":
+            return printable(value)
+        return " ".join(_visible(value).split())
+    if isinstance(value, Mapping):
+        return {str(name): _clean(item, str(name)) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(item, key) for item in value]
+    return value
+
+
+def printable(text: str) -> str:
+    """A passage as letters print it: what nobody would see on paper is taken out."""
+    return "\n".join(_lines(text)).strip()
+
+
+def _lines(text: str) -> list[str]:
+    return [line.replace("\t", " ").rstrip() for line in _visible(text).splitlines()]
+
+
+def _visible(text: str) -> str:
+    return _INVISIBLE.sub("", showable(text))
+
+
+def _each_text(value: Any, change: Callable[[Any], object], text: type = str) -> Any:
+    """A structure with every text in it changed; `text` is what its texts are."""
+    if isinstance(value, text):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: _each_text(item, change, text) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_each_text(item, change, text) for item in value]
+    return value
+
+
+def _finalize(value: object) -> object:
+    if isinstance(value, (str, int, Undefined)) and not isinstance(value, bool):
+        return value
+    raise TemplateRuntimeError(f"a value of type {type(value).__name__} cannot be shown; dates need a filter")
+
+
+def _instant(value: object) -> datetime:
+    """The instant of a signature or issue, in its zone."""
+    at = value.get("at") if isinstance(value, Mapping) else None
+    try:
+        instant = datetime.fromisoformat(str(at))
+    except ValueError:
+        raise DocumentFailed("the instant of the signature cannot be read") from None
+    if instant.tzinfo is None:
+        raise DocumentFailed("the instant of the signature has no zone")
+    return instant.astimezone(_zone(value))
+
+
+def _zone(value: object) -> ZoneInfo:
+    name = value.get("zone") if isinstance(value, Mapping) else None
+    if not isinstance(name, str) or not known_zone(name):
+        raise DocumentFailed("the zone of the signature is not known")
+    return ZoneInfo(name)
+
+
+def _zone_and_offset(value: object) -> str:
+    offset = f"{_instant(value):%z}"
+    return f"{_zone(value).key} (UTC{offset[:3]}:{offset[3:5]})"
+
+
+def _qr(url: str) -> str:
+    """The QR code of an address as SVG, one unit a module, with the quiet zone that readers need."""
+    code = qrcode.QRCode(error_correction=qrcode.constants.ERROR_CORRECT_M, border=4)
+    code.add_data(url)
+    matrix = code.get_matrix()
+    bars = (
+        f"M{bar.start()},{row}h{bar.end() - bar.start()}v1h-{bar.end() - bar.start()}z"
+        for row, cells in enumerate(matrix)
+        for bar in re.finditer("1+", "".join("1" if dark else "0" for dark in cells))
+    )
+    size = len(matrix)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size} {size}" shape-rendering="crispEdges">'
+        f'<path d="{"".join(bars)}"/></svg>'
+    )
+
+
+def _unescaped(text: str) -> str:
+    """A text as typst quotes it in its errors."""
+
+    def plain(found: re.Match[str]) -> str:
+        return chr(int(found[1], 16)) if found[1] else _ESCAPES.get(found[2], found[2])
+
+    return re.sub(r"\\u\{([0-9a-f]+)\}|\\(.)", plain, text)
+
+
+def _numbered(view: Mapping[str, object], lacking: set[str]) -> dict[str, object]:
+    """The view with each lacking character replaced by its number."""
+    numbers = str.maketrans({one: f"[U+{ord(one):04X}]" for one in lacking})
+    numbered: dict[str, object] = _each_text(view, lambda text: text.translate(numbers))
+    return numbered

@@ -1,0 +1,160 @@
+"""`POST /events`: CloudEvents from other systems, stored before they are answered with 202."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import structlog
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from gateway.event_store import Inbox, Unavailable
+from gateway.problems import documented, problem
+from gateway.request_body import LARGEST, TooLarge, read_body
+from gateway.strict_json import NotJson, parse
+from gateway.webhook_signatures import (
+    ONE_EVENT,
+    SEVERAL_EVENTS,
+    SIGNATURE_HEADERS,
+    SignatureRefused,
+    Signatures,
+)
+from rules.events import EVENT_TYPES, Envelope, EventType, check_envelope, check_event
+
+log = structlog.get_logger()
+
+CONTENT_TYPES = (ONE_EVENT, SEVERAL_EVENTS, "application/json")
+MOST_ERRORS = 200
+RETRY_AFTER = "10"
+
+
+class Accepted(BaseModel):
+    """What became of a request that was accepted."""
+
+    accepted: int = Field(description="Events that were new, and are stored now.", ge=0)
+    known: int = Field(description="Events that were stored before, by the same source and id.", ge=0)
+
+
+def router(inbox: Inbox, signatures: Signatures) -> APIRouter:
+    """The route `POST /events`."""
+    routes = APIRouter(tags=["events"])
+
+    @routes.post(
+        "/events",
+        status_code=202,
+        response_model=Accepted,
+        response_description="All events of the request are stored, now or before. None is lost from here on.",
+        responses=documented(400, 401, 413, 415, 503),
+        openapi_extra={
+            "requestBody": {
+                "required": True,
+                "content": {name: {"schema": _BODY} for name in CONTENT_TYPES},
+            },
+            "security": [{name: [] for name in SIGNATURE_HEADERS}],
+        },
+    )
+    async def receive_events(request: Request) -> Response:
+        """One CloudEvent 1.0 in structured JSON, or a list of them, signed after Standard Webhooks.
+
+        All of a list are accepted, or none. An event is known by its source and id, so that a repeat does no harm.
+        """
+        if refusal := _unreadable(request.headers):
+            return problem(415, refusal)
+        try:
+            body = await read_body(request)
+        except TooLarge:
+            return problem(
+                413, f"a body may have at most {LARGEST} bytes; send the events in several requests"
+            )
+        try:
+            signatures.check(request.headers, body)
+        except SignatureRefused as refused:
+            log.warning("signature_refused", reason=str(refused))
+            return problem(401, str(refused), headers={"WWW-Authenticate": "Webhook-Signature"})
+        try:
+            content = parse(body)
+        except NotJson as wrong:
+            return problem(400, str(wrong))
+        envelopes, errors, more = _read(content)
+        if errors:
+            told = "errors names each wrong field"
+            if more:
+                told = f"errors names the first {MOST_ERRORS} wrong fields; there are more"
+            return problem(
+                400, f"nothing was stored, because the request has mistakes: {told}", errors=errors
+            )
+        try:
+            new = await inbox.put(envelopes)
+        except Unavailable:
+            return problem(
+                503,
+                "the events could not be stored, and none was accepted; send them again later",
+                headers={"Retry-After": RETRY_AFTER},
+            )
+        return JSONResponse({"accepted": new, "known": len(envelopes) - new}, 202)
+
+    return routes
+
+
+def _unreadable(headers: Mapping[str, str]) -> str | None:
+    kind, *parameters = headers.get("content-type", "").lower().split(";")
+    if kind.strip() not in CONTENT_TYPES:
+        return f"the content type must be one of {', '.join(CONTENT_TYPES)}"
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "charset" and value.strip(' "') not in ("utf-8", "utf8"):
+            return "the charset must be utf-8"
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        return "the body must not be compressed"
+    return None
+
+
+def _read(content: object) -> tuple[list[Envelope], list[tuple[str, str]], bool]:
+    """The events in a body, or what is wrong with them, and whether there is more of that."""
+    envelopes: list[Envelope] = []
+    errors: list[tuple[str, str]] = []
+    for base, event in _each(content):
+        envelope, wrong = check_envelope(event)
+        if envelope is not None:
+            data, wrong = check_event(envelope.type, envelope.data)
+            envelopes.append(Envelope(envelope.id, envelope.source, envelope.type, envelope.time, data))
+        errors += ((f"{base}{fault.pointer}", fault.reason) for fault in wrong)
+        if len(errors) > MOST_ERRORS:
+            return [], errors[:MOST_ERRORS], True
+    return envelopes, errors, False
+
+
+def _each(content: object) -> Iterator[tuple[str, object]]:
+    if isinstance(content, list):
+        for position, event in enumerate(content):
+            yield f"/{position}", event
+    else:
+        yield "", content
+
+
+def _fields_of(event: EventType) -> dict[str, list[str]]:
+    return {
+        "required": [field.name for field in event.fields if field.required],
+        "optional": [field.name for field in event.fields if not field.required],
+    }
+
+
+_EVENT: dict[str, Any] = {
+    "type": "object",
+    "required": ["specversion", "id", "source", "type", "data"],
+    "properties": {
+        "specversion": {"const": "1.0"},
+        "id": {"type": "string", "minLength": 1, "maxLength": 200},
+        "source": {"type": "string", "pattern": "^[!-~]{1,200}$"},
+        "type": {"enum": sorted(EVENT_TYPES)},
+        "time": {"type": "string", "format": "date-time", "description": "When it happened; else, now."},
+        "datacontenttype": {"type": "string", "description": "JSON, in one of its names."},
+        "data": {"type": "object", "description": "The fields of the type, as x-event-types lists them."},
+    },
+    "x-event-types": {event.name: _fields_of(event) for event in EVENT_TYPES.values()},
+}
+EVENT_SCHEMA = {"CloudEvent": _EVENT}
+_REFERENCE = {"$ref": "#/components/schemas/CloudEvent"}
+_BODY: dict[str, Any] = {"anyOf": [_REFERENCE, {"type": "array", "items": _REFERENCE}]}

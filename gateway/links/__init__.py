@@ -1,0 +1,1 @@
+"""Personal pages: what a signed link shows and does."""

@@ -1,0 +1,80 @@
+"""Profiles with the members behind them, and the calendars that they live by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import bindparam, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database.models import Member, Profile
+from rules.calendar import Calendar, calendar_for
+from rules.program import Program
+
+Programs = Mapping[str, Program]
+"""The programs of this deployment, by id."""
+
+
+class NotOnRecord(LookupError):
+    """Something that a lifecycle refers to and this deployment does not have; the text holds ids only (MEM6)."""
+
+
+class UnknownProfile(NotOnRecord):
+    """A profile that is not in the database."""
+
+
+class UnknownProgram(NotOnRecord):
+    """A program that is not loaded here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """A profile and the member whose it is."""
+
+    profile: Profile
+    member: Member
+
+    @property
+    def good_standing(self) -> bool:
+        """Whether the member is in good standing now (MEM1)."""
+        return self.member.standing == "good"
+
+    def calendar(self, program: Program) -> Calendar:
+        """The calendar that decides this member's dates in a program (T1, T4)."""
+        member = self.member
+        return calendar_for(program.hours, member.time_zone, member.country, member.subdivision)
+
+    def locale(self, program: Program) -> str:
+        """The first of the member's languages that the program has, else the program's first (MAIL5)."""
+        chosen = self.member.preferences.get("language")
+        return program.language([chosen, *self.profile.languages, *self.member.languages])
+
+
+# Built once, not at each of the many thousand times that they are asked.
+_PARTICIPANTS = (
+    select(Profile, Member)
+    .join(Member, Member.id == Profile.member_id)
+    .where(Profile.id.in_(bindparam("profiles", expanding=True)))
+)
+
+
+async def participants(session: AsyncSession, profiles: Iterable[str]) -> dict[str, Participant]:
+    """The participants behind profile ids; ids that are not known are left out."""
+    rows = await session.execute(_PARTICIPANTS, {"profiles": sorted(set(profiles))})
+    return {profile.id: Participant(profile, member) for profile, member in rows}
+
+
+async def participant(session: AsyncSession, profile: str) -> Participant:
+    """The participant behind a profile id. Raises UnknownProfile."""
+    found = await participants(session, [profile])
+    if profile not in found:
+        raise UnknownProfile(f"profile {profile} is not in the database")
+    return found[profile]
+
+
+def program_of(programs: Programs, name: str) -> Program:
+    """A program by id. Raises UnknownProgram."""
+    if name not in programs:
+        raise UnknownProgram(f"program {name} is not loaded here")
+    return programs[name]

@@ -1,0 +1,185 @@
+"""Writing an agenda down in one transaction: state, planned messages, staff tasks, audit records (MAIL1, STA1–STA3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database import audit, ledger
+from database.events import get_event
+from database.models import Lifecycle
+from database.tasks import open_task, settle_tasks
+from lifecycles.facts import facts_to_row
+from lifecycles.participants import Participant
+from rules.acts import EVENT_REASON, Act
+from rules.agenda import Agenda, MessageChange, recorded_at
+from rules.program import Program
+
+
+@dataclass(frozen=True, slots=True)
+class DueMail:
+    """An undecided message and the instant at which it goes out."""
+
+    key: str
+    due: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a workflow needs to know of its agenda: its state, the mails to send, when else to look again."""
+
+    state: str
+    closed: bool
+    mails: list[DueMail]
+    wake_at: datetime | None
+    moved: list[MessageChange] = field(default_factory=list)
+    dropped: list[MessageChange] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    """Why an act was refused by the rules, by its id."""
+    added: list[MessageChange] = field(default_factory=list)
+    """The messages that came in with acts. Those of a plan without acts are told to nobody."""
+
+
+async def record(
+    session: AsyncSession,
+    row: Lifecycle,
+    agenda: Agenda,
+    program: Program,
+    workflow: str,
+    facts: object,
+    at: datetime,
+    acts: Sequence[Act],
+    people: Mapping[str, Participant],
+) -> Planned:
+    """Write an agenda down: the lifecycle's row, turns and tasks that are due, the ledger, the acts.
+
+    `people` are the participants whom the agenda's mails go to, by profile.
+    """
+    await _record_acts(session, workflow, acts, at)
+    row.program = program.id
+    row.policy_version = program.policy_version
+    row.facts = facts_to_row(facts)
+    closed_at = await _record_state_changes(session, row, agenda, workflow, at)
+    for task in agenda.tasks:
+        if task.due <= at:
+            await open_task(
+                session,
+                task.kind,
+                task.subject or workflow,
+                task.cause,
+                task.action,
+                recorded_at(task.due, at),
+            )
+    because = await resolve_reason(session, agenda.dropped_because)
+    members = {profile: who.member.id for profile, who in people.items()}
+    changes = await ledger.plan(
+        session, workflow, program.id, agenda.mails, _when(agenda, acts, at), because, members
+    )
+    mails = [DueMail(f"{m.step}/{m.occurrence}", m.due_at) for m in changes.waiting if m.due_at]
+    wakes = [] if closed_at else agenda.wakes_after(at)
+    row.closed_at = closed_at
+    row.next_at = wakes[0] if wakes else None
+    await session.flush()
+    return Planned(
+        state=row.state,
+        closed=closed_at is not None,
+        mails=mails,
+        wake_at=wakes[0] if wakes else None,
+        moved=[_message_change(change) for change in changes.moved],
+        dropped=[_message_change(change) for change in changes.dropped],
+        added=[_message_change(change) for change in changes.added] if acts else [],
+    )
+
+
+def _when(agenda: Agenda, acts: Sequence[Act], at: datetime) -> datetime:
+    """The instant to record for what a plan made at `at` changes: that of the last act or turn that led to it."""
+    causes = [turn.due for turn in agenda.turns] + [act.at for act in acts if act.at]
+    return recorded_at(max((cause for cause in causes if cause <= at), default=None), at)
+
+
+async def settle_lapses(session: AsyncSession, workflow: str, agenda: Agenda, at: datetime) -> None:
+    """Close the tasks about lost standing that an agenda has no more: it is back (MEM1, MEM2, STA2)."""
+    causes = [task.cause for task in agenda.tasks]
+    await settle_tasks(session, workflow, "member_lapsed", causes, "good standing has returned", at)
+
+
+async def resolve_reason(session: AsyncSession, reason: str) -> str:
+    """The words of a reason: itself, or those of the stored event that it names."""
+    before, mark, event_id = reason.partition(EVENT_REASON)
+    if not mark or not event_id.isdigit():
+        return reason
+    event = await get_event(session, event_id)
+    return before + str(event.data.get("reason") or "").strip() if event else reason
+
+
+def _message_change(change: ledger.Change) -> MessageChange:
+    return MessageChange(change.key, change.message, change.number, change.to, change.was, change.due)
+
+
+async def _record_acts(session: AsyncSession, workflow: str, acts: Sequence[Act], at: datetime) -> None:
+    for act in acts:
+        known = await audit.records_of(session, workflow, "act")
+        if any(data.get("id") == act.id for data in known):
+            continue
+        reason = await resolve_reason(session, act.reason)
+        await audit.append(
+            session,
+            workflow,
+            "act",
+            recorded_at(act.at, at),
+            {"id": act.id, "act": act.name, **act.details},
+            actor=act.actor,
+            veiled={"reason": reason} if reason else None,
+        )
+
+
+async def record_refusal(session: AsyncSession, workflow: str, act: Act, reason: str, at: datetime) -> None:
+    """An act that came as an event is refused where the event is; one of a plain client is told here."""
+    if not act.event:
+        data = {"event": act.name, "id": act.id, "reason": reason}
+        await audit.append(session, workflow, "refused", (act.at or at).replace(microsecond=0), data)
+
+
+async def _record_state_changes(
+    session: AsyncSession, row: Lifecycle, agenda: Agenda, workflow: str, at: datetime
+) -> datetime | None:
+    """Record the turns that came due since the last plan; the instant at which the lifecycle closed, if it did.
+
+    Once that is on record nothing follows it, such as what a mail on its way at that instant would have begun.
+    """
+    if row.closed_at is not None:
+        return row.closed_at
+    recorded = {(data["state"], data["due"]) for data in await audit.records_of(session, workflow, "state")}
+    closed_at, current = None, None
+    for turn in sorted(agenda.turns, key=lambda turn: turn.due):
+        if turn.due > at:
+            break
+        happened = recorded_at(turn.due, at)
+        if turn.closes:
+            closed_at = happened
+        if (turn.state, turn.due.isoformat()) not in recorded:
+            cause = await resolve_reason(session, turn.cause)
+            await audit.append(
+                session,
+                workflow,
+                "state",
+                happened,
+                {"state": turn.state, "due": turn.due.isoformat()},
+                veiled={"cause": cause} if cause else None,
+            )
+            row.state, row.state_since = turn.state, happened
+        current = turn
+        if closed_at:
+            break
+    if current and row.state != current.state:
+        # An act that was told late, or at the very instant of another, lies before turns that are on record already:
+        # the record tells that the lifecycle is back in an earlier state.
+        row.state, row.state_since = current.state, recorded_at(current.due, at)
+        data = {"state": current.state, "due": current.due.isoformat()}
+        await audit.append(session, workflow, "state", row.state_since, data)
+    if closed_at is None and agenda.closes_at and agenda.closes_at <= at:
+        closed_at = recorded_at(agenda.closes_at, at)
+    return closed_at

@@ -1,0 +1,1 @@
+"""A message from its row to the mail server's verdict."""

@@ -1,0 +1,97 @@
+"""What mails say of a claim, a survey or a letter."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database.models import Claim, Engagement, Letter
+from mail.mime import Attachment
+from rules import credit
+from rules.credit import EARNED, Credit, Cycle
+from rules.program import Program
+
+SURVEY_MINUTES = 3
+"""How long a survey takes to answer, as its mails tell."""
+
+
+async def claim_context(
+    session: AsyncSession, row: Claim, program: Program, locale: str
+) -> dict[str, object]:
+    """A claim as its mails show it: values of the self-report form, its domains by name, and what counts (CPE10).
+
+    Until it is earned, `countable` is how much of it would count as things stand (CPE7, CPE9).
+    """
+    policy, inputs = program.credit, row.decision["inputs"]
+    names = row.decision["domain_names"]
+    letter = await session.get(Letter, inputs["letter"]) if inputs["letter"] else None
+    matched = await session.get_one(Engagement, f"engagement/{row.engagement_id}")
+    return {
+        "id": row.workflow,
+        "certification": row.certification,
+        "domains": [_named(names.get(id, {}), locale, id) for id in row.domains],
+        "purpose": (letter.data.get("purpose") if letter else None) or matched.goals or "",
+        "credits": inputs["amount"],
+        "earned": row.earned,
+        "countable": row.countable if row.state in EARNED else await _would_count(session, row),
+        "cap": inputs["cap"],
+        "category": policy.category,
+        "sub_type": policy.sub_type,
+        "sponsor": policy.sponsor,
+        "location": policy.location,
+        "fingerprint": _grouped(letter.sha256) if letter and letter.sha256 else "",
+    }
+
+
+async def attachments(session: AsyncSession, letter_id: str | None) -> tuple[Attachment, ...]:
+    """The letter or certificate that goes with a mail, as it was made (CPE8, CPE10)."""
+    letter = await session.get(Letter, letter_id) if letter_id else None
+    if letter is None or letter.document is None:
+        return ()
+    name = "certificate" if letter.kind == "certificate" else f"letter-{letter.certification}"
+    return (Attachment(f"{name}.pdf", "application/pdf", letter.document),)
+
+
+async def _would_count(session: AsyncSession, row: Claim) -> int:
+    """How much of a claim would count if it were complete now."""
+    inputs = row.decision["inputs"]
+    if not row.cycle_start or not row.cycle_end:
+        return 0
+    others = await session.scalars(
+        select(Claim).where(
+            Claim.member_id == row.member_id,
+            Claim.certification == row.certification,
+            Claim.workflow != row.workflow,
+            Claim.credit_date.is_not(None),
+        )
+    )
+    own = Credit(
+        row.workflow,
+        row.engagement_id,
+        row.certification,
+        row.credit_date or str(row.decision["credit_date"] or inputs["started_on"]),
+        "ready",
+        inputs["amount"],
+    )
+    known = [
+        Credit(
+            other.workflow,
+            other.engagement_id,
+            other.certification,
+            str(other.credit_date),
+            other.state,
+            other.decision["inputs"]["amount"],
+        )
+        for other in others
+    ]
+    cycle = Cycle(row.cycle_start, row.cycle_end)
+    sharing = credit.in_cycle(known, row.certification, cycle)
+    return credit.countable([*sharing, own], inputs["cap"])[row.workflow]
+
+
+def _named(names: dict[str, str], locale: str, id: str) -> str:
+    return names.get(locale) or next(iter(names.values()), id)
+
+
+def _grouped(digits: str) -> str:
+    return " ".join(digits[start : start + 4] for start in range(0, 16, 4))

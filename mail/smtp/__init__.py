@@ -1,0 +1,1 @@
+"""The SMTP channel: settings, connections, verdicts, DKIM."""

@@ -1,0 +1,369 @@
+"""The shapes of values that come from outside, in events and in program files.
+
+A reader takes whatever came and gives back the value that the rules work with, or raises Wrong with everything
+that is wrong with it, each fault with its place. No reader raises anything else, whatever it is given, and none
+quotes what it was given, which may be personal.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from difflib import get_close_matches
+from typing import NamedTuple, TypeVar
+
+from rules.calendar import known_zone
+
+T = TypeVar("T")
+Validator = Callable[[object], T]
+
+EARLIEST_YEAR, LATEST_YEAR = 1900, 2200
+LONGEST_LINE = 200
+LONGEST_TEXT = 10_000
+LONGEST_LINK = 2_000
+LONGEST_ADDRESS = 254
+
+_IDENTIFIER = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_CODE = re.compile(r"[A-Z][A-Z0-9-]{1,9}")
+_COUNTRY = re.compile(r"[A-Z]{2}")
+_LANGUAGE = re.compile(r"([A-Za-z]{2,3})((?:[-_][A-Za-z0-9]{2,8}){0,3})")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_CLOCK = r"[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.][0-9]{1,9})?)?"
+_LOCAL = re.compile(_DAY.pattern + _CLOCK)
+_INSTANT = re.compile(_DAY.pattern + _CLOCK + r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})")
+_BEFORE_AT = re.compile(r"(?=.{1,64}$)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:[.][A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?[.])+[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])"
+_AFTER_AT = re.compile(_HOST)
+_LINK = re.compile(
+    rf"https://{_HOST}(?::[0-9]{{1,5}})?(?:[/?#](?:[A-Za-z0-9._~:/?#@!$&'()*+,;=-]|\[|\]|%[0-9A-Fa-f]{{2}})*)?"
+)
+
+_INVISIBLE = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"}
+_BREAKS_A_LINE = {"Cc", "Cs", "Zl", "Zp"}
+_BREAKS_A_TEXT = {"Cc", "Cs"}
+
+
+class Issue(NamedTuple):
+    """One thing that is wrong: the steps to its place (keys, and positions from 0), and the reason in words."""
+
+    path: tuple[str | int, ...]
+    reason: str
+
+
+class ValidationError(ValueError):
+    """A value is not what it has to be; `faults` holds every reason, with paths that start at the value."""
+
+    def __init__(self, reason: str = "", faults: Iterable[Issue] = ()) -> None:
+        self.faults = (*faults, *([Issue((), reason)] if reason else []))
+        super().__init__("; ".join(fault.reason for fault in self.faults))
+
+
+class Issues:
+    """Gathers what is wrong in the parts of a value, so that all of it is told at once."""
+
+    def __init__(self) -> None:
+        self.found: list[Issue] = []
+
+    def add(self, reason: str, *path: str | int) -> None:
+        """One more fault, at a path from the value that is being read."""
+        self.found.append(Issue(path, reason))
+
+    def read(self, step: str | int, reader: Validator[T], value: object) -> T | None:
+        """What the reader makes of a part, or None and its faults kept under that step."""
+        try:
+            return reader(value)
+        except ValidationError as wrong:
+            self.found += (Issue((step, *fault.path), fault.reason) for fault in wrong.faults)
+            return None
+
+    def settle(self) -> None:
+        """Raises Wrong if there was any fault."""
+        if self.found:
+            raise ValidationError(faults=self.found)
+
+
+def kind_of(value: object) -> str:
+    """What sort of value it is, in words for whoever wrote it."""
+    kinds: tuple[tuple[type | tuple[type, ...], str], ...] = (
+        (bool, "true or false"),
+        (str, "text"),
+        ((int, float), "a number"),
+        ((datetime, date), "a date"),
+        (Mapping, "a table"),
+        ((list, tuple), "a list"),
+        (type(None), "nothing"),
+    )
+    return next((words for types, words in kinds if isinstance(value, types)), "something else")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint at the known word that was probably meant, ready to follow a reason; empty if none is near."""
+    close = get_close_matches(word[:80], known, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def text_of(value: object) -> str:
+    """The value as text. Raises Wrong for any other kind."""
+    if not isinstance(value, str):
+        raise ValidationError(f"must be text, not {kind_of(value)}")
+    return value
+
+
+def mapping(value: object) -> Mapping[str, object]:
+    """A table with text for keys; other keys are left out. Raises Wrong for anything else."""
+    if not isinstance(value, Mapping):
+        raise ValidationError(f"must be a table of keys and values, not {kind_of(value)}")
+    return {key: item for key, item in value.items() if isinstance(key, str)}
+
+
+def single_line(most: int = LONGEST_LINE) -> Validator[str]:
+    """Text on one line: something to see, no line break, no control character; trimmed.
+
+    Template syntax, markup and writing from right to left are ordinary text: whoever shows it has to escape it.
+    """
+
+    def read(value: object) -> str:
+        text = text_of(value)
+        if len(text) > most:
+            raise ValidationError(f"must be at most {most} characters long")
+        if _holds(text, _BREAKS_A_LINE):
+            raise ValidationError("must be on one line, without line breaks or other control characters")
+        if _invisible(text):
+            raise ValidationError("must not be empty")
+        return text.strip()
+
+    return read
+
+
+def multi_line(most: int = LONGEST_TEXT, *, blank: bool = True) -> Validator[str]:
+    """Free text of several lines, with tabs but no other control characters; line ends become `\\n`.
+
+    With `blank` false there has to be something to see.
+    """
+
+    def read(value: object) -> str:
+        text = text_of(value)
+        if len(text) > most:
+            raise ValidationError(f"must be at most {most} characters long")
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        if _holds(text.replace("\n", "").replace("\t", ""), _BREAKS_A_TEXT):
+            raise ValidationError("must not hold control characters other than line breaks and tabs")
+        if not blank and _invisible(text):
+            raise ValidationError("must not be empty")
+        return text
+
+    return read
+
+
+def matching(pattern: re.Pattern[str], reason: str) -> Validator[str]:
+    """Text of a form; the reason says which, after "must be"."""
+
+    def read(value: object) -> str:
+        text = text_of(value)
+        if not pattern.fullmatch(text):
+            raise ValidationError(f"must be {reason}")
+        return text
+
+    return read
+
+
+def choice(*words: str) -> Validator[str]:
+    """One of a few words, exactly."""
+
+    def read(value: object) -> str:
+        text = text_of(value)
+        if text not in words:
+            raise ValidationError(f"must be one of {', '.join(words)}{nearest(text, words)}")
+        return text
+
+    return read
+
+
+def integer(least: int, most: int) -> Validator[int]:
+    """A whole number within limits, both included; 2.0 is one, true and "2" are none."""
+
+    def read(value: object) -> int:
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValidationError(f"must be a whole number from {least} to {most}, not {kind_of(value)}")
+        if not least <= value <= most:
+            raise ValidationError(f"must be a whole number from {least} to {most}")
+        return value
+
+    return read
+
+
+def boolean(value: object) -> bool:
+    """True or false, and nothing that merely looks like it."""
+    if not isinstance(value, bool):
+        raise ValidationError(f"must be true or false, not {kind_of(value)}")
+    return value
+
+
+identifier = matching(_IDENTIFIER, "an id: 1 to 64 characters out of A-Z a-z 0-9 . _ -")
+
+certification_code = matching(_CODE, "a certification's code, like CPP")
+
+country_code = matching(_COUNTRY, "a country's code of two capital letters (ISO 3166-1), like CO")
+
+
+def language_code(value: object) -> str:
+    """A language, with script or region if need be: `es`, `es-CO`; the language comes out in lower case."""
+    match = _LANGUAGE.fullmatch(text_of(value))
+    if not match:
+        raise ValidationError("must be a language's code, like es or es-CO")
+    return match[1].lower() + match[2].replace("_", "-")
+
+
+def zone_name(value: object) -> str:
+    """A time zone by its IANA name."""
+    text = text_of(value)
+    if not known_zone(text):
+        raise ValidationError(
+            "must be the name of a time zone that the zone database has, like America/Bogota"
+        )
+    return text
+
+
+def email(value: object) -> str:
+    """One mail address and nothing else, at most 254 characters; a domain in another script comes out as ASCII."""
+    text = text_of(value).strip(" ")
+    if len(text) > LONGEST_ADDRESS:
+        raise ValidationError(f"must be at most {LONGEST_ADDRESS} characters long")
+    if _holds(text, _BREAKS_A_LINE):
+        raise ValidationError("must be on one line, without line breaks or other control characters")
+    before, at, after = text.partition("@")
+    if at and before and not before.isascii():
+        raise ValidationError("must have only ASCII characters before the @")
+    domain = _in_ascii(after)
+    address = f"{before}@{domain}"
+    if not (_BEFORE_AT.fullmatch(before) and _AFTER_AT.fullmatch(domain)) or len(address) > LONGEST_ADDRESS:
+        raise ValidationError("must be one mail address alone, like ana@example.org")
+    return address
+
+
+def link(value: object) -> str:
+    """An https address of a host by name, without user or password."""
+    text = text_of(value)
+    if len(text) > LONGEST_LINK:
+        raise ValidationError(f"must be at most {LONGEST_LINK} characters long")
+    if not _LINK.fullmatch(text):
+        raise ValidationError("must be an https address, like https://www.example.org/page")
+    return text
+
+
+def day(value: object) -> date:
+    """A date: ISO 8601 text, or a date; of a datetime, the date that it shows."""
+    if isinstance(value, datetime):
+        value = value.date()
+    if not isinstance(value, date):
+        if not isinstance(value, str) or not _DAY.fullmatch(value):
+            raise ValidationError("must be a date like 2028-03-06")
+        try:
+            value = date.fromisoformat(value)
+        except ValueError:
+            raise ValidationError("must be a date that the calendar has") from None
+    _near(value.year)
+    return value
+
+
+def instant(value: object) -> datetime:
+    """A moment in time: RFC 3339 text with its offset, or an aware datetime; comes out in UTC."""
+    moment = _moment(value, _INSTANT, "a date and time with its offset, like 2028-03-06T10:00:00-05:00")
+    if moment.utcoffset() is None:
+        raise ValidationError("must have an offset, like 2028-03-06T10:00:00-05:00")
+    return moment.astimezone(UTC)
+
+
+def local_or_instant(value: object) -> datetime:
+    """A date and time: with an offset an instant, in UTC; without one a local time of a zone told elsewhere."""
+    if isinstance(value, str) and _LOCAL.fullmatch(value):
+        return _moment(value, _LOCAL, "")
+    moment = _moment(
+        value, _INSTANT, "a date and time, like 2028-03-06T10:00:00 or 2028-03-06T10:00:00-05:00"
+    )
+    return moment if moment.utcoffset() is None else moment.astimezone(UTC)
+
+
+def list_of(
+    reader: Validator[T], *, least: int = 0, most: int = 50, alone: bool = False
+) -> Validator[list[T]]:
+    """A list of values; with `alone`, a single text stands for a list of one."""
+
+    def read(value: object) -> list[T]:
+        if alone and isinstance(value, str):
+            value = [value]
+        if not isinstance(value, Sequence) or isinstance(value, str | bytes | bytearray):
+            raise ValidationError(f"must be a list, not {kind_of(value)}")
+        if len(value) > most:
+            raise ValidationError(f"must have at most {most} entries")
+        if len(value) < least:
+            raise ValidationError(
+                "must not be empty" if least == 1 else f"must have at least {least} entries"
+            )
+        faults = Issues()
+        items = [faults.read(position, reader, item) for position, item in enumerate(value)]
+        faults.settle()
+        return [item for item in items if item is not None]
+
+    return read
+
+
+def without_repeats(reader: Validator[list[T]]) -> Validator[list[T]]:
+    """The list with equal values only once, at their first place."""
+
+    def read(value: object) -> list[T]:
+        kept: list[T] = []
+        for item in reader(value):
+            if item not in kept:
+                kept.append(item)
+        return kept
+
+    return read
+
+
+def readable(text: str) -> str:
+    """Words that nobody has checked, as far as databases and terminals take them: control characters become spaces,
+    and what goes beyond LONGEST_TEXT is cut."""
+    kept = text[:LONGEST_TEXT].replace("\r\n", "\n")
+    return "".join(
+        " " if unicodedata.category(character) in _BREAKS_A_TEXT and character not in "\n\t" else character
+        for character in kept
+    )
+
+
+def _holds(text: str, categories: set[str]) -> bool:
+    return any(unicodedata.category(character) in categories for character in text)
+
+
+def _invisible(text: str) -> bool:
+    return all(unicodedata.category(character) in _INVISIBLE for character in text)
+
+
+def _in_ascii(domain: str) -> str:
+    if domain.isascii():
+        return domain
+    try:
+        return domain.encode("idna").decode("ascii")
+    except UnicodeError:
+        return ""
+
+
+def _moment(value: object, form: re.Pattern[str], words: str) -> datetime:
+    if not isinstance(value, datetime):
+        if not isinstance(value, str) or not form.fullmatch(value):
+            raise ValidationError(f"must be {words}")
+        try:
+            value = datetime.fromisoformat(value.upper())
+        except ValueError:
+            raise ValidationError("must be a date and time that the calendar has") from None
+    _near(value.year)
+    return value
+
+
+def _near(year: int) -> None:
+    if not EARLIEST_YEAR <= year <= LATEST_YEAR:
+        raise ValidationError(f"must lie between the years {EARLIEST_YEAR} and {LATEST_YEAR}")

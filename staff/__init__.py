@@ -1,0 +1,1 @@
+"""What staff see and do, once, for command and browser."""

@@ -1,0 +1,190 @@
+"""Database, Temporal, programs and the other parts as a deployment's settings name them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from temporalio.client import Client
+from temporalio.envconfig import ClientConfig
+
+from database.links import Links
+from database.session import Database
+from mail.smtp.channel import SmtpChannel
+from mail.smtp.settings import SmtpSettings
+from rules.program import Program
+from worker.assembly import Components, Composers, load_programs
+from worker.errors import Failure
+from worker.settings import Settings
+
+
+def read_settings() -> Settings:
+    """The settings of this deployment. Raises Failure with a line for each wrong one."""
+    try:
+        return Settings()
+    except SettingsError:
+        raise Failure('THROUGHLINE_ALLOW: must be a JSON list, like ["*@example.org"]') from None
+    except UnicodeDecodeError:
+        raise Failure(".env: is not UTF-8 text") from None
+    except ValidationError as error:
+        raise Failure(
+            *(
+                f"THROUGHLINE_{'_'.join(map(str, fault['loc'])).upper()}: {fault['msg']}"
+                for fault in error.errors(include_url=False, include_input=False)
+            )
+        ) from None
+
+
+def read_programs(settings: Settings) -> dict[str, Program]:
+    """The programs of this deployment. Raises ProgramError, OSError."""
+    return load_programs(settings.programs)
+
+
+def composers(settings: Settings, programs: Path | None = None) -> Composers:
+    """The composers of mail; a program's own texts stand beside its file."""
+    return Composers(settings.templates / "mail", programs or settings.programs)
+
+
+def open_database(settings: Settings) -> Database:
+    """The database, not yet connected. Raises Failure for an address that cannot be read or a folder that
+    cannot be made."""
+    try:
+        return Database(settings.database, timeout=settings.database_timeout)
+    except ValueError as error:
+        raise Failure(f"THROUGHLINE_DATABASE: {error}") from None
+    except OSError as error:
+        raise Failure(f"{_shown(settings)}: {error.strerror}") from None
+
+
+@asynccontextmanager
+async def database_ready(settings: Settings) -> AsyncIterator[Database]:
+    """The database with the schema of this version. Raises Failure if it cannot be reached or has another."""
+    _refuse_missing_file(settings)
+    database = open_database(settings)
+    try:
+        await check_database(database, settings)
+        yield database
+    finally:
+        await database.close()
+
+
+def _refuse_missing_file(settings: Settings) -> None:
+    """Raise Failure where there is no SQLite file yet: whoever asks something does not make one."""
+    try:
+        url = make_url(settings.database)
+    except ArgumentError:
+        return
+    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
+        raise Failure(f"{_shown(settings)} has no tables yet: throughline db upgrade")
+
+
+async def check_database(database: Database, settings: Settings) -> None:
+    """Raise Failure unless the database can be reached and has the schema of this version."""
+    try:
+        await database.check()
+    except RuntimeError as error:
+        raise Failure(str(error)) from None
+    except SQLAlchemyError as error:
+        why = database_trouble(error)
+        if "alembic_version" in why:
+            raise Failure(f"{_shown(settings)} has no tables yet: throughline db upgrade") from None
+        raise Failure(f"the database {_shown(settings)} cannot be reached: {why}") from None
+
+
+def database_trouble(error: Exception) -> str:
+    """What a database says is wrong, in one line."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    lines = str(cause or error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _shown(settings: Settings) -> str:
+    return make_url(settings.database).render_as_string(hide_password=True)
+
+
+async def connect() -> Client:
+    """A client of the Temporal service that its own environment variables and profile file name.
+
+    Raises Failure if it cannot be reached.
+    """
+    try:
+        config = ClientConfig.load_client_connect_config()
+    except (RuntimeError, ValueError, OSError) as error:
+        raise Failure(f"Temporal's settings cannot be read: {_first_line(error)}") from None
+    config.setdefault("target_host", "localhost:7233")
+    try:
+        return await Client.connect(**config)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise Failure(
+            f"Temporal cannot be reached at {config['target_host']}: {_first_line(error)}"
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    """The first line of an error, or of the operating system's words within it."""
+    text = str(error).strip()
+    if cause := re.search(r'message: "([^"]+)"', text):
+        return cause[1]
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def links_of(settings: Settings) -> Links:
+    """The maker of personal links. Raises Failure without a secret."""
+    try:
+        return Links(settings.base_url, settings.secret.get_secret_value())
+    except ValueError as error:
+        raise Failure(f"THROUGHLINE_SECRET: {error}") from None
+
+
+def smtp_of(settings: Settings, programs: Mapping[str, Program]) -> SmtpSettings:
+    """The mail server; without a rate of its own, as slow as the slowest program wants it (MAIL3)."""
+    try:
+        smtp, rates = settings.smtp, [program.mail.rate_per_minute for program in programs.values()]
+        if smtp.rate_per_minute is None and rates:
+            settings = settings.model_copy(update={"smtp_rate_per_minute": min(rates)})
+        return settings.smtp
+    except ValueError as error:
+        raise Failure(f"THROUGHLINE_SMTP_…: {error}") from None
+
+
+def build_components(settings: Settings, database: Database, programs: Mapping[str, Program]) -> Components:
+    """All that a worker needs besides Temporal. Raises Failure for settings that do not fit together."""
+    try:
+        dkim = settings.dkim
+    except ValueError as error:
+        raise Failure(f"THROUGHLINE_DKIM_…: {error}") from None
+    except OSError as error:
+        raise Failure(f"THROUGHLINE_DKIM_KEY_FILE: {error.filename}: {error.strerror}") from None
+    return Components(
+        database,
+        programs,
+        composers(settings),
+        SmtpChannel(smtp_of(settings, programs)),
+        links_of(settings),
+        settings.outgoing,
+        settings.environment,
+        dkim,
+    )
+
+
+def webhook_secrets(settings: Settings) -> list[str]:
+    """The secrets that sign events, the one to sign with first; several are separated by commas.
+
+    Raises Failure if there is none.
+    """
+    secrets = [part.strip() for part in settings.webhook_secret.get_secret_value().split(",") if part.strip()]
+    if not secrets:
+        raise Failure("THROUGHLINE_WEBHOOK_SECRET is missing: base64 after whsec_, at least 16 bytes")
+    return secrets
+
+
+def gateway_address(settings: Settings) -> str:
+    """Where the gateway takes events in."""
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
+    return (settings.gateway_url or f"http://{host}:{settings.port}").rstrip("/")

@@ -1,0 +1,60 @@
+"""The gateway in this process: on a port that was taken beforehand, without handlers of signals of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from worker.errors import Failure
+
+HOST = "127.0.0.1"
+
+
+def listen(port: int) -> socket.socket:
+    """A socket on a port of this machine, 0 for any. Raises Failure if it is taken."""
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((HOST, port))
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        raise Failure(f"port {port} cannot be had ({error.strerror}): name another with --port") from None
+    return listening
+
+
+def address(listening: socket.socket) -> str:
+    """Where a browser finds what is served on the socket."""
+    return f"http://{HOST}:{listening.getsockname()[1]}"
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to the command."""
+        yield
+
+
+@asynccontextmanager
+async def served(app: FastAPI, listening: socket.socket) -> AsyncIterator[None]:
+    """The app, answering on the socket as long as the block lasts. Raises RuntimeError if it cannot start."""
+    config = uvicorn.Config(
+        app, log_config=None, log_level="warning", access_log=False, timeout_graceful_shutdown=3
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        while not server.started:
+            if serving.done():
+                await serving
+                raise RuntimeError("the gateway could not start")
+            await asyncio.sleep(0.01)
+        yield
+    finally:
+        server.should_exit = True
+        await serving

@@ -1,0 +1,75 @@
+"""What every Temporal worker and replayer of this product shares: workflows, activities, sandbox, error texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+from temporalio import activity
+from temporalio.exceptions import ApplicationError, FailureError
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor, WorkflowRunner
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from lifecycles.participants import NotOnRecord
+from workflows.checkpoints import CheckpointsWorkflow
+from workflows.claim import ClaimWorkflow
+from workflows.engagement import EngagementWorkflow
+from workflows.inbox import InboxWorkflow
+from workflows.onboarding import OnboardingWorkflow
+from workflows.request import RequestWorkflow
+from workflows.resend import ResendWorkflow
+from workflows.survey import SurveyWorkflow
+from workflows.watchdog import WatchdogWorkflow
+
+log = structlog.get_logger()
+
+WORKFLOWS: Sequence[type] = (
+    InboxWorkflow,
+    OnboardingWorkflow,
+    RequestWorkflow,
+    EngagementWorkflow,
+    ResendWorkflow,
+    WatchdogWorkflow,
+    CheckpointsWorkflow,
+    ClaimWorkflow,
+    SurveyWorkflow,
+)
+"""All workflow types."""
+
+PASSED_THROUGH = (
+    *("rules", "database", "lifecycles", "mail", "evidence", "activities"),
+    *("pydantic", "sqlalchemy", "structlog"),
+)
+
+
+def workflow_runner() -> WorkflowRunner:
+    """The sandbox in which workflows run; rules and activities are passed through, all else is not."""
+    return SandboxedWorkflowRunner(
+        restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
+    )
+
+
+class RedactErrors(Interceptor):
+    """Keeps personal data out of histories: an unexpected error leaves an activity as its name only (MEM6)."""
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
+        """Wrap the activities."""
+        return _RedactErrors(next)
+
+
+class _RedactErrors(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+        try:
+            return await super().execute_activity(input)
+        except FailureError:
+            raise
+        except NotOnRecord as error:
+            raise ApplicationError(str(error), type=type(error).__name__) from None
+        except Exception as error:
+            name = type(error).__name__
+            log.warning("activity failed", activity=activity.info().activity_type, error=name, exc_info=error)
+            raise ApplicationError(f"{name} in {activity.info().activity_type}", type=name) from None
+
+
+Activities = Sequence[Callable[..., Any]]

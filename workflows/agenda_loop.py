@@ -1,0 +1,261 @@
+"""The one movable wait that every lifecycle uses.
+
+A lifecycle's facts become an agenda in a planning activity (T7). The loop here waits for the next due instant
+or for a change of facts, asks for a new agenda on a change, and has messages sent by key when they are due. It
+has no timer of another kind, and knows nothing of what the messages are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.delivery import MailActivities, Outcome, SendMail
+    from activities.inbox import InboxActivities
+    from lifecycles.recording import DueMail, Planned
+    from lifecycles.workflow_commands import WorkflowCommand
+    from rules.acts import Act
+    from rules.agenda import GRACE_PERIOD
+    from workflows.messages import Answer
+
+
+MAIL_QUEUE = "throughline-mail"
+"""The task queue of deliveries: its own, so that a rate limit or a slow mail server delays nothing else."""
+
+DEAD_AFTER = timedelta(seconds=20)
+"""A delivery whose worker says nothing for so long is tried again; a living one says something every few seconds."""
+
+ONE_TIMER = "one timer"
+"""The patch since which a lifecycle keeps its timer over changes that move nothing."""
+
+Order = TypeVar("Order")
+Result = TypeVar("Result")
+
+
+async def plan_locally(activity: Callable[[Any, Order], Coroutine[Any, Any, Result]], order: Order) -> Result:
+    """Run a planning activity: local, and retried until the database answers.
+
+    Retries wait on the server's clock, not in the worker: a database outage of hours holds no worker slot.
+    """
+    return await workflow.execute_local_activity_method(
+        activity,
+        order,
+        start_to_close_timeout=timedelta(seconds=30),
+        local_retry_threshold=timedelta(milliseconds=1),
+        retry_policy=RetryPolicy(
+            initial_interval=timedelta(seconds=2),
+            backoff_coefficient=2,
+            maximum_interval=timedelta(minutes=5),
+        ),
+        summary="plan",
+    )
+
+
+async def tell(effects: list[WorkflowCommand], summary: str) -> None:
+    """Start other lifecycles, or tell them something; repeated until it is done."""
+    await workflow.execute_activity_method(
+        InboxActivities.tell,
+        effects,
+        start_to_close_timeout=timedelta(minutes=1),
+        retry_policy=RetryPolicy(maximum_interval=timedelta(minutes=5)),
+        summary=summary,
+    )
+
+
+def _last_second() -> timedelta:
+    return GRACE_PERIOD if workflow.patched(ONE_TIMER) else timedelta(0)
+
+
+class AgendaLoop:
+    """A lifecycle's wait. `plan` makes a new agenda of the present facts; `decided` is told each decision and
+    says whether it changes the facts."""
+
+    def __init__(
+        self, plan: Callable[[datetime, list[Act]], Awaitable[Planned]], decided: Callable[[Outcome], bool]
+    ) -> None:
+        self._plan = plan
+        self._decided = decided
+        self._acts: list[Act] = []
+        self._planned: Planned | None = None
+        self._changed = True
+        self._planning = asyncio.Lock()
+        self._sending: dict[str, asyncio.Task[list[Outcome]]] = {}
+        self._returned: list[tuple[list[str], list[Outcome]]] = []
+        self._done: set[str] = set()
+        self._timer: asyncio.Task[None] | None = None
+        self._rings_at: datetime | None = None
+        self._awaited: set[str] = set()
+
+    def change(self, act: Act | None = None) -> None:
+        """The facts have changed: a new agenda is wanted."""
+        self._changed = True
+        if act:
+            self._acts.append(act)
+
+    async def answer(self, act: Act) -> Answer:
+        """Plan for an act at once and tell what that changed; what updates answer with (STA1).
+
+        Raises ApplicationError with the rules' words if they refuse it.
+        """
+        planned = await self._replan(act)
+        if act.id in planned.refused:
+            raise ApplicationError(planned.refused[act.id], type="Refused")
+        return Answer(planned.state, planned.moved, planned.dropped, planned.added)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the agenda has come to its end."""
+        return self._planned is not None and self._planned.closed
+
+    async def run(self) -> bool:
+        """Wait, plan and send until the lifecycle closes (True) or its history should be cut here (False)."""
+        while True:
+            # An update may be planning already when the run begins: then its agenda is waited for.
+            if self._changed or self._planned is None:
+                await self._replan()
+            planned = self._planned
+            assert planned is not None
+            self._take_returned()
+            if self._changed:
+                continue
+            now = workflow.now()
+            self._awaited |= {mail.key for mail in planned.mails if mail.due > now}
+            self._send([mail.key for mail in planned.mails if self._goes_at(mail) <= now])
+            left = [mail for mail in planned.mails if mail.key not in self._done]
+            if planned.closed and not self._sending and not left:
+                await workflow.wait_condition(workflow.all_handlers_finished)
+                if not self._changed:
+                    await self._stop_timer()
+                    return True
+                continue
+            if workflow.info().is_continue_as_new_suggested() and not self._sending:
+                await workflow.wait_condition(workflow.all_handlers_finished)
+                if not self._changed:
+                    await self._stop_timer()
+                    return False
+                continue
+            await self._wait(planned, now)
+
+    async def _replan(self, act: Act | None = None) -> Planned:
+        async with self._planning:
+            acts, self._acts = [*self._acts, *([act] if act else [])], []
+            self._changed = False
+            try:
+                planned = await self._plan(workflow.now(), acts)
+            except BaseException:
+                self._acts, self._changed = acts + self._acts, True
+                raise
+            self._planned = planned
+            return planned
+
+    async def _wait(self, planned: Planned, now: datetime) -> None:
+        upcoming = [at for at in map(self._goes_at, planned.mails) if at > now]
+        if planned.wake_at:
+            upcoming.append(planned.wake_at + _last_second())
+        until = min(upcoming, default=None)
+        if not workflow.patched(ONE_TIMER):
+            await self._wait_with_a_timer_each(planned, now, until)
+            return
+        if until and until <= now:
+            self._look_again(planned)
+            return
+        timer = await self._set_timer(until, now, planned.state)
+        await workflow.wait_condition(lambda: self._news(planned) or (timer is not None and timer.done()))
+        self._look_again(planned)
+
+    def _goes_at(self, mail: DueMail) -> datetime:
+        """At once for what answers an act; for what was waited for, when its last second is over."""
+        return mail.due + _last_second() if mail.key in self._awaited else mail.due
+
+    async def _set_timer(
+        self, until: datetime | None, now: datetime, state: str
+    ) -> asyncio.Task[None] | None:
+        """Keep the timer that runs if it rings in time: most answers move nothing, and a timer is an action.
+
+        One that rings too early does no harm: the loop finds nothing due, and sets the next one.
+        """
+        if until is None:
+            return None
+        if self._timer and not self._timer.done():
+            if self._rings_at and self._rings_at <= until:
+                return self._timer
+            await self._stop_timer()
+        self._rings_at = until
+        self._timer = asyncio.create_task(workflow.sleep(until - now, summary=f"next: {state}"))
+        return self._timer
+
+    async def _stop_timer(self) -> None:
+        if self._timer and self._timer.cancel():
+            with suppress(asyncio.CancelledError):
+                await self._timer
+
+    def _news(self, planned: Planned) -> bool:
+        return self._changed or bool(self._returned) or self._planned is not planned
+
+    def _look_again(self, planned: Planned) -> None:
+        if planned.wake_at and planned.wake_at <= workflow.now():
+            self._changed = True
+
+    async def _wait_with_a_timer_each(self, planned: Planned, now: datetime, until: datetime | None) -> None:
+        """How workflows that began before there was one timer wait to their end."""
+        try:
+            await workflow.wait_condition(
+                lambda: self._news(planned),
+                timeout=until - now if until else None,
+                timeout_summary=f"next: {planned.state}" if until else None,
+            )
+        except TimeoutError:
+            self._look_again(planned)
+
+    def _send(self, keys: list[str]) -> None:
+        fresh = [key for key in keys if key not in self._sending and key not in self._done]
+        if not fresh:
+            return
+        task = asyncio.create_task(self._deliver(fresh))
+        for key in fresh:
+            self._sending[key] = task
+
+    async def _deliver(self, keys: list[str]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        try:
+            outcomes = await workflow.execute_activity_method(
+                MailActivities.send_mail,
+                SendMail(workflow.info().workflow_id, keys),
+                task_queue=MAIL_QUEUE,
+                start_to_close_timeout=timedelta(minutes=15),
+                heartbeat_timeout=DEAD_AFTER,
+                retry_policy=RetryPolicy(
+                    initial_interval=timedelta(seconds=1),
+                    backoff_coefficient=2,
+                    maximum_interval=timedelta(minutes=5),
+                ),
+                summary=", ".join(keys),
+            )
+        except ActivityError:
+            workflow.logger.warning("a delivery ended without an outcome; it is begun again")
+        # Nothing here calls a delivery back: the ledger refuses what is no longer due, at its claim and at its last
+        # byte, and an attempt that waits for the mail server finds that out when it is tried again (MAIL4).
+        self._returned.append((keys, outcomes))
+        return outcomes
+
+    def _take_returned(self) -> None:
+        returned, self._returned = self._returned, []
+        for keys, outcomes in returned:
+            held = {outcome.key for outcome in outcomes if outcome.decision == "held"}
+            for key in keys:
+                self._sending.pop(key, None)
+                if outcomes and key not in held:
+                    self._done.add(key)
+            for outcome in outcomes:
+                if outcome.decision != "held" and self._decided(outcome):
+                    self._changed = True
+            if not outcomes:
+                self._changed = True

@@ -27,7 +27,7 @@ from database.session import Database
 from embedded.mail_catcher import MailCatcher
 from embedded.temporal_servers import DevServer, dev_server
 from rules.events import Envelope
-from tests.process_world import worker_process
+from tests.support.processes import worker_process
 from workflows.messages import ActInput
 from workflows.starting import notify_inbox
 

@@ -13,11 +13,17 @@ from hypothesis import HealthCheck, settings
 from playwright.async_api import Browser, async_playwright
 from temporalio.testing import WorkflowEnvironment
 
-from tests.capturing_smtp import CapturingSmtp
-from tests.freezing_proxy import FreezingProxy
-from tests.postgres_server import PostgresServer
+from tests.support.servers.capturing_smtp import CapturingSmtp
+from tests.support.servers.freezing_proxy import FreezingProxy
+from tests.support.servers.postgres_server import PostgresServer
 
-pytest_plugins = ["tests.rules_table", "tests.fault_table", "pytester"]
+pytest_plugins = [
+    "tests.support.reports.rules_table",
+    "tests.support.reports.fault_table",
+    "tests.support.databases",
+    "tests.support.cli",
+    "pytester",
+]
 
 settings.register_profile(
     "throughline",

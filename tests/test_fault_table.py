@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from database.models import Message
-from tests.fault_table import FaultRun, judged
+from tests.support.reports.fault_table import FaultRun, judged
 
 
 def rows(*states: str) -> list[Message]:
@@ -53,7 +53,7 @@ def test_the_table_sums_up_all_tests_and_comes_before_the_last_line(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    pytester.makeini("[pytest]\naddopts = -p xdist -p tests.fault_table\n")
+    pytester.makeini("[pytest]\naddopts = -p xdist -p tests.support.reports.fault_table\n")
     pytester.makepyfile(
         """
         import pytest
@@ -86,6 +86,6 @@ def test_a_run_without_faults_has_no_table(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    pytester.makeini("[pytest]\naddopts = -p tests.fault_table\n")
+    pytester.makeini("[pytest]\naddopts = -p tests.support.reports.fault_table\n")
     pytester.makepyfile("def test_nothing(): pass")
     pytester.runpytest_subprocess().stdout.no_fnmatch_line("*faults, counted*")

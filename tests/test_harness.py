@@ -12,8 +12,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 from temporalio.testing import WorkflowEnvironment
 
-from tests.capturing_smtp import CapturingSmtp
-from tests.postgres_server import PostgresServer
+from tests.support.servers.capturing_smtp import CapturingSmtp
+from tests.support.servers.postgres_server import PostgresServer
 
 
 @pytest.mark.parametrize("time", [1, 2])

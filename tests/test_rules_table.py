@@ -30,7 +30,8 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makefile(".md", **{"docs/rules": PAGE})
     pytester.makeini(
-        "[pytest]\ntestpaths = tests\naddopts = -p xdist -p tests.rules_table\nmarkers = rule(*ids): x\n"
+        "[pytest]\ntestpaths = tests\naddopts = -p xdist -p tests.support.reports.rules_table\n"
+        "markers = rule(*ids): x\n"
     )
     _write(
         pytester,

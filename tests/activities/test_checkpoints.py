@@ -15,7 +15,7 @@ from database.models import AuditRecord, Checkpoint, Message, Task
 from embedded.stack import EmbeddedStack, embedded_stack
 from evidence.dossier import export
 from evidence.verifier import examine, hash_in
-from tests.rehearsed import instant
+from tests.support.rehearsals import instant
 from worker.assembly import load_programs
 from workflows.checkpoints import CHECKPOINTS, CheckpointsWorkflow
 from workflows.starting import start_housekeeping

@@ -28,7 +28,7 @@ from database.session import Database
 from mail.smtp.channel import SmtpChannel
 from mail.smtp.settings import SmtpSettings
 from rules.agenda import PlannedMail
-from tests.delivery_world import (
+from tests.support.delivery import (
     AT,
     COMPLIANCE,
     DUE,
@@ -45,8 +45,8 @@ from tests.delivery_world import (
     send,
     world,
 )
-from tests.fault_table import FaultRun, Judge
-from tests.hostile_smtp import (
+from tests.support.reports.fault_table import FaultRun, Judge
+from tests.support.servers.hostile_smtp import (
     HostileSmtp,
     after,
     close,

@@ -18,9 +18,9 @@ from database.models import Engagement, Event, Member, Profile, Request, Task
 from database.session import Database
 from rules.catalogue import load_catalogue
 from rules.events import Envelope
-from tests.delivery_world import AT, bundled, environment, migrate
-from tests.freezing_proxy import FreezingProxy
-from tests.postgres_server import PostgresServer
+from tests.support.delivery import AT, bundled, environment, migrate
+from tests.support.servers.freezing_proxy import FreezingProxy
+from tests.support.servers.postgres_server import PostgresServer
 
 EVA = {"member": "eva", "name": "Eva", "email": "eva@example.org", "standing": "good"}
 

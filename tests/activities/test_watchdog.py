@@ -17,7 +17,7 @@ from activities.delivery import SendMail
 from activities.watchdog import OVERDUE, WatchdogActivities
 from database import ledger
 from rules.agenda import PlannedMail
-from tests.delivery_world import (
+from tests.support.delivery import (
     COMPLIANCE,
     DUE,
     NUDGE,
@@ -30,7 +30,7 @@ from tests.delivery_world import (
     send,
     world,
 )
-from tests.hostile_smtp import HostileSmtp, hostile_smtp, say
+from tests.support.servers.hostile_smtp import HostileSmtp, hostile_smtp, say
 from workflows.resend import ResendWorkflow
 
 __all__ = ["hostile_smtp", "migrated_url", "world"]

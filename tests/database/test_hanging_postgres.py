@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from database.models import Suppression
 from database.session import Database
-from tests.freezing_proxy import FreezingProxy
+from tests.support.servers.freezing_proxy import FreezingProxy
 
 AT = datetime(2028, 3, 6, 15, 0, tzinfo=UTC)
 SHORT, LONG = 0.5, 30.0

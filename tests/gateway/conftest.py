@@ -8,17 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.delivery_world import migrate
 from tests.gateway_world import World, world
-from tests.postgres_server import PostgresServer
-
-
-@pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file to copy."""
-    file = tmp_path_factory.mktemp("migrated") / "throughline.db"
-    migrate(f"sqlite:///{file}")
-    return file
+from tests.support.delivery import migrate
+from tests.support.servers.postgres_server import PostgresServer
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ from structlog.testing import capture_logs
 
 from database.models import Feedback, Member
 from rules.credit import fingerprint
-from tests.browsing import FAULTS, POST, browsing, focused_in_turn
 from tests.gateway_world import (
     LETTER,
     MENTEES_CLAIM,
@@ -22,6 +21,7 @@ from tests.gateway_world import (
     letter_row,
     world,
 )
+from tests.support.browser import FAULTS, POST, browsing, focused_in_turn
 
 pytestmark = pytest.mark.rule("MAIL5")
 

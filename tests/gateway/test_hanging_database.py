@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.freezing_proxy import FreezingProxy
 from tests.gateway_world import World, member_updated, world
+from tests.support.servers.freezing_proxy import FreezingProxy
 
 
 @pytest.fixture

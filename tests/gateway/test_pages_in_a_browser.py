@@ -9,8 +9,8 @@ from playwright.async_api import Browser
 from structlog.testing import capture_logs
 
 from database.models import Feedback
-from tests.browsing import FAULTS, POST, browsing
 from tests.gateway_world import NOW, World, engagement_row, people, request_row, world
+from tests.support.browser import FAULTS, POST, browsing
 
 pytestmark = pytest.mark.rule("MAIL5")
 

@@ -58,7 +58,7 @@ from rules.credit import (
 )
 from rules.messages import CATALOGUE
 from rules.program import load_program
-from tests.rules.paper_ledger import PaperLedger
+from tests.support.model.reference_ledger import ReferenceLedger
 
 PROGRAM = load_program(Path("programs/asis-global.toml"))
 POLICY = PROGRAM.credit
@@ -1272,7 +1272,7 @@ class ClaimMachine(RuleBasedStateMachine):
         self.ended_at: datetime | None = None
         self.letters = 0
         self.passed: list[tuple[str, datetime]] = []
-        self.ledger = PaperLedger()
+        self.ledger = ReferenceLedger()
         self.replan()
 
     @property

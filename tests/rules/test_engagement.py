@@ -41,7 +41,7 @@ from rules.engagement import (
     start_day,
 )
 from rules.program import load_program
-from tests.rules.paper_ledger import PaperLedger
+from tests.support.model.reference_ledger import ReferenceLedger
 
 PROGRAM_FILE = load_program(Path("programs/asis-global.toml"))
 POLICY = PROGRAM_FILE.engagement
@@ -917,7 +917,7 @@ class EngagementMachine(RuleBasedStateMachine):
     def match(self, start: datetime, months: int | None) -> None:
         self.now = start
         self.facts = EngagementFacts("r-1", "p-mentee", "p-mentor", start, months)
-        self.ledger = PaperLedger()
+        self.ledger = ReferenceLedger()
         self.take(self.facts)
 
     @property

@@ -29,7 +29,7 @@ from rules.onboarding import (
     standing_changed,
 )
 from rules.program import load_program
-from tests.rules.paper_ledger import PaperLedger
+from tests.support.model.reference_ledger import ReferenceLedger
 
 PROGRAM = load_program(Path("programs/asis-global.toml"))
 POLICY = PROGRAM.onboarding
@@ -788,7 +788,7 @@ class OnboardingMachine(RuleBasedStateMachine):
     def sign_up(self, created: datetime, calendar: Calendar, role: str, blocked: bool) -> None:
         self.calendar = calendar
         self.now = created
-        self.ledger = PaperLedger()
+        self.ledger = ReferenceLedger()
         self.blocked_until: datetime | None = None
         self.take(OnboardingFacts("p-1", role, created, blocked=blocked))
 

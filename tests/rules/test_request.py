@@ -33,7 +33,7 @@ from rules.request import (
     standing_changed,
     withdraw,
 )
-from tests.rules.paper_ledger import PaperLedger
+from tests.support.model.reference_ledger import ReferenceLedger
 
 PROGRAM = load_program(Path("programs/asis-global.toml"))
 POLICY = PROGRAM.request
@@ -468,7 +468,7 @@ class RequestMachine(RuleBasedStateMachine):
     def ask(self, created: datetime, calendar: Calendar) -> None:
         self.calendar, self.now = calendar, created
         self.facts = RequestFacts("r-1", "p-mentee", "p-mentor", created)
-        self.ledger = PaperLedger()
+        self.ledger = ReferenceLedger()
         self.ended: Ended | None = None
         self.replan()
 

@@ -27,7 +27,7 @@ from rules.survey import (
     check_answers,
     closes_at,
 )
-from tests.rules.paper_ledger import PaperLedger
+from tests.support.model.reference_ledger import ReferenceLedger
 
 PROGRAM = load_program(Path("programs/asis-global.toml"))
 POLICY = PROGRAM.survey
@@ -283,7 +283,7 @@ class SurveyMachine(RuleBasedStateMachine):
     def open(self, opened_at: datetime, calendar: Calendar) -> None:
         self.calendar, self.now = calendar, opened_at
         self.facts = SurveyFacts("r-1", "mentee", "p-mentee", opened_at)
-        self.ledger = PaperLedger()
+        self.ledger = ReferenceLedger()
         self.answers = 0
         self.replan()
 

@@ -16,8 +16,8 @@ from temporalio.testing import WorkflowEnvironment
 from database.models import Claim, Letter, Survey
 from evidence.dossier import export
 from evidence.verifier import verify
-from tests.credit_office import CreditOffice
-from tests.workflow_office import clear, staffed
+from tests.support.credit_fixture import CreditOffice
+from tests.support.temporal_workers import clear, staffed
 
 
 @pytest.fixture

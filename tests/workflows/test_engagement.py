@@ -10,7 +10,7 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
 from database.models import AuditRecord, Engagement
-from tests.workflow_office import Office, office
+from tests.support.temporal_workers import Office, office
 
 __all__ = ["office"]
 

@@ -17,7 +17,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from database.models import AuditRecord, Member, Message, Onboarding, Profile
 from rules.onboarding import OnboardingFacts
-from tests.workflow_office import Office, office
+from tests.support.temporal_workers import Office, office
 
 __all__ = ["office"]
 

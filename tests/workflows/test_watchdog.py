@@ -11,7 +11,7 @@ from temporalio.worker import Worker
 from activities.inbox import QUEUE
 from activities.watchdog import WatchdogActivities
 from embedded.temporal_servers import skipping_clock
-from tests.delivery_world import COMPLIANCE, NUDGE, OWED, WORKFLOW, World, migrated_url, world
+from tests.support.delivery import COMPLIANCE, NUDGE, OWED, WORKFLOW, World, migrated_url, world
 from worker.workflow_runtime import RedactErrors, workflow_runner
 from workflows.watchdog import WATCHDOG, WatchdogWorkflow
 

@@ -1,0 +1,185 @@
+"""Events, programs, previews of mail, suppressed addresses, migrations: commands that need no Temporal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from database import suppressions
+from database.models import AuditRecord
+from tests.support.cli import BUNDLED, CommandWorld
+from tests.support.servers.capturing_smtp import CapturingSmtp
+
+
+@pytest.mark.rule("MAIL3", "MAIL7", "STA3")
+async def test_suppressed_addresses_are_listed_and_lifted_on_record(world: CommandWorld) -> None:
+    async with world.database.begin() as session:
+        await suppressions.suppress(session, "ana@example.org", "hard", "no such mailbox", world.now)
+    listed = (await world.throughline("mail", "suppressions", "list", "--json")).lines
+    assert [(each["address"], each["kind"], each["reason"]) for each in listed] == [
+        ("ana@example.org", "hard", "no such mailbox")
+    ]
+    lift = ("mail", "suppressions", "lift", "ana@example.org", "--actor", "lina", "--reason", "she wrote")
+    assert (await world.throughline(*lift)).status == 0
+    assert (await world.throughline("mail", "suppressions", "list")).out == "No address is suppressed.\n"
+    acts = [record for record in await world.all(AuditRecord) if record.kind == "act"]
+    assert [(record.subject, record.actor) for record in acts] == [("member/ana", "lina")]
+    assert "ana@example.org" not in json.dumps(acts[0].data)
+    again = await world.throughline(*lift)
+    assert (again.status, again.err) == (1, "ana@example.org is not suppressed\n")
+
+
+@pytest.mark.rule("MAIL5")
+async def test_a_message_is_rendered_in_each_language_with_a_page_to_see_all(
+    world: CommandWorld, tmp_path: Path
+) -> None:
+    out = tmp_path / "preview"
+    said = await world.throughline("mail", "preview", "mentee.checkin", "--out", out, "--json")
+    assert said.status == 0, said.err
+    assert {(each["number"], each["locale"]) for each in said.lines} >= {
+        (number, language) for number in (1, 2, 3, 4) for language in ("en", "es")
+    }
+    first = said.lines[0]
+    assert "<h1" in Path(first["html"]).read_text(encoding="utf-8")
+    assert "<" not in Path(first["text"]).read_text(encoding="utf-8").splitlines()[0]
+    gallery = (out / "index.html").read_text(encoding="utf-8")
+    assert gallery.count("<iframe") == len(said.lines)
+    assert Path(first["html"]).name in gallery
+    spanish = await world.throughline("mail", "preview", "mentor.welcome", "--locale", "es", "--out", out)
+    assert "mentor.welcome.es.html" in spanish.out
+    assert "mentor.welcome.en.html" not in spanish.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [(("no.such",), 2, "no message no.such"), (("--locale", "xx"), 1, "there are no templates in xx")],
+)
+async def test_a_preview_names_what_it_does_not_know(
+    world: CommandWorld, tmp_path: Path, arguments: tuple[str, ...], status: int, words: str
+) -> None:
+    said = await world.throughline("mail", "preview", *arguments, "--out", tmp_path / "preview")
+    assert said.status == status
+    assert words in said.err
+
+
+@pytest.mark.rule("MAIL8")
+async def test_a_sample_goes_through_the_configured_server_to_allowed_addresses_only(
+    world: CommandWorld, smtp_sink: CapturingSmtp
+) -> None:
+    host, port = smtp_sink.address
+    settings = {"THROUGHLINE_SMTP_HOST": host, "THROUGHLINE_SMTP_PORT": str(port)}
+    send = ("mail", "test", "--to", "lina@example.org", "--message", "mentor.welcome")
+    refused = await world.throughline(*send, **settings)
+    assert refused.status == 1
+    assert "is not on this environment's allow-list" in refused.err
+    said = await world.throughline(*send, **settings, THROUGHLINE_ALLOW='["*@example.org"]')
+    assert said.status == 0, said.err
+    assert "took mentor.welcome for lina@example.org: 250" in said.out
+    received = await smtp_sink.wait_for(1)
+    assert received[0].recipients == ("lina@example.org",)
+    assert received[0].message["To"] == "lina@example.org"
+
+
+async def test_a_mail_server_that_is_away_is_told_in_one_line(world: CommandWorld) -> None:
+    said = await world.throughline(
+        "mail",
+        "test",
+        "--to",
+        "lina@example.org",
+        THROUGHLINE_SMTP_PORT="1",
+        THROUGHLINE_ALLOW='["*"]',
+    )
+    assert said.status == 1
+    said_last = [line for line in said.err.splitlines() if not line.endswith(" …")]
+    assert len(said_last) == 1
+    assert said_last[0].startswith("127.0.0.1:1 did not take it: ")
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_wrong_events_are_refused_with_each_field_before_any_is_sent(
+    world: CommandWorld, tmp_path: Path, direct: bool
+) -> None:
+    file = tmp_path / "events.jsonl"
+    good = {"type": "profile.withdrawn", "data": {"profile": "p-1"}}
+    bad = {"type": "profile.withdrawn", "data": {"profile": "no blanks"}}
+    unknown = {"type": "profile.gone", "data": {}}
+    file.write_text("\n".join(map(json.dumps, (good, bad, unknown))), encoding="utf-8")
+    said = await world.throughline("event", "send", file, *(["--direct"] if direct else []))
+    assert said.status == 1
+    lines = said.err.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith(f"{file}: line 2: data.profile: ")
+    assert lines[1].startswith(f"{file}: line 3: type: ")
+
+
+@pytest.mark.parametrize("content", ["{", "", "[1]", '{"a": 1}\n{"b"\n', '{"type": 1, "type": 2}'])
+async def test_what_is_no_event_is_refused_in_words(world: CommandWorld, content: str) -> None:
+    said = await world.throughline("event", "send", "-", given=content)
+    assert (said.status, said.out) == (1, "")
+    assert said.err
+    assert "should not happen" not in said.err
+
+
+@pytest.mark.rule("COH5")
+async def test_a_program_is_shown_with_its_values_and_rules(world: CommandWorld) -> None:
+    said = await world.throughline("program", "show", "asis-global", "--json")
+    settings = {(each["section"], each["key"]): each for each in said.lines}
+    assert settings["request", "answer_business_days"]["value"] == "2"
+    assert settings["request", "answer_business_days"]["rules"] == ["REQ2"]
+    by_file = await world.throughline("program", "show", BUNDLED)
+    assert "answer_business_days" in by_file.out
+    unknown = await world.throughline("program", "show", "asis-mars")
+    assert unknown.status == 1
+    assert "asis-global" in unknown.err
+
+
+async def test_a_database_is_upgraded_and_until_then_says_what_is_needed(tmp_path: Path) -> None:
+    fresh = CommandWorld(tmp_path)
+    before = await fresh.throughline("task", "list")
+    assert before.status == 1
+    assert before.err.endswith("has no tables yet: throughline db upgrade\n")
+    assert (await fresh.throughline("db", "upgrade")).status == 0
+    assert (await fresh.throughline("task", "list")).out == "No open task.\n"
+    await fresh.database.close()
+
+
+async def test_a_question_makes_no_database_where_there_is_none(world: CommandWorld, tmp_path: Path) -> None:
+    nowhere = tmp_path / "folder"
+    said = await world.throughline("task", "list", THROUGHLINE_DATABASE=f"sqlite:///{nowhere}/t.db")
+    assert (said.status, len(said.err.splitlines())) == (1, 1)
+    assert said.err.endswith("has no tables yet: throughline db upgrade\n")
+    assert not nowhere.exists()
+
+
+async def test_a_database_that_cannot_be_reached_is_told_without_its_password(world: CommandWorld) -> None:
+    said = await world.throughline(
+        "task", "list", THROUGHLINE_DATABASE="postgresql://throughline:hunter2@127.0.0.1:1/throughline"
+    )
+    assert (said.status, len(said.err.splitlines())) == (1, 1)
+    assert "cannot be reached" in said.err
+    assert "hunter2" not in said.err
+
+
+async def test_wrong_settings_are_named(world: CommandWorld) -> None:
+    said = await world.throughline("task", "list", THROUGHLINE_SMTP_PORT="none", THROUGHLINE_PORT="-1")
+    assert said.status == 1
+    assert [line.split(":")[0] for line in said.err.splitlines()] == [
+        "THROUGHLINE_PORT",
+        "THROUGHLINE_SMTP_PORT",
+    ]
+    said = await world.throughline("task", "list", THROUGHLINE_ALLOW="ana@example.org")
+    assert (said.status, said.err) == (
+        1,
+        'THROUGHLINE_ALLOW: must be a JSON list, like ["*@example.org"]\n',
+    )
+
+
+async def test_a_settings_file_that_is_none_is_named(
+    world: CommandWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_bytes(b"THROUGHLINE_PORT=\xff\xfe")
+    said = await world.throughline("task", "list")
+    assert (said.status, said.err) == (1, ".env: is not UTF-8 text\n")

@@ -1,0 +1,381 @@
+"""Acts of staff before they are done, tasks, and what the commands tell about people."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import select
+
+from database import audit, ledger
+from database.models import AuditRecord, Member, Message, Task
+from database.tasks import open_task
+from rules import onboarding
+from rules.calendar import add_months
+from tests.support.cli import CommandWorld
+
+
+@pytest.mark.rule("STA1", "ONB5")
+async def test_the_preview_of_a_cancel_names_each_message_and_changes_nothing(world: CommandWorld) -> None:
+    said = await world.throughline("staff", "cancel", "onboarding/p-ana", "--preview", "--json")
+    assert (said.status, said.err) == (0, "")
+    assert said.json["state"] == "canceled"
+    assert [(each["change"], each["message"], each["number"]) for each in said.json["changes"]] == [
+        ("not_sent", "mentee.checkin", number) for number in (1, 2, 3, 4)
+    ]
+    assert all(each["was"].endswith(":00:00-05:00") for each in said.json["changes"])
+    assert {message.state for message in await world.all(Message)} == {"planned"}
+    assert not [record for record in await world.all(AuditRecord) if record.kind == "act"]
+
+
+@pytest.mark.rule("STA1", "ONB5")
+async def test_the_preview_of_an_extension_tells_what_is_added_and_when(world: CommandWorld) -> None:
+    arguments = ("staff", "extend", "onboarding/p-ana", "--check-ins", "2", "--preview")
+    said = await world.throughline(*arguments, "--json")
+    added = said.json["changes"]
+    assert [(each["change"], each["number"]) for each in added] == [("added", 5), ("added", 6)]
+    first, second = (datetime.fromisoformat(each["due"]) for each in added)
+    assert (first.hour, second.hour) == (9, 9)
+    assert second - first >= timedelta(days=13)
+    people = await world.throughline(*arguments)
+    assert "onboarding/p-ana would be waiting." in people.out
+    assert "mentee.checkin 6" in people.out
+    assert "Ana (p-ana)" in people.out
+
+
+@pytest.mark.rule("STA1", "ONB5")
+async def test_the_preview_of_a_pause_shows_that_messages_are_held_and_of_a_resume_where_they_go(
+    world: CommandWorld,
+) -> None:
+    said = await world.throughline("staff", "pause", "onboarding/p-ana", "--preview", "--json")
+    assert said.json["state"] == "paused"
+    assert [(each["change"], each["due"]) for each in said.json["changes"]] == [("moved", None)] * 4
+    facts = onboarding.OnboardingFacts("p-ana", "mentee", world.now - timedelta(days=1))
+    await world.plan(onboarding.pause(facts, "staff", world.now - timedelta(hours=1)))
+    said = await world.throughline("staff", "resume", "onboarding/p-ana", "--preview", "--json")
+    assert said.json["state"] == "waiting"
+    assert len(said.json["changes"]) == 4
+    assert all(each["was"] is None and each["due"] for each in said.json["changes"])
+
+
+@pytest.mark.rule("REQ9", "STA1")
+async def test_the_preview_of_more_time_for_a_request_moves_its_deadlines(world: CommandWorld) -> None:
+    await world.request("r-1", "p-ana", "p-bob")
+    said = await world.throughline(
+        "staff", "extend", "request/r-1", "--business-days", "3", "--preview", "--json"
+    )
+    moved = [each for each in said.json["changes"] if each["change"] == "moved"]
+    assert "mentor.request_reminder" in {each["message"] for each in moved}
+    assert all(datetime.fromisoformat(each["due"]) > datetime.fromisoformat(each["was"]) for each in moved)
+
+
+@pytest.mark.rule("ENG6", "STA1")
+async def test_the_preview_of_an_engagements_end_and_of_more_months(world: CommandWorld) -> None:
+    await world.engage("r-1", "p-ana", "p-bob")
+    said = await world.throughline(
+        "staff", "extend", "engagement/r-1", "--months", "2", "--preview", "--json"
+    )
+    assert {"mentor.extended", "mentee.extended"} <= {
+        each["message"] for each in said.json["changes"] if each["change"] == "added"
+    }
+    assert {"mentor.wrap_up", "mentee.wrap_up"} <= {
+        each["message"] for each in said.json["changes"] if each["change"] == "moved"
+    }
+    said = await world.throughline(
+        "staff", "end", "engagement/r-1", "--reason", "goals_met", "--preview", "--json"
+    )
+    assert said.json["state"] == "completed"
+
+
+@pytest.mark.rule("SUR2", "CPE7", "STA1")
+async def test_the_preview_of_a_cancelled_survey_and_a_cancelled_claim(world: CommandWorld) -> None:
+    await world.engage("r-1", "p-ana", "p-bob")
+    await world.survey("r-1", "p-ana", "mentee")
+    await world.claim("r-1", "p-bob", "p-ana", "mentor", "CPP")
+    for target in ("survey/r-1/mentee", "claim/r-1/mentor/CPP"):
+        said = await world.throughline("staff", "cancel", target, "--preview", "--json")
+        assert (said.status, said.err) == (0, "")
+        assert said.json["state"] == "canceled"
+        assert {each["change"] for each in said.json["changes"]} == {"not_sent"}
+        shown = await world.throughline("show", target, "--json")
+        assert shown.json["ahead"]
+        assert shown.json["state"] != "canceled"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (("resume", "onboarding/p-ana", "--preview"), 1, "onboarding/p-ana: it is not paused by staff"),
+        (("extend", "onboarding/p-bob", "--check-ins", "1", "--preview"), 1, "only a mentee's onboarding"),
+        (("cancel", "onboarding/p-none", "--preview"), 1, "there is no onboarding/p-none"),
+        (("extend", "onboarding/p-ana"), 2, "--check-ins"),
+        (("extend", "request/r-1", "--months", "2"), 2, "--business-days"),
+        (("extend", "engagement/r-1", "--months", "2", "--end", "2030-01-01"), 2, "--months or --end"),
+        (("pause", "request/r-1"), 2, "onboarding/… or engagement/…"),
+        (("end", "onboarding/p-ana", "--reason", "other"), 2, "engagement/…"),
+        (("end", "engagement/r-1", "--reason", "bored"), 2, "goals_met"),
+        (("revoke", "survey/r-1/mentor"), 2, "claim/…"),
+    ],
+)
+async def test_what_staff_cannot_do_is_told_in_one_line(
+    world: CommandWorld, arguments: tuple[str, ...], status: int, words: str
+) -> None:
+    said = await world.throughline("staff", *arguments)
+    assert said.status == status
+    assert words in said.err
+    assert said.out == ""
+    assert status == 2 or len(said.err.splitlines()) == 1
+
+
+@pytest.mark.rule("STA2", "STA3")
+async def test_tasks_are_listed_put_off_done_and_dismissed_and_each_act_is_on_record(
+    world: CommandWorld,
+) -> None:
+    async with world.database.begin() as session:
+        for number in (1, 2, 3):
+            await open_task(
+                session, "inactive", "engagement/r-1", f"cause {number}", "Write to both.", world.now
+            )
+    listed = (await world.throughline("task", "list", "--json")).lines
+    tasks = [each["id"] for each in listed if each["task"] == "inactive"]
+    assert len(tasks) == 3
+    assert {each["action"] for each in listed if each["id"] in tasks} == {"Write to both."}
+
+    act = ("--actor", "lina", "--note", "called them")
+    assert (await world.throughline("task", "done", str(tasks[0]), *act)).status == 0
+    assert (await world.throughline("task", "dismiss", str(tasks[1]), *act)).status == 0
+    until = (world.now + timedelta(days=9)).date()
+    assert (await world.throughline("task", "snooze", str(tasks[2]), "--until", str(until), *act)).status == 0
+    left = (await world.throughline("task", "list", "--json")).lines
+    assert not {each["id"] for each in left} & set(tasks)
+    everything = {
+        each["id"]: each for each in (await world.throughline("task", "list", "--all", "--json")).lines
+    }
+    assert [everything[task]["state"] for task in tasks] == ["done", "dismissed", "snoozed"]
+    assert everything[tasks[0]]["closed_by"] == "lina"
+    assert everything[tasks[2]]["due"].startswith(f"{until}T00:00:00")
+    acts = [record for record in await world.all(AuditRecord) if record.kind == "act"]
+    assert [(record.data["act"], record.actor, record.veiled) for record in acts] == [
+        ("task done", "lina", {"reason": "called them"}),
+        ("task dismissed", "lina", {"reason": "called them"}),
+        ("task snoozed", "lina", {"reason": "called them"}),
+    ]
+
+
+@pytest.mark.rule("STA2")
+async def test_a_task_is_closed_once_and_put_off_only_to_a_later_day(world: CommandWorld) -> None:
+    async with world.database.begin() as session:
+        await open_task(session, "inactive", "engagement/r-1", "cause", "Write to both.", world.now)
+    task = next(each.id for each in await world.all(Task) if each.kind == "inactive")
+    past = await world.throughline("task", "snooze", str(task), "--until", "2020-01-01")
+    assert (past.status, past.err) == (1, "a task is put off to a later day\n")
+    await world.throughline("task", "done", str(task))
+    again = await world.throughline("task", "done", str(task))
+    assert (again.status, again.err) == (1, f"task {task} is done already\n")
+    none = await world.throughline("task", "done", "999")
+    assert (none.status, none.err) == (1, "there is no task 999\n")
+
+
+async def test_show_tells_state_schedule_and_history_in_the_recipients_time(world: CommandWorld) -> None:
+    said = await world.throughline("show", "onboarding/p-ana", "--json")
+    assert said.status == 0, said.err
+    assert said.json["state"] == "waiting"
+    assert said.json["people"] == {"profile": "Ana (p-ana)"}
+    assert [
+        (each["name"] if "name" in each else each["message"], each["number"]) for each in said.json["ahead"]
+    ] == [("mentee.checkin", number) for number in (1, 2, 3, 4)]
+    assert all("T09:00:00-05:00" in each["due"] for each in said.json["ahead"])
+    assert [(each["what"], each["why"]) for each in said.json["happened"]] == [
+        ("now waiting", "the profile was created")
+    ]
+    people = await world.throughline("show", "onboarding/p-ana")
+    assert "09:00 -05" in people.out
+    assert "mentee.checkin 4" in people.out
+
+
+@pytest.mark.rule("STA3", "MAIL1")
+async def test_nothing_that_others_wrote_is_obeyed_by_a_terminal(world: CommandWorld) -> None:
+    wicked = "\x1b]0;mine\x07\x1b[2J\u202eevil\x9b31m\x85"
+    await world.add_member("eve")
+    await world.sign_up("p-eve", "eve")
+    async with world.database.begin() as session:
+        (await session.get_one(Member, "eve")).name = f"Eve {wicked}"
+        done, why = {"act": "pause"}, {"reason": wicked}
+        await audit.append(session, "onboarding/p-eve", "act", world.now, done, actor=wicked, veiled=why)
+        for row in await session.scalars(select(Message).where(Message.workflow == "onboarding/p-eve")):
+            row.trouble = row.reason = row.subject = wicked
+    for command in (
+        ("show", "onboarding/p-eve"),
+        ("show", "member/eve"),
+        ("why", "eve"),
+        ("mail", "log", "--member", "eve"),
+    ):
+        for arguments in (command, (*command, "--json")):
+            said = await world.throughline(*arguments)
+            assert said.status == 0, said.err
+            assert "mine" in said.out
+            assert not set(said.out) & set("\x1b\x07\u202e\x9b\x85"), arguments
+    told = (await world.throughline("show", "onboarding/p-eve", "--json")).json
+    assert told["people"]["profile"] == f"Eve {wicked} (p-eve)"
+    refused = await world.throughline("show", f"request/{wicked}")
+    assert not set(refused.err) & set("\x1b\x07\u202e\x9b\x85")
+
+
+@pytest.mark.rule("REQ3", "REQ4", "REQ8")
+async def test_show_tells_what_a_request_comes_to_on_the_clocks_of_both(world: CommandWorld) -> None:
+    await world.request("r-1", "p-ana", "p-bob")
+    said = await world.throughline("show", "request/r-1", "--json")
+    assert [(each["kind"], each["what"], each["of"]) for each in said.json["coming"]] == [
+        ("state", "past_due", "request/r-1"),
+        ("task", "request_unanswered", "request/r-1"),
+        ("state", "expired", "request/r-1"),
+    ]
+    past_due = said.json["coming"][0]
+    assert past_due["why"] == "the mentor did not answer in time"
+    clocks = {role: datetime.fromisoformat(at) for role, at in past_due["local"].items()}
+    assert clocks["mentee"] == clocks["mentor"] == datetime.fromisoformat(past_due["due"])
+    assert (clocks["mentor"].hour, clocks["mentee"].utcoffset()) == (17, timedelta(hours=-5))
+    assert {tuple(each["local"]) for each in said.json["ahead"]} == {("mentee", "mentor")}
+    people = await world.throughline("show", "request/r-1")
+    assert "Bob (p-bob), on the clock of Europe/Madrid" in people.out
+    heading = next(line for line in people.out.splitlines() if line.startswith("mentee, Bogota"))
+    assert "mentor, Madrid" in heading
+    rows = [line for line in people.out.splitlines() if "past_due" in line]
+    assert [row.count("17:00 CE") for row in rows] == [1, 1]
+
+
+@pytest.mark.rule("ENG9", "CPE1", "CPE7", "SUR2")
+async def test_show_tells_the_days_that_decide_and_when_claim_and_survey_end(world: CommandWorld) -> None:
+    await world.request("r-1", "p-ana", "p-bob")
+    await world.engage("r-1", "p-ana", "p-bob")
+    await world.claim("r-1", "p-bob", "p-ana", "mentor", "CPP")
+    await world.survey("r-1", "p-bob", "mentor")
+    engagement = (await world.throughline("show", "engagement/r-1", "--json")).json
+    today = world.now.astimezone(ZoneInfo("America/New_York")).date()
+    assert engagement["started"] == today.isoformat()
+    assert engagement["planned_end"] == engagement["credit_gate"] == add_months(today, 6).isoformat()
+    assert [each["what"] for each in engagement["coming"]][-1] == "completed"
+    claim = (await world.throughline("show", "claim/r-1/mentor/CPP", "--json")).json
+    assert claim["people"] == {"claimant": "Bob (p-bob)", "signer": "Ana (p-ana)"}
+    assert [each["what"] for each in claim["coming"]] == [
+        "awaiting_evidence",
+        "evidence_missing",
+        "evidence_missing",
+    ]
+    assert [each["kind"] for each in claim["coming"]] == ["state", "task", "state"]
+    survey = (await world.throughline("show", "survey/r-1/mentor", "--json")).json
+    assert [(each["kind"], each["what"]) for each in survey["coming"]] == [("state", "closed")]
+    member = (await world.throughline("show", "member/bob", "--json")).json
+    assert {each["of"] for each in member["coming"]} == {
+        "request/r-1",
+        "engagement/r-1",
+        "claim/r-1/mentor/CPP",
+        "survey/r-1/mentor",
+    }
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "member/ana",
+        "profile/p-ana",
+        "request/r-1",
+        "engagement/r-1",
+        "onboarding/p-bob",
+        "claim/r-1/mentor/CPP",
+        "survey/r-1/mentor",
+    ],
+)
+async def test_everything_that_has_a_state_can_be_shown(world: CommandWorld, target: str) -> None:
+    await world.request("r-1", "p-ana", "p-bob")
+    await world.engage("r-1", "p-ana", "p-bob")
+    await world.claim("r-1", "p-bob", "p-ana", "mentor", "CPP")
+    await world.survey("r-1", "p-bob", "mentor")
+    said = await world.throughline("show", target, "--json")
+    assert said.status == 0, said.err
+    assert said.json["target"] == target
+    assert said.json["ahead"]
+    people = await world.throughline("show", target)
+    assert people.status == 0, people.err
+    assert target in people.out
+
+
+@pytest.mark.parametrize(
+    ("target", "status"), [("onboarding/p-none", 1), ("member/none", 1), ("ana", 2), ("x/y", 2)]
+)
+async def test_what_is_not_there_cannot_be_shown(world: CommandWorld, target: str, status: int) -> None:
+    said = await world.throughline("show", target)
+    assert (said.status, said.out) == (status, "")
+    assert status == 2 or said.err == f"there is no {target.replace('member/', 'member ')}\n"
+
+
+@pytest.mark.rule("MAIL1")
+async def test_why_has_an_answer_for_every_message_of_a_person(world: CommandWorld) -> None:
+    facts = onboarding.OnboardingFacts("p-ana", "mentee", world.now - timedelta(days=1))
+    await world.plan(onboarding.end(facts, "canceled", world.now, "cancelled by staff: moved away", "lina"))
+    said = await world.throughline("why", "ana", "--json")
+    assert [(each["message"], each["state"], each["reason"]) for each in said.lines] == [
+        ("mentee.checkin", "cancelled", "cancelled by staff: moved away")
+    ] * 4
+    assert "moved away" in (await world.throughline("why", "ana", "checkin")).out
+    other = await world.throughline("why", "ana", "mentee.match")
+    assert "No mentee.match was ever planned for ana." in other.out
+    assert "canceled" in other.out
+
+
+async def test_why_knows_its_members_and_messages(world: CommandWorld) -> None:
+    nobody = await world.throughline("why", "nobody")
+    assert (nobody.status, nobody.err) == (1, "there is no member nobody\n")
+    nothing = await world.throughline("why", "ana", "mentee.chekin")
+    assert nothing.status == 2
+    assert "did you mean mentee.checkin?" in nothing.err
+
+
+@pytest.mark.rule("MAIL1")
+async def test_the_mail_log_is_filtered_by_member_message_state_and_day(world: CommandWorld) -> None:
+    async def keys(*filters: str) -> list[tuple[str, int | None]]:
+        said = await world.throughline("mail", "log", "--json", *filters)
+        assert said.status == 0, said.err
+        return [(each["message"], each["number"]) for each in said.lines]
+
+    assert len(await keys()) == 5
+    assert await keys("--member", "bob") == [("mentor.welcome", None)]
+    assert len(await keys("--message", "mentee.checkin")) == 4
+    assert await keys("--state", "sent") == []
+    after = (world.now.astimezone(ZoneInfo("America/Bogota")) + timedelta(days=40)).date()
+    assert await keys("--since", str(after)) == [("mentee.checkin", 4)]
+    assert (await world.throughline("mail", "log", "--state", "lost")).status == 2
+
+
+@pytest.mark.rule("MAIL2", "MAIL3", "STA3")
+async def test_a_copy_is_planned_once_and_no_agenda_touches_it(world: CommandWorld) -> None:
+    rows = await world.all(Message)
+    first = next(row for row in rows if row.number == 1)
+    async with world.database.begin() as session:
+        row = await ledger.locked(session, "onboarding/p-ana", "check-in/1")
+        assert row is not None
+        await ledger.decide(session, row, "failed", "the content was refused (554)", world.now)
+        await audit.append(session, "onboarding/p-ana", "note", world.now, {})
+    async with world.database.begin() as session:
+        copy = await ledger.copy(session, first.delivery, "lina", "corrected", world.now)
+    async with world.database.begin() as session:
+        again = await ledger.copy(session, first.delivery, "lina", "corrected", world.now)
+    assert again.id == copy.id
+    assert (copy.step, copy.occurrence, copy.due_at, copy.delivery != first.delivery) == (
+        "check-in",
+        ledger.FIRST_RESEND_OCCURRENCE,
+        world.now,
+        True,
+    )
+    facts = onboarding.OnboardingFacts("p-ana", "mentee", world.now - timedelta(days=1))
+    await world.plan(
+        replace(onboarding.end(facts, "matched", world.now, "matched"), first_decided_at=world.now)
+    )
+    states = {(row.step, row.occurrence): row.state for row in await world.all(Message)}
+    assert states["check-in", ledger.FIRST_RESEND_OCCURRENCE] == "planned"
+    assert states["check-in", 2] == "cancelled"
+    async with world.database.begin() as session:
+        with pytest.raises(ValueError, match="only what is ambiguous, failed, skipped is sent again"):
+            await ledger.copy(session, copy.delivery, "lina", "", world.now)

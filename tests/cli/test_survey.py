@@ -1,0 +1,61 @@
+"""`throughline survey results`: counts and averages, and cells that no spreadsheet runs."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from database.models import Survey
+from tests.support.cli import CommandWorld
+
+pytestmark = pytest.mark.rule("SUR1", "SUR3")
+
+
+async def answered(world: CommandWorld, name: str, answers: dict[str, object]) -> None:
+    async with world.database.begin() as session:
+        session.add(
+            Survey(
+                workflow=f"survey/{name}/mentee",
+                program="asis-global",
+                policy_version="1",
+                state="answered",
+                state_since=world.now,
+                facts={},
+                engagement_id=name,
+                role="mentee",
+                profile_id="p-ana",
+                answers=answers,
+                answered_at=world.now,
+            )
+        )
+
+
+async def test_results_count_choices_average_ratings_and_keep_what_was_written(world: CommandWorld) -> None:
+    await answered(world, "r-1", {"rating": 5, "goals_met": True, "elsewhere": "=1+1"})
+    await answered(world, "r-2", {"rating": 4, "goals_met": True})
+    said = await world.throughline("survey", "results", "--csv")
+    assert said.status == 0, said.err
+    rows = {row["question"]: row for row in csv.DictReader(said.out.splitlines())}
+    assert (rows["rating"]["answers"], rows["rating"]["result"]) == ("2", "average 4.5")
+    assert rows["goals_met"]["result"] == "True: 2"
+    assert rows["elsewhere"]["result"] == "'=1+1: 1"
+
+
+async def test_results_come_as_json_too_and_not_as_both(world: CommandWorld) -> None:
+    await answered(world, "r-1", {"rating": 5})
+    said = await world.throughline("survey", "results", "--json")
+    assert said.lines == [
+        {
+            "program": "asis-global",
+            "role": "mentee",
+            "question": "rating",
+            "answers": 1,
+            "result": "average 5.0",
+        }
+    ]
+    assert (await world.throughline("survey", "results", "--json", "--csv")).status == 2
+
+
+async def test_no_answer_yet_is_said(world: CommandWorld) -> None:
+    assert (await world.throughline("survey", "results")).out == "No answer yet.\n"

@@ -1,0 +1,155 @@
+"""Random lives through the real workflows: all of it as the pure rules alone have it, and no promise broken.
+
+Each example is a rehearsal of several pairs at once. They ask and answer in any order and at the very instants of
+deadlines, pause, extend, quarrel and part, sign letters and answer surveys, move and lapse, by events, signals and
+updates. Every state, task and message of the timeline must be as on paper.
+
+Others are played while mail server, database and worker fail for some time each, and events come late or before what
+they are about. Paper does not say what becomes of each then; what must hold whatever happens is asked.
+
+There is time for few of them here; with `RANDOM_LIVES=50` in the environment it plays more. A failure prints all that
+differs, and the whole life.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+from structlog.testing import capture_logs
+
+from activities.planning import PlanOnboarding
+from database.models import AuditRecord, Onboarding
+from lifecycles.facts import facts_from_row
+from rules import onboarding
+from rules.catalogue import load_catalogue
+from rules.onboarding import OnboardingFacts
+from rules.program import load_program
+from tests.support.cli import CommandWorld
+from tests.support.model.generated_scenarios import delay, draw_faults, draw_lives
+from tests.support.model.model_check import Lives, broken_promises, differences, live, scenario_of
+from tests.support.model.reference_model import Told
+from tests.support.rehearsals import MADRID, NEW_YORK, PROGRAM, instant
+
+PAIRS = 6
+REHEARSALS = int(os.environ.get("RANDOM_LIVES", "2"))
+FAULTY = max(1, REHEARSALS // 2)
+
+
+@pytest.mark.rule(
+    "REQ2", "REQ3", "REQ4", "REQ5", "REQ8", "REQ9", "REQ10", "MEM2", "MEM4", "ONB3", "ONB5", "T2", "T5"
+)
+@pytest.mark.rule(
+    "ENG1", "ENG2", "ENG4", "ENG5", "ENG6", "ENG7", "ENG8", "ENG9", "ENG11", "SUR2", "SUR3", "STA1"
+)
+@pytest.mark.rule("CPE1", "CPE4", "CPE7", "CPE9", "CPE10", "CPE11", "MAIL1", "MAIL4", "STA2", "STA3")
+@settings(derandomize=True, max_examples=REHEARSALS, phases=(Phase.explicit, Phase.generate))
+@given(seed=st.integers(0, 2**32 - 1))
+@pytest.mark.timeout(300 + 60 * REHEARSALS)
+async def test_whatever_happens_comes_out_as_the_rules_alone_have_it(seed: int) -> None:
+    program = load_program(Path(f"programs/{PROGRAM}.toml"))
+    await play(draw_lives(random.Random(seed), PAIRS, program, load_catalogue()))
+
+
+@pytest.mark.rule("MAIL1", "MAIL2", "MAIL3", "REQ10", "ONB3", "ENG1", "CPE1", "CPE9", "CPE11", "STA2")
+@settings(derandomize=True, max_examples=FAULTY, phases=(Phase.explicit, Phase.generate))
+@given(seed=st.integers(0, 2**32 - 1))
+@pytest.mark.timeout(300 + 60 * REHEARSALS)
+async def test_whatever_goes_wrong_meanwhile_no_promise_is_broken(seed: int) -> None:
+    chance, program = random.Random(seed), load_program(Path(f"programs/{PROGRAM}.toml"))
+    lives = draw_lives(chance, PAIRS, program, load_catalogue(), early=True)
+    delay(chance, lives)
+    faults = draw_faults(chance, lives, 12)
+    with capture_logs():
+        lived = await live(lives, faults)
+    broken = broken_promises(lives, lived)
+    assert not broken, "\n".join([*broken, "", *map(repr, faults), repr(lives)])
+
+
+async def play(lives: Lives) -> None:
+    """Play lives for real; fails with all that is not as on paper."""
+    with capture_logs():
+        lived = await live(lives)
+    found = differences(lives, lived)
+    assert not found, "\n".join([*found, "", repr(lives)])
+
+
+def event(when: str, kind: str, **data: Any) -> Told:
+    """An event at a local time of the program."""
+    return Told(instant(when), kind, data)
+
+
+def signs_up(when: str, name: str, role: str, **told: Any) -> list[Told]:
+    """A member in good standing with one profile."""
+    member = {"member": name, "name": f"{name.capitalize()} Vega", "email": f"{name}@example.org"}
+    return [
+        event(when, "member.updated", **member, standing="good", years_management=9, **told),
+        event(when, "profile.created", profile=f"{role}-{name}", member=name, role=role, program=PROGRAM),
+    ]
+
+
+@pytest.mark.rule("T4", "T7", "CPE5", "CPE7", "ENG11")
+async def test_who_moves_while_asked_for_a_letter_is_reminded_on_the_new_clock() -> None:
+    """Also a pause that staff take back at the same instant: it is over, on record as in fact."""
+    start, cycle = "2035-03-05T10:00", {"cycle_start": "2034-01-01", "cycle_end": "2036-12-31"}
+    staff = {"target": "engagement/r-1", "actor": "lina", "reason": "a slip"}
+    lives = scenario_of(
+        instant(start),
+        instant("2035-10-20T10:00"),
+        [
+            *signs_up(start, "tom", "mentor", **NEW_YORK, certifications=[{"code": "CPP", **cycle}]),
+            *signs_up(start, "ana", "mentee", **MADRID),
+            event(
+                "2035-03-06T10:00", "request.created", request="r-1", mentee="mentee-ana", mentor="mentor-tom"
+            ),
+            event("2035-03-06T11:00", "request.accepted", request="r-1"),
+            event("2035-04-02T11:00", "staff.pause", **staff),
+            event("2035-04-02T11:00", "staff.resume", **staff),
+            event(
+                "2035-09-07T11:00",
+                "member.updated",
+                **{
+                    "member": "ana",
+                    "name": "Ana Vega",
+                    "email": "ana@example.org",
+                    "standing": "good",
+                    **NEW_YORK,
+                },
+            ),
+        ],
+    )
+    asked = lives.paper.lives["claim/r-1/mentor/CPP"].sent
+    assert [asked[f"evidence/{number}"].at for number in (1, 2)] == [
+        instant("2035-09-07T03:00"),
+        instant("2035-09-13T09:00"),
+    ]
+    await play(lives)
+
+
+@pytest.mark.rule("ONB3", "STA3")
+async def test_a_mail_on_its_way_when_a_match_comes_begins_no_state_after_the_end(
+    world: CommandWorld,
+) -> None:
+    async with world.database.reading() as session:
+        row = await session.get_one(Onboarding, "onboarding/p-ana")
+        facts = facts_from_row(OnboardingFacts, row.facts)
+    matched = onboarding.end(facts, "matched", world.now, "matched by request r-1")
+    decided = onboarding.mail_decided(matched, "check-in", world.now)
+    for told, seconds in ((matched, 0), (decided, 1)):
+        at = world.now + timedelta(seconds=seconds)
+        planned = await world.agenda.plan_onboarding(PlanOnboarding("onboarding/p-ana", told, at))
+        assert (planned.state, planned.closed) == ("matched", True)
+    async with world.database.reading() as session:
+        records = await session.scalars(
+            select(AuditRecord.data)
+            .where(AuditRecord.subject == "onboarding/p-ana", AuditRecord.kind == "state")
+            .order_by(AuditRecord.id)
+        )
+        assert [data["state"] for data in records] == ["waiting", "matched"]

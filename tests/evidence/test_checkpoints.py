@@ -1,0 +1,303 @@
+"""Checkpoints: a chain that is made anew from its first record is found out by whoever kept one hash."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import delete, select, update
+
+from database import audit
+from database.audit import GENESIS
+from database.models import AuditRecord, Checkpoint, CheckpointHead
+from database.session import Database
+from evidence import checkpoints
+from evidence.checkpoints import Head, _proof, _tree
+from evidence.dossier import export
+from evidence.verifier import canonical, examine, hash_in, joined, leaf, sha256, verify
+from tests.evidence.test_dossier import covered, opened, rewritten
+
+AT = datetime(2028, 9, 14, 13, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+CHAIN = "engagement/r-1"
+
+pytestmark = pytest.mark.rule("CPE11")
+
+
+async def happened(database: Database, chain: str, at: datetime, count: int = 1) -> None:
+    """So many records of a chain, at an instant."""
+    async with database.begin() as session:
+        for number in range(count):
+            await audit.append(session, chain, "state", at, {"state": "active", "number": number})
+
+
+async def taken(database: Database, at: datetime) -> Checkpoint | None:
+    async with database.begin() as session:
+        return await checkpoints.take(session, at)
+
+
+@pytest.fixture
+async def kept(database: Database) -> list[str]:
+    """The hashes of three checkpoints, a day apart; the chain has 2, 2 and 5 records at them, and then 6."""
+    hashes = []
+    for day, records in enumerate((2, 0, 3)):
+        at = AT + day * DAY
+        await happened(database, CHAIN, at, records)
+        await happened(database, f"engagement/other-{day}", at)
+        row = await taken(database, at + timedelta(hours=3))
+        assert row is not None
+        hashes.append(row.hash)
+    await happened(database, CHAIN, AT + 2 * DAY + timedelta(hours=5))
+    return hashes
+
+
+async def dossier(database: Database, folder: Path) -> Path:
+    file = folder / "dossier.zip"
+    async with database.reading() as session:
+        file.write_bytes(await export(session, CHAIN))
+    return file
+
+
+async def made_anew(database: Database, *, earned: int = 90) -> None:
+    """The whole chain written again with other content, each hash as it should be."""
+    async with database.begin() as session:
+        records = await session.scalars(
+            select(AuditRecord).where(AuditRecord.chain == CHAIN).order_by(AuditRecord.sequence)
+        )
+        times = [record.at for record in records]
+        await session.execute(delete(AuditRecord).where(AuditRecord.chain == CHAIN))
+        for at in times:
+            await audit.append(session, CHAIN, "state", at, {"state": "active", "earned": earned})
+
+
+async def test_a_checkpoint_covers_the_record_as_it_was_when_it_was_taken(
+    database: Database, kept: list[str], tmp_path: Path
+) -> None:
+    file = await dossier(database, tmp_path)
+    notes = [examine(file, hash) for hash in kept]
+    assert notes == [
+        ([], "checkpoint 1, of 2028-09-14, covers 2 of 6 records"),
+        ([], "checkpoint 2, of 2028-09-15, covers 2 of 6 records"),
+        ([], "checkpoint 3, of 2028-09-16, covers 5 of 6 records"),
+    ]
+    assert examine(file) == notes[-1]
+
+
+async def test_each_checkpoint_is_linked_to_the_one_before_it(database: Database, kept: list[str]) -> None:
+    async with database.reading() as session:
+        rows = list(await session.scalars(select(Checkpoint).order_by(Checkpoint.number)))
+    assert [row.previous for row in rows] == [GENESIS, *kept[:-1]]
+    assert [(row.number, row.chains) for row in rows] == [(1, 2), (2, 3), (3, 4)]
+
+
+async def test_only_what_is_new_is_kept_and_nothing_new_needs_no_checkpoint(
+    database: Database, kept: list[str]
+) -> None:
+    async with database.reading() as session:
+        rows = await session.execute(select(CheckpointHead.number, CheckpointHead.chain))
+        assert sorted((number, chain) for number, chain in rows) == [
+            (1, "engagement/other-0"),
+            (1, CHAIN),
+            (2, "engagement/other-1"),
+            (3, "engagement/other-2"),
+            (3, CHAIN),
+        ]
+    assert await taken(database, AT + 3 * DAY) is not None, "there was a record since the third"
+    assert await taken(database, AT + 4 * DAY) is None
+
+
+async def test_the_mails_about_checkpoints_cause_none(database: Database, kept: list[str]) -> None:
+    await taken(database, AT + 3 * DAY)
+    await happened(database, "checkpoint/4/asis-global", AT + 3 * DAY)
+    assert await taken(database, AT + 4 * DAY) is None
+
+
+async def test_a_chain_made_anew_does_not_hold_against_the_checkpoints_that_stand(
+    database: Database, kept: list[str], tmp_path: Path
+) -> None:
+    await made_anew(database)
+    async with database.reading() as session:
+        assert await checkpoints.altered(session) == [CHAIN]
+    found = verify(await dossier(database, tmp_path))
+    assert (
+        "checkpoints.json: checkpoint 1: saw another record 2: the record was made anew since then" in found
+    )
+    assert (
+        "checkpoints.json: checkpoint 3: saw another record 5: the record was made anew since then" in found
+    )
+
+
+async def test_a_chain_made_anew_with_checkpoints_to_match_does_not_lead_to_the_one_that_was_kept(
+    database: Database, kept: list[str], tmp_path: Path
+) -> None:
+    async with database.begin() as session:
+        await session.execute(delete(CheckpointHead))
+        await session.execute(delete(Checkpoint))
+    await made_anew(database)
+    await taken(database, AT + timedelta(hours=3))
+    file = await dossier(database, tmp_path)
+    assert verify(file) == [], "nothing within it tells"
+    for hash in kept:
+        (fault,) = verify(file, hash)
+        assert fault.startswith(f"checkpoints.json: nothing leads to checkpoint {hash}")
+
+
+async def test_a_record_that_is_gone_from_the_end_is_missed(database: Database, kept: list[str]) -> None:
+    async with database.begin() as session:
+        await session.execute(delete(AuditRecord).where(AuditRecord.chain == "engagement/other-1"))
+    async with database.reading() as session:
+        assert await checkpoints.altered(session) == ["engagement/other-1"]
+
+
+async def test_a_chain_that_only_grew_is_not_altered(database: Database, kept: list[str]) -> None:
+    await happened(database, "engagement/other-0", AT + 3 * DAY, 4)
+    async with database.reading() as session:
+        assert await checkpoints.altered(session) == []
+
+
+async def test_erased_words_change_no_checkpoint(database: Database, tmp_path: Path) -> None:
+    async with database.begin() as session:
+        await audit.append(session, CHAIN, "state", AT, {"state": "active"}, veiled={"cause": "Ana asked"})
+    row = await taken(database, AT)
+    assert row is not None
+    async with database.begin() as session:
+        await session.execute(update(AuditRecord).values(veiled=None, salt=None))
+    assert verify(await dossier(database, tmp_path), row.hash) == []
+
+
+async def test_the_dossier_of_a_record_without_a_checkpoint_holds_by_itself(
+    database: Database, tmp_path: Path
+) -> None:
+    await happened(database, CHAIN, AT)
+    file = await dossier(database, tmp_path)
+    assert examine(file) == ([], "")
+    (fault,) = verify(file, "a" * 64)
+    assert "nothing leads to checkpoint" in fault
+
+
+async def test_a_dossier_from_before_there_were_checkpoints_still_verifies(
+    database: Database, kept: list[str], tmp_path: Path
+) -> None:
+    files = opened((await dossier(database, tmp_path)).read_bytes())
+    del files["checkpoints.json"]
+    (tmp_path / "old.zip").write_bytes(covered(files))
+    assert verify(tmp_path / "old.zip") == []
+    assert verify(tmp_path / "old.zip", kept[0])
+
+
+Checkpoints = list[dict[str, Any]]
+
+
+CHANGES: list[tuple[Callable[[Checkpoints], object], str]] = [
+    (lambda each: each[1].update(root="a" * 64), "checkpoint 2: changed after it was made"),
+    (lambda each: each[0].update(at="2027-01-01T00:00:00+00:00"), "checkpoint 1: changed after it was"),
+    (lambda each: each.pop(1), "checkpoint 3: does not follow the checkpoint before it"),
+    (lambda each: each[0]["proof"].update(sequence=1), "checkpoint 1: its proof does not fit"),
+    (lambda each: each[2]["proof"]["path"].pop(), "checkpoint 3: its proof does not fit"),
+    (lambda each: each[0].update(number="1"), "changed after it was written"),
+    (lambda each: each[0]["proof"].update(path=[["up", "a" * 64]]), "changed after it was written"),
+    (lambda each: each[0]["proof"].update(head="zz"), "changed after it was written"),
+    (lambda each: each[0].update(at="2028-09-14T00:00:00"), "changed after it was written"),
+    (lambda each: each.append({}), "changed after it was written"),
+]
+
+
+async def test_what_is_changed_in_the_checkpoints_of_a_dossier_is_found(
+    database: Database, kept: list[str], tmp_path: Path
+) -> None:
+    files = opened((await dossier(database, tmp_path)).read_bytes())
+    for change, fault in CHANGES:
+        listed = json.loads(files["checkpoints.json"])
+        change(listed)
+        (tmp_path / "changed.zip").write_bytes(covered({**files, "checkpoints.json": canonical(listed)}))
+        assert any(fault in each for each in verify(tmp_path / "changed.zip")), fault
+    (tmp_path / "deep.zip").write_bytes(covered({**files, "checkpoints.json": b"[" * 100_000}))
+    assert verify(tmp_path / "deep.zip") == ["checkpoints.json: changed after it was written"]
+
+
+async def test_a_rewritten_end_is_found_though_the_last_proof_was_taken_out(
+    database: Database, kept: list[str], tmp_path: Path
+) -> None:
+    """Whoever leaves the early proofs and drops those that no longer fit is told by the dates of the records."""
+    await happened(database, "engagement/later", AT + 9 * DAY)
+    last = await taken(database, AT + 9 * DAY)
+    assert last is not None
+    files = opened((await dossier(database, tmp_path)).read_bytes())
+    lines = files["records.jsonl"].splitlines()
+    for place in range(2, len(lines)):
+        before = json.loads(lines[place - 1])["hash"]
+        lines[place] = rewritten(lines[place], previous=before, data={"state": "completed"})
+    listed = json.loads(files["checkpoints.json"])
+    for each in listed[1:]:
+        each.pop("proof", None)
+    changed = tmp_path / "changed.zip"
+    changed.write_bytes(
+        covered(
+            {
+                **files,
+                "records.jsonl": b"".join(line + b"\n" for line in lines),
+                "checkpoints.json": canonical(listed),
+            }
+        )
+    )
+    assert [fault.partition(": ")[2] for fault in verify(changed, last.hash)] == [
+        "is older than checkpoint 4, which did not see it"
+    ] * 4
+
+
+async def test_the_verifier_in_the_dossier_holds_it_against_a_checkpoint_with_plain_python(
+    database: Database, kept: list[str], tmp_path: Path
+) -> None:
+    file = await dossier(database, tmp_path)
+    (tmp_path / "verify.py").write_bytes(opened(file.read_bytes())["verify.py"])
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-I", "-S", "verify.py", "dossier.zip", *arguments],
+            cwd=tmp_path,
+            env={},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    good = run(kept[2])
+    assert (good.returncode, good.stderr) == (0, "")
+    assert "Checkpoint 3, of 2028-09-16, covers 5 of 6 records." in good.stdout
+    assert run("a" * 64).returncode == 1
+    assert run("no hash").returncode == 2
+    assert run("a", "b").returncode == 2
+
+
+def test_a_hash_is_found_in_the_mail_that_told_it() -> None:
+    hash = "3b7e90c41f55a2d8" * 4
+    grouped = " ".join(hash[place : place + 8] for place in range(0, 64, 8))
+    assert hash_in(f"> Please keep\n>   {hash}\n") == hash
+    assert hash_in(f"Hash {grouped.upper()}, in eights; plain: {hash}") == hash
+    for text in ("", "a" * 63, "a" * 65, f"{hash} or {'b' * 64}"):
+        with pytest.raises(ValueError, match="named by its hash"):
+            hash_in(text)
+
+
+@given(st.integers(1, 70), st.data())
+def test_every_chain_has_a_proof_that_leads_to_the_root_and_to_no_other(count: int, data: Any) -> None:
+    heads = {f"engagement/{number}": Head(number + 1, sha256(b"%d" % number)) for number in range(count)}
+    chain = data.draw(st.sampled_from(sorted(heads)))
+    proof = _proof(heads, chain)
+
+    def root(node: str) -> str:
+        for side, other in proof["path"]:
+            node = joined(other, node) if side == "left" else joined(node, other)
+        return node
+
+    assert root(leaf(chain, *heads[chain])) == _tree(heads)[-1][0]
+    assert root(leaf(chain, heads[chain].sequence + 1, heads[chain].hash)) != _tree(heads)[-1][0]
+    assert len(proof["path"]) <= 7

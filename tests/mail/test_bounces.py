@@ -1,0 +1,453 @@
+"""What comes back: reports read, stored once, and judged in one place (MAIL3, MAIL7)."""
+
+from __future__ import annotations
+
+import mailbox
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from sqlalchemy import select
+from temporalio.client import Client
+
+from activities.inbox import InboxActivities
+from database import events, ledger, suppressions
+from database.models import Event, Suppression
+from mail.bounces import SOURCE, collect_bounces, read_report, store_reports
+from mail.smtp.channel import SmtpChannel
+from mail.smtp.settings import SmtpSettings
+from rules.catalogue import load_catalogue
+from rules.events import Envelope
+from tests.support.delivery import (
+    AT,
+    DUE,
+    NUDGE,
+    OWED,
+    WORKFLOW,
+    World,
+    check_ins,
+    environment,
+    migrated_url,
+    send,
+    world,
+)
+from tests.support.servers.hostile_smtp import HostileSmtp, hostile_smtp
+from worker.bounce_listener import BounceHandler, bounces_taken_in
+
+__all__ = ["hostile_smtp", "migrated_url", "world"]
+
+DELIVERY = ledger.delivery_id(WORKFLOW, NUDGE.step, 1)
+DAY = timedelta(days=1)
+
+
+def status_report(
+    status: str = "5.1.1",
+    diagnostic: str = "smtp; 550 5.1.1 <ana@example.org>: user unknown",
+    *,
+    action: str = "failed",
+    to: str = "mailer@example.org",
+    returned: str = f"Message-ID: <{DELIVERY}@example.org>\nX-Throughline-Delivery: {DELIVERY}\nSubject: hello\n",
+    whole: bool = False,
+    number: int = 1,
+) -> bytes:
+    """A delivery-status notification as mail servers write it (RFC 3464)."""
+    kind = "message/rfc822" if whole else "text/rfc822-headers"
+    return f"""From: Mail Delivery System <MAILER-DAEMON@mx.example.org>
+To: {to}
+Subject: Undelivered Mail Returned to Sender
+Message-ID: <report-{number}@mx.example.org>
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary="cut"
+
+--cut
+Content-Type: text/plain; charset=us-ascii
+
+I'm sorry to have to inform you that your message could not be delivered.
+
+--cut
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.example.org
+Arrival-Date: Mon, 13 Mar 2028 09:00:03 -0400
+
+Final-Recipient: rfc822; ana@example.org
+Action: {action}
+Status: {status}
+Diagnostic-Code: {diagnostic}
+
+--cut
+Content-Type: {kind}
+
+{returned}
+--cut--
+""".encode()
+
+
+def complaint(told: str = "abuse") -> bytes:
+    """A complaint in the Abuse Reporting Format (RFC 5965)."""
+    return f"""From: feedback@mailbox.example.org
+To: mailer@example.org
+Subject: complaint
+Message-ID: <complaint-1@mailbox.example.org>
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=feedback-report; boundary="cut"
+
+--cut
+Content-Type: text/plain
+
+This is an email abuse report.
+
+--cut
+Content-Type: message/feedback-report
+
+Feedback-Type: {told}
+User-Agent: SomeGenerator/1.0
+Version: 1
+
+--cut
+Content-Type: message/rfc822
+
+Message-ID: <{DELIVERY}@example.org>
+X-Throughline-Delivery: {DELIVERY}
+Subject: hello
+
+The text of it.
+--cut--
+""".encode()
+
+
+# --- reading
+
+
+@pytest.mark.rule("MAIL7")
+@pytest.mark.parametrize(
+    ("status", "diagnostic", "kind"),
+    [
+        ("5.1.1", "smtp; 550 5.1.1 user unknown", "hard"),
+        ("5.0.0", "smtp; 550 no such user here", "hard"),
+        ("5.1.1", "", "hard"),
+        ("5.2.1", "x-unix; mailbox disabled", "hard"),
+        ("5.4.4", "dns; host not found", "hard"),
+        ("5.2.2", "smtp; 552 5.2.2 mailbox full", "soft"),
+        ("5.7.1", "smtp; 550 5.7.1 blocked by policy", "soft"),
+        ("5.0.0", "smtp; 550 listed at a spam blacklist", "soft"),
+        ("5.3.4", "smtp; 552 5.3.4 too big", "soft"),
+        ("4.4.7", "smtp; 421 expired after five days", "soft"),
+        ("4.2.2", "", "soft"),
+    ],
+)
+def test_a_status_report_is_hard_only_where_it_speaks_of_the_mailbox(
+    status: str, diagnostic: str, kind: str
+) -> None:
+    bounce = read_report(status_report(status, diagnostic))
+    assert bounce is not None
+    assert (bounce.kind, bounce.delivery) == (kind, DELIVERY)
+
+
+@pytest.mark.rule("MAIL7")
+def test_the_delivery_is_known_by_envelope_or_by_what_was_returned() -> None:
+    nothing = "Subject: hello\n"
+    address = f"mentoring+{DELIVERY}@example.org"
+    told = [
+        read_report(status_report(to=address, returned=nothing)),
+        read_report(status_report(returned=nothing), [address]),
+        read_report(status_report(whole=True)),
+        read_report(status_report()),
+    ]
+    assert [bounce and bounce.data for bounce in told] == [{"kind": "hard", "delivery": DELIVERY}] * 4
+    by_id = read_report(status_report(returned="Message-ID: <m-1@example.org>\n"))
+    assert by_id is not None
+    assert by_id.data == {"kind": "hard", "message_id": "<m-1@example.org>"}
+
+
+@pytest.mark.rule("MAIL7")
+def test_a_complaint_is_one_unless_it_says_otherwise() -> None:
+    bounce = read_report(complaint())
+    assert bounce is not None
+    assert bounce.data == {"kind": "complaint", "delivery": DELIVERY}
+    assert read_report(complaint("not-spam")) is None
+
+
+def _reply(**headers: str) -> bytes:
+    message = EmailMessage()
+    message["From"], message["To"] = "ana@example.org", f"mentoring+{DELIVERY}@example.org"
+    for name, value in headers.items():
+        message[name.replace("_", "-")] = value
+    message.set_content("I am away until 550 5.1.1 o'clock.")
+    return message.as_bytes()
+
+
+@pytest.mark.rule("MAIL7")
+@pytest.mark.parametrize(
+    "mail",
+    [
+        _reply(Subject="Re: Your first weeks", In_Reply_To=f"<{DELIVERY}@example.org>"),
+        _reply(Subject="Out of office", Auto_Submitted="auto-replied", Return_Path="<>"),
+        _reply(Subject="Undelivered Mail Returned to Sender"),
+        status_report("4.4.1", action="delayed"),
+        status_report("2.0.0", action="delivered"),
+        status_report(action="relayed"),
+        status_report(returned="Subject: not ours\n"),
+        b"",
+    ],
+    ids=["reply", "out of office", "text only", "delayed", "delivered", "relayed", "not ours", "empty"],
+)
+def test_replies_delays_and_mail_that_cannot_be_named_are_no_reports(mail: bytes) -> None:
+    assert read_report(mail) is None
+
+
+@pytest.mark.rule("MAIL7")
+@given(
+    st.binary(max_size=400),
+    st.integers(0, 1100),
+    st.sampled_from([status_report(), complaint(), status_report(whole=True)]),
+)
+@example(b"Content-Type: message/delivery-status", 500, status_report())
+def test_a_broken_report_is_read_without_an_error(noise: bytes, cut: int, report: bytes) -> None:
+    for content in (noise, report[:cut], report[:cut] + noise + report[cut:], noise + report):
+        read_report(content)
+
+
+# --- storing
+
+
+async def stored(world: World) -> list[Event]:
+    async with world.database.reading() as session:
+        return list(await session.scalars(select(Event).order_by(Event.id)))
+
+
+@pytest.mark.rule("MAIL7")
+@pytest.mark.parametrize("form", ["mbox", "maildir", "file"])
+async def test_a_mailbox_is_read_as_often_as_one_likes_and_each_report_counts_once(
+    world: World, tmp_path: Path, form: str
+) -> None:
+    file = tmp_path / "box"
+    mails = [
+        status_report(),
+        _reply(Subject="Out of office"),
+        status_report("4.4.7", "", number=2),
+        complaint(),
+    ]
+    if form == "file":
+        file.write_bytes(status_report())
+    else:
+        box: mailbox.mbox | mailbox.Maildir = mailbox.mbox(file) if form == "mbox" else mailbox.Maildir(file)
+        for mail in mails:
+            box.add(mail)
+        box.close()
+    wanted = ["hard"] if form == "file" else ["complaint", "hard", "soft"]
+    assert await collect_bounces(world.database, file, AT) == len(wanted)
+    assert await collect_bounces(world.database, file, AT + DAY) == 0
+    found = await stored(world)
+    assert {event.source for event in found} == {SOURCE}
+    assert sorted(event.data["kind"] for event in found) == wanted
+    assert {event.occurred_at for event in found} == {AT}
+
+
+@pytest.mark.rule("MAIL7")
+async def test_a_mailbox_that_is_not_there_is_an_error(world: World, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="nowhere"):
+        await collect_bounces(world.database, tmp_path / "nowhere", AT)
+
+
+@pytest.mark.rule("MAIL7")
+@pytest.mark.parametrize("content", [b"\x00\xff\x8a binary", b"no header\n", b": nothing\n"])
+async def test_what_is_no_mailbox_is_an_error_and_an_emptied_one_is_none(
+    world: World, tmp_path: Path, content: bytes
+) -> None:
+    file = tmp_path / "box"
+    file.write_bytes(content)
+    with pytest.raises(OSError, match="neither an mbox file nor a mail"):
+        await collect_bounces(world.database, file, AT)
+    file.write_bytes(b"")
+    assert await collect_bounces(world.database, file, AT) == 0
+    with pytest.raises(OSError, match="no Maildir"):
+        await collect_bounces(world.database, tmp_path, AT)
+
+
+@pytest.mark.rule("MAIL7")
+async def test_the_mail_server_hands_reports_over_and_is_told_when_they_are_stored(world: World) -> None:
+    told: list[str] = []
+
+    async def arrived() -> None:
+        told.append("arrived")
+
+    handler = BounceHandler(world.database, arrived, lambda: AT)
+
+    async def recorded() -> None:
+        return None
+
+    async with bounces_taken_in(handler, "127.0.0.1", 0) as port:
+        relay = SmtpChannel(SmtpSettings(host="127.0.0.1", port=port, helo_name="mx.example.org"))
+        for content in (status_report(returned="Subject: x\n"), _reply(Subject="Out of office")) * 2:
+            accepted = await relay.deliver(
+                "", f"mentoring+{DELIVERY}@example.org", content, before_last_byte=recorded
+            )
+            assert accepted.response == "2.0.0 taken"
+        await relay.aclose()
+    (event,) = await stored(world)
+    assert event.data == {"kind": "hard", "delivery": DELIVERY}
+    assert told == ["arrived"]
+
+
+# --- judging
+
+
+@asynccontextmanager
+async def mailed(world: World, server: HostileSmtp, count: int = 3) -> AsyncIterator[InboxActivities]:
+    """So many check-ins are sent, and an inbox is there for what comes back."""
+    await world.plan(*check_ins(count))
+    async with world.mailing(server) as mail:
+        await send(mail, *(one.key for one in check_ins(count)))
+    client = await Client.connect("127.0.0.1:1", lazy=True)
+    yield InboxActivities(world.database, world.programs, client, load_catalogue())
+
+
+async def apply(inbox: InboxActivities, world: World, *data: dict[str, str], days: int = 1) -> list[Event]:
+    """Store bounces and apply them; all events."""
+    known = len(await stored(world))
+    async with world.database.begin() as session:
+        await events.store(
+            session,
+            [
+                Envelope(str(known + number), "/relay", "mail.bounced", DUE + days * DAY, one)
+                for number, one in enumerate(data)
+            ],
+        )
+    await environment(DUE + days * DAY).run(inbox.apply_events)
+    return await stored(world)
+
+
+async def suppressed(world: World) -> Suppression | None:
+    async with world.database.reading() as session:
+        found = await suppressions.listed(session)
+    return found[0] if found else None
+
+
+@pytest.mark.rule("MAIL3", "MAIL7", "STA2")
+@pytest.mark.parametrize("kind", ["hard", "complaint"])
+async def test_a_hard_bounce_or_complaint_stops_mail_to_the_address_with_one_task(
+    world: World, hostile_smtp: HostileSmtp, kind: str
+) -> None:
+    async with mailed(world, hostile_smtp) as inbox:
+        first, second, _ = await world.rows()
+        await world.member(email="new@example.org")
+        found = await apply(
+            inbox,
+            world,
+            {"delivery": first.delivery, "kind": kind},
+            {"message_id": (second.message_id or "").strip("<>"), "kind": kind},
+        )
+    assert [event.state for event in found] == ["applied", "applied"]
+    address = await suppressed(world)
+    assert address is not None
+    assert (address.address, address.kind, address.since) == ("ana@example.org", kind, DUE + DAY)
+    assert await world.tasks() == [("address_suppressed", "member/ana")]
+    await world.plan(*check_ins(3), OWED)
+    async with world.mailing(hostile_smtp) as mail:
+        (outcome,) = await send(mail, OWED.key)
+    assert outcome.decision == "sent", "the member's new address is not the one that bounced"
+
+
+@pytest.mark.rule("MAIL7", "STA2")
+async def test_soft_bounces_stop_mail_only_again_and_again_and_fade_with_time(
+    world: World, hostile_smtp: HostileSmtp
+) -> None:
+    async with mailed(world, hostile_smtp, 5) as inbox:
+        soft = [{"delivery": row.delivery, "kind": "soft"} for row in await world.rows()]
+        await apply(inbox, world, *soft[:2], days=1)
+        assert await suppressed(world) is None
+        await apply(inbox, world, soft[2], days=100)
+        assert await suppressed(world) is None
+        assert await world.tasks() == []
+        await apply(inbox, world, *soft[3:], days=101)
+    address = await suppressed(world)
+    assert address is not None
+    assert address.kind == "soft"
+    assert await world.tasks() == [("address_suppressed", "member/ana")]
+
+
+@pytest.mark.rule("MAIL7", "STA2")
+async def test_a_soft_bounce_told_by_webhook_and_by_mail_and_again_counts_once(
+    world: World, hostile_smtp: HostileSmtp
+) -> None:
+    async with mailed(world, hostile_smtp) as inbox:
+        first, second, third = await world.rows()
+        by_mail = status_report("4.4.7", "", returned=f"X-Throughline-Delivery: {first.delivery}\n")
+        assert await store_reports(world.database, [(by_mail, ())], DUE + DAY) == 1
+        told = {"delivery": first.delivery, "kind": "soft"}
+        found = await apply(inbox, world, told, told, {"message_id": first.message_id or "", "kind": "soft"})
+        await apply(inbox, world, told, days=9)
+        assert {event.state for event in found} == {"applied"}
+        assert await suppressed(world) is None
+        others = [{"delivery": row.delivery, "kind": "soft"} for row in (second, third)]
+        await apply(inbox, world, *others, days=2)
+    assert await suppressed(world) is not None
+    assert await world.tasks() == [("address_suppressed", "member/ana")]
+
+
+@pytest.mark.rule("MAIL3", "MAIL7")
+async def test_a_report_that_comes_again_does_not_undo_what_staff_lifted(
+    world: World, hostile_smtp: HostileSmtp
+) -> None:
+    async with mailed(world, hostile_smtp) as inbox:
+        row, *_ = await world.rows()
+        await apply(inbox, world, {"delivery": row.delivery, "kind": "hard"})
+        async with world.database.begin() as session:
+            await suppressions.lift(session, "ana@example.org")
+        await apply(inbox, world, {"delivery": row.delivery, "kind": "hard"}, days=2)
+        assert await suppressed(world) is None
+        await apply(inbox, world, {"delivery": row.delivery, "kind": "complaint"}, days=3)
+    assert await suppressed(world) is not None, "a complaint is something else"
+
+
+@pytest.mark.rule("MAIL7")
+async def test_a_bounce_of_no_delivery_of_ours_is_refused_with_the_reason(
+    world: World, hostile_smtp: HostileSmtp
+) -> None:
+    async with mailed(world, hostile_smtp) as inbox:
+        await world.plan(*check_ins(3), OWED)
+        unsent = await world.row(OWED.key)
+        found = await apply(
+            inbox,
+            world,
+            {"delivery": "0" * 32, "kind": "hard"},
+            {"message_id": "<other@example.org>", "kind": "hard"},
+            {"delivery": unsent.delivery, "kind": "hard"},
+        )
+    assert [(event.state, event.reason) for event in found] == [
+        ("refused", "there is no such delivery"),
+        ("refused", "there is no such delivery"),
+        ("refused", f"nothing was mailed for delivery {unsent.delivery}"),
+    ]
+    assert await suppressed(world) is None
+
+
+@pytest.mark.rule("MAIL3", "MAIL7", "STA2")
+async def test_staff_are_told_again_when_an_address_they_freed_comes_back(
+    world: World, hostile_smtp: HostileSmtp
+) -> None:
+    async with mailed(world, hostile_smtp) as inbox:
+        first, second, _ = await world.rows()
+        await apply(inbox, world, {"delivery": first.delivery, "kind": "hard"})
+        async with world.database.begin() as session:
+            await suppressions.lift(session, "ana@example.org")
+        await apply(inbox, world, {"delivery": second.delivery, "kind": "hard"}, days=30)
+    assert await world.tasks() == [("address_suppressed", "member/ana")] * 2
+
+
+@pytest.mark.rule("MAIL7")
+async def test_what_a_mail_reports_reaches_the_same_judgement(
+    world: World, hostile_smtp: HostileSmtp
+) -> None:
+    async with mailed(world, hostile_smtp) as inbox:
+        assert await store_reports(world.database, [(status_report(), ())], DUE + DAY) == 1
+        await environment(DUE + DAY).run(inbox.apply_events)
+    address = await suppressed(world)
+    assert address is not None
+    assert (address.address, address.kind) == ("ana@example.org", "hard")

@@ -1,0 +1,64 @@
+"""A ledger on paper: what becomes of a lifecycle's messages while its agenda changes, told from agendas alone.
+
+It keeps the promises that the delivery ledger keeps: a message is planned, moves, and has one decision; one that
+was decided never comes again. What it cannot keep, the rules must not ask of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from rules.agenda import Agenda, PlannedMail
+
+
+@dataclass
+class ReferenceLedger:
+    """The messages of one lifecycle: `planned` by key, `sent` with their instants, and `cancelled` keys."""
+
+    planned: dict[str, PlannedMail] = field(default_factory=dict)
+    sent: list[tuple[datetime, PlannedMail]] = field(default_factory=list)
+    cancelled: set[str] = field(default_factory=set)
+    tasks: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    closed_at: datetime | None = None
+
+    def sent_messages(self) -> list[str]:
+        """The names of what went out, in order."""
+        return [mail.message for _, mail in self.sent]
+
+    def plan(self, agenda: Agenda, now: datetime) -> None:
+        """Take over an agenda; it must not ask again for what is decided, nor for new mail in the past."""
+        keys = [mail.key for mail in agenda.mails]
+        assert len(keys) == len(set(keys)), keys
+        decided = {mail.key for _, mail in self.sent}
+        for mail in agenda.mails:
+            assert mail.key not in self.cancelled, f"{mail.key} was cancelled and comes again"
+            if mail.key in decided:
+                continue
+            assert mail.key in self.planned or mail.due is None or mail.due >= now, (
+                f"{mail.key} comes too late"
+            )
+            self.planned[mail.key] = mail
+        for key in set(self.planned) - set(keys):
+            del self.planned[key]
+            self.cancelled.add(key)
+
+    def run(self, agenda: Agenda, until: datetime) -> None:
+        """Let time pass: what is due goes out, tasks open, and the lifecycle closes when its agenda says so."""
+        closing = next((turn for turn in agenda.turns if turn.closes and turn.due <= until), None)
+        until = min(until, closing.due) if closing else until
+        due = [
+            (mail.due, mail) for mail in self.planned.values() if mail.due is not None and mail.due <= until
+        ]
+        for at, mail in sorted(due, key=lambda item: item[0]):
+            if mail.to != "staff" and not (closing and at == closing.due):
+                state = agenda.state_at(at)
+                assert state not in ("paused", "suspended"), f"{mail.key} goes out while {state}"
+            self.sent.append((at, mail))
+            del self.planned[mail.key]
+        for task in agenda.tasks:
+            if task.due <= until:
+                self.tasks.setdefault((task.kind, task.cause), task.due)
+        if closing:
+            assert not self.planned, f"left over at the end: {sorted(self.planned)}"
+            self.closed_at = closing.due

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import html
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
-from uuid import uuid4
 
 import typer
 from sqlalchemy import select
@@ -18,31 +15,24 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
 from activities.delivery import Outcome, SendMail
 from activities.inbox import QUEUE
-from cli.output import Actor, Json, plain, print_json_lines, print_table, working
+from cli import mail_preview
+from cli.arguments import program_named, refuse_unknown_message
+from cli.output import Actor, Json, print_json_lines, print_table, working
 from cli.runner import run
 from database import audit, ledger, suppressions
 from database.models import DECISIONS, Member, Message, Suppression
-from mail.addresses import AddressRefused
 from mail.bounces import collect_bounces
-from mail.composer import Composer, TemplateFailed
-from mail.context import program_context
-from mail.mime import MailEnvelope, build_mail
-from mail.samples import sample_context
-from mail.smtp.channel import SmtpChannel
-from mail.smtp.dkim_signing import sign
-from mail.smtp.verdicts import DeliveryError
 from rules.calendar import instant_in
-from rules.messages import CATALOGUE
-from rules.program import Program
 from staff.formatting import local, local_iso, numbered
 from staff.people import People
-from worker.connections import composers, connect, database_ready, read_programs, read_settings, smtp_of
+from worker.connections import connect, database_ready, read_programs, read_settings
 from worker.errors import Failure
 from workflows.resend import ResendWorkflow
 from workflows.starting import notify_inbox
 
 app = typer.Typer(help="What went out, how it looks, and what to do about the rest.", no_args_is_help=True)
 suppressions_app = typer.Typer(help="Addresses that are not mailed.", no_args_is_help=True)
+app.add_typer(mail_preview.app)
 app.add_typer(suppressions_app, name="suppressions")
 
 STATES = ("planned", "claimed", "handed_over", *sorted(DECISIONS))
@@ -63,7 +53,7 @@ def log(
     """The ledger: every message with its decision. Times are the recipient's."""
     if state and state not in STATES:
         raise typer.BadParameter(f"--state is one of {', '.join(STATES)}")
-    _known_message(message)
+    refuse_unknown_message(message)
     programs = read_programs(read_settings())
 
     async def look() -> tuple[list[Message], People]:
@@ -124,166 +114,6 @@ def _as_json(row: Message, zone: str) -> dict[str, Any]:
     }
 
 
-def _known_message(message: str) -> None:
-    if message and message not in CATALOGUE:
-        raise typer.BadParameter(f"no message {message}; there are {', '.join(sorted(CATALOGUE))}")
-
-
-@app.command()
-def preview(
-    message: Annotated[str, typer.Argument(help="A message's name; by default, all of them.")] = "",
-    locale: Annotated[str, typer.Option(help="Only this language.")] = "",
-    program: Annotated[str, typer.Option(help="The program whose words to use; by default, the first.")] = "",
-    out: Annotated[Path, typer.Option(help="The folder to write into.")] = Path("mail-preview"),
-    as_json: Json = False,
-) -> None:
-    """Render messages with sample data: an .html and a .txt file each, and an index.html to see them all."""
-    _known_message(message)
-    settings = read_settings()
-    used = _program(read_programs(settings), program)
-
-    async def render() -> list[dict[str, Any]]:
-        with working("rendering") as tell:
-            composer = composers(settings)(used)
-            if locale and locale not in composer.languages:
-                raise Failure(f"there are no templates in {locale}: only in {', '.join(composer.languages)}")
-            out.mkdir(parents=True, exist_ok=True)
-            written = []
-            for name, number, language in composer.written():
-                if message in ("", name) and locale in ("", language):
-                    tell(name)
-                    written.append(_written(composer, used, name, number, language, out))
-            (out / "index.html").write_text(_gallery(used, written), encoding="utf-8")
-            return written
-
-    written = run(render())
-    if not written:
-        raise Failure(f"there is no template for {message}")
-    if as_json:
-        print_json_lines(written)
-        return
-    print_table(
-        ("message", "language", "subject", "file"),
-        ((numbered(w["message"], w["number"]), w["locale"], w["subject"], w["html"]) for w in written),
-    )
-    typer.echo(f"\nAll of them: {out / 'index.html'}")
-
-
-def _program(programs: Mapping[str, Program], name: str) -> Program:
-    if name and name not in programs:
-        raise Failure(f"there is no program {name}: it is one of {', '.join(programs)}")
-    return programs[name] if name else next(iter(programs.values()))
-
-
-def _written(
-    composer: Composer, program: Program, message: str, number: int | None, language: str, out: Path
-) -> dict[str, Any]:
-    context = {**sample_context(message, number, language), "program": program_context(program)}
-    try:
-        composed = composer.compose(message, number, language, context)
-    except TemplateFailed as error:
-        raise Failure(str(error)) from None
-    stem = ".".join(filter(None, (message, str(number or ""), language)))
-    files = {"html": out / f"{stem}.html", "text": out / f"{stem}.txt"}
-    files["html"].write_text(composed.html, encoding="utf-8")
-    files["text"].write_text(composed.text, encoding="utf-8")
-    return {
-        "message": message,
-        "number": number,
-        "locale": language,
-        "subject": composed.subject,
-        **{kind: str(file) for kind, file in files.items()},
-    }
-
-
-_GALLERY = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-body {{ font: 16px/1.4 system-ui, sans-serif; margin: 2rem; background: #f4f4f2; color: #222 }}
-main {{ display: grid; gap: 2rem; grid-template-columns: repeat(auto-fill, minmax(22rem, 1fr)) }}
-h2 {{ font-size: 1rem; margin: 0 }} p {{ margin: .2rem 0 .6rem }}
-iframe {{ width: 100%; height: 34rem; border: 1px solid #bbb; background: #fff }}
-</style></head><body><h1>{title}</h1><main>
-{cards}
-</main></body></html>
-"""
-
-_CARD = """<section><h2><a href="{page}">{name}</a> · {locale} · <a href="{text}">text</a></h2>
-<p>{subject}</p><iframe src="{page}" title="{name}, {locale}" loading="lazy" sandbox></iframe></section>"""
-
-
-def _gallery(program: Program, written: list[dict[str, Any]]) -> str:
-    cards = [
-        _CARD.format(
-            name=html.escape(numbered(each["message"], each["number"])),
-            locale=html.escape(each["locale"]),
-            subject=html.escape(each["subject"]),
-            page=html.escape(Path(each["html"]).name),
-            text=html.escape(Path(each["text"]).name),
-        )
-        for each in written
-    ]
-    return _GALLERY.format(title=html.escape(f"Mail of {program.name}"), cards="\n".join(cards))
-
-
-@app.command("test")
-def send_sample(
-    to: Annotated[str, typer.Option(help="The address to send to.")],
-    message: Annotated[str, typer.Option(help="The message to send, with sample data.")] = "mentee.checkin",
-    locale: Annotated[str, typer.Option(help="Its language.")] = "en",
-) -> None:
-    """Send one sample message through the configured mail server, and tell what it answers."""
-    _known_message(message)
-    settings = read_settings()
-    programs = read_programs(settings)
-    program = _program(programs, "")
-    if not settings.outgoing.allows(to):
-        raise Failure(f"{to} is not on this environment's allow-list (THROUGHLINE_ALLOW)")
-    smtp = smtp_of(settings, programs)
-
-    async def send() -> str:
-        number = CATALOGUE[message].occurrences[0]
-        context = {**sample_context(message, number, locale), "program": program_context(program)}
-        delivery = uuid4().hex
-        domain = program.sender.rpartition("@")[2]
-        envelope = MailEnvelope(
-            message_id=f"<test-{delivery}@{domain}>",
-            date=datetime.now(UTC),
-            from_name=program.manager.name,
-            from_address=program.sender,
-            reply_to=program.mailbox,
-            to_name="",
-            to_address=to,
-            delivery=delivery,
-            language=locale,
-        )
-
-        async def nothing_to_record() -> None:
-            """The ledger knows nothing of samples."""
-
-        with working(f"sending to {to}"):
-            channel = SmtpChannel(smtp)
-            try:
-                composed = composers(settings)(program).compose(message, number, locale, context)
-                content = build_mail(composed, envelope)
-                if dkim := settings.dkim:
-                    content = await asyncio.to_thread(sign, content, dkim)
-                accepted = await channel.deliver(
-                    program.sender, to, content, before_last_byte=nothing_to_record
-                )
-            except (AddressRefused, TemplateFailed, ValueError) as error:
-                raise Failure(f"{to}: {error}") from None
-            except DeliveryError as error:
-                raise Failure(f"{smtp.host}:{smtp.port} did not take it: {error.response or error}") from None
-            finally:
-                await channel.aclose()
-        return f"{accepted.code} {accepted.response}"
-
-    answer = run(send())
-    typer.echo(plain(f"{smtp.host}:{smtp.port} took {message} for {to}: {answer}"))
-
-
 @app.command()
 def resend(
     delivery: Annotated[str, typer.Argument(help="A delivery, as mail log names it.")],
@@ -331,7 +161,7 @@ def resend(
 @suppressions_app.command("list")
 def list_suppressions(as_json: Json = False) -> None:
     """Addresses that are not mailed, and why; the newest first."""
-    zone = _program(read_programs(read_settings()), "").hours.zone
+    zone = program_named(read_programs(read_settings()), "").hours.zone
 
     async def look() -> list[Suppression]:
         async with database_ready(read_settings()) as database, database.reading() as session:
@@ -384,13 +214,6 @@ def lift(
     typer.echo(f"{address} is mailed again.")
 
 
-async def _subjects(session: AsyncSession, address: str) -> list[str]:
-    """The members with an address; for an address of nobody's, its digest, which names no person."""
-    members = await session.scalars(select(Member.id).where(Member.email.ilike(address, escape="\\")))
-    digest = hashlib.sha256(address.lower().encode()).hexdigest()[:16]
-    return [f"member/{member}" for member in members] or [f"address/{digest}"]
-
-
 @app.command()
 def bounces(
     mailbox: Annotated[Path, typer.Argument(help="A Maildir, an mbox file, or one mail in a file.")],
@@ -409,3 +232,10 @@ def bounces(
         return new
 
     typer.echo(f"{run(read())} new reports")
+
+
+async def _subjects(session: AsyncSession, address: str) -> list[str]:
+    """The members with an address; for an address of nobody's, its digest, which names no person."""
+    members = await session.scalars(select(Member.id).where(Member.email.ilike(address, escape="\\")))
+    digest = hashlib.sha256(address.lower().encode()).hexdigest()[:16]
+    return [f"member/{member}" for member in members] or [f"address/{digest}"]

@@ -16,12 +16,13 @@ from starlette.requests import ClientDisconnect
 
 from database.links import Links
 from database.session import Database
-from gateway import events, evidence, health, mentoring, personal
+from gateway import events, health, verification
 from gateway.event_store import Inbox
-from gateway.evidence import Statement
-from gateway.links import preferences
+from gateway.links import handlers, preferences
+from gateway.links.claim import Statement
+from gateway.links.page import LinkHandler
+from gateway.links.router import router as links_router
 from gateway.pages import PageHeaders, Pages
-from gateway.personal import LinkHandler
 from gateway.problems import Problem, problem
 from gateway.webhook_signatures import SIGNATURE_HEADERS, Signatures
 from rules.catalogue import Catalogue
@@ -80,14 +81,14 @@ def create_app(
 
     about_credit: Mapping[str, LinkHandler] = {}
     if catalogue and statement:
-        about_credit = evidence.purposes(database, inbox, catalogue, statement)
+        about_credit = handlers.credit_handlers(database, inbox, catalogue, statement)
     needed = {"database": database.check, "temporal": temporal_ready}
     if mail_ready:
         needed["mail"] = mail_ready
     app.include_router(health.router(needed))
     app.include_router(events.router(inbox, signatures))
     app.include_router(
-        personal.router(
+        links_router(
             database=database,
             programs=programs,
             links=links,
@@ -97,13 +98,13 @@ def create_app(
                 "unsubscribe": preferences.Unsubscribe(database, links),
                 "preferences": preferences.Preferences(database),
                 "feedback": preferences.GiveFeedback(database),
-                **mentoring.purposes(database, inbox),
+                **handlers.lifecycle_handlers(database, inbox),
                 **about_credit,
                 **(purposes or {}),
             },
         )
     )
-    app.include_router(evidence.router(database=database, programs=programs, pages=pages))
+    app.include_router(verification.router(database=database, programs=programs, pages=pages))
     for router in routers:
         app.include_router(router)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]

@@ -21,8 +21,8 @@ from database.session import TIMEOUT, Database
 from evidence.letters import LetterService, letter_text
 from evidence.renderer import Documents
 from gateway.app import create_app
+from gateway.links.page import LinkHandler
 from gateway.pages import Pages
-from gateway.personal import LinkHandler
 from gateway.webhook_signatures import sign_events
 from rules.catalogue import load_catalogue
 from rules.program import Program, load_program

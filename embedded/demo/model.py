@@ -22,7 +22,7 @@ from embedded.demo.simulation import Simulation, checked
 from embedded.mail_pages import city, moment
 from embedded.mailbox import Mailbox
 from embedded.stack import EmbeddedStack, WorkflowFailed
-from gateway.personal import typed
+from gateway.links.page import typed
 from lifecycles.participants import participants
 from lifecycles.timeline import next_due, next_turn
 from rules.calendar import instant_in

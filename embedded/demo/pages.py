@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from embedded.demo.cast import PLACES
 from embedded.demo.model import STEPS, Demo, SignUp
 from embedded.mail_pages import PageRenderer, require_loopback
-from gateway.personal import typed
+from gateway.links.page import typed
 from gateway.request_body import TooLarge, read_form
 
 ACTS: Final = ("pause", "resume", "extend", "cancel")

@@ -16,8 +16,8 @@ from database import audit
 from database.links import Link, Links
 from database.models import Feedback, Member, Profile
 from database.session import Database
+from gateway.links.page import LinkVisit, Page, message, typed
 from gateway.pages import Text
-from gateway.personal import LinkVisit, Page, message, typed
 from rules.messages import CATALOGUE, Audience
 from rules.validation import LONGEST_TEXT
 

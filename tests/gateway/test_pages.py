@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
 from httpx import ASGITransport, AsyncClient
 
-from gateway.mentoring import CLOSED
+from gateway.links.base import CLOSED
 from gateway.pages import TEMPLATES, Catalogue, PageHeaders, Pages, Text
 from rules.messages import CATALOGUE
 

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from database.links import Link, Links
 from database.models import Feedback, Member, Profile
 from embedded.faults import DatabaseFault
-from gateway.personal import LinkVisit, Page
+from gateway.links.page import LinkVisit, Page
 from tests.gateway_world import NOW, World, people, world
 
 PURPOSES = {

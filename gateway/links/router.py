@@ -6,12 +6,9 @@ the purpose. A link is all that its holder needs, so a page never shows more tha
 
 from __future__ import annotations
 
-import hashlib
-import unicodedata
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from fastapi import APIRouter, Request, Response
@@ -22,6 +19,7 @@ from starlette.datastructures import FormData
 from database.links import Link, LinkRefused, Links
 from database.session import Database
 from gateway.event_store import Unavailable
+from gateway.links.page import NOT_THEIRS, LinkHandler, LinkVisit, Page, message, question, typed
 from gateway.links.reader import Reader, about_program, reader_of
 from gateway.pages import Pages
 from gateway.request_body import TooLarge, read_form
@@ -30,70 +28,6 @@ from rules.program import Program
 log = structlog.get_logger()
 
 RETRY_AFTER = "10"
-_KEPT = {"\n", "\t"}
-
-
-@dataclass(frozen=True, slots=True)
-class LinkVisit:
-    """Somebody opens a link that holds: `at` is program time.
-
-    `question` is the same for all links of one mail that only differ in their detail, like its *yes* and its *no*.
-    """
-
-    link: Link
-    token: str
-    question: str
-    reader: Reader
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A page to show: a template and its values. `language` stands in for the reader's."""
-
-    template: str
-    values: Mapping[str, object] = field(default_factory=dict)
-    status: int = 200
-    language: str | None = None
-
-
-class LinkHandler(Protocol):
-    """What a kind of link does. Both may raise Unavailable, or errors of the database."""
-
-    async def show(self, visit: LinkVisit) -> Page:
-        """The page that says what will happen, or where things stand. Changes nothing."""
-        ...
-
-    async def act(self, visit: LinkVisit, form: FormData) -> Page:
-        """Do it, and show what happens next; on a mistake, the page with all that was typed."""
-        ...
-
-
-def message(
-    key: str,
-    names: Mapping[str, object] | None = None,
-    *,
-    status: int = 200,
-    action: tuple[str, str] | None = None,
-) -> Page:
-    """A page that only says something: `key.title` and the passage `key.text`, with `names` filled in.
-
-    `action` is a link below it: the key of its words, and its address.
-    """
-    return Page("message.html", {"key": key, "names": names or {}, "action": action}, status)
-
-
-def typed(form: FormData, name: str) -> str:
-    """A field as it was typed, without what nobody types: control characters, and space around it."""
-    value = form.get(name)
-    if not isinstance(value, str):
-        return ""
-    lines = value.replace("\r\n", "\n").replace("\r", "\n")
-    return "".join(
-        character
-        for character in lines
-        if character in _KEPT or unicodedata.category(character) not in ("Cc", "Cs")
-    ).strip()
 
 
 def router(
@@ -235,15 +169,6 @@ class _PersonalLinks:
     def _only_program(self) -> Program | None:
         """The one whose mailbox can be named to somebody unknown."""
         return next(iter(self._programs.values())) if len(self._programs) == 1 else None
-
-
-NOT_THEIRS = Page("", status=404)
-"""For a link that holds, but not for this: its profile has no part in its subject, or there is no such subject."""
-
-
-def question(links: Links, link: Link) -> str:
-    """What a link asks, as a short name that tells nobody anything; whatever its detail."""
-    return hashlib.sha256(links.token(replace(link, detail="")).encode()).hexdigest()[:32]
 
 
 def _texts(form: FormData | None) -> list[tuple[str, str]]:

@@ -1,0 +1,49 @@
+"""The tables."""
+
+from database.models.base import Base, Instant, Json, Serial
+from database.models.lifecycles import (
+    LIFECYCLES,
+    Claim,
+    Engagement,
+    Feedback,
+    Letter,
+    Lifecycle,
+    Meeting,
+    Onboarding,
+    Report,
+    Request,
+    Survey,
+)
+from database.models.mail import DECISIONS, Bounce, Message, Suppression
+from database.models.people import Member, Profile
+from database.models.records import AuditRecord, Checkpoint, CheckpointHead, Environment, Event, Task
+
+__all__ = [
+    "DECISIONS",
+    "LIFECYCLES",
+    "AuditRecord",
+    "Base",
+    "Bounce",
+    "Checkpoint",
+    "CheckpointHead",
+    "Claim",
+    "Engagement",
+    "Environment",
+    "Event",
+    "Feedback",
+    "Instant",
+    "Json",
+    "Letter",
+    "Lifecycle",
+    "Meeting",
+    "Member",
+    "Message",
+    "Onboarding",
+    "Profile",
+    "Report",
+    "Request",
+    "Serial",
+    "Suppression",
+    "Survey",
+    "Task",
+]

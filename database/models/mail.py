@@ -1,0 +1,81 @@
+"""The ledger of messages, suppressed addresses, bounces."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Index, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from database.models.base import Base, Serial
+
+
+class Message(Base):
+    """The delivery ledger: one row per message intent, one decision per row (MAIL1).
+
+    `state` runs `planned → claimed → handed_over → sent | ambiguous | failed`, or to `skipped`, `suppressed`,
+    `cancelled`; the last six are decisions, with their instant and reason. `due_at` is None while the message
+    is held. `content` keeps the rendered bytes from the claim until the decision.
+    """
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        UniqueConstraint("workflow", "step", "occurrence"),
+        Index("ix_messages_open", "state", "due_at"),
+    )
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    delivery: Mapped[str] = mapped_column(String(40), unique=True)
+    workflow: Mapped[str] = mapped_column(String(200))
+    step: Mapped[str] = mapped_column(String(60))
+    occurrence: Mapped[int]
+    message: Mapped[str] = mapped_column(String(60))
+    number: Mapped[int | None]
+    message_class: Mapped[str] = mapped_column(String(12))
+    program: Mapped[str] = mapped_column(String(64))
+    to_profile: Mapped[str] = mapped_column(String(64), index=True)
+    member_id: Mapped[str | None] = mapped_column(String(64), index=True)
+    context: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    planned_at: Mapped[datetime]
+    due_at: Mapped[datetime | None]
+    state: Mapped[str] = mapped_column(String(12))
+    reason: Mapped[str | None] = mapped_column(Text)
+    decided_at: Mapped[datetime | None] = mapped_column(index=True)
+    claimed_at: Mapped[datetime | None]
+    claimed_by: Mapped[str | None] = mapped_column(String(200))
+    attempts: Mapped[int] = mapped_column(default=0)
+    attempted_at: Mapped[datetime | None]
+    trouble: Mapped[str | None] = mapped_column(Text)
+    message_id: Mapped[str | None] = mapped_column(String(255), index=True)
+    recipient: Mapped[str | None] = mapped_column(String(320))
+    subject: Mapped[str | None] = mapped_column(Text)
+    content: Mapped[bytes | None] = mapped_column(LargeBinary)
+    response: Mapped[str | None] = mapped_column(Text)
+
+
+DECISIONS: Final = frozenset({"sent", "ambiguous", "failed", "skipped", "suppressed", "cancelled"})
+"""The states of a message that are its decision (MAIL1)."""
+
+
+class Suppression(Base):
+    """An address that is not mailed: a hard bounce or a complaint, until staff lift it (MAIL3, MAIL7).
+
+    `score` counts soft bounces, which decay; `since` is set once the address is suppressed.
+    """
+
+    __tablename__ = "suppressions"
+    address: Mapped[str] = mapped_column(String(320), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(12))
+    score: Mapped[float] = mapped_column(default=0.0)
+    last_at: Mapped[datetime]
+    since: Mapped[datetime | None]
+    reason: Mapped[str | None] = mapped_column(Text)
+
+
+class Bounce(Base):
+    """What came back about a delivery: once per kind, however often and on whatever ways it was told (MAIL7)."""
+
+    __tablename__ = "bounces"
+    delivery: Mapped[str] = mapped_column(String(40), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(12), primary_key=True)
+    at: Mapped[datetime]

@@ -1,0 +1,50 @@
+"""Members and their profiles: the only tables with names and addresses (MEM6)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from database.models.base import Base
+
+
+class Member(Base):
+    """A person of the association, as its member database last told (`member.updated`)."""
+
+    __tablename__ = "members"
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    email: Mapped[str] = mapped_column(String(320))
+    standing: Mapped[str] = mapped_column(String(10))
+    standing_since: Mapped[datetime]
+    time_zone: Mapped[str | None] = mapped_column(String(64))
+    country: Mapped[str | None] = mapped_column(String(2))
+    subdivision: Mapped[str | None] = mapped_column(String(10))
+    languages: Mapped[list[Any]] = mapped_column(default=list)
+    nationality: Mapped[str | None] = mapped_column(String(2))
+    birth_year: Mapped[int | None]
+    years_management: Mapped[int | None]
+    certifications: Mapped[list[Any]] = mapped_column(default=list)
+    preferences: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    updated_at: Mapped[datetime]
+
+
+class Profile(Base):
+    """A member's part in a program, as mentor or as mentee. One member may have several (MEM5)."""
+
+    __tablename__ = "profiles"
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    member_id: Mapped[str] = mapped_column(ForeignKey("members.id"), index=True)
+    role: Mapped[str] = mapped_column(String(10))
+    program: Mapped[str] = mapped_column(String(64))
+    mentees_at_a_time: Mapped[int | None]
+    areas: Mapped[list[Any]] = mapped_column(default=list)
+    interests: Mapped[list[Any]] = mapped_column(default=list)
+    goals: Mapped[str | None] = mapped_column(Text)
+    languages: Mapped[list[Any]] = mapped_column(default=list)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    withdrawn_at: Mapped[datetime | None]

@@ -1,0 +1,114 @@
+"""Events, staff tasks, the audit chain, checkpoints."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from database.models.base import Base, Json, Serial
+
+
+class Environment(Base):
+    """Which deployment this database belongs to. A copy that runs elsewhere does not mail (MAIL8)."""
+
+    __tablename__ = "environment"
+    id: Mapped[int] = mapped_column(primary_key=True, default=1)
+    name: Mapped[str] = mapped_column(String(100))
+
+
+class Task(Base):
+    """Something for staff to look at, one per cause (STA2)."""
+
+    __tablename__ = "tasks"
+    __table_args__ = (UniqueConstraint("subject", "cause"),)
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(30))
+    subject: Mapped[str] = mapped_column(String(200), index=True)
+    cause: Mapped[str] = mapped_column(String(200))
+    action: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(String(10), default="open", index=True)
+    opened_at: Mapped[datetime]
+    due_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
+    closed_by: Mapped[str | None] = mapped_column(String(200))
+    note: Mapped[str | None] = mapped_column(Text)
+
+
+class Event(Base):
+    """An inbound event, stored before it is answered with 202, applied by the inbox workflow.
+
+    `state`: `stored`, `held` (it waits for `waits_for`, until `held_until`), `applying` (its data is written,
+    its `effects` on workflows are not yet all done), `applied`, or `refused` with `reason`. `occurred_at` is
+    the event's own time where it names one, else the moment at which it was first looked at.
+    """
+
+    __tablename__ = "events"
+    __table_args__ = (UniqueConstraint("source", "event_id"),)
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    source: Mapped[str] = mapped_column(String(200))
+    event_id: Mapped[str] = mapped_column(String(200))
+    type: Mapped[str] = mapped_column(String(60))
+    subject: Mapped[str] = mapped_column(String(200), index=True)
+    data: Mapped[dict[str, Any]]
+    occurred_at: Mapped[datetime | None]
+    state: Mapped[str] = mapped_column(String(10), default="stored", index=True)
+    waits_for: Mapped[str | None] = mapped_column(String(200), index=True)
+    held_until: Mapped[datetime | None]
+    reason: Mapped[str | None] = mapped_column(Text)
+    effects: Mapped[list[Any]] = mapped_column(default=list)
+    applied_at: Mapped[datetime | None]
+
+
+class AuditRecord(Base):
+    """One thing that happened, in a chain of hashes per subject (STA3, CPE11).
+
+    `chain` is the engagement for all that hangs on a request, else the workflow itself; `subject` is what the
+    record is about. `previous` is the hash of the record before it in the chain, so that none can be changed,
+    removed or swapped unseen. Words that may be personal (reasons, names) stand in `veiled`; the hash covers
+    only their salted digest `veil`, so that erasing them leaves the chain verifiable.
+    """
+
+    __tablename__ = "audit_records"
+    __table_args__ = (UniqueConstraint("chain", "sequence"), UniqueConstraint("chain", "previous"))
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    chain: Mapped[str] = mapped_column(String(200))
+    sequence: Mapped[int]
+    subject: Mapped[str] = mapped_column(String(200), index=True)
+    at: Mapped[datetime] = mapped_column(index=True)
+    kind: Mapped[str] = mapped_column(String(20), index=True)
+    data: Mapped[dict[str, Any]]
+    actor: Mapped[str | None] = mapped_column(String(200))
+    veiled: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    salt: Mapped[str | None] = mapped_column(String(64))
+    veil: Mapped[str | None] = mapped_column(String(64))
+    previous: Mapped[str] = mapped_column(String(64))
+    hash: Mapped[str] = mapped_column(String(64))
+
+
+class Checkpoint(Base):
+    """What all chains of the audit record came to at an instant, in a chain of its own (CPE11).
+
+    `root` is the root of a tree of hashes over the head of each chain; `hash` covers all but itself. Whoever keeps
+    it, outside of this database, can show later that a chain was not made anew.
+    """
+
+    __tablename__ = "checkpoints"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[datetime]
+    chains: Mapped[int]
+    root: Mapped[str] = mapped_column(String(64))
+    previous: Mapped[str] = mapped_column(String(64), unique=True)
+    hash: Mapped[str] = mapped_column(String(64), unique=True)
+
+
+class CheckpointHead(Base):
+    """The last record of a chain at a checkpoint; one that is the same as at the checkpoint before has no row."""
+
+    __tablename__ = "checkpoint_heads"
+    number: Mapped[int] = mapped_column(ForeignKey("checkpoints.number"), primary_key=True)
+    chain: Mapped[str] = mapped_column(String(200), primary_key=True, index=True)
+    sequence: Mapped[int]
+    head: Mapped[str] = mapped_column(String(64))

@@ -1,0 +1,126 @@
+"""TODO: say what this module is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rules.calendar import Calendar, Hours, calendar_for
+from rules.catalogue import BUNDLED_CATALOGUE, Catalogue, load_catalogue
+from rules.program.policies import (
+    CreditPolicy,
+    EngagementPolicy,
+    EventPolicy,
+    HoursTable,
+    MailPolicy,
+    Manager,
+    OnboardingPolicy,
+    RequestPolicy,
+)
+from rules.program.survey_policy import SurveyPolicy
+from rules.program.values import LANGUAGE, MOST_CHECKED, resources
+from rules.toml_schema import Setting, field, nested, parse, read_text, settings, table, tuple_of
+from rules.validation import Issue, email, identifier, nearest, single_line
+
+
+@table
+class Program:
+    """A program (COH5). `languages` has the fallback first, `fingerprint` is the SHA-256 of the file's content.
+
+    `mailbox` is where replies go and `sender` the address that mail comes from; `resources` are links by name
+    (MEE2). `hours` is what `rules.calendar.calendar_for` takes. The other fields are the tables of the file.
+    """
+
+    id: str = field(identifier, "COH5", about="the id by which events name the program")
+    name: str = field(single_line(75), "ONB7", about="the name that people know")
+    policy_version: str = field(identifier, "CPE12", about="the version of these rules that a claim names")
+    languages: tuple[str, ...] = field(
+        tuple_of(LANGUAGE, least=1, most=20),
+        "MAIL5",
+        about="languages of mails and pages; the first is the fallback",
+    )
+    mailbox: str = field(email, "ONB7", about="the program's mailbox, where replies go")
+    sender: str = field(email, "ONB7", about="the address that mail comes from")
+    organisation: str = field(single_line(), "MAIL5", about="who runs it, for the foot of each mail")
+    postal_address: str = field(single_line(300), "MAIL5", about="where, for the foot of each mail")
+    manager: Manager = nested(Manager)
+    hours: Hours = nested(HoursTable, becomes=HoursTable.hours)
+    resources: Mapping[str, str] = field(resources, "MEE2", about="where mails link to")
+    onboarding: OnboardingPolicy = nested(OnboardingPolicy)
+    request: RequestPolicy = nested(RequestPolicy)
+    engagement: EngagementPolicy = nested(EngagementPolicy)
+    credit: CreditPolicy = nested(CreditPolicy)
+    survey: SurveyPolicy = nested(SurveyPolicy)
+    events: EventPolicy = nested(EventPolicy)
+    mail: MailPolicy = nested(MailPolicy)
+    fingerprint: str = ""
+
+    def describe(self) -> list[Setting]:
+        """Every setting in the order of the file: section, key, value, rule ids, and what it is about."""
+        return settings(self, "program")
+
+    def language(self, wishes: Iterable[object], written: Collection[str] | None = None) -> str:
+        """The first wished language, as `es` or `es-CO`, that the program has, else the program's first (MAIL5).
+
+        `written` names the languages that there are texts in, where that is not all of the program's.
+        """
+        for wish in wishes:
+            code = str(wish or "").lower().replace("_", "-").partition("-")[0]
+            if code in self.languages and (written is None or code in written):
+                return code
+        return self.languages[0]
+
+
+def parse_program(text: str, file: str, catalogue: Catalogue | None = None) -> Program:
+    """The program in a file's text. Raises ProgramError with every mistake; `file` is the name told in them.
+
+    With a catalogue, certifications that it does not have, and caps above its own, are mistakes too.
+    """
+    return parse(
+        Program,
+        text,
+        file,
+        texts_at="text",
+        also=lambda content: iter(()) if catalogue is None else _against(content, catalogue),
+    )
+
+
+def load_program(path: Path, catalogue: Catalogue | None = None) -> Program:
+    """The program in a file. Raises ProgramError with every mistake, or if the file cannot be read.
+
+    It is checked against the given catalogue, or the `catalogue.toml` beside it, or the bundled one.
+    """
+    text = read_text(path)
+    if catalogue is None:
+        beside = path.with_name("catalogue.toml")
+        catalogue = load_catalogue(beside if beside.is_file() else BUNDLED_CATALOGUE)
+    return parse_program(text, str(path), catalogue)
+
+
+def _against(content: Mapping[str, Any], catalogue: Catalogue) -> Iterator[Issue]:
+    """What a program says about certifications and the catalogue does not; looked for in files of any shape."""
+    for name, key in (("onboarding", "mentor_certifications"), ("credit", "certifications")):
+        for position, code in enumerate(_inside(content, name, key, list)[:MOST_CHECKED]):
+            if isinstance(code, str) and code not in catalogue.codes:
+                reason = f"is no certification of the catalogue{nearest(code, catalogue.codes)}"
+                yield Issue((name, key, position), reason)
+    most: dict[str, int] = {}
+    for category in catalogue.categories:
+        most[category.id] = max(category.cap, most.get(category.id, 0))
+    for name, cap in list(_inside(content, "credit", "caps", dict).items())[:MOST_CHECKED]:
+        if name not in most:
+            yield Issue(("credit", "caps", name), f"is no category of the catalogue{nearest(name, most)}")
+        elif isinstance(cap, int) and cap > most[name]:
+            yield Issue(("credit", "caps", name), f"must not be above the catalogue's cap of {most[name]}")
+
+
+def _inside(content: Mapping[str, Any], name: str, key: str, kind: type[Any]) -> Any:
+    table = content.get(name)
+    value = table.get(key) if isinstance(table, dict) else None
+    return value if isinstance(value, kind) else kind()
+
+
+def program_calendar(program: Program) -> Calendar:
+    """The program's own calendar, for the dates of an engagement (ENG1)."""
+    return calendar_for(program.hours, None, None, None)

@@ -41,14 +41,14 @@ def rows(*states: str) -> list[Message]:
         "unknown",
     ],
 )
-def test_a_run_is_counted_by_what_the_server_has(
+def test_run_is_counted_by_the_servers_messages(
     states: list[str], received: list[str], decided: list[str], run: FaultRun
 ) -> None:
     assert judged(rows(*states), received, decided) == run
 
 
 @pytest.mark.parametrize("spread", [(), ("-n", "2")], ids=["one process", "two workers"])
-def test_the_table_sums_up_all_tests_and_comes_before_the_last_line(
+def test_table_sums_all_tests_before_the_last_line(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, spread: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
@@ -81,9 +81,7 @@ def test_the_table_sums_up_all_tests_and_comes_before_the_last_line(
     assert "1 failed, 2 passed" in result.outlines[-1]
 
 
-def test_a_run_without_faults_has_no_table(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_without_faults_has_no_table(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makeini("[pytest]\naddopts = -p tests.support.reports.fault_table\n")

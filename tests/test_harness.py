@@ -24,7 +24,7 @@ async def test_every_test_gets_an_empty_database(database_url: str, time: int) -
     await engine.dispose()
 
 
-async def test_postgresql_can_crash_and_come_back_on_the_same_address(postgres: PostgresServer) -> None:
+async def test_postgresql_can_crash_and_return_on_the_same_address(postgres: PostgresServer) -> None:
     name = postgres.create_database()
     engine = create_async_engine(postgres.url(name))
     async with engine.begin() as connection:
@@ -42,7 +42,7 @@ async def test_postgresql_can_crash_and_come_back_on_the_same_address(postgres: 
     postgres.drop_database(name)
 
 
-async def test_the_mail_sink_keeps_the_bytes_and_the_envelope(smtp_sink: CapturingSmtp) -> None:
+async def test_mail_sink_keeps_bytes_and_envelope(smtp_sink: CapturingSmtp) -> None:
     host, port = smtp_sink.address
     message = EmailMessage()
     message["From"], message["To"] = "Lina <lina@example.org>", "Ana <ana@example.org>"
@@ -55,16 +55,16 @@ async def test_the_mail_sink_keeps_the_bytes_and_the_envelope(smtp_sink: Capturi
     assert received.message.get_content() == ".a line that starts with a dot\r\n"
 
 
-async def test_the_mail_sink_says_when_a_message_does_not_come(smtp_sink: CapturingSmtp) -> None:
+async def test_mail_sink_times_out_on_a_missing_message(smtp_sink: CapturingSmtp) -> None:
     with pytest.raises(TimeoutError):
         await smtp_sink.wait_for(1, seconds=0.05)
 
 
-async def test_the_temporal_server_answers(temporal_dev: WorkflowEnvironment) -> None:
+async def test_temporal_server_answers(temporal_dev: WorkflowEnvironment) -> None:
     assert await temporal_dev.client.service_client.check_health()
 
 
-async def test_the_browser_shows_a_page(chromium: Browser) -> None:
+async def test_browser_shows_a_page(chromium: Browser) -> None:
     context = await chromium.new_context(locale="es")
     page = await context.new_page()
     await page.set_content("<h1>Programa de mentoría</h1>")

@@ -33,7 +33,7 @@ def test_no_file_names_a_registry(tracked: dict[str, bytes]) -> None:
     assert _lines_with(REGISTRIES, tracked) == []
 
 
-def test_no_file_names_a_path_of_some_machine(tracked: dict[str, bytes]) -> None:
+def test_no_file_names_a_path_of_a_machine(tracked: dict[str, bytes]) -> None:
     assert _lines_with(PATHS_OF_A_MACHINE, tracked) == []
 
 
@@ -41,7 +41,7 @@ def test_no_file_is_large(tracked: dict[str, bytes]) -> None:
     assert {name: len(data) for name, data in tracked.items() if len(data) > LARGEST} == {}
 
 
-def test_the_lock_holds_every_dependency_by_hash_and_no_address() -> None:
+def test_lock_has_every_dependency_by_hash_and_no_address() -> None:
     lock = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     assert "://" not in lock
     assert not re.search(r"^-", lock, re.MULTILINE)

@@ -47,7 +47,7 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     return pytester
 
 
-def test_a_rule_without_a_test_fails_the_whole_run(suite: pytest.Pytester, spread: tuple[str, ...]) -> None:
+def test_rule_without_a_test_fails_the_whole_run(suite: pytest.Pytester, spread: tuple[str, ...]) -> None:
     result = suite.runpytest_subprocess(*spread)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines(
@@ -55,9 +55,7 @@ def test_a_rule_without_a_test_fails_the_whole_run(suite: pytest.Pytester, sprea
     )
 
 
-def test_a_run_of_some_tests_only_is_not_asked_for_every_rule(
-    suite: pytest.Pytester, spread: tuple[str, ...]
-) -> None:
+def test_partial_run_does_not_need_every_rule(suite: pytest.Pytester, spread: tuple[str, ...]) -> None:
     for selection in (
         ("tests/test_days.py",),
         ("-k", "weekdays"),
@@ -68,20 +66,18 @@ def test_a_run_of_some_tests_only_is_not_asked_for_every_rule(
         result.stdout.no_fnmatch_line("Rules that no test names*")
 
 
-def test_the_tests_folder_named_by_hand_is_the_whole_run(suite: pytest.Pytester) -> None:
+def test_naming_the_tests_folder_is_a_whole_run(suite: pytest.Pytester) -> None:
     assert suite.runpytest_subprocess("tests").ret == pytest.ExitCode.TESTS_FAILED
 
 
-def test_a_run_whose_tests_name_every_rule_passes(suite: pytest.Pytester, spread: tuple[str, ...]) -> None:
+def test_run_that_names_every_rule_passes(suite: pytest.Pytester, spread: tuple[str, ...]) -> None:
     _write(suite, "tests/test_two.py", "import pytest\n@pytest.mark.rule('T2', 'T1')\ndef test_two(): pass\n")
     result = suite.runpytest_subprocess(*spread)
     assert result.ret == pytest.ExitCode.OK
     result.stdout.fnmatch_lines(["T1 *3  *", "T2 *1  *"])
 
 
-def test_a_test_that_names_an_unknown_rule_fails_the_whole_run(
-    suite: pytest.Pytester, spread: tuple[str, ...]
-) -> None:
+def test_unknown_rule_in_a_test_fails_the_whole_run(suite: pytest.Pytester, spread: tuple[str, ...]) -> None:
     _write(suite, "tests/test_two.py", "import pytest\n@pytest.mark.rule('T2', 'T3')\ndef test_two(): pass\n")
     result = suite.runpytest_subprocess(*spread)
     assert result.ret == pytest.ExitCode.TESTS_FAILED

@@ -39,7 +39,7 @@ async def tell(ready: EmbeddedStack, when: str, profile: str) -> None:
 
 
 @pytest.mark.rule("T4", "MAIL1")
-async def test_a_week_of_checkpoints_and_a_record_that_somebody_wrote_anew(tmp_path: Path) -> None:
+async def test_rewritten_record_is_found_within_a_week_of_checkpoints(tmp_path: Path) -> None:
     mails = tmp_path / "mail"
     mails.mkdir()
     async with embedded_stack(
@@ -90,7 +90,7 @@ async def test_a_week_of_checkpoints_and_a_record_that_somebody_wrote_anew(tmp_p
     assert covers.startswith("checkpoint 1, of 2035-03-09, covers 1 of ")
 
 
-async def test_one_workflow_takes_them_however_many_workers_start_it(
+async def test_one_workflow_takes_checkpoints_however_many_workers_start(
     temporal_dev: WorkflowEnvironment,
 ) -> None:
     for _ in range(3):

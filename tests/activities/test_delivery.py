@@ -76,7 +76,7 @@ async def counted(fault_run: Judge, fault: str, world: World, server: HostileSmt
 
 
 @pytest.mark.rule("MAIL1", "MAIL2")
-async def test_a_message_is_sent_once_and_says_so(world: World, hostile_smtp: HostileSmtp) -> None:
+async def test_message_is_sent_once_and_recorded_as_sent(world: World, hostile_smtp: HostileSmtp) -> None:
     await world.plan(NUDGE)
     async with world.mailing(hostile_smtp) as mail:
         first = await send(mail, NUDGE.key)
@@ -95,7 +95,7 @@ async def test_a_message_is_sent_once_and_says_so(world: World, hostile_smtp: Ho
 
 
 @pytest.mark.rule("MAIL2")
-async def test_the_claim_is_written_before_the_server_hears_of_the_message(
+async def test_claim_commits_before_the_smtp_transaction_starts(
     world: World, hostile_smtp: HostileSmtp
 ) -> None:
     release = asyncio.Event()
@@ -114,7 +114,7 @@ async def test_the_claim_is_written_before_the_server_hears_of_the_message(
 
 
 @pytest.mark.rule("MAIL2")
-async def test_the_hand_over_is_written_before_the_last_byte(world: World, hostile_smtp: HostileSmtp) -> None:
+async def test_hand_over_commits_before_the_last_byte(world: World, hostile_smtp: HostileSmtp) -> None:
     release = asyncio.Event()
     hostile_smtp.answers("END", after(release, "250 2.0.0 kept"))
     await world.plan(NUDGE)
@@ -166,7 +166,7 @@ class UnhurriedDatabase(Database):
 
 @pytest.mark.rule("MAIL2", "MAIL3")
 @pytest.mark.parametrize("fault", NOT_YET)
-async def test_what_certainly_was_not_taken_is_tried_again_with_the_same_bytes(
+async def test_message_not_accepted_is_retried_with_the_same_bytes(
     world: World, hostile_smtp: HostileSmtp, fault_run: Judge, fault: str
 ) -> None:
     hostile_smtp.answers(*NOT_YET[fault])
@@ -192,7 +192,7 @@ async def test_what_certainly_was_not_taken_is_tried_again_with_the_same_bytes(
 
 @pytest.mark.rule("MAIL3")
 @pytest.mark.parametrize("step", ["banner", "EHLO", "MAIL", "RCPT", "DATA"])
-async def test_a_server_that_falls_silent_before_the_last_byte_is_tried_again(
+async def test_server_silent_before_the_last_byte_is_retried(
     world: World, hostile_smtp: HostileSmtp, fault_run: Judge, step: str
 ) -> None:
     hostile_smtp.answers(step, hang())
@@ -206,7 +206,7 @@ async def test_a_server_that_falls_silent_before_the_last_byte_is_tried_again(
 
 
 @pytest.mark.rule("MAIL2", "MAIL3")
-async def test_a_server_that_answers_letter_by_letter_gets_each_message_once(
+async def test_server_that_replies_byte_by_byte_gets_each_message_once(
     world: World, hostile_smtp: HostileSmtp, fault_run: Judge
 ) -> None:
     answers = {"banner": b"220 slow\r\n", "DATA": b"354 go\r\n", "END": b"250-kept\r\n250 at last\r\n"}
@@ -221,7 +221,7 @@ async def test_a_server_that_answers_letter_by_letter_gets_each_message_once(
 
 
 @pytest.mark.rule("MAIL2", "MAIL3")
-async def test_mail_waits_until_the_server_offers_tls_that_can_be_trusted(
+async def test_mail_waits_until_the_server_offers_trusted_tls(
     world: World, tmp_path: Path, fault_run: Judge
 ) -> None:
     made = make_certificate(tmp_path)
@@ -239,7 +239,7 @@ async def test_mail_waits_until_the_server_offers_tls_that_can_be_trusted(
 
 
 @pytest.mark.rule("MAIL1", "MAIL3")
-async def test_of_messages_sent_together_each_gets_the_answer_that_was_its_own(
+async def test_concurrent_messages_each_get_their_own_reply(
     world: World, hostile_smtp: HostileSmtp, fault_run: Judge
 ) -> None:
     keys = [one.key for one in check_ins(3)]
@@ -255,9 +255,10 @@ async def test_of_messages_sent_together_each_gets_the_answer_that_was_its_own(
 
 
 @pytest.mark.rule("MAIL3")
-async def test_the_delays_between_attempts_grow_to_an_hour_and_follow_the_servers_wish(
+async def test_retry_delay_grows_to_an_hour_and_follows_the_server(
     world: World, hostile_smtp: HostileSmtp
 ) -> None:
+    """The delays grow to an hour; a reply about a full mailbox makes them longer."""
     hostile_smtp.always("RCPT", say("450 4.2.0 greylisted"))
     await world.plan(OWED)
     async with world.mailing(hostile_smtp) as mail:
@@ -268,7 +269,7 @@ async def test_the_delays_between_attempts_grow_to_an_hour_and_follow_the_server
 
 
 @pytest.mark.rule("MAIL3")
-async def test_a_server_that_was_gone_for_two_days_gets_the_messages_when_it_is_back(
+async def test_messages_survive_a_two_day_outage_of_the_mail_server(
     world: World, hostile_smtp: HostileSmtp, fault_run: Judge
 ) -> None:
     await world.plan(NUDGE, OWED, COMPLIANCE)
@@ -287,7 +288,7 @@ async def test_a_server_that_was_gone_for_two_days_gets_the_messages_when_it_is_
 
 
 @pytest.mark.rule("MAIL1", "MAIL3", "STA2")
-async def test_a_message_that_was_refused_for_days_fails_and_staff_are_told(
+async def test_message_refused_for_days_fails_with_a_staff_task(
     world: World, hostile_smtp: HostileSmtp
 ) -> None:
     hostile_smtp.always("RCPT", say("450 4.2.0 greylisted"))
@@ -314,7 +315,7 @@ DOUBTFUL = {
 @pytest.mark.rule("MAIL1", "MAIL2", "STA2")
 @pytest.mark.parametrize("wanted", [NUDGE, OWED, COMPLIANCE], ids=lambda mail: mail.message)
 @pytest.mark.parametrize("answer", DOUBTFUL)
-async def test_what_the_server_may_have_is_never_sent_twice_and_staff_see_what_was_owed(
+async def test_ambiguous_message_is_never_resent_and_owed_ones_open_a_task(
     world: World, hostile_smtp: HostileSmtp, fault_run: Judge, answer: str, wanted: PlannedMail
 ) -> None:
     hostile_smtp.answers("END", DOUBTFUL[answer])
@@ -332,7 +333,7 @@ async def test_what_the_server_may_have_is_never_sent_twice_and_staff_see_what_w
 
 
 @pytest.mark.rule("MAIL2")
-async def test_a_yes_that_comes_too_late_is_no_reason_to_send_again(
+async def test_late_acceptance_causes_no_resend(
     world: World, hostile_smtp: HostileSmtp, fault_run: Judge
 ) -> None:
     late = asyncio.Event()
@@ -349,9 +350,10 @@ async def test_a_yes_that_comes_too_late_is_no_reason_to_send_again(
 
 @pytest.mark.rule("MAIL2")
 @pytest.mark.parametrize("state", ["claimed", "handed_over"])
-async def test_the_row_of_a_worker_that_died_tells_the_next_attempt_what_may_have_happened(
+async def test_retry_after_a_dead_worker_follows_the_recorded_state(
     world: World, hostile_smtp: HostileSmtp, state: str
 ) -> None:
+    """The row that a dead worker left behind decides what the next attempt may do."""
     await world.plan(OWED)
     async with world.database.begin() as session:
         row = await ledger.locked(session, WORKFLOW, OWED.key)
@@ -404,7 +406,7 @@ class TornDatabase(Database):
     [("250 2.0.0 kept", "sent"), ("451 4.3.0 not now", "sent"), ("550 5.1.1 no such user", "failed")],
     ids=["yes", "later", "no"],
 )
-async def test_a_worker_that_lives_knows_what_was_answered_while_the_database_failed(
+async def test_worker_remembers_the_reply_while_the_database_is_down(
     world: World,
     hostile_smtp: HostileSmtp,
     fault_run: Judge,
@@ -435,7 +437,7 @@ async def test_a_worker_that_lives_knows_what_was_answered_while_the_database_fa
 @pytest.mark.parametrize(
     "answer", ["550 5.1.1 no such user", "551 not local", "553 5.1.3 bad address", "556 5.1.10 null MX"]
 )
-async def test_a_refused_recipient_is_not_mailed_again_and_staff_are_told_once(
+async def test_refused_recipient_is_suppressed_with_one_staff_task(
     world: World, hostile_smtp: HostileSmtp, fault_run: Judge, answer: str
 ) -> None:
     hostile_smtp.answers("RCPT", say(answer))
@@ -464,7 +466,7 @@ async def test_a_refused_recipient_is_not_mailed_again_and_staff_are_told_once(
         ("END", "550 5.6.0 bad content"),
     ],
 )
-async def test_a_refused_text_fails_and_the_address_is_kept(
+async def test_refused_content_fails_without_suppressing_the_address(
     world: World, hostile_smtp: HostileSmtp, fault_run: Judge, step: str, answer: str
 ) -> None:
     hostile_smtp.answers(step, say(answer))
@@ -478,9 +480,8 @@ async def test_a_refused_text_fails_and_the_address_is_kept(
 
 
 @pytest.mark.rule("MAIL3", "STA2")
-async def test_a_refused_login_stops_the_channel_with_one_alarm_and_loses_nothing(
-    world: World, fault_run: Judge
-) -> None:
+async def test_refused_login_opens_the_circuit_with_one_alarm(world: World, fault_run: Judge) -> None:
+    """A refused login stops the channel, raises one alarm, and loses no message."""
     keys = [mail.key for mail in check_ins(6)]
     await world.plan(*check_ins(6))
     async with HostileSmtp(users={"worker": "right"}) as server:
@@ -516,7 +517,7 @@ async def test_a_refused_login_stops_the_channel_with_one_alarm_and_loses_nothin
     ],
     ids=lambda value: value.message if isinstance(value, PlannedMail) else str(value),
 )
-async def test_mail_that_was_held_up_is_decided_by_the_policy_of_its_class(
+async def test_late_mail_follows_the_policy_of_its_class(
     world: World,
     hostile_smtp: HostileSmtp,
     mail_due: PlannedMail,
@@ -555,7 +556,7 @@ async def test_outside_production_only_listed_recipients_are_mailed(
 
 
 @pytest.mark.rule("MAIL8")
-async def test_a_copied_database_does_not_mail(world: World, hostile_smtp: HostileSmtp) -> None:
+async def test_copied_database_sends_no_mail(world: World, hostile_smtp: HostileSmtp) -> None:
     def parts(environment: str) -> Components:
         return Components(
             world.database,
@@ -575,7 +576,7 @@ async def test_a_copied_database_does_not_mail(world: World, hostile_smtp: Hosti
 
 @pytest.mark.rule("MAIL6")
 @pytest.mark.parametrize("stopped", ["*", "mentee.checkin", "checkin"])
-async def test_an_unsubscribe_stops_nudges_and_not_what_is_owed(
+async def test_unsubscribe_stops_nudges_but_not_owed_mail(
     world: World, hostile_smtp: HostileSmtp, stopped: str
 ) -> None:
     await world.member(preferences={"stopped": [stopped]})
@@ -589,7 +590,7 @@ async def test_an_unsubscribe_stops_nudges_and_not_what_is_owed(
 
 
 @pytest.mark.rule("MAIL3", "MAIL7")
-async def test_a_suppressed_address_is_not_mailed_until_staff_lift_it(
+async def test_suppressed_address_gets_no_mail_until_staff_lift_it(
     world: World, hostile_smtp: HostileSmtp
 ) -> None:
     async with world.database.begin() as session:
@@ -604,7 +605,7 @@ async def test_a_suppressed_address_is_not_mailed_until_staff_lift_it(
 
 @pytest.mark.rule("MAIL3", "STA2")
 @pytest.mark.parametrize("address", ["no address", "ana@", "añá@example.org", f"{'a' * 65}@example.org"])
-async def test_an_address_that_no_server_takes_fails_before_any_is_asked(
+async def test_invalid_address_fails_without_a_connection(
     world: World, hostile_smtp: HostileSmtp, address: str
 ) -> None:
     await world.member(email=address)
@@ -617,18 +618,14 @@ async def test_an_address_that_no_server_takes_fails_before_any_is_asked(
 
 
 @pytest.mark.rule("MAIL1")
-async def test_a_message_that_nobody_planned_is_nothing_to_send(
-    world: World, hostile_smtp: HostileSmtp
-) -> None:
+async def test_unplanned_message_is_not_sent(world: World, hostile_smtp: HostileSmtp) -> None:
     async with world.mailing(hostile_smtp) as mail:
         assert await send(mail, NUDGE.key) == [Outcome(NUDGE.key, "cancelled", DUE)]
     assert hostile_smtp.sessions == []
 
 
 @pytest.mark.rule("MAIL1")
-async def test_a_message_that_cannot_be_written_holds_up_no_other(
-    world: World, hostile_smtp: HostileSmtp
-) -> None:
+async def test_message_that_fails_to_render_delays_no_other(world: World, hostile_smtp: HostileSmtp) -> None:
     await world.plan(replace(COMPLIANCE, context={}), OWED)
     async with world.mailing(hostile_smtp) as mail:
         with pytest.raises(Exception, match="a date is missing"):
@@ -641,7 +638,7 @@ async def test_a_message_that_cannot_be_written_holds_up_no_other(
 
 
 @pytest.mark.rule("MAIL4")
-async def test_a_cancel_before_the_claim_stops_the_message(world: World, hostile_smtp: HostileSmtp) -> None:
+async def test_cancel_before_the_claim_stops_the_message(world: World, hostile_smtp: HostileSmtp) -> None:
     await world.plan(NUDGE)
     await world.plan(because="cancelled by staff")
     async with world.mailing(hostile_smtp) as mail:
@@ -660,7 +657,7 @@ CHANGES = {
 @pytest.mark.rule("MAIL4")
 @pytest.mark.parametrize("step", ["banner", "RCPT", "DATA"])
 @pytest.mark.parametrize(("agenda", "outcome", "state"), CHANGES.values(), ids=list(CHANGES))
-async def test_a_change_before_the_last_byte_stops_the_message(
+async def test_change_before_the_last_byte_stops_the_message(
     world: World,
     hostile_smtp: HostileSmtp,
     step: str,
@@ -689,7 +686,7 @@ async def test_a_change_before_the_last_byte_stops_the_message(
 
 
 @pytest.mark.rule("MAIL2", "MAIL4")
-async def test_a_cancel_after_the_last_byte_changes_nothing(world: World, hostile_smtp: HostileSmtp) -> None:
+async def test_cancel_after_the_last_byte_changes_nothing(world: World, hostile_smtp: HostileSmtp) -> None:
     release = asyncio.Event()
     hostile_smtp.answers("END", after(release, "250 2.0.0 kept"))
     await world.plan(NUDGE)
@@ -704,7 +701,7 @@ async def test_a_cancel_after_the_last_byte_changes_nothing(world: World, hostil
 
 @pytest.mark.rule("MAIL2")
 @pytest.mark.parametrize("step", ["banner", "MAIL", "DATA", "END"])
-async def test_an_attempt_that_is_cancelled_at_any_step_is_taken_up_by_the_next(
+async def test_attempt_cancelled_at_any_step_is_resumed_by_the_next(
     world: World, hostile_smtp: HostileSmtp, fault_run: Judge, step: str
 ) -> None:
     release = asyncio.Event()
@@ -730,7 +727,7 @@ async def test_an_attempt_that_is_cancelled_at_any_step_is_taken_up_by_the_next(
 @pytest.mark.parametrize(
     ("answer", "state"), [("250 2.0.0 kept", "sent"), ("451 4.3.0 not now", "planned")], ids=["yes", "no"]
 )
-async def test_an_answer_that_comes_while_the_worker_stops_is_written_down(
+async def test_reply_during_worker_shutdown_is_recorded(
     world: World, hostile_smtp: HostileSmtp, answer: str, state: str
 ) -> None:
     release = asyncio.Event()
@@ -751,7 +748,7 @@ async def test_an_answer_that_comes_while_the_worker_stops_is_written_down(
 
 @pytest.mark.rule("MAIL1", "MAIL2")
 @pytest.mark.parametrize("workers", [1, 2, 4])
-async def test_several_attempts_at_the_same_messages_double_none_and_lose_none(
+async def test_concurrent_attempts_lose_and_duplicate_nothing(
     world: World, hostile_smtp: HostileSmtp, fault_run: Judge, workers: int
 ) -> None:
     """One worker with four attempts, or several with two each, all with the same keys: more than Temporal ever does."""
@@ -785,7 +782,7 @@ async def _worker(world: World, server: HostileSmtp, insist: object, number: int
 
 @pytest.mark.rule("MAIL1", "MAIL2", "MAIL3")
 @pytest.mark.parametrize("seed", range(4))
-async def test_whatever_the_server_does_each_message_gets_one_decision_that_is_true(
+async def test_every_message_gets_one_true_decision_on_a_hostile_server(
     world: World, hostile_smtp: HostileSmtp, fault_run: Judge, seed: int
 ) -> None:
     chance = random.Random(seed)

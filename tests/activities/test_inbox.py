@@ -32,9 +32,10 @@ async def locked(database: Database, how: str = "") -> bool:
 
 
 @pytest.mark.rule("T8", "STA2")
-async def test_an_event_is_not_to_blame_for_a_silence_after_which_the_server_ended_its_transaction(
+async def test_event_is_retried_when_the_server_ends_an_idle_transaction(
     postgres: PostgresServer,
 ) -> None:
+    """A transaction that PostgreSQL ended because its client was idle is an outage, not a fault of the event."""
     name = postgres.create_database()
     migrate(postgres.url(name))
     direct = Database(postgres.url(name))
@@ -69,9 +70,10 @@ async def test_an_event_is_not_to_blame_for_a_silence_after_which_the_server_end
 
 
 @pytest.mark.rule("T8", "STA2")
-async def test_an_event_of_the_future_is_refused_staff_are_told_and_the_next_one_counts(
+async def test_event_from_the_future_is_refused_with_a_staff_task(
     tmp_path: Path,
 ) -> None:
+    """The next event about the same subject still counts."""
     database = Database(f"sqlite:///{tmp_path / 'throughline.db'}")
     await database.upgrade()
     client = await Client.connect("127.0.0.1:1", lazy=True)
@@ -93,9 +95,10 @@ async def test_an_event_of_the_future_is_refused_staff_are_told_and_the_next_one
 
 @pytest.mark.rule("ENG4", "REQ10", "STA2")
 @pytest.mark.parametrize("first", [timedelta(), timedelta(days=2)], ids=["told at once", "told late"])
-async def test_an_act_for_an_engagement_that_is_about_to_start_waits_for_it_and_staff_learn_if_it_never_does(
+async def test_act_before_its_engagement_waits_for_the_start(
     tmp_path: Path, temporal_dev: WorkflowEnvironment, first: timedelta
 ) -> None:
+    """If the engagement never starts, staff get a task."""
     database = Database(f"sqlite:///{tmp_path / 'throughline.db'}")
     await database.upgrade()
     inbox = InboxActivities(database, {"asis-global": bundled()}, temporal_dev.client, load_catalogue())

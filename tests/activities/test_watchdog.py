@@ -72,7 +72,7 @@ async def died(world: World, wanted: PlannedMail, state: str) -> None:
 
 
 @pytest.mark.rule("MAIL1")
-async def test_what_is_not_due_or_not_long_due_is_left_alone(
+async def test_message_due_soon_or_just_now_is_left_alone(
     world: World, temporal_dev: WorkflowEnvironment
 ) -> None:
     await world.plan(NUDGE, replace(COMPLIANCE, due=DUE + 30 * DAY))
@@ -82,9 +82,10 @@ async def test_what_is_not_due_or_not_long_due_is_left_alone(
 
 
 @pytest.mark.rule("MAIL1", "STA2")
-async def test_what_is_held_waits_for_its_workflow_however_long_and_is_decided_when_that_is_gone(
+async def test_held_message_waits_for_its_workflow_and_ends_with_it(
     world: World, temporal_dev: WorkflowEnvironment
 ) -> None:
+    """A held message waits as long as its workflow lives, and is decided when the workflow is gone."""
     await world.plan(replace(NUDGE, due=None), replace(OWED, due=None))
     async with running(temporal_dev.client):
         assert await look(world, temporal_dev, 300 * DAY) == 0
@@ -99,7 +100,7 @@ async def test_what_is_held_waits_for_its_workflow_however_long_and_is_decided_w
 
 
 @pytest.mark.rule("MAIL1", "MAIL2")
-async def test_a_message_that_a_worker_has_in_hand_at_this_moment_is_left_to_it(
+async def test_in_flight_message_is_left_to_its_worker(
     world: World, temporal_dev: WorkflowEnvironment
 ) -> None:
     await world.plan(NUDGE)
@@ -122,7 +123,7 @@ async def test_a_message_that_a_worker_has_in_hand_at_this_moment_is_left_to_it(
 
 
 @pytest.mark.rule("MAIL1", "STA2")
-async def test_an_overdue_message_that_nobody_tries_is_shown_to_staff_once(
+async def test_overdue_message_without_attempts_opens_one_task(
     world: World, temporal_dev: WorkflowEnvironment
 ) -> None:
     await world.plan(NUDGE)
@@ -134,7 +135,7 @@ async def test_an_overdue_message_that_nobody_tries_is_shown_to_staff_once(
 
 
 @pytest.mark.rule("MAIL3", "STA2")
-async def test_messages_that_wait_for_the_mail_server_are_one_task_a_day_and_not_one_each(
+async def test_mail_server_outage_opens_one_task_a_day(
     world: World, hostile_smtp: HostileSmtp, temporal_dev: WorkflowEnvironment
 ) -> None:
     hostile_smtp.always("MAIL", say("451 4.3.0 not now"))
@@ -149,7 +150,7 @@ async def test_messages_that_wait_for_the_mail_server_are_one_task_a_day_and_not
 
 
 @pytest.mark.rule("MAIL1", "MAIL2", "STA2")
-async def test_a_hand_over_whose_answer_nobody_recorded_is_ambiguous(
+async def test_hand_over_without_a_recorded_reply_is_ambiguous(
     world: World, temporal_dev: WorkflowEnvironment
 ) -> None:
     await world.plan(NUDGE, OWED)
@@ -162,9 +163,10 @@ async def test_a_hand_over_whose_answer_nobody_recorded_is_ambiguous(
 
 @pytest.mark.rule("MAIL1", "STA2")
 @pytest.mark.parametrize("state", ["planned", "claimed"])
-async def test_a_message_whose_workflow_is_gone_is_skipped_and_staff_see_what_was_owed(
+async def test_message_of_a_missing_workflow_is_skipped_with_a_task(
     world: World, temporal_dev: WorkflowEnvironment, state: str
 ) -> None:
+    """Staff see a task for what was owed; nudges are skipped without one."""
     await world.plan(NUDGE, OWED)
     for wanted in (NUDGE, OWED):
         await died(world, wanted, state)
@@ -179,7 +181,7 @@ async def test_a_message_whose_workflow_is_gone_is_skipped_and_staff_see_what_wa
 
 
 @pytest.mark.rule("MAIL1")
-async def test_a_message_of_a_restored_database_that_its_workflow_forgot_is_decided_in_the_end(
+async def test_restored_message_unknown_to_its_workflow_is_decided(
     world: World, temporal_dev: WorkflowEnvironment
 ) -> None:
     await world.plan(NUDGE)
@@ -191,7 +193,7 @@ async def test_a_message_of_a_restored_database_that_its_workflow_forgot_is_deci
 
 
 @pytest.mark.rule("T8", "MAIL1")
-async def test_what_a_restored_database_has_as_planned_is_decided_by_policy_when_its_workflow_asks(
+async def test_restored_planned_message_follows_its_policy_when_asked(
     world: World, hostile_smtp: HostileSmtp
 ) -> None:
     await world.plan(NUDGE, OWED, COMPLIANCE)
@@ -201,7 +203,7 @@ async def test_what_a_restored_database_has_as_planned_is_decided_by_policy_when
 
 
 @pytest.mark.rule("MAIL2")
-async def test_a_copy_lives_as_long_as_the_workflow_that_sends_it(
+async def test_resent_copy_lives_as_long_as_its_workflow(
     world: World, temporal_dev: WorkflowEnvironment
 ) -> None:
     await world.plan(OWED)

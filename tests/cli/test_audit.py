@@ -27,9 +27,7 @@ async def recorded(world: CommandWorld) -> None:
             )
 
 
-async def test_a_dossier_is_written_and_holds_when_checked_offline(
-    world: CommandWorld, tmp_path: Path
-) -> None:
+async def test_exported_dossier_verifies_offline(world: CommandWorld, tmp_path: Path) -> None:
     await recorded(world)
     file = tmp_path / "dossier.zip"
     said = await world.throughline("audit", "export", "engagement/r-1", "--out", file)
@@ -39,7 +37,7 @@ async def test_a_dossier_is_written_and_holds_when_checked_offline(
     assert "as it was written" in said.out
 
 
-async def test_a_dossier_with_one_changed_byte_fails_the_check_and_says_where(
+async def test_dossier_with_one_changed_byte_fails_and_names_the_place(
     world: CommandWorld, tmp_path: Path
 ) -> None:
     await recorded(world)
@@ -56,7 +54,7 @@ async def test_a_dossier_with_one_changed_byte_fails_the_check_and_says_where(
     assert "record" in said.err
 
 
-async def test_a_dossier_is_held_against_a_checkpoint_by_its_hash_or_the_mail_that_told_it(
+async def test_dossier_verifies_against_a_checkpoint_hash_or_its_mail(
     world: CommandWorld, tmp_path: Path
 ) -> None:
     assert (await world.throughline("audit", "checkpoints")).out == "No checkpoint was taken yet.\n"
@@ -86,7 +84,7 @@ async def test_a_dossier_is_held_against_a_checkpoint_by_its_hash_or_the_mail_th
         (("verify", "no-such-file.zip"), "there is no such file"),
     ],
 )
-async def test_what_is_not_there_is_said_in_one_line(
+async def test_unknown_file_or_engagement_is_one_clear_line(
     world: CommandWorld, arguments: tuple[str, ...], words: str
 ) -> None:
     said = await world.throughline("audit", *arguments)

@@ -14,7 +14,7 @@ from tests.support.servers.capturing_smtp import CapturingSmtp
 
 
 @pytest.mark.rule("MAIL3", "MAIL7", "STA3")
-async def test_suppressed_addresses_are_listed_and_lifted_on_record(world: CommandWorld) -> None:
+async def test_suppressions_are_listed_and_lifted_on_record(world: CommandWorld) -> None:
     async with world.database.begin() as session:
         await suppressions.suppress(session, "ana@example.org", "hard", "no such mailbox", world.now)
     listed = (await world.throughline("mail", "suppressions", "list", "--json")).lines
@@ -32,9 +32,7 @@ async def test_suppressed_addresses_are_listed_and_lifted_on_record(world: Comma
 
 
 @pytest.mark.rule("MAIL5")
-async def test_a_message_is_rendered_in_each_language_with_a_page_to_see_all(
-    world: CommandWorld, tmp_path: Path
-) -> None:
+async def test_preview_renders_each_language_with_an_index_page(world: CommandWorld, tmp_path: Path) -> None:
     out = tmp_path / "preview"
     said = await world.throughline("mail", "preview", "mentee.checkin", "--out", out, "--json")
     assert said.status == 0, said.err
@@ -56,7 +54,7 @@ async def test_a_message_is_rendered_in_each_language_with_a_page_to_see_all(
     ("arguments", "status", "words"),
     [(("no.such",), 2, "no message no.such"), (("--locale", "xx"), 1, "there are no templates in xx")],
 )
-async def test_a_preview_names_what_it_does_not_know(
+async def test_preview_refuses_an_unknown_message_or_language_by_name(
     world: CommandWorld, tmp_path: Path, arguments: tuple[str, ...], status: int, words: str
 ) -> None:
     said = await world.throughline("mail", "preview", *arguments, "--out", tmp_path / "preview")
@@ -65,7 +63,7 @@ async def test_a_preview_names_what_it_does_not_know(
 
 
 @pytest.mark.rule("MAIL8")
-async def test_a_sample_goes_through_the_configured_server_to_allowed_addresses_only(
+async def test_sample_mail_goes_only_to_allowed_addresses(
     world: CommandWorld, smtp_sink: CapturingSmtp
 ) -> None:
     host, port = smtp_sink.address
@@ -82,7 +80,7 @@ async def test_a_sample_goes_through_the_configured_server_to_allowed_addresses_
     assert received[0].message["To"] == "lina@example.org"
 
 
-async def test_a_mail_server_that_is_away_is_told_in_one_line(world: CommandWorld) -> None:
+async def test_unreachable_mail_server_is_one_clear_line(world: CommandWorld) -> None:
     said = await world.throughline(
         "mail",
         "test",
@@ -98,7 +96,7 @@ async def test_a_mail_server_that_is_away_is_told_in_one_line(world: CommandWorl
 
 
 @pytest.mark.parametrize("direct", [True, False])
-async def test_wrong_events_are_refused_with_each_field_before_any_is_sent(
+async def test_wrong_events_are_refused_by_field_before_any_is_sent(
     world: CommandWorld, tmp_path: Path, direct: bool
 ) -> None:
     file = tmp_path / "events.jsonl"
@@ -115,7 +113,7 @@ async def test_wrong_events_are_refused_with_each_field_before_any_is_sent(
 
 
 @pytest.mark.parametrize("content", ["{", "", "[1]", '{"a": 1}\n{"b"\n', '{"type": 1, "type": 2}'])
-async def test_what_is_no_event_is_refused_in_words(world: CommandWorld, content: str) -> None:
+async def test_input_that_is_no_event_is_refused_with_a_reason(world: CommandWorld, content: str) -> None:
     said = await world.throughline("event", "send", "-", given=content)
     assert (said.status, said.out) == (1, "")
     assert said.err
@@ -123,7 +121,7 @@ async def test_what_is_no_event_is_refused_in_words(world: CommandWorld, content
 
 
 @pytest.mark.rule("COH5")
-async def test_a_program_is_shown_with_its_values_and_rules(world: CommandWorld) -> None:
+async def test_program_show_prints_values_and_rules(world: CommandWorld) -> None:
     said = await world.throughline("program", "show", "asis-global", "--json")
     settings = {(each["section"], each["key"]): each for each in said.lines}
     assert settings["request", "answer_business_days"]["value"] == "2"
@@ -135,7 +133,7 @@ async def test_a_program_is_shown_with_its_values_and_rules(world: CommandWorld)
     assert "asis-global" in unknown.err
 
 
-async def test_a_database_is_upgraded_and_until_then_says_what_is_needed(tmp_path: Path) -> None:
+async def test_outdated_database_names_the_upgrade_command(tmp_path: Path) -> None:
     fresh = CommandWorld(tmp_path)
     before = await fresh.throughline("task", "list")
     assert before.status == 1
@@ -145,7 +143,7 @@ async def test_a_database_is_upgraded_and_until_then_says_what_is_needed(tmp_pat
     await fresh.database.close()
 
 
-async def test_a_question_makes_no_database_where_there_is_none(world: CommandWorld, tmp_path: Path) -> None:
+async def test_read_commands_create_no_database(world: CommandWorld, tmp_path: Path) -> None:
     nowhere = tmp_path / "folder"
     said = await world.throughline("task", "list", THROUGHLINE_DATABASE=f"sqlite:///{nowhere}/t.db")
     assert (said.status, len(said.err.splitlines())) == (1, 1)
@@ -153,7 +151,7 @@ async def test_a_question_makes_no_database_where_there_is_none(world: CommandWo
     assert not nowhere.exists()
 
 
-async def test_a_database_that_cannot_be_reached_is_told_without_its_password(world: CommandWorld) -> None:
+async def test_unreachable_database_error_hides_the_password(world: CommandWorld) -> None:
     said = await world.throughline(
         "task", "list", THROUGHLINE_DATABASE="postgresql://throughline:hunter2@127.0.0.1:1/throughline"
     )
@@ -162,7 +160,7 @@ async def test_a_database_that_cannot_be_reached_is_told_without_its_password(wo
     assert "hunter2" not in said.err
 
 
-async def test_wrong_settings_are_named(world: CommandWorld) -> None:
+async def test_wrong_settings_are_named_in_the_error(world: CommandWorld) -> None:
     said = await world.throughline("task", "list", THROUGHLINE_SMTP_PORT="none", THROUGHLINE_PORT="-1")
     assert said.status == 1
     assert [line.split(":")[0] for line in said.err.splitlines()] == [
@@ -176,7 +174,7 @@ async def test_wrong_settings_are_named(world: CommandWorld) -> None:
     )
 
 
-async def test_a_settings_file_that_is_none_is_named(
+async def test_unreadable_settings_file_is_named(
     world: CommandWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

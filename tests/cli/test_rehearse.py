@@ -72,9 +72,7 @@ def scenario(tmp_path: Path) -> Path:
 
 
 @pytest.mark.rule("ONB1", "ONB2", "ONB4", "T4")
-def test_a_rehearsal_prints_only_json_lines_and_keeps_each_accepted_mail(
-    scenario: Path, tmp_path: Path
-) -> None:
+def test_json_output_is_json_lines_and_mail_dir_has_every_mail(scenario: Path, tmp_path: Path) -> None:
     done = throughline("rehearse", scenario, "--json", "--mail-dir", tmp_path / "mail")
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
@@ -95,7 +93,7 @@ def test_a_rehearsal_prints_only_json_lines_and_keeps_each_accepted_mail(
     assert "Traceback" not in done.stderr
 
 
-def test_a_rehearsal_for_people_is_a_table_of_when_what_whom_and_subject(scenario: Path) -> None:
+def test_text_output_is_a_table_of_time_kind_recipient_and_subject(scenario: Path) -> None:
     done = throughline("rehearse", scenario)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^when +what +whom +subject", done.stdout)
@@ -104,9 +102,7 @@ def test_a_rehearsal_for_people_is_a_table_of_when_what_whom_and_subject(scenari
 
 
 @pytest.mark.rule("COH5")
-def test_a_rehearsal_can_use_a_program_file_that_the_scenario_does_not_name(
-    scenario: Path, tmp_path: Path
-) -> None:
+def test_program_option_replaces_the_program_of_the_scenario(scenario: Path, tmp_path: Path) -> None:
     own = BUNDLED.read_text(encoding="utf-8").replace('id = "asis-global"', 'id = "own"')
     own = own.replace("check_ins = [0, 14, 28, 42]", "check_ins = [0]")
     (tmp_path / "own.toml").write_text(own, encoding="utf-8")
@@ -117,7 +113,7 @@ def test_a_rehearsal_can_use_a_program_file_that_the_scenario_does_not_name(
     assert rows[-1]["mails"] == 2
 
 
-def test_a_wrong_scenario_is_refused_with_all_its_mistakes_a_line_each(tmp_path: Path) -> None:
+def test_wrong_scenario_prints_each_mistake_on_its_own_line(tmp_path: Path) -> None:
     file = tmp_path / "wrong.toml"
     file.write_text(WRONG, encoding="utf-8")
     done = throughline("rehearse", file, "--json")
@@ -131,7 +127,7 @@ def test_a_wrong_scenario_is_refused_with_all_its_mistakes_a_line_each(tmp_path:
     ]
 
 
-def test_a_scenario_and_a_program_are_refused_together(tmp_path: Path) -> None:
+def test_mistakes_of_scenario_and_program_are_printed_together(tmp_path: Path) -> None:
     scenario, program = tmp_path / "wrong.toml", tmp_path / "program.toml"
     scenario.write_text(WRONG.replace('program = "asis-global"', ""), encoding="utf-8")
     program.write_text('id = "own"\n', encoding="utf-8")
@@ -142,7 +138,7 @@ def test_a_scenario_and_a_program_are_refused_together(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_start_in_the_past_is_a_mistake_of_the_scenario(scenario: Path) -> None:
+def test_start_in_the_past_is_refused(scenario: Path) -> None:
     scenario.write_text(SCENARIO.replace("2028-03-06", "2020-03-06"), encoding="utf-8")
     done = throughline("rehearse", scenario)
     assert done.returncode == 1
@@ -158,7 +154,7 @@ def test_a_start_in_the_past_is_a_mistake_of_the_scenario(scenario: Path) -> Non
         ("staff", "cancel", "member/ana"),
     ],
 )
-def test_wrong_usage_exits_with_2_and_prints_nothing_else(arguments: tuple[str, ...]) -> None:
+def test_wrong_usage_exits_with_2_and_an_empty_stdout(arguments: tuple[str, ...]) -> None:
     done = throughline(*arguments)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -166,14 +162,14 @@ def test_wrong_usage_exits_with_2_and_prints_nothing_else(arguments: tuple[str, 
 
 
 @pytest.mark.rule("COH5", "MAIL5")
-def test_the_bundled_program_is_valid_and_all_its_messages_can_go_out() -> None:
+def test_bundled_program_is_valid_and_can_send_every_message() -> None:
     done = throughline("program", "check", BUNDLED)
     assert (done.returncode, done.stderr) == (0, "")
     assert "asis-global" in done.stdout
 
 
 @pytest.mark.rule("COH5")
-def test_a_broken_program_is_refused_with_file_key_and_reason(tmp_path: Path) -> None:
+def test_broken_program_is_refused_with_file_key_and_reason(tmp_path: Path) -> None:
     broken = BUNDLED.read_text(encoding="utf-8")
     broken = broken.replace("answer_business_days = 2", 'answer_business_days = "two"')
     broken = broken.replace('zone = "America/New_York"', 'zone = "America/Nowhere"')
@@ -187,7 +183,7 @@ def test_a_broken_program_is_refused_with_file_key_and_reason(tmp_path: Path) ->
     assert lines[1].startswith(f"{file}: request.answer_business_days: ")
 
 
-def test_an_interrupted_rehearsal_exits_with_130_and_leaves_nothing_running(tmp_path: Path) -> None:
+def test_interrupted_rehearsal_exits_with_130_and_no_children(tmp_path: Path) -> None:
     many = [
         f'[[members]]\nmember = "m-{n}"\nname = "M"\nemail = "m{n}@example.org"\nstanding = "good"\n'
         f'[[events]]\nat = "P{n}D"\ntype = "profile.created"\n'

@@ -18,7 +18,7 @@ from tests.support.cli import CommandWorld
 
 
 @pytest.mark.rule("STA1", "ONB5")
-async def test_the_preview_of_a_cancel_names_each_message_and_changes_nothing(world: CommandWorld) -> None:
+async def test_cancel_preview_names_each_message_and_changes_nothing(world: CommandWorld) -> None:
     said = await world.throughline("staff", "cancel", "onboarding/p-ana", "--preview", "--json")
     assert (said.status, said.err) == (0, "")
     assert said.json["state"] == "canceled"
@@ -31,7 +31,7 @@ async def test_the_preview_of_a_cancel_names_each_message_and_changes_nothing(wo
 
 
 @pytest.mark.rule("STA1", "ONB5")
-async def test_the_preview_of_an_extension_tells_what_is_added_and_when(world: CommandWorld) -> None:
+async def test_extend_preview_shows_added_messages_and_dates(world: CommandWorld) -> None:
     arguments = ("staff", "extend", "onboarding/p-ana", "--check-ins", "2", "--preview")
     said = await world.throughline(*arguments, "--json")
     added = said.json["changes"]
@@ -46,7 +46,7 @@ async def test_the_preview_of_an_extension_tells_what_is_added_and_when(world: C
 
 
 @pytest.mark.rule("STA1", "ONB5")
-async def test_the_preview_of_a_pause_shows_that_messages_are_held_and_of_a_resume_where_they_go(
+async def test_pause_preview_shows_held_messages_and_resume_new_dates(
     world: CommandWorld,
 ) -> None:
     said = await world.throughline("staff", "pause", "onboarding/p-ana", "--preview", "--json")
@@ -61,7 +61,7 @@ async def test_the_preview_of_a_pause_shows_that_messages_are_held_and_of_a_resu
 
 
 @pytest.mark.rule("REQ9", "STA1")
-async def test_the_preview_of_more_time_for_a_request_moves_its_deadlines(world: CommandWorld) -> None:
+async def test_extend_preview_of_a_request_shows_moved_deadlines(world: CommandWorld) -> None:
     await world.request("r-1", "p-ana", "p-bob")
     said = await world.throughline(
         "staff", "extend", "request/r-1", "--business-days", "3", "--preview", "--json"
@@ -72,7 +72,7 @@ async def test_the_preview_of_more_time_for_a_request_moves_its_deadlines(world:
 
 
 @pytest.mark.rule("ENG6", "STA1")
-async def test_the_preview_of_an_engagements_end_and_of_more_months(world: CommandWorld) -> None:
+async def test_end_and_extend_previews_of_an_engagement_show_changes(world: CommandWorld) -> None:
     await world.engage("r-1", "p-ana", "p-bob")
     said = await world.throughline(
         "staff", "extend", "engagement/r-1", "--months", "2", "--preview", "--json"
@@ -90,7 +90,7 @@ async def test_the_preview_of_an_engagements_end_and_of_more_months(world: Comma
 
 
 @pytest.mark.rule("SUR2", "CPE7", "STA1")
-async def test_the_preview_of_a_cancelled_survey_and_a_cancelled_claim(world: CommandWorld) -> None:
+async def test_cancel_preview_of_a_survey_and_a_claim_shows_changes(world: CommandWorld) -> None:
     await world.engage("r-1", "p-ana", "p-bob")
     await world.survey("r-1", "p-ana", "mentee")
     await world.claim("r-1", "p-bob", "p-ana", "mentor", "CPP")
@@ -119,7 +119,7 @@ async def test_the_preview_of_a_cancelled_survey_and_a_cancelled_claim(world: Co
         (("revoke", "survey/r-1/mentor"), 2, "claim/…"),
     ],
 )
-async def test_what_staff_cannot_do_is_told_in_one_line(
+async def test_refused_staff_act_is_one_clear_line(
     world: CommandWorld, arguments: tuple[str, ...], status: int, words: str
 ) -> None:
     said = await world.throughline("staff", *arguments)
@@ -130,7 +130,7 @@ async def test_what_staff_cannot_do_is_told_in_one_line(
 
 
 @pytest.mark.rule("STA2", "STA3")
-async def test_tasks_are_listed_put_off_done_and_dismissed_and_each_act_is_on_record(
+async def test_tasks_are_listed_snoozed_done_and_dismissed_on_record(
     world: CommandWorld,
 ) -> None:
     async with world.database.begin() as session:
@@ -165,7 +165,7 @@ async def test_tasks_are_listed_put_off_done_and_dismissed_and_each_act_is_on_re
 
 
 @pytest.mark.rule("STA2")
-async def test_a_task_is_closed_once_and_put_off_only_to_a_later_day(world: CommandWorld) -> None:
+async def test_task_closes_once_and_snoozes_only_to_a_later_day(world: CommandWorld) -> None:
     async with world.database.begin() as session:
         await open_task(session, "inactive", "engagement/r-1", "cause", "Write to both.", world.now)
     task = next(each.id for each in await world.all(Task) if each.kind == "inactive")
@@ -178,7 +178,7 @@ async def test_a_task_is_closed_once_and_put_off_only_to_a_later_day(world: Comm
     assert (none.status, none.err) == (1, "there is no task 999\n")
 
 
-async def test_show_tells_state_schedule_and_history_in_the_recipients_time(world: CommandWorld) -> None:
+async def test_show_prints_state_schedule_and_history_in_recipient_time(world: CommandWorld) -> None:
     said = await world.throughline("show", "onboarding/p-ana", "--json")
     assert said.status == 0, said.err
     assert said.json["state"] == "waiting"
@@ -196,7 +196,7 @@ async def test_show_tells_state_schedule_and_history_in_the_recipients_time(worl
 
 
 @pytest.mark.rule("STA3", "MAIL1")
-async def test_nothing_that_others_wrote_is_obeyed_by_a_terminal(world: CommandWorld) -> None:
+async def test_untrusted_text_is_escaped_for_the_terminal(world: CommandWorld) -> None:
     wicked = "\x1b]0;mine\x07\x1b[2J\u202eevil\x9b31m\x85"
     await world.add_member("eve")
     await world.sign_up("p-eve", "eve")
@@ -224,7 +224,7 @@ async def test_nothing_that_others_wrote_is_obeyed_by_a_terminal(world: CommandW
 
 
 @pytest.mark.rule("REQ3", "REQ4", "REQ8")
-async def test_show_tells_what_a_request_comes_to_on_the_clocks_of_both(world: CommandWorld) -> None:
+async def test_show_of_a_request_uses_the_clocks_of_both_parties(world: CommandWorld) -> None:
     await world.request("r-1", "p-ana", "p-bob")
     said = await world.throughline("show", "request/r-1", "--json")
     assert [(each["kind"], each["what"], each["of"]) for each in said.json["coming"]] == [
@@ -247,7 +247,7 @@ async def test_show_tells_what_a_request_comes_to_on_the_clocks_of_both(world: C
 
 
 @pytest.mark.rule("ENG9", "CPE1", "CPE7", "SUR2")
-async def test_show_tells_the_days_that_decide_and_when_claim_and_survey_end(world: CommandWorld) -> None:
+async def test_show_prints_gate_deadline_and_end_of_claim_and_survey(world: CommandWorld) -> None:
     await world.request("r-1", "p-ana", "p-bob")
     await world.engage("r-1", "p-ana", "p-bob")
     await world.claim("r-1", "p-bob", "p-ana", "mentor", "CPP")
@@ -288,7 +288,7 @@ async def test_show_tells_the_days_that_decide_and_when_claim_and_survey_end(wor
         "survey/r-1/mentor",
     ],
 )
-async def test_everything_that_has_a_state_can_be_shown(world: CommandWorld, target: str) -> None:
+async def test_show_works_for_every_kind_of_target(world: CommandWorld, target: str) -> None:
     await world.request("r-1", "p-ana", "p-bob")
     await world.engage("r-1", "p-ana", "p-bob")
     await world.claim("r-1", "p-bob", "p-ana", "mentor", "CPP")
@@ -305,14 +305,14 @@ async def test_everything_that_has_a_state_can_be_shown(world: CommandWorld, tar
 @pytest.mark.parametrize(
     ("target", "status"), [("onboarding/p-none", 1), ("member/none", 1), ("ana", 2), ("x/y", 2)]
 )
-async def test_what_is_not_there_cannot_be_shown(world: CommandWorld, target: str, status: int) -> None:
+async def test_show_of_an_unknown_target_fails(world: CommandWorld, target: str, status: int) -> None:
     said = await world.throughline("show", target)
     assert (said.status, said.out) == (status, "")
     assert status == 2 or said.err == f"there is no {target.replace('member/', 'member ')}\n"
 
 
 @pytest.mark.rule("MAIL1")
-async def test_why_has_an_answer_for_every_message_of_a_person(world: CommandWorld) -> None:
+async def test_why_explains_every_message_of_a_member(world: CommandWorld) -> None:
     facts = onboarding.OnboardingFacts("p-ana", "mentee", world.now - timedelta(days=1))
     await world.plan(onboarding.end(facts, "canceled", world.now, "cancelled by staff: moved away", "lina"))
     said = await world.throughline("why", "ana", "--json")
@@ -325,7 +325,7 @@ async def test_why_has_an_answer_for_every_message_of_a_person(world: CommandWor
     assert "canceled" in other.out
 
 
-async def test_why_knows_its_members_and_messages(world: CommandWorld) -> None:
+async def test_why_refuses_unknown_members_and_messages(world: CommandWorld) -> None:
     nobody = await world.throughline("why", "nobody")
     assert (nobody.status, nobody.err) == (1, "there is no member nobody\n")
     nothing = await world.throughline("why", "ana", "mentee.chekin")
@@ -334,7 +334,7 @@ async def test_why_knows_its_members_and_messages(world: CommandWorld) -> None:
 
 
 @pytest.mark.rule("MAIL1")
-async def test_the_mail_log_is_filtered_by_member_message_state_and_day(world: CommandWorld) -> None:
+async def test_mail_log_filters_by_member_message_state_and_day(world: CommandWorld) -> None:
     async def keys(*filters: str) -> list[tuple[str, int | None]]:
         said = await world.throughline("mail", "log", "--json", *filters)
         assert said.status == 0, said.err
@@ -350,7 +350,7 @@ async def test_the_mail_log_is_filtered_by_member_message_state_and_day(world: C
 
 
 @pytest.mark.rule("MAIL2", "MAIL3", "STA3")
-async def test_a_copy_is_planned_once_and_no_agenda_touches_it(world: CommandWorld) -> None:
+async def test_resend_plans_one_copy_that_no_agenda_changes(world: CommandWorld) -> None:
     rows = await world.all(Message)
     first = next(row for row in rows if row.number == 1)
     async with world.database.begin() as session:

@@ -31,7 +31,7 @@ async def answered(world: CommandWorld, name: str, answers: dict[str, object]) -
         )
 
 
-async def test_results_count_choices_average_ratings_and_keep_what_was_written(world: CommandWorld) -> None:
+async def test_results_count_choices_average_ratings_and_keep_texts(world: CommandWorld) -> None:
     await answered(world, "r-1", {"rating": 5, "goals_met": True, "elsewhere": "=1+1"})
     await answered(world, "r-2", {"rating": 4, "goals_met": True})
     said = await world.throughline("survey", "results", "--csv")
@@ -42,7 +42,7 @@ async def test_results_count_choices_average_ratings_and_keep_what_was_written(w
     assert rows["elsewhere"]["result"] == "'=1+1: 1"
 
 
-async def test_results_come_as_json_too_and_not_as_both(world: CommandWorld) -> None:
+async def test_results_print_as_json_or_csv_but_not_both(world: CommandWorld) -> None:
     await answered(world, "r-1", {"rating": 5})
     said = await world.throughline("survey", "results", "--json")
     assert said.lines == [
@@ -57,5 +57,5 @@ async def test_results_come_as_json_too_and_not_as_both(world: CommandWorld) -> 
     assert (await world.throughline("survey", "results", "--json", "--csv")).status == 2
 
 
-async def test_no_answer_yet_is_said(world: CommandWorld) -> None:
+async def test_results_without_answers_say_so(world: CommandWorld) -> None:
     assert (await world.throughline("survey", "results")).out == "No answer yet.\n"

@@ -51,7 +51,7 @@ async def five(database: Database) -> Database:
 
 
 @pytest.mark.rule("STA3")
-async def test_a_chain_that_nobody_touched_holds(five: Database) -> None:
+async def test_untouched_chain_verifies(five: Database) -> None:
     records = await chain(five)
     assert [record.sequence for record in records] == [1, 2, 3, 4, 5]
     assert records[0].previous == audit.GENESIS
@@ -79,7 +79,7 @@ async def test_a_chain_that_nobody_touched_holds(five: Database) -> None:
         ("hash", "f" * 64, "changed after it was written"),
     ],
 )
-async def test_one_changed_value_is_found_in_its_record(
+async def test_changed_value_is_found_in_its_record(
     five: Database, column: str, value: Any, told: str
 ) -> None:
     async with five.begin() as session:
@@ -90,7 +90,7 @@ async def test_one_changed_value_is_found_in_its_record(
 
 
 @pytest.mark.rule("STA3")
-async def test_a_record_that_was_rewritten_with_a_fitting_hash_is_found_at_the_next_one(
+async def test_rewritten_record_with_a_valid_hash_breaks_the_next_link(
     five: Database,
 ) -> None:
     async with five.begin() as session:
@@ -110,16 +110,14 @@ async def test_a_record_that_was_rewritten_with_a_fitting_hash_is_found_at_the_n
     ],
     ids=["the first", "one in the middle", "the last, which only somebody who knew its hash can miss"],
 )
-async def test_a_removed_record_is_found_by_the_one_after_it(
-    five: Database, removed: int, told: list[str]
-) -> None:
+async def test_removed_record_breaks_the_next_link(five: Database, removed: int, told: list[str]) -> None:
     async with five.begin() as session:
         await session.execute(text("DELETE FROM audit_records WHERE sequence = :n"), {"n": removed})
     assert audit.breaks(await chain(five)) == [f"{SUBJECT} {line}" for line in told]
 
 
 @pytest.mark.rule("STA3")
-async def test_a_removed_record_whose_followers_were_renumbered_is_found(five: Database) -> None:
+async def test_removed_record_is_found_even_after_renumbering(five: Database) -> None:
     async with five.begin() as session:
         await session.execute(text("DELETE FROM audit_records WHERE sequence = 3"))
         for number in (4, 5):
@@ -144,7 +142,7 @@ async def test_two_swapped_records_are_found(five: Database) -> None:
 
 @pytest.mark.rule("STA3")
 @pytest.mark.parametrize("clash", ["sequence", "previous"])
-async def test_the_database_itself_refuses_a_fork(five: Database, clash: str) -> None:
+async def test_database_constraint_refuses_a_fork(five: Database, clash: str) -> None:
     last = (await chain(five))[-1]
     fork = AuditRecord(
         chain=SUBJECT,
@@ -162,7 +160,7 @@ async def test_the_database_itself_refuses_a_fork(five: Database, clash: str) ->
 
 
 @pytest.mark.rule("STA3")
-async def test_a_forked_copy_is_found(five: Database) -> None:
+async def test_fork_is_found(five: Database) -> None:
     records = await chain(five)
     assert f"{SUBJECT} record 3: record 4 should stand here" in audit.breaks(
         [*records[:3], records[2], *records[3:]]
@@ -170,7 +168,7 @@ async def test_a_forked_copy_is_found(five: Database) -> None:
 
 
 @pytest.mark.rule("STA3", "MEM6")
-async def test_erasing_the_words_leaves_the_chain_whole(five: Database) -> None:
+async def test_erasing_free_text_keeps_the_chain_valid(five: Database) -> None:
     async with five.begin() as session:
         for record in await session.scalars(select(AuditRecord)):
             record.veiled, record.salt = None, None
@@ -180,7 +178,7 @@ async def test_erasing_the_words_leaves_the_chain_whole(five: Database) -> None:
 
 
 @pytest.mark.rule("MEM6")
-async def test_the_words_cannot_be_guessed_from_their_digest(database: Database) -> None:
+async def test_erased_text_cannot_be_guessed_from_its_digest(database: Database) -> None:
     for _ in range(2):
         async with database.begin() as session:
             await audit.append(session, SUBJECT, "act", AT, {}, veiled={"reason": "moved"})
@@ -190,7 +188,7 @@ async def test_the_words_cannot_be_guessed_from_their_digest(database: Database)
 
 
 @pytest.mark.rule("STA3")
-async def test_many_who_write_into_one_chain_at_once_make_one_line(database: Database) -> None:
+async def test_concurrent_writers_extend_one_chain_without_a_fork(database: Database) -> None:
     async with asyncio.timeout(60):
         await asyncio.gather(*(append(database, number) for number in range(20)))
         await asyncio.gather(*(append(database, n, f"onboarding/q-{n}") for n in range(10)))
@@ -200,7 +198,7 @@ async def test_many_who_write_into_one_chain_at_once_make_one_line(database: Dat
 
 
 @pytest.mark.rule("STA3")
-async def test_what_hangs_on_one_request_stands_in_one_chain(database: Database) -> None:
+async def test_records_of_one_request_share_one_chain(database: Database) -> None:
     subjects = ["request/r-1", "engagement/r-1", "claim/r-1/mentor/CPP", "survey/r-1/mentee"]
     for number, subject in enumerate(subjects):
         await append(database, number, subject)
@@ -222,9 +220,7 @@ async def test_what_hangs_on_one_request_stands_in_one_chain(database: Database)
         datetime(2028, 2, 29, 23, 59, 59, tzinfo=timezone(timedelta(hours=13))),
     ],
 )
-async def test_a_record_reads_back_as_it_was_hashed_whatever_zone_it_was_told_in(
-    database: Database, at: datetime
-) -> None:
+async def test_record_hash_does_not_depend_on_the_time_zone(database: Database, at: datetime) -> None:
     async with database.begin() as session:
         await audit.append(session, SUBJECT, "state", at, {"n": 1.5, "deep": {"b": [True, None], "a": "é"}})
     records = await chain(database)
@@ -232,6 +228,6 @@ async def test_a_record_reads_back_as_it_was_hashed_whatever_zone_it_was_told_in
     assert records[0].at == at
 
 
-def test_the_digest_knows_no_order_of_keys() -> None:
+def test_digest_does_not_depend_on_key_order() -> None:
     assert audit.digest({"a": 1, "b": {"c": 2, "d": 3}}) == audit.digest({"b": {"d": 3, "c": 2}, "a": 1})
     assert audit.digest({"a": 1}) != audit.digest({"a": "1"})

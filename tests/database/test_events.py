@@ -37,7 +37,7 @@ async def hold(database: Database, event_id: str, waits_for: str) -> None:
         event.state, event.waits_for, event.held_until = "held", waits_for, AT + timedelta(hours=24)
 
 
-async def test_an_event_is_stored_as_it_came_and_not_applied(database: Database) -> None:
+async def test_event_is_stored_as_received_and_unapplied(database: Database) -> None:
     assert await store(database, CREATED) == 1
     (event,) = await stored(database)
     assert (event.source, event.event_id, event.type) == ("/members", "e-1", "profile.created")
@@ -50,7 +50,7 @@ async def test_an_event_is_stored_as_it_came_and_not_applied(database: Database)
     assert (event.effects, event.applied_at, event.reason) == ([], None, None)
 
 
-async def test_the_same_source_and_id_is_stored_once_whatever_it_carries(database: Database) -> None:
+async def test_same_source_and_id_is_stored_once_whatever_its_data(database: Database) -> None:
     assert await store(database, CREATED, CREATED) == 1
     assert await store(database, replace(CREATED, data={**CREATED.data, "role": "mentor"})) == 0
     (event,) = await stored(database)
@@ -62,14 +62,14 @@ async def test_another_source_may_use_the_same_id(database: Database) -> None:
     assert await store(database, replace(CREATED, id="e-2"), replace(CREATED, id="E-1")) == 2
 
 
-async def test_events_keep_the_order_in_which_they_came(database: Database) -> None:
+async def test_events_keep_their_order_of_arrival(database: Database) -> None:
     ids = [f"e-{number}" for number in (5, 3, 9, 1)]
     await store(database, *(replace(CREATED, id=name, time=None) for name in ids))
     assert [event.event_id for event in await stored(database)] == ids
     assert [event.occurred_at for event in await stored(database)] == [None] * 4
 
 
-async def test_a_sender_who_repeats_at_the_same_time_is_stored_once(database: Database) -> None:
+async def test_concurrent_repeats_of_an_event_are_stored_once(database: Database) -> None:
     async def send() -> int:
         try:
             return await store(database, CREATED)
@@ -82,13 +82,13 @@ async def test_a_sender_who_repeats_at_the_same_time_is_stored_once(database: Da
     assert len(await stored(database)) == 1
 
 
-async def test_a_batch_that_cannot_be_stored_leaves_none_of_it(database: Database) -> None:
+async def test_failed_batch_stores_nothing(database: Database) -> None:
     with pytest.raises(KeyError):
         await store(database, CREATED, replace(CREATED, id="e-2", type="unheard.of"))
     assert await stored(database) == []
 
 
-async def test_what_arrived_lets_go_of_what_waited_for_it_and_of_nothing_else(database: Database) -> None:
+async def test_arrival_releases_only_the_events_that_waited_for_it(database: Database) -> None:
     await store(database, *(replace(CREATED, id=f"e-{number}") for number in range(4)))
     await hold(database, "e-0", "member/ana")
     await hold(database, "e-1", "member/bob")
@@ -103,7 +103,7 @@ async def test_what_arrived_lets_go_of_what_waited_for_it_and_of_nothing_else(da
     ]
 
 
-async def test_letting_go_touches_nothing_that_was_refused_or_applied(database: Database) -> None:
+async def test_release_leaves_refused_and_applied_events_alone(database: Database) -> None:
     await store(database, CREATED, replace(CREATED, id="e-2"))
     await hold(database, "e-1", "member/ana")
     async with database.begin() as session:

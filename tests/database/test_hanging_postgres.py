@@ -42,7 +42,7 @@ async def patient(through: str) -> AsyncIterator[Database]:
     await database.close()
 
 
-async def test_a_statement_that_gets_no_answer_is_given_up(patient: Database, proxy: FreezingProxy) -> None:
+async def test_unanswered_statement_times_out(patient: Database, proxy: FreezingProxy) -> None:
     async with patient.reading() as session:
         await session.scalar(text("SELECT 1"))
         proxy.freeze()
@@ -52,7 +52,7 @@ async def test_a_statement_that_gets_no_answer_is_given_up(patient: Database, pr
     await add(patient, "after-a-statement@example.org")
 
 
-async def test_a_pool_of_frozen_connections_is_left_behind(patient: Database, proxy: FreezingProxy) -> None:
+async def test_pool_of_frozen_connections_is_replaced(patient: Database, proxy: FreezingProxy) -> None:
     await asyncio.gather(*(add(patient, f"pool-{number}@example.org") for number in range(5)))
     proxy.freeze()
     ended = await asyncio.gather(
@@ -63,9 +63,7 @@ async def test_a_pool_of_frozen_connections_is_left_behind(patient: Database, pr
     assert all([await found(patient, f"pool-{number}@example.org") for number in range(5)])
 
 
-async def test_a_server_that_takes_the_connection_and_says_nothing_is_given_up(
-    through: str, proxy: FreezingProxy
-) -> None:
+async def test_server_silent_after_connecting_times_out(through: str, proxy: FreezingProxy) -> None:
     proxy.freeze()
     database = Database(through, timeout=2)
     with pytest.raises(OperationalError) as raised:
@@ -75,7 +73,7 @@ async def test_a_server_that_takes_the_connection_and_says_nothing_is_given_up(
     await database.close()
 
 
-async def test_a_transaction_that_froze_before_its_end_leaves_nothing_and_no_lock(
+async def test_frozen_transaction_leaves_no_rows_and_no_lock(
     patient: Database, proxy: FreezingProxy, postgres_database: str
 ) -> None:
     async def write() -> None:
@@ -95,7 +93,7 @@ async def test_a_transaction_that_froze_before_its_end_leaves_nothing_and_no_loc
 
 
 @pytest.mark.parametrize("end", [FreezingProxy.thaw, FreezingProxy.cut])
-async def test_a_commit_that_was_heard_and_not_answered_stands(
+async def test_commit_without_a_reply_is_kept(
     patient: Database, proxy: FreezingProxy, end: Callable[[FreezingProxy], None]
 ) -> None:
     proxy.keep_answers_to(b"COMMIT")
@@ -105,7 +103,7 @@ async def test_a_commit_that_was_heard_and_not_answered_stands(
     assert await found(patient, f"{end.__name__}@example.org")
 
 
-async def test_who_stops_waiting_is_free_at_once(through: str, proxy: FreezingProxy) -> None:
+async def test_cancelled_caller_returns_at_once(through: str, proxy: FreezingProxy) -> None:
     database = Database(through, timeout=LONG)
     async with database.reading() as session:
         await session.scalar(text("SELECT 1"))
@@ -121,7 +119,7 @@ async def test_who_stops_waiting_is_free_at_once(through: str, proxy: FreezingPr
     await database.close()
 
 
-async def test_the_server_ends_the_statement_of_a_lock_that_does_not_come(
+async def test_server_cancels_a_statement_that_waits_for_a_lock(
     patient: Database, postgres_database: str
 ) -> None:
     direct = Database(postgres_database)
@@ -134,7 +132,7 @@ async def test_the_server_ends_the_statement_of_a_lock_that_does_not_come(
     await direct.close()
 
 
-async def test_a_worker_that_is_silent_in_a_transaction_does_not_hold_its_locks_for_ever(
+async def test_server_ends_an_idle_transaction_and_frees_its_locks(
     through: str, proxy: FreezingProxy, postgres_database: str
 ) -> None:
     silent, direct = Database(through, timeout=LONG), Database(postgres_database)

@@ -78,7 +78,7 @@ async def mail_records(database: Database) -> list[AuditRecord]:
 
 
 @pytest.mark.rule("MAIL1")
-async def test_planning_writes_an_intent_for_every_mail(database: Database) -> None:
+async def test_planning_writes_a_row_for_every_mail(database: Database) -> None:
     changes = await plan(database, check_ins())
     assert [change.key for change in changes.added] == [f"check-in/{n}" for n in (1, 2, 3, 4)]
     assert (changes.moved, changes.dropped) == ([], [])
@@ -97,7 +97,7 @@ async def test_planning_writes_an_intent_for_every_mail(database: Database) -> N
 
 
 @pytest.mark.rule("MAIL1")
-async def test_planning_the_same_again_changes_nothing(database: Database) -> None:
+async def test_planning_the_same_agenda_again_changes_nothing(database: Database) -> None:
     await plan(database, check_ins())
     before = [(row.id, row.due_at, row.planned_at) for row in await rows(database)]
     assert await plan(database, check_ins(), AT + timedelta(days=1)) == Changes()
@@ -106,7 +106,7 @@ async def test_planning_the_same_again_changes_nothing(database: Database) -> No
 
 
 @pytest.mark.rule("ONB5", "STA1")
-async def test_what_moved_is_told_from_when_to_when_and_what_is_held_has_no_date(database: Database) -> None:
+async def test_plan_result_names_old_and_new_dates_and_held_mail(database: Database) -> None:
     await plan(database, check_ins())
     held = [replace(mail, due=None) for mail in check_ins()]
     changes = await plan(database, held)
@@ -121,9 +121,8 @@ async def test_what_moved_is_told_from_when_to_when_and_what_is_held_has_no_date
 
 @pytest.mark.rule("ONB5", "ENG11", "T8", "MAIL4")
 @pytest.mark.parametrize("state", ["planned", "claimed"])
-async def test_what_a_pause_found_still_waiting_is_due_after_it_and_what_was_decided_is_not(
-    database: Database, state: str
-) -> None:
+async def test_undecided_mail_moves_behind_the_pause_decided_stays(database: Database, state: str) -> None:
+    """Mail that a pause finds undecided is due after it; mail that is decided keeps its date."""
     await plan(database, check_ins(2))
     await decide(database, "check-in/1", "sent")
     if state == "claimed":
@@ -141,7 +140,7 @@ async def test_what_a_pause_found_still_waiting_is_due_after_it_and_what_was_dec
 
 
 @pytest.mark.rule("ONB5", "STA1", "MAIL1", "MAIL4")
-async def test_what_is_no_longer_wanted_is_cancelled_with_the_reason(database: Database) -> None:
+async def test_dropped_mail_is_cancelled_with_a_reason(database: Database) -> None:
     await plan(database, check_ins())
     await decide(database, "check-in/1", "sent")
     changes = await plan(database, [], AT + timedelta(days=9), because="cancelled by staff: moved")
@@ -157,7 +156,7 @@ async def test_what_is_no_longer_wanted_is_cancelled_with_the_reason(database: D
 
 
 @pytest.mark.rule("STA1")
-async def test_comparing_tells_what_planning_would_change_and_changes_nothing(database: Database) -> None:
+async def test_preview_lists_changes_and_writes_nothing(database: Database) -> None:
     await plan(database, check_ins(2))
     moved = replace(check_ins(3)[1], due=DUE)
     async with database.reading() as session:
@@ -169,7 +168,7 @@ async def test_comparing_tells_what_planning_would_change_and_changes_nothing(da
 
 
 @pytest.mark.rule("MAIL1")
-async def test_a_decided_message_is_neither_moved_nor_dropped_nor_planned_again(database: Database) -> None:
+async def test_decided_message_is_never_moved_dropped_or_replanned(database: Database) -> None:
     await plan(database, check_ins(2))
     await decide(database, "check-in/1", "skipped", "held up")
     moved = [replace(mail, due=mail.due + timedelta(days=1)) for mail in check_ins(2) if mail.due]
@@ -182,7 +181,7 @@ async def test_a_decided_message_is_neither_moved_nor_dropped_nor_planned_again(
 
 
 @pytest.mark.rule("MAIL1")
-async def test_two_who_plan_the_same_at_once_write_each_intent_once(database: Database) -> None:
+async def test_concurrent_plans_write_each_row_once(database: Database) -> None:
     async def plan_until_it_holds() -> None:
         try:
             await plan(database, check_ins())
@@ -195,7 +194,7 @@ async def test_two_who_plan_the_same_at_once_write_each_intent_once(database: Da
 
 
 @pytest.mark.rule("MAIL1")
-async def test_two_who_cancel_at_once_decide_each_message_once(database: Database) -> None:
+async def test_concurrent_cancels_decide_each_message_once(database: Database) -> None:
     await plan(database, check_ins())
     async with asyncio.timeout(30):
         await asyncio.gather(*(plan(database, [], because=f"reason {n}") for n in range(4)))
@@ -204,7 +203,7 @@ async def test_two_who_cancel_at_once_decide_each_message_once(database: Databas
     assert len(await mail_records(database)) == 4
 
 
-async def test_the_id_of_a_delivery_comes_from_its_key_alone() -> None:
+async def test_delivery_id_depends_only_on_its_key() -> None:
     first = ledger.delivery_id(WORKFLOW, "check-in", 1)
     assert first == ledger.delivery_id(WORKFLOW, "check-in", 1)
     others = [
@@ -220,9 +219,7 @@ async def test_the_id_of_a_delivery_comes_from_its_key_alone() -> None:
 
 @pytest.mark.rule("MAIL1")
 @pytest.mark.parametrize("decision", sorted(DECISIONS))
-async def test_a_decision_is_final_recorded_once_and_lets_the_bytes_go(
-    database: Database, decision: str
-) -> None:
+async def test_decision_is_final_recorded_once_and_drops_the_bytes(database: Database, decision: str) -> None:
     await plan(database, check_ins(1))
     await claim(database, "check-in/1", "first")
     await decide(database, "check-in/1", decision, "the reason")
@@ -246,7 +243,7 @@ async def test_a_decision_is_final_recorded_once_and_lets_the_bytes_go(
         (timedelta(hours=6, seconds=1, microseconds=5), DUE + timedelta(hours=6, seconds=1)),
     ],
 )
-async def test_what_went_out_within_the_minute_was_on_time(
+async def test_mail_sent_within_a_minute_counts_as_on_time(
     database: Database, late: timedelta, recorded: datetime
 ) -> None:
     await plan(database, check_ins(1))
@@ -261,7 +258,7 @@ async def test_what_went_out_within_the_minute_was_on_time(
 
 
 @pytest.mark.rule("MAIL4")
-async def test_a_cancel_between_claim_and_last_byte_takes_the_message_back(database: Database) -> None:
+async def test_cancel_between_claim_and_last_byte_stops_the_message(database: Database) -> None:
     await plan(database, check_ins(1))
     message = await claim(database, "check-in/1", "first")
     changes = await plan(database, [], because="cancelled by staff")
@@ -271,7 +268,7 @@ async def test_a_cancel_between_claim_and_last_byte_takes_the_message_back(datab
 
 
 @pytest.mark.rule("MAIL4")
-async def test_a_cancel_after_the_last_byte_leaves_the_message_to_its_answer(database: Database) -> None:
+async def test_cancel_after_the_last_byte_leaves_the_reply_to_decide(database: Database) -> None:
     await plan(database, check_ins(1))
     message = await claim(database, "check-in/1", "first")
     assert await hand_over(database, message, "first")
@@ -282,7 +279,7 @@ async def test_a_cancel_after_the_last_byte_leaves_the_message_to_its_answer(dat
 
 
 @pytest.mark.rule("MAIL4")
-async def test_of_a_cancel_and_a_last_byte_at_once_exactly_one_wins(database: Database) -> None:
+async def test_cancel_and_last_byte_at_once_have_one_winner(database: Database) -> None:
     for number in range(10):
         mail = replace(check_ins(1)[0], occurrence=number + 1)
         async with database.begin() as session:
@@ -305,7 +302,7 @@ async def test_of_a_cancel_and_a_last_byte_at_once_exactly_one_wins(database: Da
 
 
 @pytest.mark.rule("MAIL2")
-async def test_only_who_claimed_a_message_hands_it_over_and_only_once(database: Database) -> None:
+async def test_only_the_claimant_hands_over_and_only_once(database: Database) -> None:
     await plan(database, check_ins(1))
     message = await claim(database, "check-in/1", "first")
     await claim(database, "check-in/1", "second")
@@ -316,7 +313,7 @@ async def test_only_who_claimed_a_message_hands_it_over_and_only_once(database: 
 
 
 @pytest.mark.rule("MAIL3")
-async def test_an_attempt_that_failed_gives_the_message_back_with_its_bytes_and_its_trouble(
+async def test_failed_attempt_releases_the_message_with_bytes_and_error(
     database: Database,
 ) -> None:
     await plan(database, check_ins(1))
@@ -334,7 +331,7 @@ async def test_an_attempt_that_failed_gives_the_message_back_with_its_bytes_and_
 
 
 @pytest.mark.rule("MAIL2", "MAIL3")
-async def test_nobody_gives_back_what_somebody_else_claimed_or_what_is_decided(database: Database) -> None:
+async def test_release_needs_an_own_undecided_claim(database: Database) -> None:
     await plan(database, check_ins(1))
     message = await claim(database, "check-in/1", "first")
     async with database.begin() as session:
@@ -362,7 +359,7 @@ async def reason(database: Database) -> str | None:
 
 
 @pytest.mark.rule("MAIL7")
-async def test_three_soft_bounces_in_a_row_suppress_an_address(database: Database) -> None:
+async def test_three_soft_bounces_in_a_row_suppress_the_address(database: Database) -> None:
     assert [await bounce(database, day) for day in (0, 1, 2, 3)] == [False, False, True, False]
     assert await reason(database) == (
         "the address is suppressed since 2028-03-08: mailbox full, again and again"
@@ -370,13 +367,13 @@ async def test_three_soft_bounces_in_a_row_suppress_an_address(database: Databas
 
 
 @pytest.mark.rule("MAIL7")
-async def test_soft_bounces_that_lie_far_apart_are_forgotten(database: Database) -> None:
+async def test_soft_bounces_far_apart_do_not_add_up(database: Database) -> None:
     assert [await bounce(database, day) for day in range(0, 600, 60)] == [False] * 10
     assert await reason(database) is None
 
 
 @pytest.mark.rule("MAIL3", "MAIL7")
-async def test_a_hard_bounce_suppresses_at_once_and_staff_can_lift_it(database: Database) -> None:
+async def test_hard_bounce_suppresses_at_once_and_staff_can_lift_it(database: Database) -> None:
     async with database.begin() as session:
         assert await suppressions.suppress(session, "ANA@example.org", "hard", "no such mailbox", AT)
     async with database.begin() as session:
@@ -394,7 +391,7 @@ async def test_a_hard_bounce_suppresses_at_once_and_staff_can_lift_it(database: 
 
 
 @pytest.mark.rule("STA2")
-async def test_one_cause_opens_one_task_however_often_it_comes_by(database: Database) -> None:
+async def test_repeated_cause_opens_one_task(database: Database) -> None:
     async def again(cause: str, subject: str = WORKFLOW) -> bool:
         async with database.begin() as session:
             return await open_task(session, "mail_failed", subject, cause, "Look at it.", AT)
@@ -413,7 +410,7 @@ async def test_one_cause_opens_one_task_however_often_it_comes_by(database: Data
 
 
 @pytest.mark.rule("MAIL2", "STA3")
-async def test_staff_send_again_what_may_not_have_arrived_once_however_often_they_ask(
+async def test_resend_is_planned_once_however_often_staff_ask(
     database: Database,
 ) -> None:
     await plan(database, check_ins(1))
@@ -438,7 +435,7 @@ async def test_staff_send_again_what_may_not_have_arrived_once_however_often_the
 
 @pytest.mark.rule("MAIL1", "MAIL2")
 @pytest.mark.parametrize("decision", ["sent", "suppressed", "cancelled"])
-async def test_what_arrived_or_must_not_go_out_is_not_sent_again(database: Database, decision: str) -> None:
+async def test_sent_or_cancelled_message_cannot_be_resent(database: Database, decision: str) -> None:
     await plan(database, check_ins(1))
     await decide(database, "check-in/1", decision, "the reason")
     delivery = (await rows(database))[0].delivery
@@ -450,7 +447,7 @@ async def test_what_arrived_or_must_not_go_out_is_not_sent_again(database: Datab
 
 
 @pytest.mark.rule("STA2", "STA3")
-async def test_a_task_is_put_off_and_closed_by_somebody_and_then_stays_closed(database: Database) -> None:
+async def test_task_is_snoozed_and_closed_by_a_person_and_stays_closed(database: Database) -> None:
     async with database.begin() as session:
         await open_task(session, "mail_failed", WORKFLOW, "cause", "Look at it.", AT)
     async with database.begin() as session:

@@ -29,7 +29,7 @@ def differences(connection: Connection) -> list[Any]:
     return list(compare_metadata(context, Base.metadata))
 
 
-async def test_the_migrations_make_the_tables_of_the_models(database_url: str) -> None:
+async def test_migrations_create_the_tables_of_the_models(database_url: str) -> None:
     database = Database(database_url)
     await database.upgrade()
     await database.check()
@@ -38,7 +38,7 @@ async def test_the_migrations_make_the_tables_of_the_models(database_url: str) -
     await database.close()
 
 
-async def test_a_database_without_a_schema_is_not_fit_for_use(database_url: str) -> None:
+async def test_database_without_a_schema_is_refused(database_url: str) -> None:
     database = Database(database_url)
     with pytest.raises(DBAPIError):
         await database.check()
@@ -53,7 +53,7 @@ async def test_upgrading_again_changes_nothing_and_loses_nothing(database: Datab
         assert await session.scalar(text("SELECT name FROM environment")) == "test"
 
 
-async def test_a_database_of_the_first_release_is_brought_forward_with_all_that_is_in_it(
+async def test_database_of_the_first_release_upgrades_with_its_data(
     database_url: str,
 ) -> None:
     database = Database(database_url)
@@ -71,7 +71,7 @@ async def test_a_database_of_the_first_release_is_brought_forward_with_all_that_
     await database.close()
 
 
-async def test_what_must_be_unique_is_unique_in_the_database_itself(database: Database) -> None:
+async def test_unique_constraints_exist_in_the_database(database: Database) -> None:
     def unique(connection: Connection) -> set[tuple[str, ...]]:
         found = inspect(connection)
         return {
@@ -91,11 +91,11 @@ async def test_what_must_be_unique_is_unique_in_the_database_itself(database: Da
         }
 
 
-def test_there_is_one_line_of_migrations() -> None:
+def test_migrations_form_one_line() -> None:
     scripts = ScriptDirectory(str(MIGRATIONS))
     assert len(scripts.get_heads()) == 1
     assert len(scripts.get_bases()) == 1
 
 
-def test_every_kind_of_lifecycle_has_a_table_of_its_own() -> None:
+def test_every_kind_of_lifecycle_has_its_own_table() -> None:
     assert len({table.__tablename__ for table in LIFECYCLES.values()}) == len(LIFECYCLES)

@@ -26,14 +26,14 @@ async def addresses(session: AsyncSession) -> list[str]:
     return list(await session.scalars(select(Suppression.address).order_by(Suppression.address)))
 
 
-async def test_what_a_transaction_wrote_is_there_for_the_next_one(database: Database) -> None:
+async def test_committed_rows_are_visible_to_the_next_transaction(database: Database) -> None:
     async with database.begin() as session:
         session.add(suppression("ana@example.org", AT))
     async with database.reading() as session:
         assert await addresses(session) == ["ana@example.org"]
 
 
-async def test_a_transaction_that_raises_leaves_nothing(database: Database) -> None:
+async def test_failed_transaction_leaves_nothing(database: Database) -> None:
     async def writes_and_fails() -> None:
         async with database.begin() as session:
             session.add(suppression("ana@example.org", AT))
@@ -46,7 +46,7 @@ async def test_a_transaction_that_raises_leaves_nothing(database: Database) -> N
         assert await addresses(session) == []
 
 
-async def test_a_cancelled_transaction_leaves_nothing_and_no_lock(database: Database) -> None:
+async def test_cancelled_transaction_leaves_no_rows_and_no_lock(database: Database) -> None:
     written = asyncio.Event()
 
     async def writes_and_waits() -> None:
@@ -66,7 +66,7 @@ async def test_a_cancelled_transaction_leaves_nothing_and_no_lock(database: Data
         assert await addresses(session) == ["bob@example.org"]
 
 
-async def test_a_reader_neither_waits_for_a_writer_nor_sees_what_is_not_committed(database: Database) -> None:
+async def test_reader_does_not_wait_and_sees_only_committed_rows(database: Database) -> None:
     async with database.begin() as writer:
         writer.add(suppression("ana@example.org", AT))
         await writer.flush()
@@ -74,7 +74,7 @@ async def test_a_reader_neither_waits_for_a_writer_nor_sees_what_is_not_committe
             assert await addresses(reader) == []
 
 
-async def test_many_writers_at_once_all_get_through(database: Database) -> None:
+async def test_concurrent_writers_all_succeed(database: Database) -> None:
     async def write(number: int) -> None:
         async with database.begin() as session:
             found = await addresses(session)
@@ -87,7 +87,7 @@ async def test_many_writers_at_once_all_get_through(database: Database) -> None:
 
 
 @pytest.mark.rule("T6", "T8")
-async def test_a_moment_without_a_zone_is_refused(database: Database) -> None:
+async def test_datetime_without_a_zone_is_refused(database: Database) -> None:
     with pytest.raises(StatementError, match="needs a zone"):
         async with database.begin() as session:
             session.add(suppression("ana@example.org", datetime(2028, 3, 6, 15, 0)))  # noqa: DTZ001
@@ -96,7 +96,7 @@ async def test_a_moment_without_a_zone_is_refused(database: Database) -> None:
 
 
 @pytest.mark.rule("T8")
-async def test_a_moment_comes_back_as_the_same_instant_in_utc(database: Database) -> None:
+async def test_datetime_reads_back_as_the_same_instant_in_utc(database: Database) -> None:
     moments = {
         "bogota@example.org": datetime(2028, 3, 6, 10, 0, tzinfo=timezone(timedelta(hours=-5))),
         "tokyo@example.org": datetime(2028, 3, 7, 0, 0, 0, 123456, tzinfo=timezone(timedelta(hours=9))),
@@ -113,7 +113,7 @@ async def test_a_moment_comes_back_as_the_same_instant_in_utc(database: Database
 
 
 @pytest.mark.rule("MEM6")
-async def test_an_error_of_the_database_does_not_list_the_parameters(database: Database) -> None:
+async def test_database_error_hides_the_parameters(database: Database) -> None:
     async def writes_twice() -> None:
         insert = text("INSERT INTO suppressions (address, kind, score, last_at) VALUES (:a, 'hard', 0, :at)")
         async with database.begin() as session:
@@ -124,7 +124,7 @@ async def test_an_error_of_the_database_does_not_list_the_parameters(database: D
         await writes_twice()
 
 
-async def test_a_profile_needs_its_member(database: Database) -> None:
+async def test_profile_needs_a_member(database: Database) -> None:
     with pytest.raises(IntegrityError):
         async with database.begin() as session:
             await session.execute(
@@ -136,7 +136,7 @@ async def test_a_profile_needs_its_member(database: Database) -> None:
             )
 
 
-async def test_lists_and_records_come_back_as_they_were(database: Database) -> None:
+async def test_json_columns_read_back_unchanged(database: Database) -> None:
     cycle = {"code": "PSP", "cycle_start": "2027-01-01", "cycle_end": "2029-12-31"}
     async with database.begin() as session:
         session.add(
@@ -159,7 +159,7 @@ async def test_lists_and_records_come_back_as_they_were(database: Database) -> N
         assert ana.country is None
 
 
-async def test_a_database_is_fit_for_use_only_at_this_versions_schema(database_url: str) -> None:
+async def test_database_is_usable_only_at_this_versions_schema(database_url: str) -> None:
     database = Database(database_url)
     await database.upgrade()
     await database.check()
@@ -179,7 +179,7 @@ async def test_a_database_is_fit_for_use_only_at_this_versions_schema(database_u
         ("postgresql+psycopg://u@h/d", "postgresql+psycopg://u@h/d"),
     ],
 )
-async def test_an_address_may_leave_out_the_driver(
+async def test_url_may_omit_the_driver(
     given: str, used: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -189,18 +189,18 @@ async def test_an_address_may_leave_out_the_driver(
 
 
 @pytest.mark.parametrize("given", ["mysql://h/d", "postgresql+asyncpg://h/d", "throughline.db", ""])
-def test_an_address_of_another_kind_is_refused_in_words(given: str) -> None:
+def test_url_of_another_database_is_refused_with_a_reason(given: str) -> None:
     with pytest.raises(ValueError, match=r"sqlite:///file or postgresql://"):
         Database(given)
 
 
-async def test_an_address_that_cannot_be_read_is_not_quoted_with_its_password() -> None:
+async def test_unreadable_url_is_refused_without_its_password() -> None:
     with pytest.raises(ValueError, match="cannot be read") as caught:
         Database("postgresql//ana:hunter2@h")
     assert "hunter2" not in str(caught.value)
 
 
-async def test_a_sqlite_file_is_made_with_its_folder(tmp_path: Path) -> None:
+async def test_sqlite_file_is_created_with_its_folder(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'deep' / 'down' / 'throughline.db'}")
     await database.upgrade()
     await database.check()
@@ -210,7 +210,7 @@ async def test_a_sqlite_file_is_made_with_its_folder(tmp_path: Path) -> None:
     assert (tmp_path / "deep" / "down" / "throughline.db").exists()
 
 
-async def test_transactions_that_are_cancelled_wherever_they_are_leave_no_lock_and_nothing_half_written(
+async def test_cancelling_at_any_point_leaves_no_lock_and_no_half_write(
     database: Database,
 ) -> None:
     chance = random.Random(7)

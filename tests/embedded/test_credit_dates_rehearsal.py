@@ -44,9 +44,7 @@ PLAY.at(
 
 @pytest.mark.rule("CPE5", "CPE6", "CPE7")
 @pytest.mark.parametrize(("role", "code"), [("mentor", "CPP"), ("mentee", "PSP")])
-def test_a_letter_signed_weeks_before_the_pre_check_is_kept_and_counts_at_the_gate(
-    kept: Kept, role: str, code: str
-) -> None:
+def test_letter_signed_before_the_precheck_counts_at_the_gate(kept: Kept, role: str, code: str) -> None:
     claim = f"claim/soon/{role}/{code}"
     assert kept.statuses(claim) == [("2035-08-14T09:00", "precheck"), ("2035-09-14T09:00", "ready")]
     assert kept.played.names(claim) == [f"{role}.credit_precheck", f"{role}.credit_ready"]
@@ -58,7 +56,7 @@ def test_a_letter_signed_weeks_before_the_pre_check_is_kept_and_counts_at_the_ga
 
 
 @pytest.mark.rule("CPE7")
-def test_domains_chosen_before_the_pre_check_are_kept_for_the_claim(kept: Kept) -> None:
+def test_domains_chosen_before_the_precheck_are_kept(kept: Kept) -> None:
     (domain,) = kept.claims["claim/soon/mentor/CPP"].domains
     assert kept.claims["claim/soon/mentor/CPP"].decision["domain_names"][domain]["en"] == "Crisis Management"
 
@@ -72,7 +70,7 @@ PLAY.write("2035-05-02T10:05", "unfit", certification="CPP", purpose="To learn."
 
 
 @pytest.mark.rule("CPE5", "CPE6", "CPE8")
-def test_an_early_letter_that_will_never_count_is_refused_at_once(kept: Kept) -> None:
+def test_early_letter_that_can_never_count_is_refused_at_once(kept: Kept) -> None:
     assert [reason for _, _, reason in kept.played.refusals("engagement/unfit")] == [
         "the name typed is not the name on record; please type your own full name",
         "only the mentee of this engagement can sign this letter",
@@ -89,7 +87,8 @@ PLAY.at("2035-07-02T11:02", "engagement.ended", engagement="ended", by="mentee-n
 
 
 @pytest.mark.rule("CPE1", "STA2")
-def test_an_early_letter_of_an_engagement_that_ends_before_its_claim_is_told_to_staff(kept: Kept) -> None:
+def test_early_letter_without_a_claim_opens_a_staff_task(kept: Kept) -> None:
+    """The engagement ends before its claim opens."""
     assert [reason for _, _, reason in kept.played.refusals("engagement/ended")] == [
         "there is no claim for the mentor's credit that this letter could prove"
     ]
@@ -103,7 +102,7 @@ PLAY.staff("2035-08-29T12:03", "resume", "engagement/held")
 
 
 @pytest.mark.rule("CPE1", "CPE5", "ENG11")
-def test_a_pause_of_forty_days_moves_the_gate_and_the_letter_kept_for_it(kept: Kept) -> None:
+def test_forty_day_pause_moves_the_gate_and_its_early_letter(kept: Kept) -> None:
     claim = "claim/held/mentor/CPP"
     assert kept.statuses(claim) == [("2035-09-23T09:00", "precheck"), ("2035-10-24T09:00", "ready")]
     assert kept.letter_of(claim).data["credit_date"] == kept.claims[claim].credit_date == "2035-10-24"
@@ -116,7 +115,7 @@ PLAY.staff("2035-09-03T12:13", "resume", "engagement/moved")
 
 
 @pytest.mark.rule("CPE1", "CPE8", "CPE11", "ENG11")
-def test_a_letter_signed_before_a_pause_moved_the_gate_stays_true_beside_the_record(kept: Kept) -> None:
+def test_letter_signed_before_the_gate_moved_keeps_its_statement(kept: Kept) -> None:
     claim, letter = kept.claims["claim/moved/mentor/CPP"], kept.letter_of("claim/moved/mentor/CPP")
     assert kept.statuses(claim.workflow)[-1] == ("2035-09-21T09:00", "ready")
     assert (claim.credit_date, letter.data["credit_date"]) == ("2035-09-21", "2035-09-14")
@@ -131,7 +130,7 @@ PLAY.write("2035-09-20T09:01", "blank", certification="PSP", purpose="\u200b \u0
 
 
 @pytest.mark.rule("CPE6", "CPE8")
-def test_a_purpose_of_which_nothing_can_be_seen_is_none(kept: Kept) -> None:
+def test_purpose_without_visible_text_is_refused(kept: Kept) -> None:
     assert [reason for _, _, reason in kept.played.refusals("engagement/blank")] == [
         "the letter has to state the purpose of the mentorship"
     ]
@@ -143,7 +142,7 @@ PLAY.confirm("2035-09-20T09:12", "twice")
 
 
 @pytest.mark.rule("CPE5", "CPE8")
-def test_a_letter_signed_twice_is_one_letter(kept: Kept) -> None:
+def test_letter_signed_twice_is_one_letter(kept: Kept) -> None:
     assert kept.letter_of("claim/twice/mentor/CPP").signed_at == instant("2035-09-20T09:11")
     assert [reason for _, _, reason in kept.played.refusals("engagement/twice")] == [
         "this letter has already been signed"
@@ -155,7 +154,7 @@ PLAY.confirm("2035-11-13T17:01", "late")
 
 
 @pytest.mark.rule("CPE7")
-def test_a_letter_signed_after_the_deadline_is_refused(kept: Kept) -> None:
+def test_letter_signed_after_the_deadline_is_refused(kept: Kept) -> None:
     ((_, _, reason),) = kept.played.refusals("engagement/late")
     assert reason == "this claim got no letter in time; the program's staff can reopen it"
     assert not [letter for letter in kept.letters if letter.claim == "claim/late/mentor/CPP"]
@@ -167,7 +166,7 @@ PLAY.staff("2035-09-14T10:22", "extend", "engagement/longer", months=12)
 
 
 @pytest.mark.rule("CPE1", "CPE2")
-def test_an_extension_after_the_gate_gives_no_second_credit(kept: Kept) -> None:
+def test_extension_after_the_gate_gives_no_second_credit(kept: Kept) -> None:
     assert [claim for claim in kept.claims if "/longer/" in claim] == ["claim/longer/mentor/CPP"]
     assert kept.credits("claim/longer/mentor/CPP")[-1] == ("2035-09-20T09:21", "ready", 9, 9)
 
@@ -178,7 +177,7 @@ PLAY.confirm("2035-09-20T09:31", "renewed")
 
 
 @pytest.mark.rule("CPE4")
-def test_a_renewed_cycle_that_arrives_between_pre_check_and_gate_decides(kept: Kept) -> None:
+def test_cycle_renewed_between_precheck_and_gate_decides(kept: Kept) -> None:
     claim = kept.claims["claim/renewed/mentor/CPP"]
     assert (claim.state, claim.cycle_start, claim.cycle_end) == ("ready", "2035-09-01", "2038-08-31")
 
@@ -199,7 +198,7 @@ PLAY.confirm("2035-09-25T16:27", "resigned")
         ("resigned", {"start": "2034-01-01", "end": "2036-12-31"}),
     ],
 )
-def test_a_letter_signed_after_the_record_changed_states_the_cycle_of_the_gate(
+def test_letter_signed_after_a_record_change_states_the_gates_cycle(
     kept: Kept, name: str, cycle: dict[str, str]
 ) -> None:
     claim = kept.claims[f"claim/{name}/mentor/CPP"]
@@ -213,7 +212,8 @@ PLAY.member("mlost", "2035-08-20T10:44", certifications=[])
 
 
 @pytest.mark.rule("CPE3")
-def test_who_no_longer_holds_a_certification_at_the_gate_has_a_certificate_at_completion(kept: Kept) -> None:
+def test_certification_lost_before_the_gate_gives_a_certificate(kept: Kept) -> None:
+    """The member gets a certificate of completion instead of credit."""
     assert kept.statuses("claim/lost/mentor/CPP")[-1] == ("2035-09-14T09:00", "not_eligible")
     assert ("2035-09-14T17:00", "mentor.certificate") in kept.played.mails("engagement/lost")
 
@@ -227,7 +227,8 @@ PLAY.write("2035-05-03T16:31", "whichsoon", purpose="To lead.")
 
 
 @pytest.mark.rule("CPE6")
-def test_a_letter_that_names_no_certification_is_for_the_one_with_its_domains(kept: Kept) -> None:
+def test_letter_without_a_certification_goes_to_the_matching_one(kept: Kept) -> None:
+    """The domains of the letter name the certification."""
     assert kept.statuses("claim/which/mentee/PSP")[-1] == ("2035-09-20T16:29", "ready")
     assert kept.statuses("claim/which/mentee/CPP")[-1] == ("2035-11-13T17:00", "evidence_missing")
     assert kept.statuses("claim/whichsoon/mentee/CPP")[-1] == ("2035-09-14T09:00", "ready")
@@ -252,7 +253,7 @@ for minute, who in (("32", "mentee-nreported"), ("33", "mentor-mreported")):
 
 
 @pytest.mark.rule("ENG8", "STA2")
-def test_misconduct_that_is_reported_after_completion_reaches_staff_at_once(kept: Kept) -> None:
+def test_misconduct_reported_after_completion_reaches_staff(kept: Kept) -> None:
     told = [mail for mail in kept.played.mails("engagement/reported") if mail[1] == "staff.misconduct"]
     tasks = [task for task in kept.played.tasks("engagement/reported") if task[1] == "misconduct"]
     assert [at for at, _ in told] == [at for at, _ in tasks] == ["2035-09-20T16:32", "2035-09-20T16:33"]
@@ -266,7 +267,7 @@ PLAY.at("2035-09-14T16:30", "survey.answered", engagement="tells", by="mentor-mt
 
 
 @pytest.mark.rule("SUR2", "SUR4")
-def test_an_answer_before_its_survey_waits_for_it_and_is_feedback_if_there_is_none(kept: Kept) -> None:
+def test_early_survey_answer_waits_or_becomes_feedback(kept: Kept) -> None:
     assert kept.played.refusals("engagement/tells") == []
     assert [(each.profile_id, each.text, each.given_at) for each in kept.feedback] == [
         ("mentee-ntells", "comment: Good", instant("2035-06-02T16:34"))
@@ -281,7 +282,7 @@ PLAY.act("2035-09-17T16:35", "survey/elsewhere/mentee", "answered")
 
 
 @pytest.mark.rule("SUR2", "SUR3")
-def test_a_plain_client_can_tell_that_a_survey_was_answered_elsewhere(kept: Kept) -> None:
+def test_plain_client_can_signal_a_survey_answered_elsewhere(kept: Kept) -> None:
     survey = kept.surveys["survey/elsewhere/mentee"]
     assert survey.answers == {}
     assert survey.answered_at
@@ -294,7 +295,7 @@ PLAY.member("mafter", "2035-09-15T10:41", **holds("CPP"))
 
 
 @pytest.mark.rule("CPE3")
-def test_a_certification_obtained_after_the_gate_opens_no_claim(kept: Kept) -> None:
+def test_certification_obtained_after_the_gate_opens_no_claim(kept: Kept) -> None:
     assert not [claim for claim in kept.claims if "/after/" in claim]
 
 
@@ -316,7 +317,7 @@ PLAY.at(
 
 
 @pytest.mark.rule("MEM5", "CPE9")
-def test_mentor_and_mentee_roles_of_one_person_count_in_the_same_cycle(kept: Kept) -> None:
+def test_mentor_and_mentee_credit_of_one_person_share_a_cycle(kept: Kept) -> None:
     assert kept.credits("claim/teaches/mentor/CPP")[-1][1:] == ("ready", 9, 9)
     assert kept.credits("claim/learns/mentee/CPP")[-1][1:] == ("ready", 5, 5)
 
@@ -328,9 +329,10 @@ PLAY.confirm("2035-09-20T10:53", "lapse")
 
 
 @pytest.mark.rule("MEM2", "CPE7")
-def test_standing_that_is_lapsed_at_the_gate_and_back_three_weeks_later_holds_the_credit_till_then(
+def test_standing_lapsed_at_the_gate_holds_the_credit(
     kept: Kept,
 ) -> None:
+    """The standing returns three weeks later, and the credit follows."""
     claim = "claim/lapse/mentor/CPP"
     assert kept.statuses(claim) == [
         ("2035-08-14T09:00", "precheck"),
@@ -358,7 +360,7 @@ async def started(tmp_path_factory: pytest.TempPathFactory) -> Kept:
     ("name", "precheck", "gate"),
     [("august", "2036-01-31", "2036-02-29"), ("leap", "2036-07-29", "2036-08-29")],
 )
-def test_what_starts_on_the_last_of_a_month_has_its_gate_on_a_day_that_there_is(
+def test_start_on_the_last_of_a_month_has_a_valid_gate_day(
     started: Kept, name: str, precheck: str, gate: str
 ) -> None:
     assert started.statuses(f"claim/{name}/mentor/CPP")[:2] == [
@@ -372,7 +374,7 @@ AWAY.pair("silent", holds("CPP"), {})
 
 
 @pytest.mark.rule("CPE7", "CPE11")
-async def test_each_status_that_came_due_while_nobody_planned_has_its_row() -> None:
+async def test_statuses_due_while_the_worker_was_down_are_all_recorded() -> None:
     """The first plan after an outage of ten weeks finds two turns at once."""
     programs, late, claim = load_programs(Path("programs")), "2035-11-20T10:00", "claim/silent/mentor/CPP"
     async with embedded_stack(programs, Path("templates/mail"), Path("programs")) as ready:
@@ -399,7 +401,7 @@ BROKEN.pair("plain", {}, {}, months=6)
 
 
 @pytest.mark.rule("CPE8", "STA2")
-async def test_a_letter_that_cannot_be_made_is_told_to_staff_once_and_made_once_it_can_be(
+async def test_letter_that_fails_to_render_opens_one_task_and_is_retried(
     tmp_path: Path,
 ) -> None:
     """Nothing else waits for it: not the other claims, the survey, nor what comes in."""

@@ -170,7 +170,7 @@ PLAY.act("2035-10-01T10:42", "claim/met/mentor/CPP", "accept", reason="on their 
 
 
 @pytest.mark.rule("CPE1", "CPE2", "CPE5", "CPE7", "CPE10")
-def test_at_the_gate_both_are_asked_for_letters_and_each_letter_completes_a_claim(kept: Kept) -> None:
+def test_gate_requests_both_letters_and_each_completes_a_claim(kept: Kept) -> None:
     assert kept.credits("claim/met/mentor/CPP") == [
         ("2035-08-14T09:00", "precheck", 0, 0),
         ("2035-09-14T09:00", "awaiting_evidence", 0, 0),
@@ -192,7 +192,8 @@ def test_at_the_gate_both_are_asked_for_letters_and_each_letter_completes_a_clai
 
 
 @pytest.mark.rule("CPE6", "CPE8", "CPE10", "CPE11", "CPE12")
-def test_a_letter_is_a_pdf_in_the_signers_language_with_its_fingerprint_on_record(kept: Kept) -> None:
+def test_letter_is_a_pdf_in_the_signers_language(kept: Kept) -> None:
+    """Its fingerprint is on record."""
     letter = kept.letter_of("claim/met/mentor/CPP")
     assert (letter.kind, letter.locale, letter.signer_name) == ("confirmation", "es", "vega, nmet")
     assert letter.document is not None
@@ -211,7 +212,7 @@ def test_a_letter_is_a_pdf_in_the_signers_language_with_its_fingerprint_on_recor
 
 @pytest.mark.rule("CPE11", "CPE12")
 @pytest.mark.parametrize("name", ["met", "cap-1"])
-def test_the_dossier_of_an_engagement_verifies(kept: Kept, tmp_path: Path, name: str) -> None:
+def test_dossier_of_an_engagement_verifies(kept: Kept, tmp_path: Path, name: str) -> None:
     file = tmp_path / "dossier.zip"
     file.write_bytes(kept.dossiers[name])
     assert verify(file) == []
@@ -226,7 +227,7 @@ PLAY.at("2035-09-14T23:59", "engagement.ended", engagement="late", by="mentee-nl
 
 
 @pytest.mark.rule("CPE1")
-def test_an_engagement_that_ends_the_day_before_the_gate_gives_nobody_credit(kept: Kept) -> None:
+def test_engagement_ended_a_day_before_the_gate_earns_no_credit(kept: Kept) -> None:
     for claim in ("claim/before/mentor/CPP", "claim/before/mentee/PSP"):
         assert kept.statuses(claim) == [
             ("2035-08-14T09:00", "precheck"),
@@ -237,7 +238,7 @@ def test_an_engagement_that_ends_the_day_before_the_gate_gives_nobody_credit(kep
 
 @pytest.mark.rule("CPE1")
 @pytest.mark.parametrize("name", ["just", "late"])
-def test_one_that_ends_on_the_day_of_the_gate_has_met_it(kept: Kept, name: str) -> None:
+def test_engagement_ended_on_the_gate_day_earns_credit(kept: Kept, name: str) -> None:
     assert kept.statuses(f"claim/{name}/mentor/CPP")[1] == ("2035-09-14T09:00", "awaiting_evidence")
 
 
@@ -257,7 +258,7 @@ PLAY.confirm("2035-09-20T14:31", "three")
 
 
 @pytest.mark.rule("CPE3", "CPE4")
-def test_each_certification_has_a_claim_and_the_credit_date_has_to_lie_in_its_own_cycle(kept: Kept) -> None:
+def test_each_certification_has_a_claim_checked_by_its_own_cycle(kept: Kept) -> None:
     claims = sorted(claim for claim in kept.claims if claim.startswith("claim/three/"))
     assert claims == ["claim/three/mentor/CPP", "claim/three/mentor/PCI", "claim/three/mentor/PSP"]
     assert kept.claims["claim/three/mentor/CPP"].state == "ready"
@@ -275,7 +276,7 @@ PLAY.confirm("2035-08-30T16:21", "early")
 
 
 @pytest.mark.rule("CPE5", "CPE7")
-def test_a_letter_signed_before_the_gate_counts_at_the_gate_and_is_not_asked_for(kept: Kept) -> None:
+def test_letter_signed_before_the_gate_is_not_requested_again(kept: Kept) -> None:
     claim = "claim/early/mentor/CPP"
     assert kept.statuses(claim) == [("2035-08-14T09:00", "precheck"), ("2035-09-14T09:00", "ready")]
     assert kept.played.names(claim) == ["mentor.credit_precheck", "mentor.credit_ready"]
@@ -289,9 +290,10 @@ PLAY.confirm("2035-11-22T11:32", "lost")
 
 
 @pytest.mark.rule("CPE7")
-def test_without_a_letter_there_are_three_reminders_a_task_and_then_the_evidence_is_missing(
+def test_missing_letter_gets_three_reminders_then_evidence_missing(
     kept: Kept,
 ) -> None:
+    """A staff task opens before the claim ends as `evidence_missing`."""
     claim = "claim/silent/mentor/CPP"
     assert kept.played.mails(claim)[1:5] == [
         ("2035-09-14T09:00", "mentee.sign_confirmation 1"),
@@ -305,7 +307,7 @@ def test_without_a_letter_there_are_three_reminders_a_task_and_then_the_evidence
 
 
 @pytest.mark.rule("CPE7")
-def test_staff_reopen_it_and_the_letter_is_asked_for_anew(kept: Kept) -> None:
+def test_reopened_claim_requests_the_letter_again(kept: Kept) -> None:
     claim = "claim/silent/mentor/CPP"
     assert ("2035-11-20T11:11", "awaiting_evidence") in kept.statuses(claim)
     assert kept.credits(claim)[-1] == ("2035-11-22T11:31", "ready", 9, 9)
@@ -325,7 +327,7 @@ PLAY.act("2035-10-11T15:45", "claim/cap-1/mentor/CPP", "revoke", reason="signed 
 
 
 @pytest.mark.rule("CPE2", "CPE9")
-def test_a_fourth_mentorship_in_a_cycle_earns_nine_of_which_three_count(kept: Kept) -> None:
+def test_fourth_mentorship_in_a_cycle_earns_nine_and_counts_three(kept: Kept) -> None:
     for number in (1, 2, 3):
         assert (f"2035-10-0{number}T15:1{number}", "ready", 9, 9) in kept.credits(
             f"claim/cap-{number}/mentor/CPP"
@@ -334,7 +336,7 @@ def test_a_fourth_mentorship_in_a_cycle_earns_nine_of_which_three_count(kept: Ke
 
 
 @pytest.mark.rule("CPE9", "CPE11")
-def test_a_revoked_claim_frees_its_share_and_its_letter_says_so(kept: Kept) -> None:
+def test_revoked_claim_frees_its_share_and_marks_its_letter(kept: Kept) -> None:
     assert "a reason is needed" in kept.refused["revoke claim/cap-1/mentor/CPP"]
     assert kept.credits("claim/cap-1/mentor/CPP")[-1] == ("2035-10-11T15:45", "revoked", 0, 0)
     assert kept.credits("claim/cap-4/mentor/CPP")[-1] == ("2035-10-11T15:45", "ready", 9, 9)
@@ -350,7 +352,7 @@ PLAY.confirm("2035-10-04T10:53", "lapsed")
 
 
 @pytest.mark.rule("MEM2", "CPE7")
-def test_a_claim_waits_for_good_standing_and_goes_on_when_it_returns(kept: Kept) -> None:
+def test_claim_waits_for_good_standing(kept: Kept) -> None:
     claim = "claim/lapsed/mentor/CPP"
     assert ("2035-09-14T09:00", "member_lapsed") in kept.played.tasks(claim)
     assert kept.played.mails(claim)[1] == ("2035-10-03T09:00", "mentee.sign_confirmation 1")
@@ -364,7 +366,7 @@ PLAY.write("2035-09-20T09:33", "wrong", certification="PSP", domains=["Physical 
 
 
 @pytest.mark.rule("CPE6", "CPE8")
-def test_another_name_another_domain_and_a_letter_without_purpose_are_refused(kept: Kept) -> None:
+def test_letter_with_wrong_name_domain_or_no_purpose_is_refused(kept: Kept) -> None:
     reasons = [reason for _, event, reason in kept.played.refusals("engagement/wrong") if "letter" in event]
     assert reasons == [
         "the name typed is not the name on record; please type your own full name",
@@ -378,7 +380,7 @@ PLAY.pair("plain", {}, {}, months=6)
 
 
 @pytest.mark.rule("CPE3", "CPE8")
-def test_whoever_holds_no_certification_gets_a_certificate_at_completion(kept: Kept) -> None:
+def test_member_without_certification_gets_a_certificate(kept: Kept) -> None:
     names = kept.played.names("engagement/plain")
     assert {"mentor.certificate", "mentee.certificate"} <= set(names)
     assert not [claim for claim in kept.claims if claim.startswith("claim/plain/")]
@@ -392,7 +394,7 @@ PLAY.member("manew", "2035-08-30T10:17", **holds("PCI"))
 
 
 @pytest.mark.rule("CPE3", "CPE7")
-def test_a_certification_obtained_before_the_gate_opens_a_claim(kept: Kept) -> None:
+def test_certification_obtained_before_the_gate_opens_a_claim(kept: Kept) -> None:
     assert kept.statuses("claim/anew/mentor/PCI") == [
         ("2035-08-30T10:17", "precheck"),
         ("2035-09-14T09:00", "awaiting_evidence"),
@@ -405,7 +407,7 @@ PLAY.staff("2035-09-05T10:27", "cancel", "engagement/gone")
 
 
 @pytest.mark.rule("ENG6", "CPE1")
-def test_a_cancelled_engagement_cancels_its_claims_and_asks_nobody(kept: Kept) -> None:
+def test_cancelled_engagement_cancels_its_claims_without_mail(kept: Kept) -> None:
     assert kept.statuses("claim/gone/mentor/CPP")[-1] == ("2035-09-05T10:27", "canceled")
     assert not [survey for survey in kept.surveys if survey.startswith("survey/gone/")]
 
@@ -416,7 +418,7 @@ PLAY.staff("2035-08-30T10:38", "resume", "engagement/paused")
 
 
 @pytest.mark.rule("ENG11", "CPE1")
-def test_a_pause_moves_the_gate_by_its_days(kept: Kept) -> None:
+def test_pause_moves_the_gate_by_its_days(kept: Kept) -> None:
     assert kept.statuses("claim/paused/mentor/CPP")[1] == ("2035-09-24T09:00", "awaiting_evidence")
 
 
@@ -438,7 +440,7 @@ PLAY.at("2035-11-05T10:35", "survey.answered", engagement="met", by="mentor-mmet
 
 
 @pytest.mark.rule("SUR1", "SUR2", "SUR3")
-def test_an_answer_stops_the_reminders_and_a_second_one_replaces_it(kept: Kept) -> None:
+def test_survey_answer_stops_reminders_and_can_be_replaced(kept: Kept) -> None:
     survey = "survey/met/mentee"
     assert kept.played.mails(survey) == [
         ("2035-09-14T17:00", "mentee.survey 1"),
@@ -450,7 +452,7 @@ def test_an_answer_stops_the_reminders_and_a_second_one_replaces_it(kept: Kept) 
 
 
 @pytest.mark.rule("SUR2")
-def test_a_survey_without_an_answer_is_reminded_three_times_and_closes(kept: Kept) -> None:
+def test_unanswered_survey_gets_three_reminders_and_closes(kept: Kept) -> None:
     survey = "survey/met/mentor"
     assert [name for _, name in kept.played.mails(survey)] == [
         f"mentor.survey {number}" for number in (1, 2, 3, 4)
@@ -461,6 +463,6 @@ def test_a_survey_without_an_answer_is_reminded_three_times_and_closes(kept: Kep
 
 
 @pytest.mark.rule("SUR2", "ENG7")
-def test_an_end_by_one_of_the_two_has_a_survey_for_both(kept: Kept) -> None:
+def test_engagement_ended_by_one_party_surveys_both(kept: Kept) -> None:
     assert kept.played.mails("survey/just/mentor")[0] == ("2035-09-14T00:01", "mentor.survey 1")
     assert kept.played.mails("survey/just/mentee")[0] == ("2035-09-14T00:01", "mentee.survey 1")

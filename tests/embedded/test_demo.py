@@ -101,15 +101,13 @@ async def visit(lively: Visit) -> Visit:
         (datetime(2026, 3, 4, 12, 0, tzinfo=UTC), datetime(2026, 3, 9, 14, 0, tzinfo=UTC)),
     ],
 )
-def test_a_demo_starts_on_the_next_monday_at_ten_that_is_at_least_a_day_ahead(
-    now: datetime, start: datetime
-) -> None:
+def test_demo_starts_on_a_monday_at_ten_at_least_a_day_ahead(now: datetime, start: datetime) -> None:
     assert demo_start(now, "America/New_York") == start
     assert start.astimezone(NEW_YORK).strftime("%a %H:%M") == "Mon 10:00"
 
 
 @pytest.mark.rule("MEM1", "MEM3", "MEM5", "ONB1", "ONB2", "T4")
-async def test_sample_members_sign_up_and_each_next_event_brings_what_is_due_then(visit: Visit) -> None:
+async def test_sample_members_sign_up_and_next_event_shows_what_is_due(visit: Visit) -> None:
     page = await visit.page()
     assert (await visit.demo.now()).astimezone(NEW_YORK).strftime("%a %H:%M") == "Mon 10:00"
     for name in ("Ana Pérez", "Marcus Oyelaran", "Lucía Ferrer", "Grace Lindqvist", "standing lapsed"):
@@ -134,7 +132,7 @@ async def test_sample_members_sign_up_and_each_next_event_brings_what_is_due_the
 
 
 @pytest.mark.rule("MAIL5")
-async def test_whatever_somebody_is_called_is_only_a_name(visit: Visit) -> None:
+async def test_hostile_names_are_shown_as_text(visit: Visit) -> None:
     for number, name in enumerate(HOSTILE):
         page = await visit.press(
             "/people",
@@ -161,7 +159,7 @@ async def test_whatever_somebody_is_called_is_only_a_name(visit: Visit) -> None:
         assert f'src="/mail/{mail.number}/html"' in page
 
 
-async def test_a_mail_is_shown_where_it_can_do_nothing(visit: Visit) -> None:
+async def test_mail_is_shown_in_a_sandboxed_frame(visit: Visit) -> None:
     await visit.press("/advance", by="next")
     answer = await visit.client.get("/mail/1/html")
     policy = answer.headers["content-security-policy"]
@@ -188,7 +186,7 @@ async def test_a_mail_is_shown_where_it_can_do_nothing(visit: Visit) -> None:
         ({"zone": "Mars/Olympus"}, "Choose one of the places."),
     ],
 )
-async def test_what_cannot_be_a_member_is_refused_kindly_and_kept_in_the_form(
+async def test_invalid_member_is_refused_and_the_form_keeps_its_values(
     one_visit: Visit, fields: dict[str, str], told: str
 ) -> None:
     right = {
@@ -216,7 +214,7 @@ async def one_visit() -> AsyncIterator[Visit]:
             yield Visit(demo, client)
 
 
-async def test_pages_of_other_sites_cannot_press_its_buttons_or_read_it(one_visit: Visit) -> None:
+async def test_other_sites_can_neither_post_to_nor_read_the_demo(one_visit: Visit) -> None:
     before = await one_visit.demo.now()
     for site in ("cross-site", "same-site"):
         answer = await one_visit.client.post(
@@ -238,13 +236,13 @@ async def test_pages_of_other_sites_cannot_press_its_buttons_or_read_it(one_visi
         ("/cast", {"acts": "perhaps"}),
     ],
 )
-async def test_a_press_that_no_button_makes_is_refused(
+async def test_request_that_no_button_sends_is_refused(
     one_visit: Visit, path: str, fields: dict[str, str]
 ) -> None:
     assert (await one_visit.client.post(path, data=fields)).status_code == 400
 
 
-async def test_a_press_while_the_clock_runs_waits_for_its_turn(visit: Visit) -> None:
+async def test_request_waits_while_the_clock_advances(visit: Visit) -> None:
     before = (await visit.demo.now()).astimezone(NEW_YORK)
     await asyncio.gather(*(visit.press("/advance", by="day") for _ in range(3)))
     after = (await visit.demo.now()).astimezone(NEW_YORK)
@@ -252,7 +250,7 @@ async def test_a_press_while_the_clock_runs_waits_for_its_turn(visit: Visit) -> 
 
 
 @pytest.mark.rule("ONB5", "STA1", "STA3")
-async def test_staff_pause_resume_extend_and_cancel_and_see_what_that_changes(visit: Visit) -> None:
+async def test_staff_acts_on_the_page_show_their_changes(visit: Visit) -> None:
     first = [item.at for item in (await visit.demo.stand()).coming if item.who == "Grace Lindqvist"]
     page = await visit.press("/staff", target="onboarding/p-grace", act="pause", reason="<b>away</b>")
     assert "onboarding as mentee is paused" in page
@@ -279,7 +277,7 @@ async def test_staff_pause_resume_extend_and_cancel_and_see_what_that_changes(vi
 
 
 @pytest.mark.rule("MEM1")
-async def test_a_standing_that_returns_starts_the_onboarding(visit: Visit) -> None:
+async def test_returning_standing_starts_the_onboarding(visit: Visit) -> None:
     page = await visit.press("/standing", member="diego", standing="good")
     assert "Diego Rojas: the member database now tells of good standing." in page
     await visit.press("/advance", by="week")
@@ -288,7 +286,7 @@ async def test_a_standing_that_returns_starts_the_onboarding(visit: Visit) -> No
 
 
 @pytest.mark.rule("REQ1", "REQ5", "ONB3", "ENG1")
-async def test_the_links_in_the_mail_lead_to_the_same_demo(visit: Visit) -> None:
+async def test_links_in_the_mail_lead_to_the_same_demo(visit: Visit) -> None:
     await visit.press("/requests", mentee="p-ana", mentor="p-marcus", message="¿Me acompaña?")
     (asked,) = visit.mail_to("marcus@example.org")
     links = re.findall(r"http://127\.0\.0\.1:8080(/l/\S+)", asked.text)
@@ -307,7 +305,7 @@ async def test_the_links_in_the_mail_lead_to_the_same_demo(visit: Visit) -> None
 @pytest.mark.rule(
     "ENG1", "ENG2", "ENG3", "ENG4", "ENG5", "ENG7", "ENG9", "CPE5", "CPE6", "CPE8", "CPE10", "SUR2"
 )
-async def test_month_by_month_the_people_live_whole_mentorships_and_a_signed_letter_opens(
+async def test_autoplay_runs_mentorships_up_to_a_signed_letter(
     lively: Visit,
 ) -> None:
     for _ in range(7):
@@ -353,7 +351,7 @@ async def test_month_by_month_the_people_live_whole_mentorships_and_a_signed_let
 
 
 @pytest.mark.rule("REQ6", "REQ10")
-async def test_what_a_visitor_does_by_a_link_comes_before_what_the_people_would_have_done(
+async def test_visitors_act_replaces_the_autoplay_of_a_persona(
     lively: Visit,
 ) -> None:
     while not (asked := [mail for mail in lively.mail_to("marcus@example.org") if "Ana" in mail.subject]):
@@ -374,7 +372,7 @@ async def test_what_a_visitor_does_by_a_link_comes_before_what_the_people_would_
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-async def test_somebody_clicks_through_it_in_a_browser(chromium: Browser, width: int) -> None:
+async def test_browser_walkthrough_works(chromium: Browser, width: int) -> None:
     settings = Settings()
     listening = listen(0)
     async with (
@@ -410,7 +408,7 @@ async def test_somebody_clicks_through_it_in_a_browser(chromium: Browser, width:
 
 
 @pytest.mark.rule("CPE8", "CPE10")
-def test_the_script_tells_the_whole_story_and_leaves_the_signed_letters_to_open() -> None:
+def test_script_prints_the_story_and_keeps_the_signed_letters() -> None:
     done = throughline("demo", "--script")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

@@ -56,7 +56,7 @@ pair("silent")
 
 
 @pytest.mark.rule("ENG1", "ENG2", "ENG3", "ENG4", "ENG5", "ENG9", "MAIL1")
-def test_two_who_never_answer_are_asked_what_there_is_to_ask_and_come_to_their_end(played: Played) -> None:
+def test_silent_pair_gets_every_question_and_completes(played: Played) -> None:
     assert played.mails("engagement/silent") == COURSE
     assert played.states("engagement/silent") == [
         ("2035-08-31T10:00", "active"),
@@ -71,7 +71,7 @@ for month in ("2035-11-05", "2036-01-07"):
 
 
 @pytest.mark.rule("T3", "ENG3", "ENG4", "ENG9")
-def test_six_months_from_the_last_of_august_end_on_the_29th_of_february(played: Played) -> None:
+def test_six_months_from_august_31_end_on_february_29(played: Played) -> None:
     assert played.states("engagement/leap")[-1] == ("2036-02-29T17:00", "completed")
     pulses = [at for at, name in played.mails("engagement/leap") if name.startswith("mentor.pulse")]
     assert pulses == ["2035-10-31T09:00", "2035-11-30T09:00", "2035-12-31T09:00", "2036-01-31T09:00"]
@@ -83,7 +83,7 @@ pair("quiet", months=None)
 
 
 @pytest.mark.rule("ENG4")
-def test_two_months_in_a_row_without_a_meeting_are_a_task_for_staff_each_time(played: Played) -> None:
+def test_two_months_without_a_meeting_open_a_task_each_time(played: Played) -> None:
     inactive = [at for at, task in played.tasks("engagement/quiet") if task == "inactive"]
     assert inactive == ["2035-12-31T09:00", "2036-02-29T09:00"]
 
@@ -99,7 +99,7 @@ PLAY.at("2035-10-02T11:00", "engagement.discovery", engagement="not-yet", by=GUS
 
 
 @pytest.mark.rule("ENG2", "MAIL4")
-def test_a_good_fit_is_not_asked_again_and_not_met_yet_is(played: Played) -> None:
+def test_good_fit_stops_the_question_and_not_met_repeats_it(played: Played) -> None:
     assert played.mails("engagement/fits") == [*MATCH, *DISCOVERY, *PULSE, *WRAP_UP, *COMPLETED]
     assert not played.tasks("engagement/fits")
     assert played.mails("engagement/not-yet") == COURSE
@@ -113,7 +113,7 @@ PLAY.at(
 
 
 @pytest.mark.rule("ENG2", "ENG7")
-def test_not_a_fit_ends_it_at_once_and_blames_nobody(played: Played) -> None:
+def test_not_a_fit_ends_the_engagement_at_once_without_blame(played: Played) -> None:
     assert played.states("engagement/misfit")[-1] == ("2035-09-17T10:00", "no_fit")
     assert played.mails("engagement/misfit") == [
         *MATCH,
@@ -131,7 +131,7 @@ both("at-once", "2035-10-15T10:00", "engagement.ended", reason="no_time")
 
 
 @pytest.mark.rule("ENG7", "REQ10")
-def test_when_both_end_it_at_once_the_first_end_stands_and_is_told_once(played: Played) -> None:
+def test_concurrent_ends_keep_the_first_and_notify_once(played: Played) -> None:
     assert played.states("engagement/at-once")[1:] == [("2035-10-15T10:00", "ended")]
     assert played.why("engagement/at-once", "ended") == "ended by the mentor: no time"
     assert played.mails("engagement/at-once")[-2:] == [
@@ -146,7 +146,7 @@ PLAY.at("2035-10-15T10:00", "engagement.ended", engagement="early-goals", by=GUS
 
 
 @pytest.mark.rule("ENG7")
-def test_goals_that_are_met_early_complete_it(played: Played) -> None:
+def test_goals_met_early_complete_the_engagement(played: Played) -> None:
     assert played.states("engagement/early-goals")[1:] == [("2035-10-15T10:00", "completed")]
     assert played.mails("engagement/early-goals")[-4:] == [("2035-10-15T10:00", name) for name in FAREWELL]
 
@@ -156,7 +156,7 @@ PLAY.at("2035-09-05T10:00", "engagement.plan_agreed", engagement="planned", mont
 
 
 @pytest.mark.rule("ENG3")
-def test_the_plan_that_both_agreed_on_sets_the_end(played: Played) -> None:
+def test_agreed_plan_sets_the_end(played: Played) -> None:
     assert played.states("engagement/planned")[-1] == ("2035-10-31T17:00", "completed")
     assert ("2035-10-17T09:00", "mentor.wrap_up") in played.mails("engagement/planned")
     assert not [name for name in played.names("engagement/planned") if "extended" in name]
@@ -180,13 +180,13 @@ PLAY.at("2035-11-22T10:00", "engagement.extension_agreed", engagement="agreed", 
 
 
 @pytest.mark.rule("ENG5")
-def test_two_who_agree_to_different_days_have_extended_nothing(played: Played) -> None:
+def test_votes_for_different_days_extend_nothing(played: Played) -> None:
     assert played.mails("engagement/apart") == COURSE
     assert played.states("engagement/apart")[-1] == ("2035-11-30T17:00", "completed")
 
 
 @pytest.mark.rule("ENG5", "MAIL1")
-def test_two_who_agree_to_the_same_day_go_on_and_everything_moves(played: Played) -> None:
+def test_votes_for_the_same_day_extend_and_move_everything(played: Played) -> None:
     assert played.mails("engagement/agreed")[-12:] == [
         ("2035-11-22T10:00", "mentee.extended"),
         ("2035-11-22T10:00", "mentor.extended"),
@@ -219,14 +219,14 @@ for late in ("2035-11-30T17:00", "2035-12-03T10:00"):
 
 
 @pytest.mark.rule("ENG5")
-def test_an_extension_counts_until_close_of_business_on_the_last_day(played: Played) -> None:
+def test_extension_counts_until_close_of_business_on_the_last_day(played: Played) -> None:
     assert played.states("engagement/last-day")[1:] == [("2036-01-31T17:00", "completed")]
     assert "mentor.completed" in played.names("engagement/last-day")
     assert ("2035-11-30T16:59", "mentor.extended") in played.mails("engagement/last-day")
 
 
 @pytest.mark.rule("ENG5", "ENG9")
-def test_an_extension_from_that_very_second_on_is_refused(played: Played) -> None:
+def test_extension_at_close_of_business_is_refused(played: Played) -> None:
     assert played.mails("engagement/too-late") == COURSE
     refusals = played.refusals("engagement/too-late")
     assert [at for at, _, _ in refusals] == ["2035-11-30T17:00", "2035-12-03T10:00"]
@@ -240,7 +240,7 @@ PLAY.staff("2035-10-01T10:00", "extend", "engagement/backwards", end="2035-09-15
 
 
 @pytest.mark.rule("ENG5", "ENG6", "ENG10")
-def test_an_extension_into_the_past_or_to_no_later_day_is_refused_with_the_reason(played: Played) -> None:
+def test_extension_to_a_past_or_no_later_day_is_refused(played: Played) -> None:
     assert [reason for _, _, reason in played.refusals("engagement/backwards")] == [
         "the new end lies in the past",
         "the new end must be later than the planned one, 2035-11-30",
@@ -259,7 +259,7 @@ PLAY.staff("2035-12-11T10:00", "resume", "engagement/rest")
 
 
 @pytest.mark.rule("ENG11", "STA1", "STA3")
-def test_a_pause_over_the_planned_end_moves_the_end_by_its_days(played: Played) -> None:
+def test_pause_over_the_planned_end_moves_it_by_its_days(played: Played) -> None:
     assert played.states("engagement/rest") == [
         ("2035-08-31T10:00", "active"),
         ("2035-11-20T10:00", "paused"),
@@ -278,7 +278,7 @@ pair("years", months=26)
 
 
 @pytest.mark.rule("ENG10", "ENG4", "T3")
-def test_an_engagement_of_26_months_asks_every_month_and_ends_on_its_day(played: Played) -> None:
+def test_engagement_of_26_months_asks_monthly_and_ends_on_its_day(played: Played) -> None:
     """The twelfth pair of unanswered questions reaches staff on the last day itself, though it is a Saturday."""
     assert played.states("engagement/years")[1:] == [("2037-10-31T17:00", "completed")]
     names = [name for _, name in played.mails("engagement/years")]
@@ -307,9 +307,10 @@ PLAY.at("2035-11-22T11:00", "engagement.ended", engagement="report", by=GUS, rea
 
 
 @pytest.mark.rule("ENG8", "MAIL4")
-def test_misconduct_in_the_middle_of_an_extension_stops_all_mail_and_reaches_staff_once(
+def test_misconduct_report_stops_all_mail_and_reaches_staff_once(
     played: Played,
 ) -> None:
+    """The report comes in the middle of an extension."""
     assert played.states("engagement/report") == [
         ("2035-08-31T10:00", "active"),
         ("2035-11-21T10:00", "suspended"),
@@ -321,7 +322,7 @@ def test_misconduct_in_the_middle_of_an_extension_stops_all_mail_and_reaches_sta
 
 
 @pytest.mark.rule("ENG8")
-def test_what_the_two_try_during_a_suspension_is_refused_without_a_reason(played: Played) -> None:
+def test_acts_during_a_suspension_are_refused_without_a_reason(played: Played) -> None:
     reasons = {reason for _, _, reason in played.refusals("engagement/report")}
     assert reasons == {"this engagement cannot be changed here; please write to the program's mailbox"}
     assert len(played.refusals("engagement/report")) == 2
@@ -335,7 +336,7 @@ PLAY.staff("2035-10-25T10:00", "resume", "engagement/cleared")
 
 
 @pytest.mark.rule("ENG8", "ENG11")
-def test_staff_let_a_suspended_engagement_go_on_and_its_days_do_not_count(played: Played) -> None:
+def test_resumed_suspension_does_not_count_its_days(played: Played) -> None:
     assert played.states("engagement/cleared") == [
         ("2035-08-31T10:00", "active"),
         ("2035-10-15T10:00", "suspended"),
@@ -354,7 +355,7 @@ PLAY.staff("2035-10-15T10:05", "cancel", "engagement/stopped", reason="again")
 
 
 @pytest.mark.rule("ENG6", "STA1", "STA3", "MAIL4")
-def test_staff_cancel_it_both_get_a_neutral_notice_and_nothing_follows(played: Played) -> None:
+def test_staff_cancel_sends_neutral_notices_and_nothing_more(played: Played) -> None:
     assert played.states("engagement/stopped")[1:] == [("2035-10-15T10:00", "canceled")]
     assert played.why("engagement/stopped", "canceled") == "cancelled by staff: the mentor moved to Mars"
     assert played.mails("engagement/stopped") == [
@@ -378,7 +379,7 @@ PLAY.staff("2035-11-20T10:00", "extend", "engagement/until", end="2035-12-21")
 
 
 @pytest.mark.rule("ENG6", "T3", "STA1")
-def test_staff_extend_it_alone_by_months_or_to_a_day(played: Played) -> None:
+def test_staff_extend_alone_by_months_or_to_a_day(played: Played) -> None:
     """Months count on from 31 August, never from the clamped 30 November."""
     assert played.states("engagement/longer")[1:] == [("2036-01-31T17:00", "completed")]
     assert ("2035-10-15T10:00", "mentee.extended") in played.mails("engagement/longer")
@@ -394,7 +395,7 @@ PLAY.member("lapsed", "2035-10-01T10:00", standing="lapsed")
 
 
 @pytest.mark.rule("MEM2")
-def test_standing_lost_in_the_middle_is_told_to_staff_and_the_engagement_goes_on(played: Played) -> None:
+def test_lost_standing_opens_a_task_and_the_engagement_continues(played: Played) -> None:
     assert played.mails("engagement/lapsed") == COURSE
     assert played.tasks("engagement/lapsed")[0] == ("2035-10-01T10:00", "member_lapsed")
 
@@ -404,7 +405,7 @@ PLAY.at("2035-10-01T10:00", "engagement.ended", engagement="intruder", by=PAIRS[
 
 
 @pytest.mark.rule("ENG7")
-def test_somebody_elses_word_is_refused(played: Played) -> None:
+def test_events_by_a_stranger_are_refused(played: Played) -> None:
     ((_, event, reason),) = played.refusals("engagement/intruder")
     assert event == "engagement.ended"
     assert reason == "only the mentor and the mentee of an engagement can act on it"
@@ -415,7 +416,7 @@ pair("zonas", CARO, **MADRID)
 
 
 @pytest.mark.rule("T4", "MAIL5", "ENG1", "ENG9")
-def test_each_is_written_to_in_their_language_on_their_clock_and_both_end_on_the_programs_day(
+def test_mail_follows_each_readers_language_and_clock(
     played: Played,
 ) -> None:
     """Madrid is six hours ahead of New York in September; Bogotá one behind."""
@@ -429,7 +430,7 @@ def test_each_is_written_to_in_their_language_on_their_clock_and_both_end_on_the
 
 
 @pytest.mark.rule("ENG1", "ONB3", "MAIL1")
-def test_every_pair_gets_one_match_mail_each_and_nothing_after_its_end(played: Played) -> None:
+def test_pair_gets_one_match_mail_each_and_none_after_the_end(played: Played) -> None:
     for name in PAIRS:
         workflow = f"engagement/{name}"
         mails, states = played.mails(workflow), played.states(workflow)
@@ -442,7 +443,7 @@ def test_every_pair_gets_one_match_mail_each_and_nothing_after_its_end(played: P
 
 
 @pytest.mark.rule("ENG2", "ENG5")
-def test_a_second_question_stands_below_the_first_in_the_mailbox(played: Played) -> None:
+def test_second_question_is_threaded_below_the_first(played: Played) -> None:
     first = played.letter("engagement/silent", "mentor.discovery", 1).message["Message-ID"]
     again = played.letter("engagement/silent", "mentor.discovery", 2).message
     assert again["In-Reply-To"] == first
@@ -450,7 +451,7 @@ def test_a_second_question_stands_below_the_first_in_the_mailbox(played: Played)
 
 
 @pytest.mark.rule("MAIL1", "T2")
-def test_what_an_act_or_an_end_drops_is_dropped_at_that_very_instant(played: Played) -> None:
+def test_dropped_mail_is_recorded_at_the_instant_of_the_act(played: Played) -> None:
     told = {event.at.astimezone(ZoneInfo(ZONE)).isoformat() for event in PLAY.events}
     ends = {row["at"] for row in played.rows if row["kind"] == "state"}
     dropped = {row["at"] for row in played.rows if row["kind"] == "mail" and row["decision"] == "cancelled"}

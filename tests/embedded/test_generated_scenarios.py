@@ -53,7 +53,7 @@ FAULTY = max(1, REHEARSALS // 2)
 @settings(derandomize=True, max_examples=REHEARSALS, phases=(Phase.explicit, Phase.generate))
 @given(seed=st.integers(0, 2**32 - 1))
 @pytest.mark.timeout(300 + 60 * REHEARSALS)
-async def test_whatever_happens_comes_out_as_the_rules_alone_have_it(seed: int) -> None:
+async def test_generated_scenarios_match_the_reference_model(seed: int) -> None:
     program = load_program(Path(f"programs/{PROGRAM}.toml"))
     await play(draw_lives(random.Random(seed), PAIRS, program, load_catalogue()))
 
@@ -62,7 +62,7 @@ async def test_whatever_happens_comes_out_as_the_rules_alone_have_it(seed: int) 
 @settings(derandomize=True, max_examples=FAULTY, phases=(Phase.explicit, Phase.generate))
 @given(seed=st.integers(0, 2**32 - 1))
 @pytest.mark.timeout(300 + 60 * REHEARSALS)
-async def test_whatever_goes_wrong_meanwhile_no_promise_is_broken(seed: int) -> None:
+async def test_generated_faults_break_no_invariant(seed: int) -> None:
     chance, program = random.Random(seed), load_program(Path(f"programs/{PROGRAM}.toml"))
     lives = draw_lives(chance, PAIRS, program, load_catalogue(), early=True)
     delay(chance, lives)
@@ -96,7 +96,7 @@ def signs_up(when: str, name: str, role: str, **told: Any) -> list[Told]:
 
 
 @pytest.mark.rule("T4", "T7", "CPE5", "CPE7", "ENG11")
-async def test_who_moves_while_asked_for_a_letter_is_reminded_on_the_new_clock() -> None:
+async def test_reminder_follows_the_new_time_zone_of_a_member() -> None:
     """Also a pause that staff take back at the same instant: it is over, on record as in fact."""
     start, cycle = "2035-03-05T10:00", {"cycle_start": "2034-01-01", "cycle_end": "2036-12-31"}
     staff = {"target": "engagement/r-1", "actor": "lina", "reason": "a slip"}
@@ -134,7 +134,7 @@ async def test_who_moves_while_asked_for_a_letter_is_reminded_on_the_new_clock()
 
 
 @pytest.mark.rule("ONB3", "STA3")
-async def test_a_mail_on_its_way_when_a_match_comes_begins_no_state_after_the_end(
+async def test_in_flight_mail_starts_no_state_after_a_match(
     world: CommandWorld,
 ) -> None:
     async with world.database.reading() as session:

@@ -122,7 +122,7 @@ async def six_countries(tmp_path_factory: pytest.TempPathFactory) -> Rehearsed:
         ("any", "America/New_York", ["03-14", "03-28", "04-11", "04-25"], "05-09"),
     ],
 )
-def test_every_check_in_comes_at_nine_local_time_to_the_minute(
+def test_check_ins_arrive_at_nine_local_time_to_the_minute(
     six_countries: Rehearsed, city: str, zone: str, days: list[str], closes: str
 ) -> None:
     def local(row: dict[str, Any]) -> str:
@@ -142,9 +142,10 @@ def test_every_check_in_comes_at_nine_local_time_to_the_minute(
 
 
 @pytest.mark.rule("ONB7", "MAIL1", "MAIL2")
-def test_each_of_a_hundred_messages_arrives_once_from_the_manager_with_replies_to_the_mailbox(
+def test_hundred_messages_arrive_once_with_from_and_reply_to(
     six_countries: Rehearsed,
 ) -> None:
+    """They come from the program manager; replies go to the program's mailbox."""
     program = load_programs(PROGRAMS)["asis-global"]
     letters = six_countries.letters
     assert len(letters) == len({letter["Message-ID"] for letter in letters}) == 100
@@ -155,7 +156,7 @@ def test_each_of_a_hundred_messages_arrives_once_from_the_manager_with_replies_t
 
 
 @pytest.mark.rule("T6")
-def test_letters_are_dated_by_the_programs_clock(six_countries: Rehearsed) -> None:
+def test_mail_date_header_follows_the_programs_clock(six_countries: Rehearsed) -> None:
     instants = Counter(datetime.fromisoformat(row["at"]) for row in six_countries.of("mail"))
     dated = Counter(
         parsedate_to_datetime(str(letter["Date"])).replace(second=0) for letter in six_countries.letters
@@ -163,7 +164,7 @@ def test_letters_are_dated_by_the_programs_clock(six_countries: Rehearsed) -> No
     assert dated == instants
 
 
-def test_the_timeline_is_in_order_and_ends_with_a_summary(six_countries: Rehearsed) -> None:
+def test_timeline_is_ordered_and_ends_with_a_summary(six_countries: Rehearsed) -> None:
     instants = [datetime.fromisoformat(row["at"]) for row in six_countries.rows]
     assert instants == sorted(instants)
     assert six_countries.rows[-1] == {
@@ -191,7 +192,7 @@ FAULTS = [
 
 
 @pytest.mark.rule("MAIL1", "MAIL2", "MAIL3")
-def test_whatever_fails_while_25_are_mailed_at_once_each_letter_arrives_once(faults: Rehearsed) -> None:
+def test_faults_during_25_deliveries_lose_and_duplicate_nothing(faults: Rehearsed) -> None:
     assert len(faults.letters) == 100
     for number in range(1, 26):
         copies = faults.copies(f"m{number:02}@example.org")
@@ -200,7 +201,7 @@ def test_whatever_fails_while_25_are_mailed_at_once_each_letter_arrives_once(fau
 
 @pytest.mark.rule("MAIL1", "MAIL3")
 @pytest.mark.parametrize(("number", "day", "minutes"), FAULTS)
-def test_what_a_fault_held_up_is_sent_soon_after_it_is_over(
+def test_delayed_mail_is_sent_soon_after_the_fault(
     faults: Rehearsed, number: int, day: str, minutes: int
 ) -> None:
     mails = faults.of("mail", number=number)
@@ -212,7 +213,7 @@ def test_what_a_fault_held_up_is_sent_soon_after_it_is_over(
 
 
 @pytest.mark.rule("MAIL3", "ONB4")
-def test_no_onboarding_ends_or_moves_because_of_a_fault(faults: Rehearsed) -> None:
+def test_faults_neither_end_nor_move_an_onboarding(faults: Rehearsed) -> None:
     for number in range(1, 26):
         assert faults.course(f"p-m{number:02}") == ["waiting", "active", "unmatched"]
         assert faults.tasks(f"onboarding/p-m{number:02}")[0][1] == "mentee_unmatched"
@@ -245,7 +246,7 @@ def nine(*days: str) -> list[str]:
         ("p-both-mentee", "2035-03-08T12:00", 0),
     ],
 )
-def test_after_a_cancel_nothing_is_mailed_and_each_message_says_why(
+def test_cancel_stops_all_mail_and_each_message_has_a_reason(
     lives: Rehearsed, profile: str, when: str, sent: int
 ) -> None:
     assert lives.check_ins(profile) == USUAL[:sent]
@@ -288,7 +289,7 @@ def test_after_a_cancel_nothing_is_mailed_and_each_message_says_why(
         ),
     ],
 )
-def test_what_staff_ask_for_in_vain_is_refused_with_the_reason(
+def test_impossible_staff_acts_are_refused_with_a_reason(
     lives: Rehearsed, profile: str, when: str, event: str, why: str
 ) -> None:
     assert (when, event, why) in lives.refused(f"onboarding/{profile}")
@@ -304,7 +305,7 @@ def test_what_staff_ask_for_in_vain_is_refused_with_the_reason(
         ("p-extend-over", [], "05-07"),
     ],
 )
-def test_an_extension_adds_check_ins_and_moves_none(
+def test_extension_adds_check_ins_and_moves_none(
     lives: Rehearsed, profile: str, days: list[str], closes: str
 ) -> None:
     assert lives.check_ins(profile) == USUAL + nine(*days)
@@ -333,7 +334,7 @@ def test_an_extension_adds_check_ins_and_moves_none(
         ("p-lost-paused", ["03-12", "03-26", "04-23", "05-07"], "05-21", "waiting active paused active"),
     ],
 )
-def test_four_check_ins_stay_four_and_move_by_the_days_of_a_pause_or_of_lost_standing(
+def test_pause_or_lost_standing_moves_four_check_ins_by_its_days(
     lives: Rehearsed, profile: str, days: list[str], closes: str, course: str
 ) -> None:
     assert lives.check_ins(profile) == nine(*days)
@@ -343,7 +344,7 @@ def test_four_check_ins_stay_four_and_move_by_the_days_of_a_pause_or_of_lost_sta
 
 
 @pytest.mark.rule("ONB5", "MEM2")
-def test_who_is_never_resumed_hears_nothing_more_and_is_still_there(lives: Rehearsed) -> None:
+def test_onboarding_never_resumed_sends_nothing_and_stays_open(lives: Rehearsed) -> None:
     for profile in ("p-pause-open", "p-lost-open"):
         assert lives.check_ins(profile) == USUAL[:2]
         assert lives.course(profile) == ["waiting", "active", "paused"]
@@ -368,7 +369,7 @@ def test_who_is_never_resumed_hears_nothing_more_and_is_still_there(lives: Rehea
         ("p-lapsed-cancel", [], [("03-12T12:00", "canceled")]),
     ],
 )
-def test_who_signs_up_lapsed_is_told_once_and_starts_when_standing_returns(
+def test_lapsed_sign_up_gets_one_notice_and_starts_on_return(
     lives: Rehearsed, profile: str, days: list[str], states: list[tuple[str, str]]
 ) -> None:
     told = ("2035-03-05T10:00", "member.standing_lapsed")
@@ -383,7 +384,7 @@ def test_who_signs_up_lapsed_is_told_once_and_starts_when_standing_returns(
     ("profile", "tasks"),
     [("p-years", []), ("p-app", []), ("p-neither", ["mentor_review"]), ("p-both-mentor", [])],
 )
-def test_mentors_are_welcomed_once_and_the_unqualified_are_reviewed(
+def test_mentors_get_one_welcome_and_unqualified_ones_a_review(
     lives: Rehearsed, profile: str, tasks: list[str]
 ) -> None:
     assert lives.mails(profile) == [("2035-03-12T09:00", "mentor.welcome")]
@@ -396,9 +397,8 @@ def test_mentors_are_welcomed_once_and_the_unqualified_are_reviewed(
     ("profile", "when", "sent"),
     [("p-match-early", "2035-03-09T12:00", 0), ("p-match-mid", "2035-03-28T12:00", 2)],
 )
-def test_a_match_ends_it_whatever_is_left_and_a_later_parting_does_not_bring_it_back(
-    lives: Rehearsed, profile: str, when: str, sent: int
-) -> None:
+def test_match_ends_the_onboarding_for_good(lives: Rehearsed, profile: str, when: str, sent: int) -> None:
+    """A later end of the engagement does not start it again."""
     assert lives.check_ins(profile) == USUAL[:sent]
     assert lives.states(profile)[-1] == (when, "matched")
     assert len(lives.mails(profile, "cancelled")) == 4 - sent
@@ -406,7 +406,7 @@ def test_a_match_ends_it_whatever_is_left_and_a_later_parting_does_not_bring_it_
 
 
 @pytest.mark.rule("ONB6")
-def test_a_withdrawn_profile_ends_it_and_only_a_new_profile_begins_another(lives: Rehearsed) -> None:
+def test_withdrawn_profile_ends_it_and_only_a_new_one_restarts(lives: Rehearsed) -> None:
     assert lives.states("p-gone-early")[1:] == [("2035-03-08T12:00", "withdrawn")]
     assert lives.mails("p-gone-early") == []
     assert lives.refused("onboarding/p-gone-early") == [
@@ -418,7 +418,7 @@ def test_a_withdrawn_profile_ends_it_and_only_a_new_profile_begins_another(lives
 
 
 @pytest.mark.rule("ONB6")
-def test_a_profile_that_is_told_again_is_refused_and_changes_nothing(lives: Rehearsed) -> None:
+def test_repeated_profile_is_refused_and_changes_nothing(lives: Rehearsed) -> None:
     why = "profile p-twice exists already"
     assert lives.refused("onboarding/p-twice") == [
         ("2035-03-05T10:00", "profile.created", why),
@@ -430,7 +430,7 @@ def test_a_profile_that_is_told_again_is_refused_and_changes_nothing(lives: Rehe
 
 
 @pytest.mark.rule("ONB2", "ONB5")
-def test_events_out_of_order_wait_for_what_they_refer_to(lives: Rehearsed) -> None:
+def test_events_out_of_order_wait_for_their_subject(lives: Rehearsed) -> None:
     assert lives.check_ins("p-order") == USUAL
     assert lives.states("p-order")[0] == ("2035-03-05T15:00", "waiting")
     assert lives.states("p-order-cancel") == [
@@ -449,7 +449,7 @@ def test_events_out_of_order_wait_for_what_they_refer_to(lives: Rehearsed) -> No
         ("p-unknown", "staff.cancel", "profile/p-unknown"),
     ],
 )
-def test_an_event_that_waited_a_day_in_vain_is_refused_and_becomes_a_task(
+def test_event_held_for_a_day_is_refused_with_a_task(
     lives: Rehearsed, profile: str, event: str, missing: str
 ) -> None:
     subject = f"onboarding/{profile}"
@@ -459,7 +459,7 @@ def test_an_event_that_waited_a_day_in_vain_is_refused_and_becomes_a_task(
 
 
 @pytest.mark.rule("T4", "T7")
-def test_who_moves_is_mailed_at_nine_where_they_live_now_at_the_address_they_have_now(
+def test_changed_zone_and_address_apply_to_the_next_mail(
     lives: Rehearsed,
 ) -> None:
     assert lives.check_ins("p-moved") == [*USUAL[:2], "2035-04-09T20:00", "2035-04-23T20:00"]
@@ -468,7 +468,7 @@ def test_who_moves_is_mailed_at_nine_where_they_live_now_at_the_address_they_hav
 
 
 @pytest.mark.rule("MAIL2")
-def test_a_line_dropped_after_the_body_leaves_one_copy_and_one_ambiguous_decision(lives: Rehearsed) -> None:
+def test_connection_dropped_after_the_body_is_one_ambiguous_copy(lives: Rehearsed) -> None:
     assert lives.mails("p-drop", "ambiguous") == [("2035-03-14T09:00", "mentee.checkin 1")]
     assert [at for at, _ in lives.mails("p-drop")] == nine("03-28", "04-11", "04-25")
     assert sorted(lives.copies("drop@example.org").values()) == [1, 1, 1, 1]
@@ -480,7 +480,7 @@ def test_a_line_dropped_after_the_body_leaves_one_copy_and_one_ambiguous_decisio
 
 
 @pytest.mark.rule("MAIL3")
-def test_an_address_that_does_not_exist_is_mailed_no_more_and_staff_are_told_once(lives: Rehearsed) -> None:
+def test_unknown_address_is_suppressed_with_one_task(lives: Rehearsed) -> None:
     assert lives.mails("p-refused", "failed") == [("2035-03-15T09:00", "mentee.checkin 1")]
     assert [at for at, _ in lives.mails("p-refused", "suppressed")] == nine("03-29", "04-12", "04-26")
     assert lives.tasks("member/refused") == [("2035-03-15T09:00", "address_suppressed")]
@@ -489,7 +489,7 @@ def test_an_address_that_does_not_exist_is_mailed_no_more_and_staff_are_told_onc
 
 
 @pytest.mark.rule("MAIL1")
-def test_every_message_of_every_onboarding_has_one_decision(lives: Rehearsed) -> None:
+def test_every_message_has_exactly_one_decision(lives: Rehearsed) -> None:
     decided = Counter(
         (row["workflow"], row["message"], row["number"])
         for row in lives.of("mail")
@@ -503,7 +503,7 @@ def test_every_message_of_every_onboarding_has_one_decision(lives: Rehearsed) ->
 # --- scenarios that cannot be played
 
 
-def test_all_mistakes_of_a_scenario_are_told_at_once_with_line_and_key() -> None:
+def test_scenario_mistakes_are_all_named_with_line_and_key() -> None:
     file = SCENARIOS / "mistakes.toml"
     with pytest.raises(ScenarioError) as caught:
         read_scenario(file, load_programs(PROGRAMS))
@@ -542,7 +542,7 @@ def test_all_mistakes_of_a_scenario_are_told_at_once_with_line_and_key() -> None
         ("program = ", "scenario.toml: Invalid value"),
     ],
 )
-def test_a_scenario_without_its_head_is_refused(tmp_path: Path, text: str, told: str) -> None:
+def test_scenario_without_its_head_is_refused(tmp_path: Path, text: str, told: str) -> None:
     file = tmp_path / "scenario.toml"
     file.write_text(text)
     with pytest.raises(ScenarioError) as caught:
@@ -550,7 +550,7 @@ def test_a_scenario_without_its_head_is_refused(tmp_path: Path, text: str, told:
     assert any(told in mistake for mistake in caught.value.mistakes), caught.value.mistakes
 
 
-def test_a_scenario_that_is_no_file_or_no_text_is_refused(tmp_path: Path) -> None:
+def test_scenario_that_is_no_text_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "binary.toml").write_bytes(b"program = '\xff'")
     for name, told in (("missing.toml", "No such file"), ("binary.toml", "not UTF-8")):
         with pytest.raises(ScenarioError, match=told):
@@ -558,7 +558,7 @@ def test_a_scenario_that_is_no_file_or_no_text_is_refused(tmp_path: Path) -> Non
 
 
 @pytest.mark.rule("T6")
-async def test_a_scenario_that_begins_in_the_past_is_refused(tmp_path: Path) -> None:
+async def test_scenario_that_starts_in_the_past_is_refused(tmp_path: Path) -> None:
     programs = load_programs(PROGRAMS)
     file = tmp_path / "scenario.toml"
     file.write_text('program = "asis-global"\nstart = 2020-03-05T10:00:00\nuntil = "P1D"')
@@ -570,7 +570,7 @@ async def test_a_scenario_that_begins_in_the_past_is_refused(tmp_path: Path) -> 
 
 
 @pytest.mark.rule("REQ10", "ONB5", "ONB6")
-async def test_an_event_that_is_sent_again_and_again_is_applied_once(tmp_path: Path) -> None:
+async def test_repeated_event_is_applied_once(tmp_path: Path) -> None:
     programs = load_programs(PROGRAMS)
     start = datetime(2035, 3, 5, 15, 0, tzinfo=UTC)
     ana = {"member": "ana", "name": "Ana Vega", "email": "ana@example.org", "standing": "good"}
@@ -599,7 +599,7 @@ async def test_an_event_that_is_sent_again_and_again_is_applied_once(tmp_path: P
 
 
 @pytest.mark.rule("ONB5", "MEM2")
-async def test_standing_that_was_lost_and_back_before_it_was_told_leaves_the_state_of_now() -> None:
+async def test_late_event_about_a_past_lapse_leaves_the_present_state() -> None:
     programs = load_programs(PROGRAMS)
     start = datetime(2035, 3, 5, 15, 0, tzinfo=UTC)
     ana = {"member": "ana", "name": "Ana Vega", "email": "ana@example.org"}
@@ -637,7 +637,7 @@ async def test_standing_that_was_lost_and_back_before_it_was_told_leaves_the_sta
 
 
 @pytest.mark.rule("T8", "STA2")
-async def test_an_event_that_the_program_fails_on_stops_nothing_behind_it_and_becomes_a_task() -> None:
+async def test_event_that_raises_becomes_a_task_and_blocks_no_other() -> None:
     programs = load_programs(PROGRAMS)
     start = datetime(2035, 3, 5, 15, 0, tzinfo=UTC)
     ana = {"member": "ana", "name": "Ana Vega", "email": "ana@example.org", "standing": "good"}
@@ -659,7 +659,7 @@ async def test_an_event_that_the_program_fails_on_stops_nothing_behind_it_and_be
 
 
 @pytest.mark.rule("T8")
-async def test_an_event_of_a_kind_that_nothing_here_keeps_is_refused_and_stops_nothing() -> None:
+async def test_event_without_a_handler_is_refused_and_blocks_no_other() -> None:
     programs = load_programs(PROGRAMS)
     start = datetime(2035, 3, 5, 15, 0, tzinfo=UTC)
     ana = {"member": "ana", "name": "Ana Vega", "email": "ana@example.org", "standing": "good"}

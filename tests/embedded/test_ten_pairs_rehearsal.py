@@ -30,7 +30,7 @@ async def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
 
 
 @pytest.mark.rule("ENG1", "ENG9", "ONB1", "ONB3")
-def test_every_lifecycle_of_ten_pairs_comes_to_its_end(played: Played) -> None:
+def test_every_lifecycle_of_ten_pairs_ends(played: Played) -> None:
     assert played.end["workflows_open"] == 0
     for number in PAIRS:
         assert played.states(f"engagement/pair-{number}")[-1][1] == "completed"
@@ -39,7 +39,7 @@ def test_every_lifecycle_of_ten_pairs_comes_to_its_end(played: Played) -> None:
 
 
 @pytest.mark.rule("MAIL1", "ENG4", "STA2")
-def test_ten_pairs_make_a_bounded_number_of_mails_and_workflows(played: Played) -> None:
+def test_ten_pairs_need_a_bounded_number_of_mails_and_workflows(played: Played) -> None:
     """A pair has at most 5 lifecycles before credit, and some 30 occasions for mail."""
     subjects = {row["subject"] for row in played.rows if row["kind"] == "state"}
     assert len(subjects) <= 10 * len(PAIRS)

@@ -78,7 +78,7 @@ async def made_anew(database: Database, *, earned: int = 90) -> None:
             await audit.append(session, CHAIN, "state", at, {"state": "active", "earned": earned})
 
 
-async def test_a_checkpoint_covers_the_record_as_it_was_when_it_was_taken(
+async def test_checkpoint_covers_the_record_at_its_instant(
     database: Database, kept: list[str], tmp_path: Path
 ) -> None:
     file = await dossier(database, tmp_path)
@@ -91,14 +91,14 @@ async def test_a_checkpoint_covers_the_record_as_it_was_when_it_was_taken(
     assert examine(file) == notes[-1]
 
 
-async def test_each_checkpoint_is_linked_to_the_one_before_it(database: Database, kept: list[str]) -> None:
+async def test_checkpoint_links_to_the_previous_one(database: Database, kept: list[str]) -> None:
     async with database.reading() as session:
         rows = list(await session.scalars(select(Checkpoint).order_by(Checkpoint.number)))
     assert [row.previous for row in rows] == [GENESIS, *kept[:-1]]
     assert [(row.number, row.chains) for row in rows] == [(1, 2), (2, 3), (3, 4)]
 
 
-async def test_only_what_is_new_is_kept_and_nothing_new_needs_no_checkpoint(
+async def test_checkpoint_keeps_only_new_chains_and_none_without_any(
     database: Database, kept: list[str]
 ) -> None:
     async with database.reading() as session:
@@ -114,13 +114,13 @@ async def test_only_what_is_new_is_kept_and_nothing_new_needs_no_checkpoint(
     assert await taken(database, AT + 4 * DAY) is None
 
 
-async def test_the_mails_about_checkpoints_cause_none(database: Database, kept: list[str]) -> None:
+async def test_mails_about_checkpoints_cause_no_checkpoint(database: Database, kept: list[str]) -> None:
     await taken(database, AT + 3 * DAY)
     await happened(database, "checkpoint/4/asis-global", AT + 3 * DAY)
     assert await taken(database, AT + 4 * DAY) is None
 
 
-async def test_a_chain_made_anew_does_not_hold_against_the_checkpoints_that_stand(
+async def test_rebuilt_chain_fails_against_existing_checkpoints(
     database: Database, kept: list[str], tmp_path: Path
 ) -> None:
     await made_anew(database)
@@ -135,7 +135,7 @@ async def test_a_chain_made_anew_does_not_hold_against_the_checkpoints_that_stan
     )
 
 
-async def test_a_chain_made_anew_with_checkpoints_to_match_does_not_lead_to_the_one_that_was_kept(
+async def test_rebuilt_checkpoints_do_not_lead_to_the_published_hash(
     database: Database, kept: list[str], tmp_path: Path
 ) -> None:
     async with database.begin() as session:
@@ -150,20 +150,20 @@ async def test_a_chain_made_anew_with_checkpoints_to_match_does_not_lead_to_the_
         assert fault.startswith(f"checkpoints.json: nothing leads to checkpoint {hash}")
 
 
-async def test_a_record_that_is_gone_from_the_end_is_missed(database: Database, kept: list[str]) -> None:
+async def test_record_removed_from_the_end_is_noticed(database: Database, kept: list[str]) -> None:
     async with database.begin() as session:
         await session.execute(delete(AuditRecord).where(AuditRecord.chain == "engagement/other-1"))
     async with database.reading() as session:
         assert await checkpoints.altered(session) == ["engagement/other-1"]
 
 
-async def test_a_chain_that_only_grew_is_not_altered(database: Database, kept: list[str]) -> None:
+async def test_chain_that_only_grew_verifies(database: Database, kept: list[str]) -> None:
     await happened(database, "engagement/other-0", AT + 3 * DAY, 4)
     async with database.reading() as session:
         assert await checkpoints.altered(session) == []
 
 
-async def test_erased_words_change_no_checkpoint(database: Database, tmp_path: Path) -> None:
+async def test_erased_text_changes_no_checkpoint(database: Database, tmp_path: Path) -> None:
     async with database.begin() as session:
         await audit.append(session, CHAIN, "state", AT, {"state": "active"}, veiled={"cause": "Ana asked"})
     row = await taken(database, AT)
@@ -173,9 +173,7 @@ async def test_erased_words_change_no_checkpoint(database: Database, tmp_path: P
     assert verify(await dossier(database, tmp_path), row.hash) == []
 
 
-async def test_the_dossier_of_a_record_without_a_checkpoint_holds_by_itself(
-    database: Database, tmp_path: Path
-) -> None:
+async def test_dossier_without_a_checkpoint_verifies_by_itself(database: Database, tmp_path: Path) -> None:
     await happened(database, CHAIN, AT)
     file = await dossier(database, tmp_path)
     assert examine(file) == ([], "")
@@ -183,7 +181,7 @@ async def test_the_dossier_of_a_record_without_a_checkpoint_holds_by_itself(
     assert "nothing leads to checkpoint" in fault
 
 
-async def test_a_dossier_from_before_there_were_checkpoints_still_verifies(
+async def test_dossier_of_the_format_without_checkpoints_verifies(
     database: Database, kept: list[str], tmp_path: Path
 ) -> None:
     files = opened((await dossier(database, tmp_path)).read_bytes())
@@ -210,7 +208,7 @@ CHANGES: list[tuple[Callable[[Checkpoints], object], str]] = [
 ]
 
 
-async def test_what_is_changed_in_the_checkpoints_of_a_dossier_is_found(
+async def test_changed_checkpoint_in_a_dossier_is_found(
     database: Database, kept: list[str], tmp_path: Path
 ) -> None:
     files = opened((await dossier(database, tmp_path)).read_bytes())
@@ -223,7 +221,7 @@ async def test_what_is_changed_in_the_checkpoints_of_a_dossier_is_found(
     assert verify(tmp_path / "deep.zip") == ["checkpoints.json: changed after it was written"]
 
 
-async def test_a_rewritten_end_is_found_though_the_last_proof_was_taken_out(
+async def test_rewritten_end_is_found_without_the_last_proof(
     database: Database, kept: list[str], tmp_path: Path
 ) -> None:
     """Whoever leaves the early proofs and drops those that no longer fit is told by the dates of the records."""
@@ -253,7 +251,7 @@ async def test_a_rewritten_end_is_found_though_the_last_proof_was_taken_out(
     ] * 4
 
 
-async def test_the_verifier_in_the_dossier_holds_it_against_a_checkpoint_with_plain_python(
+async def test_bundled_verifier_checks_a_checkpoint_with_plain_python(
     database: Database, kept: list[str], tmp_path: Path
 ) -> None:
     file = await dossier(database, tmp_path)
@@ -277,7 +275,7 @@ async def test_the_verifier_in_the_dossier_holds_it_against_a_checkpoint_with_pl
     assert run("a", "b").returncode == 2
 
 
-def test_a_hash_is_found_in_the_mail_that_told_it() -> None:
+def test_hash_is_found_in_a_checkpoint_mail() -> None:
     hash = "3b7e90c41f55a2d8" * 4
     grouped = " ".join(hash[place : place + 8] for place in range(0, 64, 8))
     assert hash_in(f"> Please keep\n>   {hash}\n") == hash
@@ -288,7 +286,7 @@ def test_a_hash_is_found_in_the_mail_that_told_it() -> None:
 
 
 @given(st.integers(1, 70), st.data())
-def test_every_chain_has_a_proof_that_leads_to_the_root_and_to_no_other(count: int, data: Any) -> None:
+def test_every_chain_has_a_proof_to_its_root_and_no_other(count: int, data: Any) -> None:
     heads = {f"engagement/{number}": Head(number + 1, sha256(b"%d" % number)) for number in range(count)}
     chain = data.draw(st.sampled_from(sorted(heads)))
     proof = _proof(heads, chain)

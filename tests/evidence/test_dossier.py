@@ -103,7 +103,7 @@ def rewritten(line: bytes, **changes: object) -> bytes:
     return canonical({**record, "hash": sha256(canonical(hashed))})
 
 
-def test_one_that_nobody_touched_holds_and_is_the_same_each_time(dossier: bytes, tmp_path: Path) -> None:
+def test_untouched_dossier_verifies_and_is_reproducible(dossier: bytes, tmp_path: Path) -> None:
     assert checked(dossier, tmp_path) == []
     files = opened(dossier)
     assert files["letters/Lm3x9Q.pdf"] == PDF
@@ -112,12 +112,12 @@ def test_one_that_nobody_touched_holds_and_is_the_same_each_time(dossier: bytes,
     assert b"engagement/other" not in files["records.jsonl"]
 
 
-def test_only_words_about_claims_are_in_it(dossier: bytes) -> None:
+def test_dossier_contains_only_text_about_claims(dossier: bytes) -> None:
     records = [json.loads(line) for line in opened(dossier)["records.jsonl"].splitlines()]
     assert [record["subject"] for record in records if "veiled" in record] == [CLAIM]
 
 
-def test_any_changed_byte_is_found(dossier: bytes, tmp_path: Path) -> None:
+def test_changed_byte_anywhere_is_found(dossier: bytes, tmp_path: Path) -> None:
     unnoticed = [
         place
         for place in range(0, len(dossier), 7)
@@ -128,7 +128,7 @@ def test_any_changed_byte_is_found(dossier: bytes, tmp_path: Path) -> None:
     assert checked(dossier[:-1], tmp_path)
 
 
-def test_a_changed_record_is_named(dossier: bytes, tmp_path: Path) -> None:
+def test_changed_record_is_named(dossier: bytes, tmp_path: Path) -> None:
     found = checked(
         with_lines(dossier, lambda lines: [line.replace(b'"earned":9', b'"earned":8') for line in lines]),
         tmp_path,
@@ -136,7 +136,7 @@ def test_a_changed_record_is_named(dossier: bytes, tmp_path: Path) -> None:
     assert found == ["records.jsonl line 4, record 4: changed after it was written"]
 
 
-def test_one_whose_hash_was_made_to_fit_does_not_hold_the_next(dossier: bytes, tmp_path: Path) -> None:
+def test_record_with_a_recomputed_hash_breaks_the_next_link(dossier: bytes, tmp_path: Path) -> None:
     def change(lines: list[bytes]) -> list[bytes]:
         return [*lines[:3], rewritten(lines[3], data={"status": "ready", "earned": 90}), lines[4]]
 
@@ -144,7 +144,7 @@ def test_one_whose_hash_was_made_to_fit_does_not_hold_the_next(dossier: bytes, t
     assert found == ["records.jsonl line 5, record 5: does not follow the record before it"]
 
 
-def test_a_removed_record_is_missed(dossier: bytes, tmp_path: Path) -> None:
+def test_removed_record_is_noticed(dossier: bytes, tmp_path: Path) -> None:
     found = checked(with_lines(dossier, lambda lines: [*lines[:3], lines[4]]), tmp_path)
     assert found[:2] == [
         "records.jsonl line 4, record 5: record 4 should stand here; one was removed, added or moved",
@@ -152,7 +152,7 @@ def test_a_removed_record_is_missed(dossier: bytes, tmp_path: Path) -> None:
     ]
 
 
-def test_the_last_record_is_missed_where_the_manifest_was_left(dossier: bytes, tmp_path: Path) -> None:
+def test_removed_last_record_is_noticed_by_the_manifest(dossier: bytes, tmp_path: Path) -> None:
     files = opened(dossier)
     files["records.jsonl"] = b"\n".join(files["records.jsonl"].splitlines()[:-1]) + b"\n"
     found = checked(pack(files), tmp_path)
@@ -166,7 +166,7 @@ def test_swapped_records_are_found(dossier: bytes, tmp_path: Path) -> None:
     )
 
 
-def test_a_fork_is_found(dossier: bytes, tmp_path: Path) -> None:
+def test_fork_is_found(dossier: bytes, tmp_path: Path) -> None:
     def change(lines: list[bytes]) -> list[bytes]:
         return [*lines[:4], rewritten(lines[3], data={"status": "revoked"}), lines[4]]
 
@@ -174,7 +174,7 @@ def test_a_fork_is_found(dossier: bytes, tmp_path: Path) -> None:
     assert "records.jsonl line 5, record 4: forks the chain, beside the record of line 4" in found
 
 
-def test_changed_words_are_found_and_erased_ones_are_not_missed(dossier: bytes, tmp_path: Path) -> None:
+def test_changed_text_is_found_and_erased_text_is_accepted(dossier: bytes, tmp_path: Path) -> None:
     renamed = with_lines(dossier, lambda lines: [line.replace("Pérez".encode(), b"Suarez") for line in lines])
     assert checked(renamed, tmp_path) == [
         "records.jsonl line 3, record 3: its words were changed after they were written"
@@ -187,7 +187,7 @@ def test_changed_words_are_found_and_erased_ones_are_not_missed(dossier: bytes, 
     assert checked(with_lines(dossier, lambda lines: [erase(line) for line in lines]), tmp_path) == []
 
 
-def test_another_letter_a_missing_one_and_one_too_many_are_found(dossier: bytes, tmp_path: Path) -> None:
+def test_replaced_missing_and_extra_letters_are_found(dossier: bytes, tmp_path: Path) -> None:
     def found(change: Callable[[Files], Files]) -> list[str]:
         return checked(covered(change(opened(dossier))), tmp_path)
 
@@ -213,7 +213,7 @@ def packed_by_hand(entries: list[tuple[str, bytes]], compression: int = zipfile.
     return packed.getvalue()
 
 
-def test_a_changed_file_is_named_also_where_the_whole_was_packed_anew(dossier: bytes, tmp_path: Path) -> None:
+def test_changed_file_is_named_after_repacking(dossier: bytes, tmp_path: Path) -> None:
     for name in opened(dossier):
         for compression in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             files = opened(dossier)
@@ -222,12 +222,12 @@ def test_a_changed_file_is_named_also_where_the_whole_was_packed_anew(dossier: b
             assert [fault for fault in found if fault.startswith(f"{name}: changed after")], name
 
 
-def test_one_that_was_only_packed_anew_is_told_to_be_just_that(dossier: bytes, tmp_path: Path) -> None:
+def test_repacked_dossier_is_reported_as_repacked_only(dossier: bytes, tmp_path: Path) -> None:
     (fault,) = checked(packed_by_hand(list(opened(dossier).items())), tmp_path)
     assert fault.startswith("the archive itself is not the one that was made: it was packed anew")
 
 
-def test_what_an_archive_can_hide_is_found(dossier: bytes, tmp_path: Path) -> None:
+def test_data_hidden_in_the_archive_is_found(dossier: bytes, tmp_path: Path) -> None:
     files = list(opened(dossier).items())
 
     def found(*more: tuple[str, bytes]) -> list[str]:
@@ -245,18 +245,18 @@ def test_what_an_archive_can_hide_is_found(dossier: bytes, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04" + b"\0" * 40])
-def test_what_is_no_dossier_is_told_in_one_line(content: bytes, tmp_path: Path) -> None:
+def test_file_that_is_no_dossier_is_one_clear_line(content: bytes, tmp_path: Path) -> None:
     (fault,) = checked(content, tmp_path)
     assert fault.startswith("the file cannot be read as a dossier")
 
 
-async def test_an_engagement_that_is_not_known_has_none(database: Database) -> None:
+async def test_unknown_engagement_has_no_dossier(database: Database) -> None:
     async with database.reading() as session:
         with pytest.raises(LookupError, match="nothing is on record of engagement/r-9"):
             await export(session, "r-9")
 
 
-def test_its_verifier_runs_alone_with_plain_python(dossier: bytes, tmp_path: Path) -> None:
+def test_bundled_verifier_runs_alone_with_plain_python(dossier: bytes, tmp_path: Path) -> None:
     def run(content: bytes) -> subprocess.CompletedProcess[str]:
         (tmp_path / "verify.py").write_bytes(opened(dossier)["verify.py"])
         (tmp_path / "dossier.zip").write_bytes(content)

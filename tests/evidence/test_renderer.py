@@ -134,7 +134,7 @@ def drawn_code(pdf: bytes) -> list[list[bool]]:
 @pytest.mark.rule("CPE8")
 class TestTheFile:
     @every_document
-    def test_is_pdf_a_2b_and_accessible(self, kind: str, language: str) -> None:
+    def test_document_is_pdf_a_2b_and_accessible(self, kind: str, language: str) -> None:
         reader = read(DOCUMENTS.render(kind, language, data(kind)))
         assert reader.xmp_metadata is not None
         metadata = reader.xmp_metadata.stream.get_data().decode()
@@ -156,7 +156,7 @@ class TestTheFile:
         )
 
     @every_document
-    def test_holds_nothing_that_an_archive_refuses(self, kind: str, language: str) -> None:
+    def test_document_contains_nothing_that_pdf_a_forbids(self, kind: str, language: str) -> None:
         """What ISO 19005-2 asks of a file's structure, as far as a reader of structures can tell.
 
         A full validator looks further into the fonts' glyphs and widths, the color profile and each operator.
@@ -202,9 +202,7 @@ class TestTheFile:
                 assert (flags & 4, flags & (1 | 2 | 32)) == (4, 0)
 
     @every_document
-    def test_has_a_tree_of_tags_with_one_title_and_a_text_for_its_picture(
-        self, kind: str, language: str
-    ) -> None:
+    def test_document_has_a_tag_tree_one_title_and_alt_text(self, kind: str, language: str) -> None:
         tags = [
             found
             for found in everything(read(DOCUMENTS.render(kind, language, data(kind))))
@@ -219,7 +217,7 @@ class TestTheFile:
         assert all("QR" in words for words in pictures)
 
     @pytest.mark.parametrize("language", LANGUAGES)
-    def test_with_long_names_three_domains_and_a_long_purpose_takes_two_pages(self, language: str) -> None:
+    def test_longest_content_takes_two_pages(self, language: str) -> None:
         name = "María de los Ángeles Fernández-Guerrero y Villavicencio de la Torre"
         domains = [
             "Assessment",
@@ -244,7 +242,7 @@ class TestTheFile:
         assert len(read(DOCUMENTS.render("certificate", language, data("certificate", **changes))).pages) == 1
 
     @every_document
-    def test_carries_every_font_that_it_uses(self, kind: str, language: str) -> None:
+    def test_document_embeds_every_font(self, kind: str, language: str) -> None:
         used = list(fonts(read(DOCUMENTS.render(kind, language, data(kind)))))
         assert used
         for font in used:
@@ -252,11 +250,11 @@ class TestTheFile:
             assert {"/FontFile", "/FontFile2", "/FontFile3"} & descriptor.keys()
 
     @every_document
-    def test_fits_on_one_page_as_a_rule(self, kind: str, language: str) -> None:
+    def test_usual_document_fits_on_one_page(self, kind: str, language: str) -> None:
         assert len(read(DOCUMENTS.render(kind, language, data(kind))).pages) == 1
 
     @every_document
-    def test_is_the_same_to_the_byte_for_the_same_data(self, kind: str, language: str) -> None:
+    def test_same_data_gives_the_same_bytes(self, kind: str, language: str) -> None:
         first = DOCUMENTS.render(kind, language, data(kind))
         assert Documents(TEMPLATES).render(kind, language, json.loads(json.dumps(data(kind)))) == first
         reader = read(first)
@@ -265,7 +263,7 @@ class TestTheFile:
             "2028-10-02" if kind == "certificate" else "2028-09-29"
         )
 
-    def test_is_the_same_in_another_process_and_place(self, tmp_path: Path) -> None:
+    def test_same_bytes_in_another_process_and_folder(self, tmp_path: Path) -> None:
         (tmp_path / "data.json").write_text(json.dumps(data("mentor_letter")), "utf-8")
         program = (
             "import json, sys; from pathlib import Path; from activities.documents import Documents; "
@@ -285,13 +283,13 @@ class TestTheFile:
 @pytest.mark.rule("CPE5", "CPE6", "CPE8")
 class TestTheStatement:
     @every_document
-    def test_is_printed_word_for_word_with_its_fingerprint(self, kind: str, language: str) -> None:
+    def test_statement_is_printed_verbatim_with_its_fingerprint(self, kind: str, language: str) -> None:
         statement = DOCUMENTS.statement(kind, language, data(kind))
         printed = rendered(kind, language)
         assert one_line(statement) in printed
         assert fingerprint(statement) in printed.replace(" ", "")
 
-    def test_says_what_the_mentee_confirms(self) -> None:
+    def test_confirmation_states_what_the_mentee_confirms(self) -> None:
         assert DOCUMENTS.statement("confirmation", "en", data("confirmation")) == (
             "I, Ana Pérez Castillo, confirm that Marcus Oyelaran has been my mentor "
             "(Security Leaders Mentoring Program, Example Society of Security Leaders).\n\n"
@@ -303,7 +301,7 @@ class TestTheStatement:
         )
 
     @pytest.mark.parametrize("language", LANGUAGES)
-    def test_of_the_mentor_names_purpose_and_domains_one_to_a_line(self, language: str) -> None:
+    def test_mentors_letter_lists_purpose_and_domains(self, language: str) -> None:
         given = data("mentor_letter")
         lines = DOCUMENTS.statement("mentor_letter", language, given).splitlines()
         for line in (*given["purpose"].splitlines(), *(f"• {domain}" for domain in given["domains"])):
@@ -311,28 +309,28 @@ class TestTheStatement:
 
     @pytest.mark.parametrize("role", ["mentor", "mentee"])
     @pytest.mark.parametrize("language", LANGUAGES)
-    def test_of_a_certificate_names_its_holder_on_a_line(self, role: str, language: str) -> None:
+    def test_certificate_names_its_holder_on_its_own_line(self, role: str, language: str) -> None:
         statement = DOCUMENTS.statement("certificate", language, data("certificate", role=role))
         holder = "Marcus Oyelaran" if role == "mentor" else "Ana Pérez Castillo"
         assert statement.split("\n\n")[1] == holder
         assert "2028" in statement
 
     @pytest.mark.parametrize("kind", LETTERS)
-    def test_needs_no_signature_and_leaves_the_data_as_it_was(self, kind: str) -> None:
+    def test_statement_needs_no_signature_and_keeps_its_input(self, kind: str) -> None:
         unsigned = data(kind, signature=None, document=None, retained_until=None)
         before = repr(unsigned)
         assert DOCUMENTS.statement(kind, "es", unsigned) == DOCUMENTS.statement(kind, "es", data(kind))
         assert repr(unsigned) == before
 
     @pytest.mark.rule("CPE11")
-    def test_that_was_signed_is_printed_even_if_words_or_names_have_changed_since(self) -> None:
+    def test_signed_statement_survives_later_text_and_name_changes(self) -> None:
         signed = "I, Ana P., confirm it.\n\nAs it was worded then."
         printed = rendered("confirmation", statement=signed)
         assert one_line(signed) in printed
         assert fingerprint(signed) in printed.replace(" ", "")
         assert "has been my mentor" not in printed
 
-    def test_reads_the_same_whatever_the_line_ends_of_the_purpose(self) -> None:
+    def test_statement_does_not_depend_on_line_endings(self) -> None:
         texts = {
             DOCUMENTS.statement("mentor_letter", "en", data("mentor_letter", purpose=f"One.{end}Two.\t{end}"))
             for end in ("\n", "\r\n", "\r")
@@ -340,23 +338,22 @@ class TestTheStatement:
         assert len(texts) == 1
 
     @pytest.mark.parametrize("language", LANGUAGES)
-    def test_has_no_hyphen_more_where_a_line_breaks(self, language: str) -> None:
+    def test_line_breaks_add_no_hyphen(self, language: str) -> None:
         purpose = " ".join(["x" * length + " plan socio-económico p-ana" for length in range(1, 25)])
         given = data("mentor_letter", purpose=purpose)
         printed = text_of(DOCUMENTS.render("mentor_letter", language, given))
         assert one_line(DOCUMENTS.statement("mentor_letter", language, given)) in printed
 
     @pytest.mark.parametrize("kind", LETTERS)
-    def test_speaks_of_pauses_only_if_there_were_any(self, kind: str) -> None:
+    def test_statement_mentions_pauses_only_if_there_were_any(self, kind: str) -> None:
         assert "paus" not in DOCUMENTS.statement(kind, "en", data(kind, paused_days=0, pauses=[]))
         assert "1 day on which" in DOCUMENTS.statement(kind, "en", data(kind, paused_days=1))
         assert "pausa" not in DOCUMENTS.statement(kind, "es", data(kind, paused_days=None))
 
     @pytest.mark.rule("CPE1", "CPE7")
     @pytest.mark.parametrize("kind", LETTERS)
-    def test_signed_before_the_gate_says_what_is_expected_and_stays_true_if_that_moves(
-        self, kind: str
-    ) -> None:
+    def test_statement_before_the_gate_states_an_expectation(self, kind: str) -> None:
+        """It stays true if the gate moves."""
         early = DOCUMENTS.statement(kind, "en", data(kind, gate_met=False))
         assert (
             "Unless it is paused or ends before then, it will on September 28, 2028 have been active for "
@@ -375,7 +372,7 @@ class TestTheStatement:
 @pytest.mark.rule("CPE9", "CPE11", "CPE12")
 class TestTheRecord:
     @pytest.mark.parametrize("kind", LETTERS)
-    def test_a_letter_has_all_that_an_auditor_asks_for(self, kind: str) -> None:
+    def test_letter_contains_everything_an_auditor_asks_for(self, kind: str) -> None:
         printed = rendered(kind)
         for fact in (
             "Marcus Oyelaran (p-marcus)",
@@ -403,7 +400,7 @@ class TestTheRecord:
             assert fact in printed, fact
 
     @pytest.mark.parametrize("kind", LETTERS)
-    def test_a_letter_in_spanish_has_the_same_facts(self, kind: str) -> None:
+    def test_letter_in_spanish_has_the_same_facts(self, kind: str) -> None:
         printed = rendered(kind, "es")
         for fact in (
             "Marcus Oyelaran (p-marcus)",
@@ -419,14 +416,14 @@ class TestTheRecord:
         ):
             assert fact in printed, fact
 
-    def test_it_is_plain_whose_credit_it_is_and_who_signed(self) -> None:
+    def test_letter_names_the_claimant_and_the_signer(self) -> None:
         confirmation, letter = rendered("confirmation"), rendered("mentor_letter")
         assert "For Marcus Oyelaran, mentor" in confirmation
         assert "Signed by Ana Pérez Castillo, mentee" in confirmation
         assert "For Ana Pérez Castillo, mentee" in letter
         assert "Signed by Marcus Oyelaran, mentor" in letter
 
-    def test_what_there_was_not_is_said_or_left_out(self) -> None:
+    def test_absent_values_are_stated_or_omitted(self) -> None:
         printed = rendered(
             "confirmation",
             pauses=[],
@@ -441,14 +438,12 @@ class TestTheRecord:
         assert "limit" not in printed
         assert "None" not in printed
 
-    def test_a_letter_from_another_system_says_how_it_was_signed(self) -> None:
+    def test_letter_from_another_system_states_how_it_was_signed(self) -> None:
         signature = {**data("confirmation")["signature"], "method": "event"}
         assert "recorded by the system" in rendered("confirmation", signature=signature)
 
     @every_document
-    def test_an_address_to_check_it_at_is_printed_linked_and_in_the_code(
-        self, kind: str, language: str
-    ) -> None:
+    def test_verification_url_is_printed_linked_and_in_the_qr_code(self, kind: str, language: str) -> None:
         pdf = DOCUMENTS.render(kind, language, data(kind))
         assert URL in text_of(pdf)
         notes: list[Any] = [note.get_object() for page in read(pdf).pages for note in page.get("/Annots", [])]
@@ -457,7 +452,7 @@ class TestTheRecord:
         code.add_data(URL)
         assert drawn_code(pdf) == code.get_matrix()
 
-    def test_a_certificate_promises_no_credit_and_names_who_issued_it(self) -> None:
+    def test_certificate_promises_no_credit_and_names_its_issuer(self) -> None:
         printed = rendered("certificate")
         assert "carries no credit" in printed
         assert "CPE" not in printed
@@ -472,7 +467,7 @@ class TestTheRecord:
 
 
 @pytest.mark.rule("MAIL5")
-def test_both_languages_have_the_same_words_and_use_the_same_data() -> None:
+def test_both_languages_have_the_same_keys_and_data() -> None:
     def shape(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: shape(item) for key, item in value.items()}
@@ -489,7 +484,7 @@ def test_both_languages_have_the_same_words_and_use_the_same_data() -> None:
 
 
 @pytest.mark.rule("MAIL5")
-def test_a_locale_of_a_language_is_that_language() -> None:
+def test_regional_locale_uses_its_language() -> None:
     given = data("confirmation")
     assert DOCUMENTS.render("confirmation", "es-CO", given) == DOCUMENTS.render("confirmation", "es", given)
 
@@ -524,7 +519,7 @@ def _plain(text: str) -> str:
 class TestHostileData:
     @pytest.mark.parametrize("words", HOSTILE)
     @pytest.mark.parametrize("language", LANGUAGES)
-    def test_markup_in_names_and_purposes_is_text(self, words: str, language: str) -> None:
+    def test_markup_in_names_and_purposes_is_escaped(self, words: str, language: str) -> None:
         changes: dict[str, Any] = {
             "mentor": {"name": words, "profile": "p-1"},
             "purpose": f"{words}\n{words}",
@@ -539,7 +534,7 @@ class TestHostileData:
         assert [page.mediabox.width for page in read(pdf).pages] == [612.0] * len(read(pdf).pages)
 
     @pytest.mark.parametrize("purpose", HOSTILE_PURPOSES)
-    def test_a_purpose_is_printed_as_it_was_signed_whatever_it_holds(self, purpose: str) -> None:
+    def test_purpose_is_printed_exactly_as_signed(self, purpose: str) -> None:
         given = data("mentor_letter", purpose=purpose)
         statement = DOCUMENTS.statement("mentor_letter", "en", given)
         printed = text_of(DOCUMENTS.render("mentor_letter", "en", {**given, "statement": statement}))
@@ -549,12 +544,12 @@ class TestHostileData:
 
     @given(st.text(min_size=1, max_size=60), st.text(max_size=300))
     @settings(max_examples=40, deadline=None)
-    def test_any_name_and_purpose_makes_a_document(self, name: str, purpose: str) -> None:
+    def test_any_name_and_purpose_render(self, name: str, purpose: str) -> None:
         changes = {"mentee": {"name": name, "profile": "p-2"}, "purpose": f"To learn. {purpose}"}
         pdf = DOCUMENTS.render("mentor_letter", "en", data("mentor_letter", **changes))
         assert "This letter is its signer's own statement." in text_of(pdf)
 
-    def test_letters_that_no_font_has_are_shown_by_number_and_the_reader_is_told(self) -> None:
+    def test_missing_glyphs_are_shown_by_code_point_with_a_note(self) -> None:
         changes: dict[str, Any] = {"mentor": {"name": "王 Marcus", "profile": "p-1"}}
         statement = DOCUMENTS.statement("confirmation", "en", data("confirmation", **changes))
         printed = rendered("confirmation", **changes)
@@ -565,10 +560,10 @@ class TestHostileData:
         assert "Unicode numbers" not in rendered("confirmation")
 
     @pytest.mark.parametrize("name", ["Nguyễn Thị Minh", "Žofie Łukasiewicz", "Αλέξης", "Ирина", "محمد"])
-    def test_the_worlds_names_are_printed_as_they_are(self, name: str) -> None:
+    def test_names_in_many_scripts_are_printed_unchanged(self, name: str) -> None:
         assert "[U+" not in rendered("confirmation", mentor={"name": name, "profile": "p-1"})
 
-    def test_no_length_breaks_out_of_the_page(self) -> None:
+    def test_long_content_stays_inside_the_page(self) -> None:
         word = "W" * 200
         changes: dict[str, Any] = {
             "mentor": {"name": word, "profile": "p" * 64},
@@ -582,7 +577,7 @@ class TestHostileData:
         body = re.sub(r"Letter from the mentor · i+ Page \d+ of \d+", "", text_of(pdf))
         assert "".join(statement.split()) in body.replace(" ", "")
 
-    def test_invisible_characters_do_not_reach_the_paper(self) -> None:
+    def test_invisible_characters_are_removed(self) -> None:
         printed = rendered("confirmation", mentor={"name": "Ma\x00rc\u202eus\n\tOyelaran", "profile": "p-1"})
         assert "that Marcus Oyelaran has been" in printed
 
@@ -595,7 +590,7 @@ class TestWhatGoesWrong:
         assert "Marcus" not in str(failure.value)
         return str(failure.value)
 
-    def test_an_unknown_document_or_language_is_refused(self) -> None:
+    def test_unknown_document_or_language_is_refused(self) -> None:
         assert "no such document" in self.failing("diploma")
         assert "no documents in fr" in self.failing(language="fr")
 
@@ -614,12 +609,12 @@ class TestWhatGoesWrong:
             assert key in self.failing(**without)
         assert "'name'" in self.failing(mentee={"profile": "p-2"})
 
-    def test_a_date_that_is_none_is_never_taken_for_today(self) -> None:
+    def test_missing_date_is_an_error_and_never_today(self) -> None:
         for wrong in ("", "2028-02-30", "soon", "2028-09-14T10:00:00+00:00"):
             assert "a date cannot be read" in self.failing(credit_date=wrong)
         assert "a date cannot be read" in self.failing("certificate", ended="")
 
-    def test_a_signature_needs_its_instant_and_zone(self) -> None:
+    def test_signature_needs_its_instant_and_zone(self) -> None:
         for wrong in (
             {"name": "M", "at": "2028-09-14T10:00:00", "zone": "UTC"},
             {"name": "M", "at": "", "zone": "UTC"},
@@ -629,10 +624,10 @@ class TestWhatGoesWrong:
             assert "of the signature" in self.failing(signature=wrong)
 
     @pytest.mark.rule("CPE6")
-    def test_a_mentors_letter_without_purpose_or_domain_is_none(self) -> None:
+    def test_mentors_letter_needs_purpose_and_domain(self) -> None:
         empty: list[dict[str, Any]] = [{"purpose": " \n"}, {"purpose": None}, {"domains": []}]
         for changes in empty:
             assert "needs a purpose and at least one domain" in self.failing(**changes)
 
-    def test_a_certificate_is_somebodys(self) -> None:
+    def test_certificate_needs_a_holder(self) -> None:
         assert "role" in self.failing("certificate", role="staff")

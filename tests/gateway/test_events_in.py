@@ -32,7 +32,7 @@ def is_problem(response: Any, status: int) -> dict[str, Any]:
     return told
 
 
-async def test_an_event_is_stored_before_it_is_accepted_and_the_inbox_is_told(desk: World) -> None:
+async def test_event_is_stored_before_202_and_the_inbox_is_notified(desk: World) -> None:
     response = await desk.send(
         {**member_updated(), "time": "2028-03-01T09:00:00-05:00", "extra": "let through"}
     )
@@ -45,7 +45,7 @@ async def test_an_event_is_stored_before_it_is_accepted_and_the_inbox_is_told(de
     assert desk.poke.worked >= 1
 
 
-async def test_an_event_known_by_source_and_id_is_accepted_again_and_stored_once(desk: World) -> None:
+async def test_repeated_event_is_accepted_again_and_stored_once(desk: World) -> None:
     await desk.send(member_updated())
     again = await desk.send(member_updated(name="Another"))
     assert (again.status_code, again.json()) == (202, {"accepted": 0, "known": 1})
@@ -57,12 +57,12 @@ async def test_an_event_known_by_source_and_id_is_accepted_again_and_stored_once
     ]
 
 
-async def test_ids_and_sources_may_be_as_long_as_the_contract_says(desk: World) -> None:
+async def test_longest_ids_and_sources_of_the_contract_are_accepted(desk: World) -> None:
     longest = {**member_updated(id="i" * 200), "source": "/" + "s" * 199}
     assert (await desk.send(longest)).status_code == 202
 
 
-async def test_a_batch_is_stored_in_its_order_and_a_repeat_within_it_once(desk: World) -> None:
+async def test_batch_keeps_its_order_and_stores_repeats_once(desk: World) -> None:
     batch = [member_updated("b", "2"), member_updated("a", "1"), member_updated("b", "2")]
     response = await desk.send(batch)
     assert (response.status_code, response.json()) == (202, {"accepted": 2, "known": 1})
@@ -70,7 +70,7 @@ async def test_a_batch_is_stored_in_its_order_and_a_repeat_within_it_once(desk: 
     assert desk.poke.worked >= 1
 
 
-async def test_the_same_event_by_many_connections_at_once_is_accepted_by_all_and_stored_once(
+async def test_concurrent_repeats_are_all_accepted_and_stored_once(
     desk: World,
 ) -> None:
     responses = await asyncio.gather(
@@ -81,7 +81,7 @@ async def test_the_same_event_by_many_connections_at_once_is_accepted_by_all_and
     assert len(await desk.events()) == 2
 
 
-async def test_every_wrong_field_of_a_batch_is_named_and_nothing_of_it_stored(desk: World) -> None:
+async def test_wrong_batch_names_every_field_and_stores_nothing(desk: World) -> None:
     batch = [
         member_updated(),
         {**member_updated(id="2"), "specversion": "0.3", "source": ""},
@@ -103,23 +103,23 @@ async def test_every_wrong_field_of_a_batch_is_named_and_nothing_of_it_stored(de
     assert desk.poke.asked == 0
 
 
-async def test_a_single_wrong_event_is_told_by_pointers_into_it(small: World) -> None:
+async def test_single_wrong_event_gets_pointers_into_itself(small: World) -> None:
     told = is_problem(await small.send(member_updated(email="nobody", standing="fine")), 400)
     assert [error["pointer"] for error in told["errors"]] == ["/data/email", "/data/standing"]
 
 
-async def test_of_very_many_mistakes_the_first_ones_are_told(small: World) -> None:
+async def test_only_the_first_of_very_many_mistakes_are_listed(small: World) -> None:
     told = is_problem(await small.send([0] * 5_000), 400)
     assert len(told["errors"]) == 200
     assert "the first 200" in told["detail"]
 
 
-async def test_an_empty_batch_is_accepted_and_wakes_nobody(small: World) -> None:
+async def test_empty_batch_is_accepted_without_a_notification(small: World) -> None:
     assert (await small.send([])).json() == {"accepted": 0, "known": 0}
     assert small.poke.asked == 0
 
 
-async def test_a_body_that_is_no_event_is_refused_with_a_clear_reason(small: World) -> None:
+async def test_body_that_is_no_event_is_refused_with_a_reason(small: World) -> None:
     for body, words in (
         (b"", "not JSON"),
         (b"{", "not JSON"),
@@ -136,7 +136,7 @@ async def test_a_body_that_is_no_event_is_refused_with_a_clear_reason(small: Wor
         assert words in is_problem(response, 400)["detail"]
 
 
-async def test_text_that_no_database_holds_is_refused_by_its_field(desk: World) -> None:
+async def test_text_that_no_database_can_store_is_refused_by_field(desk: World) -> None:
     for name in ("a\x00b", "\ud800", "line\nbreak"):
         told = is_problem(await desk.send(member_updated(name=name)), 400)
         assert [error["pointer"] for error in told["errors"]] == ["/data/name"]
@@ -145,7 +145,7 @@ async def test_text_that_no_database_holds_is_refused_by_its_field(desk: World) 
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/cloudevents+json; charset=UTF-8"])
-async def test_other_names_of_json_are_read_too(small: World, content_type: str) -> None:
+async def test_other_json_media_types_are_accepted(small: World, content_type: str) -> None:
     assert (await small.send(member_updated(), **{"content-type": content_type})).status_code == 202
 
 
@@ -159,15 +159,13 @@ async def test_other_names_of_json_are_read_too(small: World, content_type: str)
         {"content-encoding": "gzip"},
     ],
 )
-async def test_what_is_no_json_by_its_headers_is_refused_unread(
-    small: World, changes: dict[str, str]
-) -> None:
+async def test_body_not_declared_as_json_is_refused_unread(small: World, changes: dict[str, str]) -> None:
     is_problem(await small.send(member_updated(), **changes), 415)
     assert await small.events() == []
 
 
 @pytest.mark.rule("MAIL7")
-async def test_what_is_not_signed_by_us_just_now_is_refused_and_logged_without_its_content(
+async def test_wrong_or_old_signature_is_refused_and_logged_without_data(
     small: World,
 ) -> None:
     headers, body = sign_events(SECRET, member_updated())
@@ -188,13 +186,13 @@ async def test_what_is_not_signed_by_us_just_now_is_refused_and_logged_without_i
 
 
 @pytest.mark.rule("MAIL7")
-async def test_the_old_secret_holds_while_it_is_replaced(sqlite_url: str) -> None:
+async def test_old_secret_is_valid_during_rotation(sqlite_url: str) -> None:
     async with world(sqlite_url, [], secrets=[SECRET, OLD_SECRET]) as made:
         assert (await made.send(member_updated(id="1"), OLD_SECRET)).status_code == 202
         assert (await made.send(member_updated(id="2"), SECRET)).status_code == 202
 
 
-async def test_a_body_over_the_limit_is_refused_whether_its_length_is_told_or_not(small: World) -> None:
+async def test_body_over_the_limit_is_refused_even_without_a_length(small: World) -> None:
     headers, body = sign_events(SECRET, member_updated(name="x" * (1 << 20)))
     is_problem(await small.client.post("/events", content=body, headers=headers), 413)
 
@@ -212,7 +210,7 @@ async def test_a_body_over_the_limit_is_refused_whether_its_length_is_told_or_no
     is_problem(await small.client.post("/events", content=body, headers=lying), 413)
 
 
-async def test_a_body_of_just_the_limit_is_read(small: World) -> None:
+async def test_body_exactly_at_the_limit_is_accepted(small: World) -> None:
     body = json.dumps(member_updated()).encode()
     body += b" " * ((1 << 20) - len(body))
     headers, _ = sign_events(SECRET, [])
@@ -220,7 +218,7 @@ async def test_a_body_of_just_the_limit_is_read(small: World) -> None:
     assert (await small.client.post("/events", content=body, headers=headers)).status_code == 202
 
 
-async def test_while_the_database_is_away_nothing_is_accepted_and_afterwards_the_same_request_is(
+async def test_database_outage_refuses_events_and_a_retry_succeeds(
     desk: World,
 ) -> None:
     fault = DatabaseFault(desk.database)
@@ -233,7 +231,7 @@ async def test_while_the_database_is_away_nothing_is_accepted_and_afterwards_the
     assert (await desk.send([member_updated()])).json() == {"accepted": 1, "known": 0}
 
 
-async def test_a_postgresql_server_that_crashed_is_503_until_it_is_back(
+async def test_crashed_postgresql_is_503_until_it_is_back(
     postgres: PostgresServer, postgres_database_url: str
 ) -> None:
     async with world(postgres_database_url, []) as made:
@@ -248,7 +246,7 @@ async def test_a_postgresql_server_that_crashed_is_503_until_it_is_back(
         assert [stored.event_id for stored in await made.events()] == ["1", "2"]
 
 
-async def test_a_failed_half_of_a_batch_leaves_no_other_half(desk: World) -> None:
+async def test_batch_is_stored_whole_or_not_at_all(desk: World) -> None:
     fault = DatabaseFault(desk.database)
     statements = 0
 
@@ -265,7 +263,7 @@ async def test_a_failed_half_of_a_batch_leaves_no_other_half(desk: World) -> Non
     assert await desk.events() == []
 
 
-async def test_other_methods_and_paths_are_problems_too(small: World) -> None:
+async def test_unknown_methods_and_paths_answer_problem_json(small: World) -> None:
     refused = await small.client.get("/events")
     is_problem(refused, 405)
     assert refused.headers["allow"] == "POST"

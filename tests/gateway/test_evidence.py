@@ -35,7 +35,7 @@ def hidden(page: str, name: str) -> str:
 
 
 @pytest.mark.rule("CPE5", "CPE8")
-async def test_the_mentee_reads_the_letter_and_signs_what_was_shown(there: World) -> None:
+async def test_mentee_reads_the_letter_and_signs_what_was_shown(there: World) -> None:
     path = there.path("sign", "p-ana", MENTORS_CLAIM)
     shown = (await there.client.get(path)).text
     assert "Marcus Oyelaran" in shown
@@ -58,9 +58,7 @@ async def test_the_mentee_reads_the_letter_and_signs_what_was_shown(there: World
 @pytest.mark.parametrize(
     "change", [{"name": "Eva Stranger"}, {"consent": ""}, {"shown": fingerprint("another text")}]
 )
-async def test_another_name_no_consent_or_another_text_signs_nothing(
-    there: World, change: dict[str, str]
-) -> None:
+async def test_wrong_name_consent_or_text_signs_nothing(there: World, change: dict[str, str]) -> None:
     path = there.path("sign", "p-ana", MENTORS_CLAIM)
     shown = hidden((await there.client.get(path)).text, "shown")
     form = {"shown": shown, "name": "Ana Pérez Castillo", "consent": "yes", **change}
@@ -82,12 +80,14 @@ async def test_another_name_no_consent_or_another_text_signs_nothing(
         ("survey", "p-marcus", "survey/r-2/mentee"),
     ],
 )
-async def test_nobody_acts_for_somebody_else(there: World, purpose: str, profile: str, subject: str) -> None:
+async def test_link_of_one_person_cannot_act_for_another(
+    there: World, purpose: str, profile: str, subject: str
+) -> None:
     assert (await there.client.get(there.path(purpose, profile, subject))).status_code == 404
 
 
 @pytest.mark.rule("CPE6", "CPE8")
-async def test_the_mentor_writes_reads_and_then_signs(there: World) -> None:
+async def test_mentor_writes_reviews_and_then_signs(there: World) -> None:
     path = there.path("letter", "p-marcus", MENTEES_CLAIM)
     first = (await there.client.get(path)).text
     domain = hidden(first, "domains")
@@ -109,7 +109,7 @@ async def test_the_mentor_writes_reads_and_then_signs(there: World) -> None:
 
 
 @pytest.mark.rule("CPE7", "CPE10")
-async def test_the_claimant_chooses_domains_and_tells_that_it_was_submitted(there: World) -> None:
+async def test_claimant_chooses_domains_and_reports_the_submission(there: World) -> None:
     path = there.path("domains", "p-marcus", MENTORS_CLAIM)
     assert (await there.client.post(path, data={"domains": "no such one"})).status_code == 400
     domain = hidden((await there.client.get(path)).text, "domains")
@@ -123,7 +123,7 @@ async def test_the_claimant_chooses_domains_and_tells_that_it_was_submitted(ther
 
 
 @pytest.mark.rule("SUR1", "SUR3")
-async def test_a_survey_is_answered_and_can_be_answered_anew(there: World) -> None:
+async def test_survey_answer_can_be_replaced(there: World) -> None:
     path = there.path("survey", "p-ana", "survey/r-2/mentee")
     form = {"goals_met": "yes", "mentor_helped": "yes", "expectations_met": "no", "rating": "4"}
     assert (await there.client.post(path, data={"rating": "4"})).status_code == 400
@@ -134,7 +134,7 @@ async def test_a_survey_is_answered_and_can_be_answered_anew(there: World) -> No
 
 
 @pytest.mark.rule("CPE11")
-async def test_anybody_can_check_a_letter(there: World) -> None:
+async def test_anyone_can_verify_a_letter(there: World) -> None:
     page = await there.client.get(f"/verify/{LETTER}")
     assert page.status_code == 200
     assert "This document is genuine" in page.text
@@ -157,20 +157,20 @@ async def test_anybody_can_check_a_letter(there: World) -> None:
 
 
 @pytest.mark.rule("CPE11")
-async def test_the_check_of_a_letter_names_the_day_that_the_letter_prints(there: World) -> None:
+async def test_verification_page_names_the_day_printed_on_the_letter(there: World) -> None:
     page = (await there.client.get(f"/verify/{LETTER}")).text
     assert "July 10, 2028" in page
     assert "July 11, 2028" not in page
 
 
 @pytest.mark.rule("CPE11")
-async def test_whoever_checks_a_letter_learns_whom_to_ask(there: World) -> None:
+async def test_verification_page_names_a_contact(there: World) -> None:
     for path in (f"/verify/{LETTER}", "/verify/another"):
         assert "mentoring@example.org" in (await there.client.get(path)).text
 
 
 @pytest.mark.rule("CPE11")
-async def test_a_letter_of_few_data_can_be_checked_all_the_same(there: World) -> None:
+async def test_letter_with_little_data_can_be_verified(there: World) -> None:
     async with there.database.begin() as session:
         session.add(letter_row("certificate", "old"))
         (await session.get_one(Letter, LETTER)).data = {}

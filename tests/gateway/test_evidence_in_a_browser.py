@@ -73,7 +73,7 @@ async def speaking(gate: World, language: str) -> None:
 
 @pytest.mark.rule("CPE8", "CPE11", "SUR1", "SUR4")
 @pytest.mark.parametrize("language", ["en", "es"])
-async def test_every_page_is_open_to_everybody_on_phone_and_desk_in_light_and_dark(
+async def test_evidence_pages_are_accessible_in_every_size_and_scheme(
     gate: World, chromium: Browser, language: str
 ) -> None:
     await speaking(gate, language)
@@ -102,9 +102,7 @@ async def test_every_page_is_open_to_everybody_on_phone_and_desk_in_light_and_da
 
 
 @pytest.mark.rule("CPE5", "CPE8")
-async def test_the_mentee_signs_by_keyboard_and_sees_where_the_keys_are(
-    gate: World, chromium: Browser
-) -> None:
+async def test_mentee_signs_by_keyboard_with_visible_focus(gate: World, chromium: Browser) -> None:
     async with browsing(chromium, gate, viewport=PHONE) as (page, _):
         await page.goto(gate.path(*TO_SIGN))
         assert await focused_in_turn(page) == [
@@ -126,7 +124,7 @@ async def test_the_mentee_signs_by_keyboard_and_sees_where_the_keys_are(
 
 
 @pytest.mark.rule("CPE6", "CPE8")
-async def test_without_script_the_mentor_writes_corrects_reads_and_signs_and_loses_no_word(
+async def test_mentor_writes_and_signs_without_script_and_loses_no_text(
     gate: World, chromium: Browser
 ) -> None:
     async with browsing(chromium, gate, viewport=PHONE, java_script_enabled=False) as (page, _):
@@ -170,9 +168,7 @@ async def test_without_script_the_mentor_writes_corrects_reads_and_signs_and_los
 
 
 @pytest.mark.rule("CPE8")
-async def test_a_letter_whose_data_changed_after_it_was_shown_is_shown_again_and_asks_anew(
-    gate: World, chromium: Browser
-) -> None:
+async def test_letter_with_changed_data_is_shown_again_before_signing(gate: World, chromium: Browser) -> None:
     async with browsing(chromium, gate, locale="es") as (page, _):
         await page.goto(gate.path(*TO_SIGN))
         await page.get_by_label("Su nombre completo").fill("Ana Pérez Castillo")
@@ -192,7 +188,7 @@ async def test_a_letter_whose_data_changed_after_it_was_shown_is_shown_again_and
     assert len(await gate.events()) == 1
 
 
-async def test_what_is_wrong_is_told_first_and_leads_to_its_question(gate: World, chromium: Browser) -> None:
+async def test_error_summary_comes_first_and_links_to_its_question(gate: World, chromium: Browser) -> None:
     async with browsing(chromium, gate, viewport=PHONE) as (page, _):
         await page.goto(gate.path("survey", "p-marcus", "survey/r-2/mentor"))
         await page.locator("form").evaluate("form => form.noValidate = true")
@@ -212,7 +208,7 @@ async def test_what_is_wrong_is_told_first_and_leads_to_its_question(gate: World
 
 
 @pytest.mark.rule("SUR1", "SUR3")
-async def test_a_survey_is_answered_by_thumb(gate: World, chromium: Browser) -> None:
+async def test_survey_page_has_touch_sized_controls(gate: World, chromium: Browser) -> None:
     await speaking(gate, "en")
     async with browsing(chromium, gate, viewport=PHONE, has_touch=True) as (page, _):
         await page.goto(gate.path("survey", "p-ana", "survey/r-2/mentee"))
@@ -236,9 +232,7 @@ async def test_a_survey_is_answered_by_thumb(gate: World, chromium: Browser) -> 
 
 
 @pytest.mark.rule("CPE10")
-async def test_the_values_for_the_form_stand_where_its_sending_is_told(
-    gate: World, chromium: Browser
-) -> None:
+async def test_form_values_stand_beside_the_submission_button(gate: World, chromium: Browser) -> None:
     async with browsing(chromium, gate, viewport=PHONE) as (page, _):
         await page.goto(gate.path("claim", "p-marcus", "claim/r-2/mentor/PCI"))
         values = await page.locator("dl").inner_text()
@@ -251,7 +245,7 @@ async def test_the_values_for_the_form_stand_where_its_sending_is_told(
 
 @pytest.mark.rule("SUR4")
 @pytest.mark.parametrize("language", ["en", "es"])
-async def test_feedback_is_given_in_ones_own_words(gate: World, chromium: Browser, language: str) -> None:
+async def test_feedback_page_accepts_free_text(gate: World, chromium: Browser, language: str) -> None:
     await speaking(gate, language)
     label, button, thanks = {
         "en": ("Your feedback", "Send", "Thank you for telling us"),

@@ -21,9 +21,7 @@ async def hanging(proxy: FreezingProxy, postgres_database_url: str) -> AsyncIter
         proxy.thaw()
 
 
-async def test_events_and_pages_are_answered_with_503_and_taken_when_the_database_is_back(
-    hanging: World, proxy: FreezingProxy
-) -> None:
+async def test_hanging_database_gives_503_and_recovers(hanging: World, proxy: FreezingProxy) -> None:
     page = hanging.path("unsubscribe", "p-ana", "mentee.checkin")
     told = [member_updated(f"m-{number}", f"e-{number}") for number in range(20)]
     async with asyncio.timeout(30):
@@ -35,9 +33,10 @@ async def test_events_and_pages_are_answered_with_503_and_taken_when_the_databas
     assert (await hanging.client.get(page)).status_code == 200
 
 
-async def test_events_whose_commit_is_not_confirmed_are_not_accepted_and_known_when_they_come_again(
+async def test_unconfirmed_commit_is_503_and_a_retry_is_a_repeat(
     hanging: World, proxy: FreezingProxy
 ) -> None:
+    """The event may be stored; it is accepted only when it comes again."""
     proxy.thaw()
     proxy.keep_answers_to(b"COMMIT")
     assert (await hanging.send(member_updated())).status_code == 503
@@ -46,7 +45,7 @@ async def test_events_whose_commit_is_not_confirmed_are_not_accepted_and_known_w
     assert len(await hanging.events()) == 1
 
 
-async def test_readiness_waits_for_no_database_however_patient_the_gateway_is(
+async def test_readiness_answers_at_once_while_the_database_hangs(
     proxy: FreezingProxy, postgres_database_url: str
 ) -> None:
     async with world(proxy.through(postgres_database_url), timeout=60) as made:

@@ -13,7 +13,7 @@ from gateway.health import router
 from tests.gateway_world import World
 
 
-async def test_a_gateway_with_all_its_parts_is_ready(desk: World) -> None:
+async def test_gateway_with_all_parts_is_ready(desk: World) -> None:
     assert (await desk.client.get("/healthz")).json() == {"status": "ok"}
     response = await desk.client.get("/readyz")
     ready = {"ready": True, "reason": None}
@@ -21,7 +21,7 @@ async def test_a_gateway_with_all_its_parts_is_ready(desk: World) -> None:
     assert response.json() == {"ready": True, "parts": {"database": ready, "temporal": ready, "mail": ready}}
 
 
-async def test_what_is_missing_is_named_without_addresses_and_passwords(desk: World) -> None:
+async def test_readiness_names_missing_parts_without_addresses(desk: World) -> None:
     desk.temporal.broken = True
     DatabaseFault(desk.database).down = True
     response = await desk.client.get("/readyz")
@@ -35,7 +35,7 @@ async def test_what_is_missing_is_named_without_addresses_and_passwords(desk: Wo
     assert (await desk.client.get("/healthz")).status_code == 200
 
 
-async def test_a_schema_of_another_version_says_what_to_do(desk: World) -> None:
+async def test_outdated_schema_names_the_upgrade_command(desk: World) -> None:
     async with desk.database.begin() as session:
         await session.execute(text("UPDATE alembic_version SET version_num = 'old'"))
     reason = (await desk.client.get("/readyz")).json()["parts"]["database"]["reason"]
@@ -43,7 +43,7 @@ async def test_a_schema_of_another_version_says_what_to_do(desk: World) -> None:
     assert "throughline db upgrade" in reason
 
 
-async def test_a_part_that_does_not_answer_is_not_waited_for() -> None:
+async def test_readiness_does_not_wait_for_a_silent_part() -> None:
     async def silent() -> None:
         await asyncio.Event().wait()
 

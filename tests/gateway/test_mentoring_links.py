@@ -117,7 +117,7 @@ EVENTS: list[tuple[tuple[str, ...], dict[str, str], str, dict[str, Any], str]] =
 
 
 @pytest.mark.rule("REQ4", "REQ8")
-async def test_who_would_rather_keep_waiting_is_told_until_when_the_request_stays_open(small: World) -> None:
+async def test_waiting_mentee_sees_until_when_the_request_stays_open(small: World) -> None:
     page = (await small.client.get(small.path(*WITHDRAW))).text
     assert "¿Prefiere seguir esperando?" in page
     assert "sigue abierta hasta el 27 de marzo de 2028" in page
@@ -127,7 +127,7 @@ async def test_who_would_rather_keep_waiting_is_told_until_when_the_request_stay
 @pytest.mark.parametrize(
     ("link", "form", "kind", "data", "words"), EVENTS, ids=[f"{e[2]}-{n}" for n, e in enumerate(EVENTS)]
 )
-async def test_an_answer_becomes_the_event_of_its_meaning_and_the_page_says_what_happens_next(
+async def test_answer_becomes_its_event_and_the_page_confirms_it(
     small: World,
     link: tuple[str, str, str],
     form: dict[str, str],
@@ -148,7 +148,7 @@ async def test_an_answer_becomes_the_event_of_its_meaning_and_the_page_says_what
 
 @pytest.mark.rule("REQ10")
 @pytest.mark.parametrize(("link", "form"), [(e[0], e[1]) for e in EVENTS[:1] + EVENTS[6:7] + EVENTS[12:16]])
-async def test_the_same_answer_twice_or_many_times_at_once_is_one_event(
+async def test_repeated_or_concurrent_answer_is_one_event(
     desk: World, link: tuple[str, str, str], form: dict[str, str]
 ) -> None:
     path = desk.path(*link)
@@ -159,7 +159,7 @@ async def test_the_same_answer_twice_or_many_times_at_once_is_one_event(
 
 
 @pytest.mark.rule("REQ10")
-async def test_a_second_answer_to_a_request_shows_where_things_stand_and_changes_nothing(
+async def test_second_answer_to_a_request_shows_the_state_only(
     small: World,
 ) -> None:
     accept, decline = small.path(*ANSWER, "accept"), small.path(*ANSWER, "decline")
@@ -177,7 +177,7 @@ async def test_a_second_answer_to_a_request_shows_where_things_stand_and_changes
     assert [event.type for event in await small.events()] == ["request.accepted"]
 
 
-async def test_an_answer_that_the_rules_refused_may_be_given_again(desk: World) -> None:
+async def test_refused_answer_may_be_given_again(desk: World) -> None:
     path = desk.path(*ANSWER)
     await desk.client.post(path, data={"answer": "accept"})
     async with desk.database.begin() as session:
@@ -200,7 +200,7 @@ async def test_an_answer_that_the_rules_refused_may_be_given_again(desk: World) 
         ("unavailable", "was not passed on", "no recibe a nadie más"),
     ],
 )
-async def test_a_closed_request_says_so_to_either_side(
+async def test_closed_request_page_says_so_to_both_parties(
     small: World, state: str, to_mentor: str, to_mentee: str
 ) -> None:
     await small.change(Request, "r-1", state=state, closed_at=NOW)
@@ -216,13 +216,13 @@ async def test_a_closed_request_says_so_to_either_side(
 
 
 @pytest.mark.rule("REQ5")
-async def test_a_request_that_is_past_due_can_still_be_answered(small: World) -> None:
+async def test_past_due_request_can_still_be_answered(small: World) -> None:
     await small.change(Request, "r-1", state="past_due")
     assert "You accepted" in (await small.client.post(small.path(*ANSWER), data={"answer": "accept"})).text
 
 
 @pytest.mark.rule("REQ1", "REQ2")
-async def test_the_mentor_reads_who_asks_what_for_how_long_and_until_when(sqlite_url: str) -> None:
+async def test_mentor_page_shows_mentee_wish_duration_and_deadline(sqlite_url: str) -> None:
     asked = request_row(message="Would an hour a month suit you?", areas=["Career", "Management"], months=6)
     async with world(sqlite_url, [*people(), asked]) as made:
         page = (await made.client.get(made.path(*ANSWER))).text
@@ -236,7 +236,7 @@ async def test_the_mentor_reads_who_asks_what_for_how_long_and_until_when(sqlite
 
 
 @pytest.mark.rule("REQ5")
-async def test_nobody_reads_the_others_address_on_any_page(small: World) -> None:
+async def test_no_page_shows_the_other_partys_address(small: World) -> None:
     links = [ANSWER, WITHDRAW]
     for purpose in ("discovery", "plan", "met", "extend", "end", "report"):
         links += [about(purpose, who)[:3] for who in ("p-ana", "p-marcus")]
@@ -250,7 +250,7 @@ async def test_nobody_reads_the_others_address_on_any_page(small: World) -> None
 
 
 @pytest.mark.rule("REQ6")
-async def test_the_link_of_the_mail_puts_its_answer_first_and_only_the_button_decides(small: World) -> None:
+async def test_mail_link_preselects_an_answer_and_only_the_button_sends(small: World) -> None:
     accept = (await small.client.get(small.path(*ANSWER, "accept"))).text
     decline = (await small.client.get(small.path(*ANSWER, "decline"))).text
     assert accept.index('value="accept"') < accept.index('value="decline"')
@@ -264,7 +264,7 @@ async def test_the_link_of_the_mail_puts_its_answer_first_and_only_the_button_de
     ("purpose", "detail"),
     [("discovery", "good_fit"), ("met", "no"), ("end", "goals_met"), ("end", "no_time")],
 )
-async def test_a_link_with_an_answer_ticks_it_and_one_with_nonsense_ticks_none(
+async def test_answer_in_the_link_is_preselected_unless_unknown(
     small: World, purpose: str, detail: str
 ) -> None:
     ticked = (await small.client.get(small.path(*about(purpose, detail=detail)))).text
@@ -304,9 +304,7 @@ WRONG: list[tuple[tuple[str, str, str, str], dict[str, str], str]] = [
 
 
 @pytest.mark.parametrize("purpose", sorted({link[0] for link, _, _ in WRONG}))
-async def test_a_mistake_is_told_beside_its_field_and_nothing_typed_is_lost(
-    small: World, purpose: str
-) -> None:
+async def test_mistake_stands_beside_its_field_and_input_is_kept(small: World, purpose: str) -> None:
     for link, form, words in WRONG:
         if link[0] != purpose:
             continue
@@ -320,7 +318,7 @@ async def test_a_mistake_is_told_beside_its_field_and_nothing_typed_is_lost(
 
 
 @pytest.mark.rule("ENG1")
-async def test_today_is_the_programs_day(small: World) -> None:
+async def test_today_follows_the_programs_time_zone(small: World) -> None:
     small.at = datetime(2028, 3, 15, 2, 0, tzinfo=UTC)  # still the 14th in New York
     path = small.path(*about("met"))
     assert (await small.client.post(path, data={"answer": "yes", "date": "2028-03-15"})).status_code == 400
@@ -328,7 +326,7 @@ async def test_today_is_the_programs_day(small: World) -> None:
 
 
 @pytest.mark.rule("ENG2")
-async def test_a_mind_may_change_and_change_back(small: World) -> None:
+async def test_answer_can_be_changed_and_changed_back(small: World) -> None:
     path = small.path(*about("discovery"))
     for answer in ("not_met", "not_met", "good_fit"):
         await small.client.post(path, data={"answer": answer})
@@ -342,7 +340,7 @@ async def test_a_mind_may_change_and_change_back(small: World) -> None:
 
 
 @pytest.mark.rule("ENG2", "ENG4")
-async def test_neither_side_reads_what_the_other_answered(small: World) -> None:
+async def test_neither_party_sees_the_others_answer(small: World) -> None:
     await small.client.post(small.path(*about("discovery", "p-ana")), data={"answer": "not_met"})
     await small.client.post(small.path(*about("met", "p-ana")), data={"answer": "no"})
     for purpose in ("discovery", "met"):
@@ -352,7 +350,7 @@ async def test_neither_side_reads_what_the_other_answered(small: World) -> None:
 
 
 @pytest.mark.rule("ENG4")
-async def test_the_yes_and_the_no_of_one_mail_are_one_question_and_next_months_another(small: World) -> None:
+async def test_pulse_links_of_one_month_share_one_question(small: World) -> None:
     yes, no = small.path(*about("met", detail="yes")), small.path(*about("met", detail="no"))
     next_month = small.path(*about("met", detail="yes"), days=90)
     for path, answer in ((yes, "yes"), (no, "yes"), (next_month, "yes"), (no, "no")):
@@ -361,7 +359,8 @@ async def test_the_yes_and_the_no_of_one_mail_are_one_question_and_next_months_a
 
 
 @pytest.mark.rule("ENG3")
-async def test_a_plan_shows_what_stands_and_after_an_extension_takes_only_goals(sqlite_url: str) -> None:
+async def test_plan_page_shows_the_plan_and_later_takes_only_goals(sqlite_url: str) -> None:
+    """After an extension the page takes goals, but no new length."""
     extended = {"new_ends": [{"at": NOW.isoformat(), "by": "staff", "end": "2028-11-30"}]}
     rows = [*people(), engagement_row(goals="Old goals"), engagement_row("r-3", facts=extended)]
     async with world(sqlite_url, rows) as made:
@@ -380,7 +379,7 @@ async def test_a_plan_shows_what_stands_and_after_an_extension_takes_only_goals(
 
 
 @pytest.mark.rule("ENG5")
-async def test_an_extension_counts_when_both_name_the_same_day(small: World) -> None:
+async def test_extension_counts_when_both_name_the_same_day(small: World) -> None:
     mentor, mentee = small.path(*about("extend")), small.path(*about("extend", "p-ana"))
     assert "Está planeada hasta el 10 de julio de 2028" in (await small.client.get(mentee)).text
     first = await small.client.post(mentor, data={"end": "2028-12-01"})
@@ -396,7 +395,7 @@ async def test_an_extension_counts_when_both_name_the_same_day(small: World) -> 
 
 
 @pytest.mark.rule("ENG5")
-async def test_a_day_that_the_engagement_holds_as_a_vote_is_shown(sqlite_url: str) -> None:
+async def test_day_already_voted_for_is_shown(sqlite_url: str) -> None:
     votes = {"votes": [{"by": "mentee", "end": "2028-10-02", "at": NOW.isoformat()}]}
     async with world(sqlite_url, [*people(), engagement_row(facts=votes)]) as made:
         assert "suggests October 2, 2028" in (await made.client.get(made.path(*about("extend")))).text
@@ -412,7 +411,9 @@ CLOSED = [
 
 @pytest.mark.rule("ENG7")
 @pytest.mark.parametrize(("state", "words"), CLOSED)
-async def test_a_closed_engagement_says_so_and_takes_no_answer(small: World, state: str, words: str) -> None:
+async def test_closed_engagement_page_says_so_and_takes_no_answer(
+    small: World, state: str, words: str
+) -> None:
     await small.change(Engagement, "r-2", state=state, closed_at=NOW)
     for purpose in ("discovery", "plan", "met", "extend", "end"):
         path = small.path(*about(purpose))
@@ -423,7 +424,7 @@ async def test_a_closed_engagement_says_so_and_takes_no_answer(small: World, sta
 
 
 @pytest.mark.rule("ENG7")
-async def test_an_end_that_waits_to_be_applied_counts_already(small: World) -> None:
+async def test_end_event_counts_before_it_is_applied(small: World) -> None:
     await small.client.post(small.path(*about("end")), data={"reason": "goals_met"})
     page = await small.client.post(small.path(*about("end", "p-ana")), data={"reason": "no_fit"})
     assert "se completó" in page.text
@@ -432,7 +433,7 @@ async def test_an_end_that_waits_to_be_applied_counts_already(small: World) -> N
 
 @pytest.mark.rule("ENG8")
 @pytest.mark.parametrize("who", ["p-ana", "p-marcus"])
-async def test_a_suspended_engagement_shows_one_neutral_page_for_everything(small: World, who: str) -> None:
+async def test_suspended_engagement_shows_one_neutral_page(small: World, who: str) -> None:
     await small.change(Engagement, "r-2", state="suspended")
     shown = set()
     for purpose in ("discovery", "plan", "met", "extend", "end"):
@@ -449,7 +450,7 @@ async def test_a_suspended_engagement_shows_one_neutral_page_for_everything(smal
 
 
 @pytest.mark.rule("ENG8")
-async def test_a_report_that_waits_to_be_applied_stops_the_other_pages_at_once(small: World) -> None:
+async def test_misconduct_report_stops_other_pages_before_it_is_applied(small: World) -> None:
     await small.client.post(small.path(*about("report", "p-ana")), data={"text": "He shouted."})
     assert "There is nothing to do here now" in (await small.client.get(small.path(*about("met")))).text
 
@@ -458,9 +459,7 @@ async def test_a_report_that_waits_to_be_applied_stops_the_other_pages_at_once(s
 @pytest.mark.parametrize(
     "state", ["active", "paused", "suspended", "completed", "ended", "no_fit", "canceled"]
 )
-async def test_misconduct_can_be_reported_whatever_the_state_and_is_never_shown_again(
-    small: World, state: str
-) -> None:
+async def test_misconduct_can_be_reported_in_every_state_and_stays_hidden(small: World, state: str) -> None:
     await small.change(Engagement, "r-2", state=state)
     path = small.path(*about("report"))
     before = (await small.client.get(path)).text
@@ -473,14 +472,14 @@ async def test_misconduct_can_be_reported_whatever_the_state_and_is_never_shown_
 
 
 @pytest.mark.rule("ENG8")
-async def test_the_other_side_sees_nothing_of_a_report(small: World) -> None:
+async def test_other_party_sees_nothing_of_a_report(small: World) -> None:
     other = [small.path(*about(purpose)) for purpose in ("report", "feedback")]
     before = [(await small.client.get(path)).text for path in other]
     await small.client.post(small.path(*about("report", "p-ana")), data={"text": "He shouted."})
     assert [(await small.client.get(path)).text for path in other] == before
 
 
-async def test_hostile_names_and_texts_are_only_text(sqlite_url: str) -> None:
+async def test_hostile_names_and_texts_are_escaped(sqlite_url: str) -> None:
     rows = [*people(), request_row(message=HOSTILE, areas=[HOSTILE]), engagement_row(goals=HOSTILE)]
     for row in rows:
         if isinstance(row, Member):
@@ -501,7 +500,7 @@ async def test_hostile_names_and_texts_are_only_text(sqlite_url: str) -> None:
                 assert "1337" not in response.text
 
 
-async def test_a_row_whose_facts_nobody_can_read_still_has_its_page(small: World) -> None:
+async def test_row_with_unreadable_facts_still_has_a_page(small: World) -> None:
     await small.change(Engagement, "r-2", facts={})
     await small.change(Request, "r-1", facts={"created_at": "yesterday"})
     for link in (ANSWER, about("plan"), about("extend"), about("discovery")):
@@ -510,16 +509,16 @@ async def test_a_row_whose_facts_nobody_can_read_still_has_its_page(small: World
     assert response.status_code == 200
 
 
-async def test_a_state_that_this_version_does_not_know_is_treated_with_care(small: World) -> None:
+async def test_unknown_state_shows_a_neutral_page(small: World) -> None:
     await small.change(Engagement, "r-2", state="under_review")
     assert "There is nothing to do here now" in (await small.client.get(small.path(*about("met")))).text
 
 
-async def test_a_member_who_was_erased_leaves_links_that_lead_nowhere(sqlite_url: str) -> None:
+async def test_links_of_an_erased_member_lead_nowhere(sqlite_url: str) -> None:
     async with world(sqlite_url, [*people()[:1], *people()[3:4]]) as made:
         assert (await made.client.get(made.path(*ANSWER))).status_code == 404
 
 
-async def test_a_withdrawn_profile_may_still_answer(small: World) -> None:
+async def test_withdrawn_profile_may_still_answer(small: World) -> None:
     await small.change(Profile, "p-marcus", withdrawn_at=NOW)
     assert (await small.client.post(small.path(*ANSWER), data={"answer": "decline"})).status_code == 200

@@ -36,7 +36,7 @@ def names_in(text: str | tuple[str, ...]) -> set[str]:
     return {name for part in parts for _, name, _, _ in Formatter().parse(part) if name is not None}
 
 
-def test_both_languages_say_the_same_with_the_same_names() -> None:
+def test_both_languages_have_the_same_texts_and_variables() -> None:
     english, spanish = (catalogue(language).texts for language in LANGUAGES)
     assert list(english) == list(spanish)
     assert {key for key in english if type(english[key]) is not type(spanish[key])} == set()
@@ -45,7 +45,7 @@ def test_both_languages_say_the_same_with_the_same_names() -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_sentence_that_a_template_names_is_there(language: str) -> None:
+def test_every_text_key_of_a_template_exists(language: str) -> None:
     named = {
         key
         for template in FOLDER.glob("*.html")
@@ -57,25 +57,25 @@ def test_every_sentence_that_a_template_names_is_there(language: str) -> None:
 
 @pytest.mark.rule("MAIL6")
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_message_that_can_be_stopped_has_words_for_it(language: str) -> None:
+def test_every_optional_message_has_a_preference_label(language: str) -> None:
     stoppable = [entry.name for entry in CATALOGUE.values() if entry.message_class.stoppable]
     assert [name for name in stoppable if not catalogue(language).has(f"kinds.{name}")] == []
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_way_in_which_something_is_over_has_words_for_it(language: str) -> None:
+def test_every_closed_state_has_a_text(language: str) -> None:
     keys = [f"over.request.{state}.{role}" for state in CLOSED["request"] for role in ("mentor", "mentee")]
     keys += [f"over.engagement.{state}" for state in CLOSED["engagement"]]
     assert [key for key in keys if not catalogue(language).has(f"{key}.title")] == []
 
 
-def test_what_is_filled_in_is_escaped_and_never_read_as_a_sentence() -> None:
+def test_values_are_escaped_and_never_used_as_text_keys() -> None:
     hostile = "<script>alert(1)</script> {program} {0} %s"
     said = Catalogue("en", {"hello": "Hello, {other} & co."}).say("hello", other=hostile)
     assert said == "Hello, &lt;script&gt;alert(1)&lt;/script&gt; {program} {0} %s &amp; co."
 
 
-def test_a_name_that_is_missing_is_an_error_and_not_a_gap() -> None:
+def test_missing_variable_is_an_error() -> None:
     with pytest.raises(KeyError):
         Catalogue("en", {"hello": "Hello, {other}"}).say("hello")
     with pytest.raises(KeyError):
@@ -84,7 +84,7 @@ def test_a_name_that_is_missing_is_an_error_and_not_a_gap() -> None:
         Catalogue("en", {"hello": ["Hello"]}).say("hello")
 
 
-def test_a_page_says_dates_and_sentences_in_its_language() -> None:
+def test_dates_and_texts_follow_the_page_language() -> None:
     page = Pages().respond(
         "message.html",
         "es",
@@ -100,7 +100,7 @@ def test_a_page_says_dates_and_sentences_in_its_language() -> None:
     assert '<html lang="es"' in text
 
 
-def test_an_unknown_language_is_english() -> None:
+def test_unknown_language_falls_back_to_english() -> None:
     assert Pages().catalogue("tlh").language == "en"
 
 
@@ -117,11 +117,11 @@ def test_an_unknown_language_is_english() -> None:
         ("," * 10_000 + "es", "en"),
     ],
 )
-def test_a_reader_who_is_not_known_is_spoken_to_as_the_browser_asks(accepted: str, language: str) -> None:
+def test_unknown_reader_gets_the_browser_language(accepted: str, language: str) -> None:
     assert Pages().language(accepted) == language
 
 
-def test_the_policy_allows_the_one_style_and_no_script() -> None:
+def test_content_security_policy_allows_one_style_and_no_script() -> None:
     pages = Pages()
     page = bytes(
         pages.respond("message.html", "en", {"key": "refused.quiet", "names": _NOBODY, "action": None}).body
@@ -135,7 +135,7 @@ def test_the_policy_allows_the_one_style_and_no_script() -> None:
     assert "unsafe" not in policy
 
 
-def test_no_template_has_a_script_a_style_of_its_own_or_anything_from_elsewhere() -> None:
+def test_templates_have_no_script_inline_style_or_external_asset() -> None:
     for template in FOLDER.glob("*.html"):
         source = template.read_text("utf-8")
         assert not re.search(r"<script|\son[a-z]+=|javascript:|\sstyle=|https?://|\|\s*safe", source), (
@@ -144,7 +144,7 @@ def test_no_template_has_a_script_a_style_of_its_own_or_anything_from_elsewhere(
     assert not re.search(r"url\(|@import", (FOLDER / "style.css").read_text("utf-8"))
 
 
-async def test_every_html_answer_gets_the_headers_unless_it_says_otherwise() -> None:
+async def test_html_responses_get_the_security_headers() -> None:
     app = FastAPI()
     app.add_middleware(PageHeaders, headers=Pages().headers)
     app.add_api_route("/page", lambda: HTMLResponse("<p>"), response_model=None)
@@ -175,7 +175,7 @@ def _contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
-def test_text_stands_out_from_its_ground(scheme: int) -> None:
+def test_text_has_enough_contrast(scheme: int) -> None:
     style = (FOLDER / "style.css").read_text("utf-8")
     colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", style.split("@media")[scheme]))
     pairs = [

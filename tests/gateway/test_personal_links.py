@@ -54,9 +54,7 @@ async def stored(desk: World) -> list[object]:
 
 @pytest.mark.rule("MAIL6")
 @pytest.mark.parametrize("purpose", PURPOSES)
-async def test_get_shows_what_will_happen_with_one_form_and_changes_nothing(
-    small: World, purpose: str
-) -> None:
+async def test_get_shows_one_form_and_changes_nothing(small: World, purpose: str) -> None:
     response = await small.client.get(
         small.path(purpose, holder(purpose), PURPOSES[purpose], "mentee.checkin")
     )
@@ -71,7 +69,7 @@ async def test_get_shows_what_will_happen_with_one_form_and_changes_nothing(
 
 
 @pytest.mark.rule("MAIL6")
-async def test_head_does_nothing_and_tells_nothing_whatever_the_link(small: World) -> None:
+async def test_head_changes_nothing_and_reveals_nothing(small: World) -> None:
     good = [small.path(purpose, holder(purpose), PURPOSES[purpose], "mentee.checkin") for purpose in PURPOSES]
     answers = [await small.client.head(path) for path in (*good, good[0][:-3], "/l/nothing")]
     assert {(answer.status_code, answer.content) for answer in answers} == {(200, b"")}
@@ -81,7 +79,7 @@ async def test_head_does_nothing_and_tells_nothing_whatever_the_link(small: Worl
 
 @pytest.mark.rule("MAIL6")
 @pytest.mark.parametrize("purpose", ["unsubscribe", "answer"])
-async def test_a_tampered_link_is_a_kind_404_and_does_nothing(small: World, purpose: str) -> None:
+async def test_tampered_link_is_a_404_and_changes_nothing(small: World, purpose: str) -> None:
     good = small.path(purpose, holder(purpose), PURPOSES[purpose])
     payload, signature = good.removeprefix("/l/").rsplit(".", 1)
     other = small.path(purpose, "p-eva", PURPOSES[purpose]).removeprefix("/l/").rsplit(".", 1)
@@ -112,13 +110,13 @@ async def test_a_tampered_link_is_a_kind_404_and_does_nothing(small: World, purp
     assert await stored(small) == []
 
 
-async def test_a_token_that_was_signed_for_something_else_is_refused(small: World) -> None:
+async def test_token_signed_for_another_purpose_is_refused(small: World) -> None:
     serializer = URLSafeSerializer("a secret for tests only", salt="throughline.link")
     for content in ("text", [], ["answer"], ["answer", "p-marcus", "request/r-1", "soon", ""], {"a": 1}):
         assert (await small.client.get(f"/l/{serializer.dumps(content)}")).status_code == 404
 
 
-async def test_an_expired_link_says_whom_to_write_to_and_does_nothing(small: World) -> None:
+async def test_expired_link_names_a_contact_and_changes_nothing(small: World) -> None:
     ending = [purpose for purpose in PURPOSES if purpose not in LASTING]
     paths = [small.path(purpose, holder(purpose), PURPOSES[purpose], days=10) for purpose in ending]
     small.at = NOW + timedelta(days=10)
@@ -135,7 +133,7 @@ async def test_an_expired_link_says_whom_to_write_to_and_does_nothing(small: Wor
 
 
 @pytest.mark.rule("MAIL6")
-async def test_a_link_to_less_mail_never_runs_out(small: World) -> None:
+async def test_unsubscribe_link_never_expires(small: World) -> None:
     paths = [small.path(purpose, holder(purpose), PURPOSES[purpose], days=10) for purpose in LASTING]
     small.at = NOW + timedelta(days=1000)
     for path in paths:
@@ -147,13 +145,13 @@ async def test_a_link_to_less_mail_never_runs_out(small: World) -> None:
 LASTING = ("unsubscribe", "preferences")
 
 
-async def test_a_link_holds_until_the_instant_that_it_names_by_the_programs_clock(small: World) -> None:
+async def test_link_expires_at_its_instant_on_the_programs_clock(small: World) -> None:
     path = small.path("feedback", "p-ana", "onboarding/p-ana", days=10)
     small.at = NOW + timedelta(days=10, seconds=-1)
     assert (await small.client.get(path)).status_code == 200
 
 
-async def test_a_link_of_somebody_without_a_part_in_it_shows_nothing_and_does_nothing(small: World) -> None:
+async def test_link_of_a_stranger_shows_and_changes_nothing(small: World) -> None:
     swapped = [(purpose, "p-nobody") for purpose in PURPOSES]
     swapped += [(purpose, "p-eva") for purpose, subject in PURPOSES.items() if "r-" in subject]
     for purpose, who in swapped:
@@ -178,7 +176,7 @@ async def test_a_link_of_somebody_without_a_part_in_it_shows_nothing_and_does_no
         ("no_such_purpose", "p-ana", "engagement/r-2"),
     ],
 )
-async def test_a_link_for_the_wrong_role_or_for_nothing_is_refused(
+async def test_link_for_the_wrong_role_or_subject_is_refused(
     small: World, purpose_name: str, profile: str, subject: str
 ) -> None:
     path = small.path(purpose_name, profile, subject)
@@ -187,14 +185,14 @@ async def test_a_link_for_the_wrong_role_or_for_nothing_is_refused(
     assert await stored(small) == []
 
 
-async def test_a_profile_of_a_program_that_is_not_here_is_refused(sqlite_url: str) -> None:
+async def test_link_for_an_unknown_program_is_refused(sqlite_url: str) -> None:
     rows = people()
     next(row for row in rows if isinstance(row, Profile) and row.id == "p-ana").program = "gone"
     async with world(sqlite_url, rows) as made:
         assert (await made.client.get(made.path("feedback", "p-ana", ""))).status_code == 404
 
 
-async def test_refusals_are_logged_without_saying_who(small: World) -> None:
+async def test_refused_links_are_logged_without_personal_data(small: World) -> None:
     with capture_logs() as logs:
         await small.client.get(small.path("answer", "p-eva", "request/r-1"))
         await small.client.get(small.path("answer", "p-nobody", "request/r-1"))
@@ -203,12 +201,12 @@ async def test_refusals_are_logged_without_saying_who(small: World) -> None:
     assert not any(word in str(logs) for word in ("p-eva", "eva@", "r-1", "p-ana", "p-nobody"))
 
 
-async def test_a_refusal_is_told_in_the_language_of_the_browser(small: World) -> None:
+async def test_refusal_page_uses_the_browser_language(small: World) -> None:
     response = await small.client.get("/l/x", headers={"Accept-Language": "es-CO,es;q=0.9"})
     assert "Este enlace no funciona" in response.text
 
 
-async def test_with_several_programs_nobody_is_sent_to_the_wrong_mailbox(sqlite_url: str) -> None:
+async def test_refusal_page_names_no_contact_of_another_program(sqlite_url: str) -> None:
     async with world(sqlite_url) as first:
         (program,) = first.programs.values()
     other = replace(program, id="other", mailbox="other@example.org")
@@ -221,7 +219,7 @@ async def test_with_several_programs_nobody_is_sent_to_the_wrong_mailbox(sqlite_
 
 
 @pytest.mark.rule("MAIL5")
-async def test_the_reader_is_spoken_to_in_their_own_language_whatever_the_browser(small: World) -> None:
+async def test_page_uses_the_readers_language_over_the_browsers(small: World) -> None:
     path = small.path("feedback", "p-ana", "")
     response = await small.client.get(path, headers={"Accept-Language": "en"})
     assert "¿Qué funciona y qué no?" in response.text
@@ -234,7 +232,7 @@ async def test_the_reader_is_spoken_to_in_their_own_language_whatever_the_browse
 
 
 @pytest.mark.rule("SUR4")
-async def test_nothing_typed_is_lost_while_the_database_is_away(desk: World) -> None:
+async def test_input_is_kept_during_a_database_outage(desk: World) -> None:
     path = desk.path("feedback", "p-marcus", "")
     text = "The second call was the best one.\n<b>Thank you</b> & more"
     fault = DatabaseFault(desk.database)
@@ -254,7 +252,7 @@ async def test_nothing_typed_is_lost_while_the_database_is_away(desk: World) -> 
     assert (await desk.client.post(path, data={"text": text, "form": "x"})).status_code == 200
 
 
-async def test_without_the_programs_clock_nothing_is_done(small: World) -> None:
+async def test_links_are_refused_without_the_programs_clock(small: World) -> None:
     small.clock_broken = True
     with capture_logs():
         response = await small.client.post(
@@ -265,7 +263,7 @@ async def test_without_the_programs_clock_nothing_is_done(small: World) -> None:
     assert await stored(small) == []
 
 
-async def test_a_fault_of_our_own_keeps_what_was_typed_and_tells_nothing_of_itself(sqlite_url: str) -> None:
+async def test_internal_error_page_keeps_input_and_hides_details(sqlite_url: str) -> None:
     class Broken:
         async def show(self, visit: LinkVisit) -> Page:
             raise AssertionError("a secret detail")
@@ -300,7 +298,7 @@ async def test_a_fault_of_our_own_keeps_what_was_typed_and_tells_nothing_of_itse
         ("application/x-www-form-urlencoded", b""),
     ],
 )
-async def test_a_form_that_is_none_shows_the_page_again(small: World, content_type: str, body: bytes) -> None:
+async def test_malformed_form_shows_the_page_again(small: World, content_type: str, body: bytes) -> None:
     path = small.path("answer", "p-marcus", "request/r-1")
     response = await small.client.post(path, content=body, headers={"content-type": content_type})
     assert response.status_code == 400
@@ -308,7 +306,7 @@ async def test_a_form_that_is_none_shows_the_page_again(small: World, content_ty
     assert await stored(small) == []
 
 
-async def test_a_form_of_more_than_a_mebibyte_is_refused_kindly(small: World) -> None:
+async def test_form_over_one_mebibyte_is_refused(small: World) -> None:
     path = small.path("feedback", "p-marcus", "")
     response = await small.client.post(path, data={"text": "x" * (1 << 20)})
     assert response.status_code == 413

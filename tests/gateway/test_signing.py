@@ -15,14 +15,14 @@ from tests.gateway_world import OLD_SECRET, SECRET, member_updated
 pytestmark = pytest.mark.rule("MAIL7")
 
 
-def test_one_event_is_signed_as_the_specification_says() -> None:
+def test_single_event_is_signed_by_the_specification() -> None:
     headers, body = sign_events(SECRET, member_updated())
     assert headers["content-type"] == "application/cloudevents+json"
     assert Webhook(SECRET).verify(body, headers) == member_updated()
     Signatures([SECRET]).check(headers, body)
 
 
-def test_several_events_are_a_batch_and_each_request_has_a_name_of_its_own() -> None:
+def test_several_events_form_a_batch_with_an_own_webhook_id() -> None:
     first, body = sign_events(SECRET, [member_updated(), member_updated("leo", "e-2")])
     second, _ = sign_events(SECRET, [member_updated()])
     assert first["content-type"] == "application/cloudevents-batch+json"
@@ -30,13 +30,13 @@ def test_several_events_are_a_batch_and_each_request_has_a_name_of_its_own() -> 
     assert first["webhook-id"] != second["webhook-id"]
 
 
-def test_any_of_several_secrets_will_do_so_that_one_can_be_replaced() -> None:
+def test_any_configured_secret_verifies_during_rotation() -> None:
     signatures = Signatures([SECRET, OLD_SECRET])
     for secret in (SECRET, OLD_SECRET):
         signatures.check(*sign_events(secret, member_updated()))
 
 
-def test_a_sender_may_sign_with_both_secrets_at_once() -> None:
+def test_two_signatures_at_once_verify() -> None:
     headers, body = sign_events(SECRET, member_updated())
     other = Webhook(OLD_SECRET).sign(
         headers["webhook-id"], datetime.fromtimestamp(int(headers["webhook-timestamp"]), UTC), body.decode()
@@ -46,21 +46,21 @@ def test_a_sender_may_sign_with_both_secrets_at_once() -> None:
 
 
 @pytest.mark.parametrize("name", ["webhook-id", "webhook-timestamp", "webhook-signature"])
-def test_a_missing_header_is_named(name: str) -> None:
+def test_missing_header_is_named(name: str) -> None:
     headers, body = sign_events(SECRET, member_updated())
     with pytest.raises(SignatureRefused, match=f"{name} missing"):
         Signatures([SECRET]).check({**headers, name: ""}, body)
 
 
 @pytest.mark.parametrize("minutes", [-6, 6])
-def test_an_old_signature_and_one_from_the_future_are_refused(minutes: int) -> None:
+def test_old_and_future_signatures_are_refused(minutes: int) -> None:
     headers, body = sign_events(SECRET, member_updated(), datetime.now(UTC) + timedelta(minutes=minutes))
     with pytest.raises(SignatureRefused, match="more than five minutes"):
         Signatures([SECRET]).check(headers, body)
 
 
 @pytest.mark.parametrize("minutes", [-4, 4])
-def test_clocks_may_differ_by_a_few_minutes(minutes: int) -> None:
+def test_clock_skew_of_a_few_minutes_is_accepted(minutes: int) -> None:
     headers, body = sign_events(SECRET, member_updated(), datetime.now(UTC) + timedelta(minutes=minutes))
     Signatures([SECRET]).check(headers, body)
 
@@ -87,14 +87,14 @@ def test_clocks_may_differ_by_a_few_minutes(minutes: int) -> None:
         lambda headers, body: (headers, b"\xff" + body),
     ],
 )
-def test_whatever_is_altered_breaks_the_signature(
+def test_changed_body_or_header_breaks_the_signature(
     alter: Callable[[dict[str, str], bytes], tuple[dict[str, str], bytes]],
 ) -> None:
     with pytest.raises(SignatureRefused):
         Signatures([SECRET]).check(*alter(*sign_events(SECRET, member_updated())))
 
 
-def test_another_secret_and_no_secret_are_refused() -> None:
+def test_wrong_and_missing_secrets_are_refused() -> None:
     signed = sign_events(OLD_SECRET, member_updated())
     for secrets in ([SECRET], []):
         with pytest.raises(SignatureRefused, match="no signature"):
@@ -104,7 +104,7 @@ def test_another_secret_and_no_secret_are_refused() -> None:
 @pytest.mark.parametrize(
     "secret", ["", "whsec_c2hvcnQ", "whsec_c2hvcnQ=", "whsec_no base64 at all!", "whsec_é"]
 )
-def test_a_secret_that_is_none_is_refused_without_being_told(secret: str) -> None:
+def test_malformed_secret_is_refused_without_quoting_it(secret: str) -> None:
     with pytest.raises(ValueError, match="a webhook secret") as refused:
         Signatures([secret])
     assert not secret or secret not in str(refused.value)

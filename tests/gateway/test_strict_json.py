@@ -19,12 +19,12 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-def test_every_json_value_is_read_as_it_was_written(value: Any) -> None:
+def test_json_values_are_read_exactly(value: Any) -> None:
     assert parse(json.dumps(value).encode()) == value
 
 
 @given(st.binary(max_size=60))
-def test_any_bytes_are_read_or_refused(body: bytes) -> None:
+def test_any_bytes_are_parsed_or_refused(body: bytes) -> None:
     with suppress(NotJson):
         parse(body)
 
@@ -48,6 +48,6 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
         (b"1" * 5_000, "too many digits"),
     ],
 )
-def test_what_others_might_read_otherwise_is_refused_with_a_reason(body: bytes, reason: str) -> None:
+def test_ambiguous_json_is_refused_with_a_reason(body: bytes, reason: str) -> None:
     with pytest.raises(NotJson, match=reason):
         parse(body)

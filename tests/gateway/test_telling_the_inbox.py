@@ -17,7 +17,7 @@ from tests.gateway_world import NOW, Switch, World, eventually, member_updated, 
 LEO = Envelope("e-1", "/members", "member.updated", NOW, member_updated("leo")["data"])
 
 
-async def test_an_event_is_accepted_while_temporal_is_away_and_told_when_it_is_back(desk: World) -> None:
+async def test_event_during_a_temporal_outage_is_delivered_after_it(desk: World) -> None:
     desk.poke.broken = True
     with capture_logs() as logs:
         assert (await desk.send(member_updated(id="1"))).status_code == 202
@@ -28,7 +28,7 @@ async def test_an_event_is_accepted_while_temporal_is_away_and_told_when_it_is_b
     assert "hunter2" not in str(logs)
 
 
-async def test_while_a_failed_poke_is_repeated_no_request_waits_for_another(sqlite_url: str) -> None:
+async def test_failed_notification_delays_no_request(sqlite_url: str) -> None:
     async with world(sqlite_url, []) as made:
         poke = Switch()
         poke.broken = True
@@ -39,7 +39,7 @@ async def test_while_a_failed_poke_is_repeated_no_request_waits_for_another(sqli
         assert poke.asked == 1
 
 
-async def test_a_poke_that_hangs_does_not_hold_the_request(sqlite_url: str) -> None:
+async def test_hanging_notification_does_not_hold_the_request(sqlite_url: str) -> None:
     async with world(sqlite_url, []) as made:
 
         async def hang() -> None:
@@ -51,7 +51,7 @@ async def test_a_poke_that_hangs_does_not_hold_the_request(sqlite_url: str) -> N
 
 
 @pytest.mark.parametrize("state", UNAPPLIED)
-async def test_a_gateway_that_starts_tells_of_what_was_left_unapplied(sqlite_url: str, state: str) -> None:
+async def test_starting_gateway_notifies_of_unapplied_events(sqlite_url: str, state: str) -> None:
     left = Event(
         source="/members",
         event_id="1",
@@ -64,7 +64,7 @@ async def test_a_gateway_that_starts_tells_of_what_was_left_unapplied(sqlite_url
         await made.poke.has_worked(1)
 
 
-async def test_a_gateway_that_starts_with_nothing_left_wakes_nobody(sqlite_url: str) -> None:
+async def test_starting_gateway_without_open_events_notifies_nobody(sqlite_url: str) -> None:
     done = [
         Event(source="/m", event_id=state, type="member.updated", subject="member/leo", data={}, state=state)
         for state in ("applied", "refused")
@@ -75,7 +75,7 @@ async def test_a_gateway_that_starts_with_nothing_left_wakes_nobody(sqlite_url: 
         assert made.poke.asked == 1
 
 
-async def test_a_gateway_may_start_before_its_database(sqlite_url: str) -> None:
+async def test_gateway_can_start_before_its_database(sqlite_url: str) -> None:
     async with world(sqlite_url, []) as made:
         await made.send(member_updated())
         fault = DatabaseFault(made.database)
@@ -91,7 +91,7 @@ async def test_a_gateway_may_start_before_its_database(sqlite_url: str) -> None:
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_the_wait_between_pokes_grows_to_its_limit_and_begins_anew(sqlite_url: str) -> None:
+async def test_notification_back_off_grows_to_its_limit_and_resets(sqlite_url: str) -> None:
     async with world(sqlite_url, []) as made:
         poke = Switch()
         poke.broken = True

@@ -25,7 +25,7 @@ async def audited(desk: World) -> list[AuditRecord]:
 
 @pytest.mark.rule("MAIL6")
 @pytest.mark.parametrize("encoding", ["urlencoded", "multipart"])
-async def test_one_click_stops_the_mails_of_that_kind_at_once(desk: World, encoding: str) -> None:
+async def test_one_click_stops_that_kind_of_mail_at_once(desk: World, encoding: str) -> None:
     path = desk.path(*CHECKIN)
     if encoding == "urlencoded":
         response = await desk.client.post(path, data=ONE_CLICK)
@@ -40,7 +40,7 @@ async def test_one_click_stops_the_mails_of_that_kind_at_once(desk: World, encod
 
 
 @pytest.mark.rule("MAIL6")
-async def test_one_click_again_changes_nothing_more(desk: World) -> None:
+async def test_repeated_one_click_changes_nothing(desk: World) -> None:
     path = desk.path(*CHECKIN)
     answers = await asyncio.gather(*(desk.client.post(path, data=ONE_CLICK) for _ in range(6)))
     assert {answer.status_code for answer in answers} == {200}
@@ -52,7 +52,7 @@ async def test_one_click_again_changes_nothing_more(desk: World) -> None:
 
 
 @pytest.mark.rule("MAIL6")
-async def test_other_kinds_go_on_and_other_choices_stay(desk: World) -> None:
+async def test_other_kinds_and_choices_stay(desk: World) -> None:
     await desk.change(Member, "ana", preferences={"stopped": ["mentee.pulse"], "language": "es", "other": 1})
     await desk.client.post(desk.path(*CHECKIN), data=ONE_CLICK)
     assert (await desk.member("ana")).preferences == {
@@ -67,7 +67,7 @@ async def test_other_kinds_go_on_and_other_choices_stay(desk: World) -> None:
 @pytest.mark.parametrize(
     "form", [{}, {"List-Unsubscribe": "one-click"}, {"List-Unsubscribe": ""}, {"unsubscribe": "One-Click"}]
 )
-async def test_a_post_that_does_not_say_so_stops_nothing(small: World, form: dict[str, str]) -> None:
+async def test_post_without_the_one_click_body_stops_nothing(small: World, form: dict[str, str]) -> None:
     response = await small.client.post(small.path(*CHECKIN), data=form)
     assert response.status_code == 400
     assert response.text.count("<form") == 1
@@ -75,7 +75,7 @@ async def test_a_post_that_does_not_say_so_stops_nothing(small: World, form: dic
 
 
 @pytest.mark.rule("MAIL6")
-async def test_a_link_without_a_kind_stops_all_nudges(small: World) -> None:
+async def test_link_without_a_kind_stops_all_nudges(small: World) -> None:
     path = small.path("unsubscribe", "p-marcus", "onboarding/p-marcus")
     assert "all questions and reminders" in (await small.client.get(path)).text
     await small.client.post(path, data=ONE_CLICK)
@@ -83,14 +83,14 @@ async def test_a_link_without_a_kind_stops_all_nudges(small: World) -> None:
 
 
 @pytest.mark.rule("MAIL6")
-async def test_a_kind_that_has_no_words_here_can_be_stopped_too(small: World) -> None:
+async def test_kind_without_a_label_can_be_stopped_too(small: World) -> None:
     path = small.path("unsubscribe", "p-marcus", "", "mentor.from_another_version")
     assert (await small.client.post(path, data=ONE_CLICK)).status_code == 200
     assert (await small.member("marcus")).preferences == {"stopped": ["mentor.from_another_version"]}
 
 
 @pytest.mark.rule("MAIL6")
-async def test_the_page_after_it_leads_to_all_choices(small: World) -> None:
+async def test_confirmation_page_links_to_all_preferences(small: World) -> None:
     done = await small.client.post(small.path(*CHECKIN), data=ONE_CLICK)
     (address,) = re.findall(r'class="button" href="([^"]+)"', done.text)
     choices = await small.client.get(address.removeprefix("https://mentoring.example.org"))
@@ -105,7 +105,7 @@ def kinds_on(page: str) -> dict[str, bool]:
 
 
 @pytest.mark.rule("MAIL6")
-async def test_what_may_be_stopped_is_offered_in_words_and_what_is_owed_is_not(small: World) -> None:
+async def test_only_optional_messages_are_offered_by_label(small: World) -> None:
     page = (await small.client.get(small.path("preferences", "p-ana", ""))).text
     offered = kinds_on(page)
     assert offered == {
@@ -119,7 +119,7 @@ async def test_what_may_be_stopped_is_offered_in_words_and_what_is_owed_is_not(s
 
 
 @pytest.mark.rule("MAIL6", "MEM5")
-async def test_who_is_mentor_and_mentee_chooses_for_both_parts(small: World) -> None:
+async def test_person_in_both_roles_chooses_for_both(small: World) -> None:
     async with small.database.begin() as session:
         session.add(profile("p-ana-2", "ana", "mentor"))
     page = (await small.client.get(small.path("preferences", "p-ana", ""))).text
@@ -128,7 +128,7 @@ async def test_who_is_mentor_and_mentee_chooses_for_both_parts(small: World) -> 
 
 
 @pytest.mark.rule("MAIL5", "MAIL6")
-async def test_a_choice_is_saved_and_shown_in_the_language_that_was_chosen(desk: World) -> None:
+async def test_saved_choice_is_shown_in_the_chosen_language(desk: World) -> None:
     path = desk.path("preferences", "p-ana", "")
     await desk.change(Member, "ana", preferences={"stopped": ["*", "mentor.pulse"], "other": 1})
     assert set(kinds_on((await desk.client.get(path)).text).values()) == {False}
@@ -150,7 +150,7 @@ async def test_a_choice_is_saved_and_shown_in_the_language_that_was_chosen(desk:
 
 
 @pytest.mark.rule("MAIL6")
-async def test_the_same_choice_again_is_not_recorded_again(desk: World) -> None:
+async def test_repeated_choice_is_recorded_once(desk: World) -> None:
     path = desk.path("preferences", "p-ana", "")
     for _ in range(2):
         await desk.client.post(path, data={"form": "preferences", "wanted": "mentee.pulse", "language": "es"})
@@ -167,7 +167,7 @@ async def test_the_same_choice_again_is_not_recorded_again(desk: World) -> None:
         {"form": "preferences", "language": "<script>"},
     ],
 )
-async def test_a_form_that_the_page_did_not_send_chooses_nothing(small: World, form: dict[str, str]) -> None:
+async def test_forged_form_changes_no_preference(small: World, form: dict[str, str]) -> None:
     response = await small.client.post(small.path("preferences", "p-ana", ""), data=form)
     assert response.status_code == 400
     assert (await small.member("ana")).preferences == {}
@@ -185,7 +185,7 @@ async def test_feedback_is_kept_as_it_was_written(desk: World) -> None:
 
 
 @pytest.mark.rule("SUR4")
-async def test_the_same_feedback_again_is_one_and_other_feedback_another(desk: World) -> None:
+async def test_repeated_feedback_is_stored_once(desk: World) -> None:
     path = desk.path("feedback", "p-ana", "")
     answers = await asyncio.gather(*(desk.client.post(path, data={"text": "Good."}) for _ in range(6)))
     assert {answer.status_code for answer in answers} == {200}
@@ -199,7 +199,7 @@ async def test_the_same_feedback_again_is_one_and_other_feedback_another(desk: W
 
 
 @pytest.mark.rule("SUR4")
-async def test_feedback_that_is_too_long_is_shown_again_to_be_shortened(desk: World) -> None:
+async def test_feedback_that_is_too_long_is_shown_again(desk: World) -> None:
     path = desk.path("feedback", "p-marcus", "")
     longest = "línea & más\n" * 833
     assert len(longest.strip()) < 10_000
@@ -212,7 +212,7 @@ async def test_feedback_that_is_too_long_is_shown_again_to_be_shortened(desk: Wo
 
 
 @pytest.mark.rule("SUR4")
-async def test_feedback_is_welcome_before_during_and_after_an_engagement(sqlite_url: str) -> None:
+async def test_feedback_is_accepted_in_every_state(sqlite_url: str) -> None:
     rows = [*people(), request_row(), *(engagement_row(f"r-{state}", state) for state in STAGES)]
     async with world(sqlite_url, rows) as there:
         await there.change(Member, "ana", standing="lapsed")
@@ -232,7 +232,7 @@ STAGES = ("active", "paused", "suspended", "completed", "ended", "no_fit", "canc
 
 @pytest.mark.rule("SUR4")
 @pytest.mark.parametrize("text", ["", "   \r\n\t ", "\x00"])
-async def test_empty_feedback_is_none(small: World, text: str) -> None:
+async def test_empty_feedback_is_refused(small: World, text: str) -> None:
     response = await small.client.post(small.path("feedback", "p-marcus", ""), data={"text": text})
     assert response.status_code == 400
     assert "Please write something first." in response.text
@@ -240,7 +240,7 @@ async def test_empty_feedback_is_none(small: World, text: str) -> None:
     assert await small.all(Feedback) == []
 
 
-async def test_two_choices_at_once_lose_none(desk: World) -> None:
+async def test_concurrent_choices_lose_nothing(desk: World) -> None:
     kinds = [entry.name for entry in CATALOGUE.values() if entry.message_class.stoppable][:8]
     await asyncio.gather(
         *(desk.client.post(desk.path("unsubscribe", "p-ana", "", kind), data=ONE_CLICK) for kind in kinds)

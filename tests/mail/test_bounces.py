@@ -141,16 +141,14 @@ The text of it.
         ("4.2.2", "", "soft"),
     ],
 )
-def test_a_status_report_is_hard_only_where_it_speaks_of_the_mailbox(
-    status: str, diagnostic: str, kind: str
-) -> None:
+def test_status_report_is_hard_only_if_it_names_the_mailbox(status: str, diagnostic: str, kind: str) -> None:
     bounce = read_report(status_report(status, diagnostic))
     assert bounce is not None
     assert (bounce.kind, bounce.delivery) == (kind, DELIVERY)
 
 
 @pytest.mark.rule("MAIL7")
-def test_the_delivery_is_known_by_envelope_or_by_what_was_returned() -> None:
+def test_delivery_is_found_by_envelope_or_returned_headers() -> None:
     nothing = "Subject: hello\n"
     address = f"mentoring+{DELIVERY}@example.org"
     told = [
@@ -166,7 +164,7 @@ def test_the_delivery_is_known_by_envelope_or_by_what_was_returned() -> None:
 
 
 @pytest.mark.rule("MAIL7")
-def test_a_complaint_is_one_unless_it_says_otherwise() -> None:
+def test_feedback_report_is_a_complaint_unless_it_says_otherwise() -> None:
     bounce = read_report(complaint())
     assert bounce is not None
     assert bounce.data == {"kind": "complaint", "delivery": DELIVERY}
@@ -197,7 +195,7 @@ def _reply(**headers: str) -> bytes:
     ],
     ids=["reply", "out of office", "text only", "delayed", "delivered", "relayed", "not ours", "empty"],
 )
-def test_replies_delays_and_mail_that_cannot_be_named_are_no_reports(mail: bytes) -> None:
+def test_replies_delays_and_unknown_mail_are_no_bounces(mail: bytes) -> None:
     assert read_report(mail) is None
 
 
@@ -208,7 +206,7 @@ def test_replies_delays_and_mail_that_cannot_be_named_are_no_reports(mail: bytes
     st.sampled_from([status_report(), complaint(), status_report(whole=True)]),
 )
 @example(b"Content-Type: message/delivery-status", 500, status_report())
-def test_a_broken_report_is_read_without_an_error(noise: bytes, cut: int, report: bytes) -> None:
+def test_malformed_report_is_parsed_without_an_error(noise: bytes, cut: int, report: bytes) -> None:
     for content in (noise, report[:cut], report[:cut] + noise + report[cut:], noise + report):
         read_report(content)
 
@@ -223,9 +221,7 @@ async def stored(world: World) -> list[Event]:
 
 @pytest.mark.rule("MAIL7")
 @pytest.mark.parametrize("form", ["mbox", "maildir", "file"])
-async def test_a_mailbox_is_read_as_often_as_one_likes_and_each_report_counts_once(
-    world: World, tmp_path: Path, form: str
-) -> None:
+async def test_mailbox_read_twice_counts_each_report_once(world: World, tmp_path: Path, form: str) -> None:
     file = tmp_path / "box"
     mails = [
         status_report(),
@@ -250,14 +246,14 @@ async def test_a_mailbox_is_read_as_often_as_one_likes_and_each_report_counts_on
 
 
 @pytest.mark.rule("MAIL7")
-async def test_a_mailbox_that_is_not_there_is_an_error(world: World, tmp_path: Path) -> None:
+async def test_missing_mailbox_is_an_error(world: World, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="nowhere"):
         await collect_bounces(world.database, tmp_path / "nowhere", AT)
 
 
 @pytest.mark.rule("MAIL7")
 @pytest.mark.parametrize("content", [b"\x00\xff\x8a binary", b"no header\n", b": nothing\n"])
-async def test_what_is_no_mailbox_is_an_error_and_an_emptied_one_is_none(
+async def test_file_that_is_no_mailbox_is_an_error_and_empty_is_not(
     world: World, tmp_path: Path, content: bytes
 ) -> None:
     file = tmp_path / "box"
@@ -271,7 +267,7 @@ async def test_what_is_no_mailbox_is_an_error_and_an_emptied_one_is_none(
 
 
 @pytest.mark.rule("MAIL7")
-async def test_the_mail_server_hands_reports_over_and_is_told_when_they_are_stored(world: World) -> None:
+async def test_bounce_listener_accepts_a_report_once_it_is_stored(world: World) -> None:
     told: list[str] = []
 
     async def arrived() -> None:
@@ -331,7 +327,7 @@ async def suppressed(world: World) -> Suppression | None:
 
 @pytest.mark.rule("MAIL3", "MAIL7", "STA2")
 @pytest.mark.parametrize("kind", ["hard", "complaint"])
-async def test_a_hard_bounce_or_complaint_stops_mail_to_the_address_with_one_task(
+async def test_hard_bounce_or_complaint_suppresses_with_one_task(
     world: World, hostile_smtp: HostileSmtp, kind: str
 ) -> None:
     async with mailed(world, hostile_smtp) as inbox:
@@ -355,7 +351,7 @@ async def test_a_hard_bounce_or_complaint_stops_mail_to_the_address_with_one_tas
 
 
 @pytest.mark.rule("MAIL7", "STA2")
-async def test_soft_bounces_stop_mail_only_again_and_again_and_fade_with_time(
+async def test_only_repeated_soft_bounces_suppress_and_they_expire(
     world: World, hostile_smtp: HostileSmtp
 ) -> None:
     async with mailed(world, hostile_smtp, 5) as inbox:
@@ -373,7 +369,7 @@ async def test_soft_bounces_stop_mail_only_again_and_again_and_fade_with_time(
 
 
 @pytest.mark.rule("MAIL7", "STA2")
-async def test_a_soft_bounce_told_by_webhook_and_by_mail_and_again_counts_once(
+async def test_same_soft_bounce_by_webhook_and_mail_counts_once(
     world: World, hostile_smtp: HostileSmtp
 ) -> None:
     async with mailed(world, hostile_smtp) as inbox:
@@ -392,7 +388,7 @@ async def test_a_soft_bounce_told_by_webhook_and_by_mail_and_again_counts_once(
 
 
 @pytest.mark.rule("MAIL3", "MAIL7")
-async def test_a_report_that_comes_again_does_not_undo_what_staff_lifted(
+async def test_repeated_report_does_not_undo_a_lifted_suppression(
     world: World, hostile_smtp: HostileSmtp
 ) -> None:
     async with mailed(world, hostile_smtp) as inbox:
@@ -407,7 +403,7 @@ async def test_a_report_that_comes_again_does_not_undo_what_staff_lifted(
 
 
 @pytest.mark.rule("MAIL7")
-async def test_a_bounce_of_no_delivery_of_ours_is_refused_with_the_reason(
+async def test_bounce_of_an_unknown_delivery_is_refused_with_a_reason(
     world: World, hostile_smtp: HostileSmtp
 ) -> None:
     async with mailed(world, hostile_smtp) as inbox:
@@ -429,7 +425,7 @@ async def test_a_bounce_of_no_delivery_of_ours_is_refused_with_the_reason(
 
 
 @pytest.mark.rule("MAIL3", "MAIL7", "STA2")
-async def test_staff_are_told_again_when_an_address_they_freed_comes_back(
+async def test_new_bounce_after_a_lifted_suppression_opens_a_task(
     world: World, hostile_smtp: HostileSmtp
 ) -> None:
     async with mailed(world, hostile_smtp) as inbox:
@@ -442,7 +438,7 @@ async def test_staff_are_told_again_when_an_address_they_freed_comes_back(
 
 
 @pytest.mark.rule("MAIL7")
-async def test_what_a_mail_reports_reaches_the_same_judgement(
+async def test_mailed_report_and_webhook_have_the_same_effect(
     world: World, hostile_smtp: HostileSmtp
 ) -> None:
     async with mailed(world, hostile_smtp) as inbox:

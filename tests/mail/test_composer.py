@@ -53,7 +53,7 @@ def links_in_text(text: str) -> set[str]:
 
 @pytest.mark.rule("MAIL5")
 class TestTheTemplates:
-    def test_every_message_is_written_and_nothing_is_broken_or_belongs_to_no_message(self) -> None:
+    def test_every_message_has_templates_and_no_template_is_orphaned(self) -> None:
         assert COMPOSER.missing() == []
 
     def test_both_languages_have_the_same_files(self) -> None:
@@ -69,16 +69,16 @@ class TestTheTemplates:
         for path in sorted((TEMPLATES / "en").iterdir()):
             assert used(TEMPLATES / "es" / path.name) == used(path), path.name
 
-    def test_each_check_in_has_a_text_of_its_own(self) -> None:
+    def test_each_check_in_has_its_own_text(self) -> None:
         for language in LANGUAGES:
             mails = [composed("mentee.checkin", number, language) for number in (1, 2, 3, 4, 5)]
             assert len({mail.subject for mail in mails}) == 5
             assert len({mail.text for mail in mails}) == 5
 
-    def test_a_number_beyond_those_written_gets_the_text_for_more(self) -> None:
+    def test_number_beyond_the_templates_gets_the_generic_text(self) -> None:
         assert composed("mentee.checkin", 9) == composed("mentee.checkin", 5)
 
-    def test_composing_needs_no_file_any_more(self, tmp_path: Path) -> None:
+    def test_composing_reads_no_file(self, tmp_path: Path) -> None:
         shutil.copytree(TEMPLATES, tmp_path / "mail")
         composer = Composer(tmp_path / "mail")
         shutil.rmtree(tmp_path / "mail")
@@ -90,7 +90,9 @@ class TestTheTemplates:
 @pytest.mark.rule("MAIL5")
 class TestTheHtml:
     @everything_written
-    def test_is_accessible_in_light_and_dark(self, message: str, number: int | None, language: str) -> None:
+    def test_html_is_accessible_in_light_and_dark(
+        self, message: str, number: int | None, language: str
+    ) -> None:
         html = composed(message, number, language).html
         document = parsed(html)
         [root] = document.all("html")
@@ -108,7 +110,7 @@ class TestTheHtml:
                 assert contrast(element, html, dark) >= 4.5, (text, "dark" if dark else "light")
 
     @everything_written
-    def test_has_one_clear_button_and_links_that_say_what_they_do(
+    def test_html_has_one_button_and_descriptive_links(
         self, message: str, number: int | None, language: str
     ) -> None:
         document = parsed(composed(message, number, language).html)
@@ -119,10 +121,12 @@ class TestTheHtml:
             assert link.attributes["href"].startswith(("https://", "mailto:"))
 
     @everything_written
-    def test_is_small_enough_not_to_be_clipped(self, message: str, number: int | None, language: str) -> None:
+    def test_html_is_small_enough_not_to_be_clipped(
+        self, message: str, number: int | None, language: str
+    ) -> None:
         assert len(composed(message, number, language).html.encode()) < 50_000
 
-    def test_shows_the_first_sentence_as_preview_in_the_inbox(self) -> None:
+    def test_html_has_the_first_sentence_as_preheader(self) -> None:
         html = composed("mentee.checkin", 3).html
         [hidden] = [one for one in parsed(html).walk() if one.style.get("display") == "none"]
         assert hidden.text().startswith("By now you may be in one of three places.")
@@ -131,7 +135,7 @@ class TestTheHtml:
 @pytest.mark.rule("MAIL5")
 class TestTheText:
     @everything_written
-    def test_reads_well_on_its_own(self, message: str, number: int | None, language: str) -> None:
+    def test_text_part_reads_well_on_its_own(self, message: str, number: int | None, language: str) -> None:
         mail = composed(message, number, language)
         assert not re.search(r"[{}]|</?\w+>|&\w+;|\bNone\b|\n\n\n", mail.text)
         assert [line for line in mail.text.splitlines() if len(line) > 76 and " " in line.strip()] == []
@@ -141,12 +145,14 @@ class TestTheText:
         assert 10 <= len(mail.subject) <= 78
 
     @everything_written
-    def test_has_the_same_links_as_the_html(self, message: str, number: int | None, language: str) -> None:
+    def test_text_part_has_the_links_of_the_html(
+        self, message: str, number: int | None, language: str
+    ) -> None:
         mail = composed(message, number, language)
         in_html = {link.attributes["href"] for link in parsed(mail.html).all("a")}
         assert links_in_text(mail.text) == {link for link in in_html if not link.startswith("mailto:")}
 
-    def test_keeps_lists_links_and_quotations_apart(self, tmp_path: Path) -> None:
+    def test_text_part_separates_lists_links_and_quotations(self, tmp_path: Path) -> None:
         source = (
             "A paragraph that goes on and on until it has to be broken somewhere, because no line is wide enough.\n"
             "- an item that is long enough to be continued on a second line, below its own first word\n"
@@ -183,7 +189,7 @@ class TestTheText:
 class TestWhoWritesToWhom:
     @pytest.mark.rule("ONB7", "SUR4")
     @everything_written
-    def test_participants_are_written_to_by_the_program_manager_who_reads_replies(
+    def test_mail_comes_from_the_manager_who_reads_replies(
         self, message: str, number: int | None, language: str
     ) -> None:
         mail = composed(message, number, language)
@@ -200,7 +206,7 @@ class TestWhoWritesToWhom:
 
     @pytest.mark.rule("MAIL6")
     @everything_written
-    def test_what_may_be_stopped_says_how_and_nothing_else_does(
+    def test_only_optional_mail_has_an_unsubscribe_link(
         self, message: str, number: int | None, language: str
     ) -> None:
         mail = composed(message, number, language)
@@ -210,7 +216,7 @@ class TestWhoWritesToWhom:
         assert (preferences in mail.html) is stoppable
 
     @pytest.mark.rule("MEM6")
-    def test_a_report_of_misconduct_names_nobody_and_tells_nothing_of_it(self) -> None:
+    def test_misconduct_mail_names_nobody_and_quotes_nothing(self) -> None:
         for language in LANGUAGES:
             mail = composed("staff.misconduct", None, language)
             for secret in ("Ana", "Marcus", "We spoke twice", "Hablamos dos veces"):
@@ -231,10 +237,10 @@ class TestWhoWritesToWhom:
             ("  ", ""),
         ],
     )
-    def test_a_full_name_gives_the_name_to_greet_by(self, name: str, greeted: str) -> None:
+    def test_greeting_name_comes_from_the_full_name(self, name: str, greeted: str) -> None:
         assert first_name(name) == greeted
 
-    def test_the_greeting_takes_the_first_name_else_the_name_else_none(self) -> None:
+    def test_greeting_prefers_first_name_then_name_then_none(self) -> None:
         def greeting(**to: str) -> str:
             return composed("mentor.welcome", to=to).text.splitlines()[0]
 
@@ -242,7 +248,7 @@ class TestWhoWritesToWhom:
         assert greeting(first_name="", name="Ana Pérez") == "Hello Ana,"
         assert greeting(first_name=" ", name="") == "Hello,"
 
-    def test_a_language_without_templates_falls_back_to_the_programs(self) -> None:
+    def test_language_without_templates_falls_back_to_the_programs(self) -> None:
         assert COMPOSER.languages == LANGUAGES
         assert COMPOSER.language("es-CO") == "es"
         assert COMPOSER.language("pt_BR", "es") == "es"
@@ -267,7 +273,7 @@ class TestDates:
         return mail.text.splitlines()[0]
 
     @pytest.mark.rule("MAIL5", "T5")
-    def test_are_written_in_the_readers_language_and_zone(self, tmp_path: Path) -> None:
+    def test_dates_follow_the_readers_language_and_zone(self, tmp_path: Path) -> None:
         due = {"due": datetime(2028, 3, 15, 2, 30, tzinfo=UTC), "gate": date(2028, 9, 14)}
         bogota, tokyo, utc = ({"zone": zone} for zone in ("America/Bogota", "Asia/Tokyo", "UTC"))
         for expression, language, to, expected in [
@@ -283,7 +289,7 @@ class TestDates:
             assert self.shown(tmp_path, expression, language, dates=due, to=to) == expected
 
     @pytest.mark.rule("T5")
-    def test_take_the_offset_of_the_date_itself(self, tmp_path: Path) -> None:
+    def test_dates_take_the_offset_of_their_own_day(self, tmp_path: Path) -> None:
         new_york = {"zone": "America/New_York"}
         winter = {"due": datetime(2028, 3, 10, 22, tzinfo=UTC)}
         summer = {"due": datetime(2028, 3, 13, 21, tzinfo=UTC)}
@@ -292,14 +298,14 @@ class TestDates:
 
     @pytest.mark.rule("T8")
     @pytest.mark.parametrize("missing", [None, "", "2028-03-14", datetime(2028, 3, 14)])  # noqa: DTZ001 - that is the fault
-    def test_a_missing_or_unclear_date_is_never_taken_for_today(
+    def test_missing_or_unclear_date_is_an_error_and_never_today(
         self, tmp_path: Path, missing: object
     ) -> None:
         with pytest.raises(TemplateFailed):
             self.shown(tmp_path, "dates.due | moment", dates={"due": missing})
 
     @pytest.mark.rule("T8")
-    def test_a_date_without_a_time_has_no_moment(self, tmp_path: Path) -> None:
+    def test_date_without_a_time_has_no_instant(self, tmp_path: Path) -> None:
         with pytest.raises(TemplateFailed, match="no time of day"):
             self.shown(tmp_path, "dates.gate | moment")
 
@@ -316,16 +322,16 @@ class TestWhatGoesWrong:
             )
         return str(failure.value)
 
-    def test_a_missing_variable_fails_and_is_named(self, tmp_path: Path) -> None:
+    def test_missing_variable_fails_by_name(self, tmp_path: Path) -> None:
         assert "nickname is missing" in self.failing(tmp_path, "{{ to.nickname }}")
         assert "'nobody' is undefined" in self.failing(tmp_path, "{{ nobody.name }}")
 
     @pytest.mark.rule("MEM6")
-    def test_an_error_names_variables_never_people(self, tmp_path: Path) -> None:
+    def test_error_names_variables_never_people(self, tmp_path: Path) -> None:
         for text in ("{{ to.nickname }}", "{{ to }}", "{{ to | day }}", "{{ to.name | moment }}"):
             assert "Marcus" not in self.failing(tmp_path, text)
 
-    def test_none_and_whole_structures_are_never_shown(self, tmp_path: Path) -> None:
+    def test_none_and_whole_structures_are_refused(self, tmp_path: Path) -> None:
         for text in ("{{ other.email }}", "{{ to }}", "{{ request.areas }}", "{{ dates.due }}", "{{ true }}"):
             assert "cannot be shown" in self.failing(tmp_path, text, other={"email": None})
 
@@ -338,16 +344,16 @@ class TestWhatGoesWrong:
         ):
             assert self.failing(tmp_path, text)
 
-    def test_what_is_no_link_is_refused(self) -> None:
+    def test_value_that_is_no_link_is_refused(self) -> None:
         for wrong in ("javascript:alert(1)", 'https://example.org/" onclick="x', "", None, "https://a b"):
             with pytest.raises(TemplateFailed, match=r"links\.feedback is not a web or mail address"):
                 composed("mentor.welcome", links={"feedback": wrong})
 
-    def test_an_unknown_message_or_one_without_a_text_fails(self) -> None:
+    def test_unknown_message_or_one_without_a_text_fails(self) -> None:
         with pytest.raises(TemplateFailed, match="no such message"):
             COMPOSER.compose("mentor.birthday", None, "en", {})
 
-    def test_missing_names_every_fault_of_a_programs_own_texts(self, tmp_path: Path) -> None:
+    def test_check_lists_every_fault_of_a_programs_own_texts(self, tmp_path: Path) -> None:
         title = "<mj-text><h1>x</h1></mj-text>"
         folder_with(tmp_path, "en", "mentor.wellcome", subject="x", text="x", mjml=title)
         folder_with(tmp_path, "en", "mentor.welcome.2", subject="x", text="x", mjml=title)
@@ -386,7 +392,7 @@ class TestWhatGoesWrong:
         ):
             assert expected in problems
 
-    def test_a_program_is_checked_with_its_own_data(self) -> None:
+    def test_program_is_checked_with_its_own_data(self) -> None:
         program: dict[str, Any] = dict(sample("mentor.welcome")["program"])
         program["resources"] = {"video": "https://example.org/video"}
         file = TEMPLATES / "en" / "mentor.welcome.text"
@@ -395,7 +401,7 @@ class TestWhatGoesWrong:
 
 
 @pytest.mark.rule("COH5")
-def test_a_programs_own_text_goes_before_ours(tmp_path: Path) -> None:
+def test_programs_own_text_overrides_the_default(tmp_path: Path) -> None:
     folder = folder_with(
         tmp_path,
         "es",
@@ -416,7 +422,7 @@ def test_a_programs_own_text_goes_before_ours(tmp_path: Path) -> None:
 @pytest.mark.rule("MAIL5")
 class TestHostileData:
     @given(st.text(max_size=300))
-    def test_names_and_messages_stay_text(self, nasty: str) -> None:
+    def test_names_and_messages_are_escaped(self, nasty: str) -> None:
         mail = composed("staff.alarm", to={"name": nasty, "first_name": nasty}, task={"cause": nasty})
         calm = composed("staff.alarm")
         tags = [element.tag for element in parsed(mail.html).walk()]
@@ -425,18 +431,18 @@ class TestHostileData:
         assert "\n" not in mail.subject
         assert len(mail.subject) <= 200
 
-    def test_markup_is_escaped_and_template_syntax_is_not_read(self) -> None:
+    def test_markup_is_escaped_and_template_syntax_ignored(self) -> None:
         mail = composed("mentor.welcome", to={"first_name": "<script>{{ 7 * 7 }}{% raw %}&"})
         assert "&lt;script&gt;{{ 7 * 7 }}{% raw %}&amp;" in mail.html
         assert mail.text.startswith("Hello <script>{{ 7 * 7 }}{% raw %}&,\n")
 
-    def test_very_long_names_are_cut_and_break_no_line_of_text(self) -> None:
+    def test_very_long_names_are_truncated_and_break_no_line(self) -> None:
         mail = composed("mentor.welcome", to={"name": "W" * 10_000, "first_name": "W" * 10_000})
         assert "W" * 119 + "…" in mail.html
         assert "W" * 120 not in mail.html
         assert max(map(len, mail.text.splitlines())) < 140
 
-    def test_line_breaks_and_invisible_characters_do_not_reach_the_reader(self) -> None:
+    def test_line_breaks_and_invisible_characters_are_removed(self) -> None:
         mail = composed(
             "staff.alarm",
             task={"cause": "down\r\nBcc: all@example.org\x00\x1b[31m \u202egnp.exe\u2066 \ud800"},
@@ -445,7 +451,7 @@ class TestHostileData:
         for part in (mail.text, mail.html):
             assert not re.search("[\x00-\x08\x0e-\x1f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", part)
 
-    def test_the_data_given_is_left_as_it_was(self) -> None:
+    def test_input_data_is_not_modified(self) -> None:
         context = sample("mentor.welcome", to={"first_name": ""})
         before = repr(context)
         COMPOSER.compose("mentor.welcome", None, "en", context)

@@ -50,7 +50,7 @@ def in_html(mail: Composed) -> str:
 @pytest.mark.rule("CPE7", "MAIL5")
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize(("message", "number"), CREDIT)
-def test_a_claim_without_domains_reads_well(message: str, number: int | None, language: str) -> None:
+def test_claim_without_domains_reads_well(message: str, number: int | None, language: str) -> None:
     mail = composed(message, number, language, claim={"domains": []})
     labels = r"(Your domains|Domain|Sus dominios|Dominio)"
     assert not re.search(rf"{labels}: *(-|\n|$)", mail.text)
@@ -62,7 +62,7 @@ def test_a_claim_without_domains_reads_well(message: str, number: int | None, la
 @pytest.mark.rule("CPE7")
 @pytest.mark.parametrize("message", ["mentor.credit_precheck", "mentee.credit_precheck"])
 class TestThePreCheck:
-    def test_says_whether_the_credit_date_fits_the_cycle(self, message: str) -> None:
+    def test_precheck_states_whether_the_date_fits_the_cycle(self, message: str) -> None:
         for dates, fits in [({}, True), (GATE_ON_THE_LAST_DAY, True), (LATER, False), (EARLIER, False)]:
             text = body(composed(message, dates=dates))
             assert ("The dates do not fit yet." in text) is not fits
@@ -71,7 +71,7 @@ class TestThePreCheck:
             spanish = body(composed(message, None, "es", dates=dates))
             assert ("Las fechas todavía no concuerdan." in spanish) is not fits
 
-    def test_tells_of_the_cap_only_where_it_cuts_something_off(self, message: str) -> None:
+    def test_precheck_mentions_the_cap_only_where_it_applies(self, message: str) -> None:
         def told(**claim: Any) -> bool:
             texts = (body(composed(message, None, language, claim=claim)) for language in LANGUAGES)
             return all("would still count" in text or "todavía contarían" in text for text in texts)
@@ -81,7 +81,7 @@ class TestThePreCheck:
         assert not told(credits=9, countable=9)
         assert not told(countable=None)
 
-    def test_asks_to_choose_domains_or_to_review_those_chosen(self, message: str) -> None:
+    def test_precheck_asks_to_choose_or_review_domains(self, message: str) -> None:
         for language, choose, review in [
             ("en", "Choose your domains", "Review your domains"),
             ("es", "Elegir sus dominios", "Revisar sus dominios"),
@@ -94,7 +94,7 @@ class TestThePreCheck:
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("message", LETTERS)
 class TestAskingForALetter:
-    def test_each_reminder_is_a_text_of_its_own_and_shorter_than_the_request(
+    def test_each_reminder_has_its_own_text_shorter_than_the_request(
         self, message: str, language: str
     ) -> None:
         mails = [composed(message, number, language) for number in (1, 2, 3, 4)]
@@ -102,16 +102,14 @@ class TestAskingForALetter:
         request, *reminders = (len(body(mail)) for mail in mails)
         assert max(reminders) < request / 2
 
-    def test_speaks_of_the_other_persons_credit_and_not_of_the_readers(
-        self, message: str, language: str
-    ) -> None:
+    def test_letter_request_is_about_the_other_persons_credit(self, message: str, language: str) -> None:
         text = composed(message, 1, language).text
         theirs, own = ("9 ", "5 ") if message == "mentee.sign_confirmation" else ("5 ", "9 ")
         word = "CPE credits" if language == "en" else "créditos CPE"
         assert theirs + word in " ".join(text.split())
         assert own + word not in " ".join(text.split())
 
-    def test_the_last_one_says_what_happens_otherwise_and_by_when(self, message: str, language: str) -> None:
+    def test_last_reminder_states_consequence_and_deadline(self, message: str, language: str) -> None:
         nothing = "will get no credit" if language == "en" else "no recibirá ningún crédito"
         day = "November 13, 2028" if language == "en" else "13 de noviembre de 2028"
         assert nothing in body(composed(message, 4, language))
@@ -122,7 +120,7 @@ class TestAskingForALetter:
 
 
 @pytest.mark.rule("CPE6")
-def test_the_mentor_sees_the_domains_that_the_mentee_suggests() -> None:
+def test_mentor_sees_the_domains_the_mentee_suggests() -> None:
     for language in LANGUAGES:
         mail = composed("mentor.write_letter", 1, language, claim={"domains": ["Case Presentation", "<b>"]})
         assert "- Case Presentation\n- <b>\n" in mail.text
@@ -133,7 +131,7 @@ def test_the_mentor_sees_the_domains_that_the_mentee_suggests() -> None:
 @pytest.mark.rule("CPE10")
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("message", ["mentor.credit_ready", "mentee.credit_ready"])
-def test_a_complete_claim_comes_with_every_value_of_the_self_report_form(message: str, language: str) -> None:
+def test_ready_mail_has_every_value_of_the_self_report_form(message: str, language: str) -> None:
     mail = composed(message, None, language)
     day = "September 14, 2028" if language == "en" else "14 de septiembre de 2028"
     domain = "Crisis Management" if language == "en" else "Gestión de crisis"
@@ -148,7 +146,7 @@ def test_a_complete_claim_comes_with_every_value_of_the_self_report_form(message
 
 @pytest.mark.rule("CPE9")
 @pytest.mark.parametrize("message", ["mentor.credit_ready", "mentee.credit_ready"])
-def test_earned_and_countable_are_told_apart_where_they_differ(message: str) -> None:
+def test_earned_and_countable_are_distinguished_if_they_differ(message: str) -> None:
     differ, zero, same = (
         body(composed(message, claim={"earned": 9, "countable": countable})) for countable in (3, 0, 9)
     )
@@ -178,7 +176,7 @@ def test_credit_outside_the_cycle_is_explained_by_its_dates(message: str) -> Non
 
 @pytest.mark.rule("CPE3")
 @pytest.mark.parametrize("message", ["mentor.certificate", "mentee.certificate"])
-def test_a_certificate_promises_no_credit(message: str) -> None:
+def test_certificate_promises_no_credit(message: str) -> None:
     for language in LANGUAGES:
         mail = composed(message, None, language)
         assert not re.search(r"CPE|credit|crédito", mail.subject + mail.text)
@@ -187,7 +185,7 @@ def test_a_certificate_promises_no_credit(message: str) -> None:
 @pytest.mark.rule("SUR2", "SUR3")
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("role", ["mentor", "mentee"])
-def test_every_survey_mail_is_a_text_of_its_own_and_says_when_it_closes(role: str, language: str) -> None:
+def test_each_survey_mail_has_its_own_text_and_closing_day(role: str, language: str) -> None:
     mails = [composed(f"{role}.survey", number, language) for number in (1, 2, 3, 4)]
     assert len({mail.subject for mail in mails}) == len({body(mail) for mail in mails}) == 4
     day = "November 13, 2028" if language == "en" else "13 de noviembre de 2028"
@@ -199,7 +197,7 @@ def test_every_survey_mail_is_a_text_of_its_own_and_says_when_it_closes(role: st
 
 
 @pytest.mark.rule("MAIL5")
-def test_numbers_of_one_read_well() -> None:
+def test_singular_numbers_read_correctly() -> None:
     english = body(composed("mentee.survey", 1, survey={"minutes": 1}))
     assert "It takes one minute." in english
     assert "1 CPE credit toward" in body(composed("mentor.credit_precheck", claim={"credits": 1}))

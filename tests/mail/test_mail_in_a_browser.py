@@ -36,9 +36,7 @@ FAULTS = (
 
 
 @pytest.mark.parametrize("language", ["en", "es"])
-async def test_every_mail_fits_phone_and_desk_and_can_be_read_in_light_and_dark(
-    chromium: Browser, language: str
-) -> None:
+async def test_mail_is_readable_in_every_size_and_color_scheme(chromium: Browser, language: str) -> None:
     faults: dict[str, list[str]] = {}
     context = await chromium.new_context(offline=True)
     page = await context.new_page()
@@ -56,7 +54,7 @@ async def test_every_mail_fits_phone_and_desk_and_can_be_read_in_light_and_dark(
     assert faults == {}
 
 
-async def test_a_long_name_and_a_long_word_do_not_push_a_mail_wider_than_the_phone(chromium: Browser) -> None:
+async def test_long_words_do_not_widen_a_mail_beyond_the_phone(chromium: Browser) -> None:
     long = "Maximiliana-Guadalupe" + "x" * 60
     faults: dict[str, list[str]] = {}
     context = await chromium.new_context(offline=True, viewport={"width": 390, "height": 800})

@@ -106,7 +106,7 @@ def links_of(mail: Composed) -> set[str]:
 
 @pytest.mark.rule("MAIL5")
 @every_message
-def test_needs_no_more_data_than_it_gets_and_uses_every_link(
+def test_message_uses_every_link_and_only_the_given_data(
     message: str, number: int | None, language: str
 ) -> None:
     used = links_of(composed(message, number, language)) - {"feedback", "preferences"}
@@ -118,7 +118,7 @@ def test_needs_no_more_data_than_it_gets_and_uses_every_link(
 
 @pytest.mark.rule("MAIL5")
 @every_message
-def test_reads_well_where_nobody_wrote_anything(message: str, number: int | None, language: str) -> None:
+def test_request_without_a_message_reads_well(message: str, number: int | None, language: str) -> None:
     mail = composed(message, number, language, **NOTHING_SAID)
     assert not re.search(r"\bNone\b|\n\n\n|\n>|: *\n\n(Warm|Reciba)", mail.text)
     assert not re.search(r"\n- [^:\n]+: *\n(?!  )", mail.text)
@@ -128,9 +128,7 @@ def test_reads_well_where_nobody_wrote_anything(message: str, number: int | None
 
 @pytest.mark.rule("MAIL5")
 @every_message
-def test_a_long_name_breaks_neither_subject_nor_lines(
-    message: str, number: int | None, language: str
-) -> None:
+def test_long_name_breaks_neither_subject_nor_lines(message: str, number: int | None, language: str) -> None:
     name = "Maximiliana de los Ángeles Fernández-Villaverde y Echeverría"
     mail = composed(message, number, language, other={"name": name, "first_name": "Maximiliana"})
     assert len(mail.subject) <= 90
@@ -140,7 +138,7 @@ def test_a_long_name_breaks_neither_subject_nor_lines(
 class TestARequest:
     @pytest.mark.rule("REQ1")
     @about("request_received")
-    def test_says_who_asks_for_what_for_how_long_and_until_when_in_the_subject(
+    def test_request_mail_names_mentee_wish_duration_and_deadline(
         self, message: str, number: int | None, language: str
     ) -> None:
         mail = composed(message, number, language)
@@ -156,14 +154,14 @@ class TestARequest:
 
     @pytest.mark.rule("REQ1", "REQ2", "REQ3")
     @about("request_received", "request_reminder", "request_past_due")
-    def test_can_be_accepted_and_declined_from_each_mail_to_the_mentor(
+    def test_every_mail_to_the_mentor_can_accept_and_decline(
         self, message: str, number: int | None, language: str
     ) -> None:
         assert links_of(composed(message, number, language)) >= {"accept", "decline"}
 
     @pytest.mark.rule("REQ4")
     @about("request_unanswered")
-    def test_unanswered_stays_open_or_somebody_else_is_asked(
+    def test_unanswered_request_offers_to_wait_or_ask_another(
         self, message: str, number: int | None, language: str
     ) -> None:
         text = " ".join(composed(message, number, language).text.split())
@@ -172,7 +170,7 @@ class TestARequest:
 
     @pytest.mark.rule("REQ5")
     @about(*(kind for kind in DATES if kind not in AFTER_ACCEPTANCE))
-    def test_shows_no_address_before_it_is_accepted_nor_after_all_is_over(
+    def test_address_is_hidden_outside_an_active_engagement(
         self, message: str, number: int | None, language: str
     ) -> None:
         address = {"email": "hidden@example.org"}
@@ -180,7 +178,7 @@ class TestARequest:
 
     @pytest.mark.rule("REQ6", "REQ8", "MEM4")
     @about("request_declined", "request_expired", "mentor_unavailable", "request_canceled")
-    def test_that_came_to_nothing_points_the_mentee_back_to_the_directory(
+    def test_failed_request_points_the_mentee_to_the_directory(
         self, message: str, number: int | None, language: str
     ) -> None:
         directory = "https://members.example.org/mentoring/directory"
@@ -189,7 +187,7 @@ class TestARequest:
 
     @pytest.mark.rule("REQ6")
     @about("declined_checkin", "request_past_due", "request_expired")
-    def test_a_mentor_without_room_learns_of_the_hold(
+    def test_mentor_without_capacity_learns_of_the_hold(
         self, message: str, number: int | None, language: str
     ) -> None:
         if CATALOGUE[message].audience == "mentor":
@@ -201,7 +199,9 @@ class TestARequest:
 class TestAnEngagement:
     @pytest.mark.rule("ENG1", "REQ5")
     @about(*AFTER_ACCEPTANCE)
-    def test_shows_the_others_name_and_address(self, message: str, number: int | None, language: str) -> None:
+    def test_match_mail_shows_the_others_name_and_address(
+        self, message: str, number: int | None, language: str
+    ) -> None:
         mail = composed(message, number, language)
         name, address = {
             "mentor": ("Ana Pérez Castillo", "ana@example.org"),
@@ -214,7 +214,7 @@ class TestAnEngagement:
 
     @pytest.mark.rule("ENG1")
     @about("match")
-    def test_begins_with_the_material_for_the_first_meetings(
+    def test_match_mail_links_the_first_meeting_material(
         self, message: str, number: int | None, language: str
     ) -> None:
         text = composed(message, number, language).text
@@ -224,7 +224,7 @@ class TestAnEngagement:
 
     @pytest.mark.rule("ENG2", "ENG4")
     @about("discovery", "pulse")
-    def test_asks_without_favouring_an_answer(self, message: str, number: int | None, language: str) -> None:
+    def test_question_favors_no_answer(self, message: str, number: int | None, language: str) -> None:
         document = parsed(composed(message, number, language).html)
         buttons = [one for one in document.walk() if one.tag == "td" and "button" in one.classes]
         assert len(buttons) == (3 if what(message) == "discovery" else 2)
@@ -235,19 +235,21 @@ class TestAnEngagement:
     @pytest.mark.parametrize(
         "message", ["mentor.discovery", "mentee.discovery", "mentor.pulse", "mentee.pulse"]
     )
-    def test_asks_again_in_other_words(self, message: str, language: str) -> None:
+    def test_repeated_question_uses_other_words(self, message: str, language: str) -> None:
         texts = [composed(message, number, language).text for number in (1, 2)]
         assert texts[0] != texts[1]
         assert composed(message, 3, language) == composed(message, 9, language)
 
     @pytest.mark.rule("ENG8")
     @about("match", "discovery", "pulse")
-    def test_offers_to_be_told_in_confidence(self, message: str, number: int | None, language: str) -> None:
+    def test_question_offers_a_confidential_channel(
+        self, message: str, number: int | None, language: str
+    ) -> None:
         assert "report" in links_of(composed(message, number, language))
 
     @pytest.mark.rule("ENG2", "ENG7")
     @about("ended")
-    def test_ends_without_blame_and_points_the_mentee_to_the_directory(
+    def test_end_mail_blames_nobody_and_names_the_directory(
         self, message: str, number: int | None, language: str
     ) -> None:
         told = {"reason": "unresponsive", "by": "p-marcus", "outcome": "no_fit"}
@@ -259,7 +261,7 @@ class TestAnEngagement:
 
     @pytest.mark.rule("ENG6")
     @about("canceled")
-    def test_that_staff_cancel_gets_a_short_and_neutral_notice(
+    def test_staff_cancel_sends_a_short_neutral_notice(
         self, message: str, number: int | None, language: str
     ) -> None:
         mail = composed(message, number, language, engagement={"reason": "moved"})
@@ -269,7 +271,7 @@ class TestAnEngagement:
 
     @pytest.mark.rule("ENG7", "ENG9")
     @about("completed", "canceled")
-    def test_speaks_of_credit_only_where_the_program_gives_some(
+    def test_credit_is_mentioned_only_if_the_program_gives_it(
         self, message: str, number: int | None, language: str
     ) -> None:
         context: dict[str, Any] = sample_context(message, number, language)

@@ -121,7 +121,7 @@ async def refused(channel: SmtpChannel, handover: Handover | None = None, **chan
     return error
 
 
-async def test_a_message_arrives_as_it_was_and_the_server_answer_comes_back(server: HostileSmtp) -> None:
+async def test_message_arrives_unchanged_and_the_reply_is_returned(server: HostileSmtp) -> None:
     handover = Handover()
     async with channel_to(server) as channel:
         accepted = await deliver(channel, handover)
@@ -135,7 +135,7 @@ async def test_a_message_arrives_as_it_was_and_the_server_answer_comes_back(serv
 
 @pytest.mark.rule("MAIL2")
 @given(body=st.text("ab.\r\n", max_size=30))
-async def test_any_lines_and_dots_arrive_as_written_with_crlf_line_ends(body: str) -> None:
+async def test_lines_and_dots_arrive_as_written_with_crlf(body: str) -> None:
     content = b"Subject: Dots\n\n" + body.encode()
     lines = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").removesuffix(b"\n").split(b"\n")
     async with HostileSmtp() as server, channel_to(server) as channel:
@@ -144,7 +144,7 @@ async def test_any_lines_and_dots_arrive_as_written_with_crlf_line_ends(body: st
 
 
 @pytest.mark.rule("MAIL2")
-async def test_the_whole_message_but_not_its_end_is_out_when_the_caller_records_it(
+async def test_hand_over_is_recorded_after_the_body_before_the_final_dot(
     server: HostileSmtp,
 ) -> None:
     async def the_server_has_all_but_the_end() -> None:
@@ -163,9 +163,7 @@ class Killed(BaseException):
 
 @pytest.mark.rule("MAIL2")
 @pytest.mark.parametrize("death", [RuntimeError("database down"), TimeoutError("database slow"), Killed()])
-async def test_a_record_that_fails_leaves_the_server_without_the_message(
-    server: HostileSmtp, death: BaseException
-) -> None:
+async def test_failed_recording_leaves_the_message_unsent(server: HostileSmtp, death: BaseException) -> None:
     async def fail() -> None:
         raise death
 
@@ -183,9 +181,7 @@ async def test_a_record_that_fails_leaves_the_server_without_the_message(
 
 @pytest.mark.rule("MAIL2")
 @pytest.mark.parametrize("step", ["banner", "EHLO", "MAIL", "RCPT", "DATA"])
-async def test_a_cancelled_delivery_leaves_no_message_and_no_connection(
-    server: HostileSmtp, step: str
-) -> None:
+async def test_cancelled_delivery_leaves_no_message_and_no_connection(server: HostileSmtp, step: str) -> None:
     server.answers(step, hang())
     async with channel_to(server) as channel:
         delivery = asyncio.create_task(deliver(channel))
@@ -199,7 +195,7 @@ async def test_a_cancelled_delivery_leaves_no_message_and_no_connection(
 
 
 @pytest.mark.rule("MAIL2")
-async def test_a_cancel_while_the_caller_records_leaves_the_server_without_the_message(
+async def test_cancel_during_recording_leaves_the_message_unsent(
     server: HostileSmtp,
 ) -> None:
     recording = asyncio.Event()
@@ -219,7 +215,7 @@ async def test_a_cancel_while_the_caller_records_leaves_the_server_without_the_m
 
 
 @pytest.mark.rule("MAIL2")
-async def test_nothing_comes_between_the_record_and_the_final_dot(server: HostileSmtp) -> None:
+async def test_final_dot_follows_the_recording_at_once(server: HostileSmtp) -> None:
     async def cancel_and_return() -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -235,7 +231,7 @@ async def test_nothing_comes_between_the_record_and_the_final_dot(server: Hostil
 
 
 @pytest.mark.rule("MAIL2")
-async def test_a_cancel_at_any_moment_is_obeyed_and_only_a_recorded_message_can_be_there(
+async def test_cancel_at_any_moment_sends_only_recorded_messages(
     server: HostileSmtp,
 ) -> None:
     recorded: set[str] = set()
@@ -304,7 +300,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("step", "answer", "verdict", "handed_over"), REFUSALS)
-async def test_each_refusal_has_its_verdict_and_the_next_message_goes_out(
+async def test_refusal_has_its_verdict_and_the_next_message_goes_out(
     server: HostileSmtp, step: str, answer: str, verdict: type[DeliveryError], handed_over: int
 ) -> None:
     handover = Handover()
@@ -328,7 +324,7 @@ STEPS_BEFORE_THE_DOT = ["banner", "EHLO", "MAIL", "RCPT", "DATA"]
 
 
 @pytest.mark.parametrize("step", STEPS_BEFORE_THE_DOT)
-async def test_silence_before_the_final_dot_means_later(server: HostileSmtp, step: str) -> None:
+async def test_silence_before_the_final_dot_means_retry(server: HostileSmtp, step: str) -> None:
     handover = Handover()
     server.answers(step, hang())
     limit = "connect_timeout" if step == "banner" else "command_timeout"
@@ -354,7 +350,7 @@ NONSENSE = [
 
 @pytest.mark.parametrize("nonsense", NONSENSE)
 @pytest.mark.parametrize("step", STEPS_BEFORE_THE_DOT)
-async def test_nonsense_before_the_final_dot_means_later(
+async def test_malformed_reply_before_the_final_dot_means_retry(
     server: HostileSmtp, step: str, nonsense: Answer
 ) -> None:
     server.answers(step, nonsense)
@@ -368,7 +364,7 @@ async def test_nonsense_before_the_final_dot_means_later(
 @pytest.mark.parametrize(
     "nonsense", [hang(), *NONSENSE[:1], *NONSENSE[2:], say("354 more?", stores=True), raw(b"2500 ok\r\n")]
 )
-async def test_no_clear_answer_to_the_final_dot_is_ambiguous(server: HostileSmtp, nonsense: Answer) -> None:
+async def test_unclear_reply_to_the_final_dot_is_ambiguous(server: HostileSmtp, nonsense: Answer) -> None:
     handover = Handover()
     server.answers("END", nonsense)
     async with channel_to(server, data_timeout=0.2) as channel:
@@ -380,7 +376,7 @@ async def test_no_clear_answer_to_the_final_dot_is_ambiguous(server: HostileSmtp
 
 
 @pytest.mark.rule("MAIL2")
-async def test_a_yes_that_comes_too_late_is_ambiguous_though_the_server_has_the_message(
+async def test_late_acceptance_is_ambiguous(
     server: HostileSmtp,
 ) -> None:
     too_late = asyncio.Event()
@@ -396,7 +392,7 @@ async def test_a_yes_that_comes_too_late_is_ambiguous_though_the_server_has_the_
 
 
 @pytest.mark.parametrize("step", ["banner", "EHLO", "MAIL", "RCPT", "END"])
-async def test_an_answer_in_pieces_is_one_answer(server: HostileSmtp, step: str) -> None:
+async def test_reply_in_pieces_is_one_reply(server: HostileSmtp, step: str) -> None:
     code = b"220" if step == "banner" else b"250"
     server.answers(step, pieces(code[:2], code[2:] + b"-first\r", b"\n" + code, b" last\r", b"\n"))
     async with channel_to(server) as channel:
@@ -417,7 +413,7 @@ async def test_an_answer_in_pieces_is_one_answer(server: HostileSmtp, step: str)
         (drop(), TryLater),
     ],
 )
-async def test_what_the_server_says_before_the_end_is_no_ambiguity(
+async def test_reply_before_the_final_dot_is_not_ambiguous(
     server: HostileSmtp, early: Answer, verdict: type[DeliveryError]
 ) -> None:
     server.answers("BODY", early)
@@ -432,7 +428,7 @@ async def test_what_the_server_says_before_the_end_is_no_ambiguity(
     assert [message.ended for message in server.messages] == [False]
 
 
-async def test_a_server_that_stops_reading_the_message_means_later(server: HostileSmtp) -> None:
+async def test_server_that_stops_reading_means_retry(server: HostileSmtp) -> None:
     handover = Handover()
     server.answers("BODY", deaf())
     async with channel_to(server, data_timeout=0.3) as channel:
@@ -443,7 +439,7 @@ async def test_a_server_that_stops_reading_the_message_means_later(server: Hosti
 
 @pytest.mark.rule("MAIL2")
 @pytest.mark.parametrize(("step", "verdict"), [("banner", TryLater), ("RCPT", TryLater), ("END", Ambiguous)])
-async def test_the_whole_delivery_has_a_deadline(
+async def test_whole_delivery_has_a_deadline(
     server: HostileSmtp, step: str, verdict: type[DeliveryError]
 ) -> None:
     server.answers(step, hang())
@@ -452,7 +448,7 @@ async def test_the_whole_delivery_has_a_deadline(
         await server.until(lambda: not server.open_sessions)
 
 
-async def test_waiting_for_a_connection_counts_towards_the_deadline(server: HostileSmtp) -> None:
+async def test_waiting_for_a_connection_counts_toward_the_deadline(server: HostileSmtp) -> None:
     released = asyncio.Event()
 
     async def record_past_the_deadline() -> None:
@@ -472,7 +468,7 @@ async def test_waiting_for_a_connection_counts_towards_the_deadline(server: Host
     assert len(server.accepted) == 1
 
 
-async def test_nobody_listening_or_no_such_host_means_later() -> None:
+async def test_refused_connection_or_unknown_host_means_retry() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         for host in ("127.0.0.1", "no..host"):
@@ -480,7 +476,7 @@ async def test_nobody_listening_or_no_such_host_means_later() -> None:
             assert type(await refused(channel)) is TryLater
 
 
-async def test_too_many_connections_means_much_later() -> None:
+async def test_too_many_connections_means_a_long_retry_delay() -> None:
     async with HostileSmtp(connection_limit=1) as server, channel_to(server) as channel:
         server.answers("END", hang())
         first = asyncio.create_task(deliver(channel))
@@ -510,7 +506,7 @@ class Kept:
 
 
 @pytest.mark.rule("MAIL2")
-async def test_a_thousand_messages_arrive_once_each_over_a_small_pool() -> None:
+async def test_thousand_messages_arrive_once_over_a_small_pool() -> None:
     kept = Kept()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
@@ -539,7 +535,7 @@ async def test_a_thousand_messages_arrive_once_each_over_a_small_pool() -> None:
     assert 10 <= len(kept.peers) <= 14
 
 
-async def test_the_pool_is_bounded_and_its_connections_are_used_again(server: HostileSmtp) -> None:
+async def test_pool_is_bounded_and_reuses_connections(server: HostileSmtp) -> None:
     async with channel_to(server, pool_size=3) as channel:
         await asyncio.gather(*(deliver(channel) for _ in range(30)))
         assert server.most_at_once == 3
@@ -552,7 +548,7 @@ async def test_the_pool_is_bounded_and_its_connections_are_used_again(server: Ho
 @pytest.mark.parametrize(
     "limit", [{"max_messages_per_connection": 1}, {"max_connection_age": 0.0}, {"max_idle": 0.0}]
 )
-async def test_an_aged_connection_is_left_in_good_order(server: HostileSmtp, limit: dict[str, float]) -> None:
+async def test_old_connection_is_closed_with_quit(server: HostileSmtp, limit: dict[str, float]) -> None:
     async with channel_to(server, **limit) as channel:
         await deliver(channel)
         await deliver(channel)
@@ -561,7 +557,7 @@ async def test_an_aged_connection_is_left_in_good_order(server: HostileSmtp, lim
     assert server.commands.count("QUIT") == 2
 
 
-async def test_idle_connections_that_the_server_closed_do_not_fail_the_next_message(
+async def test_connection_closed_while_idle_does_not_fail_the_next_message(
     server: HostileSmtp,
 ) -> None:
     async with channel_to(server) as channel:
@@ -577,9 +573,7 @@ async def test_idle_connections_that_the_server_closed_do_not_fail_the_next_mess
     "farewell",
     [drop(), hang(), close("421 4.4.2 idle for too long"), raw(b"nonsense\r\n"), say("450 4.7.0 enough")],
 )
-async def test_a_used_connection_found_dead_at_the_first_command_is_replaced(
-    server: HostileSmtp, farewell: Answer
-) -> None:
+async def test_reused_connection_found_dead_is_replaced(server: HostileSmtp, farewell: Answer) -> None:
     async with channel_to(server, command_timeout=0.5) as channel:
         await deliver(channel)
         server.answers("MAIL", farewell)
@@ -588,7 +582,7 @@ async def test_a_used_connection_found_dead_at_the_first_command_is_replaced(
     assert len(server.sessions) == 2
 
 
-async def test_a_connection_with_more_to_say_than_its_yes_is_not_used_again(server: HostileSmtp) -> None:
+async def test_connection_with_an_extra_reply_is_discarded(server: HostileSmtp) -> None:
     server.answers("END", raw(b"250 ok\r\n250 and one for the next\r\n"))
     async with channel_to(server) as channel:
         await deliver(channel)
@@ -597,7 +591,7 @@ async def test_a_connection_with_more_to_say_than_its_yes_is_not_used_again(serv
     assert len(server.sessions) == 2
 
 
-async def test_a_restarted_server_gets_the_next_message(server: HostileSmtp) -> None:
+async def test_restarted_server_gets_the_next_message(server: HostileSmtp) -> None:
     async with channel_to(server) as channel:
         await deliver(channel)
         await server.stop()
@@ -607,7 +601,7 @@ async def test_a_restarted_server_gets_the_next_message(server: HostileSmtp) -> 
     assert len(server.accepted) == 2
 
 
-async def test_the_rate_spaces_messages(server: HostileSmtp) -> None:
+async def test_rate_limit_spaces_messages(server: HostileSmtp) -> None:
     loop = asyncio.get_running_loop()
     times: list[float] = []
 
@@ -622,7 +616,7 @@ async def test_the_rate_spaces_messages(server: HostileSmtp) -> None:
     assert len(server.accepted) == 6
 
 
-async def test_more_than_the_rate_lets_out_in_time_is_told_when_to_come_back(server: HostileSmtp) -> None:
+async def test_delivery_over_the_rate_limit_gets_a_retry_delay(server: HostileSmtp) -> None:
     async with channel_to(server, rate_per_minute=1) as channel:
         await deliver(channel)
         error = await refused(channel)
@@ -636,7 +630,7 @@ LOGIN = {"username": "throughline", "password": "right"}
 
 
 @pytest.mark.parametrize("mechanisms", ["PLAIN", "LOGIN", "LOGIN PLAIN XOAUTH2"])
-async def test_the_channel_logs_in(mechanisms: str) -> None:
+async def test_channel_logs_in(mechanisms: str) -> None:
     async with (
         HostileSmtp(users={"throughline": "right"}, mechanisms=mechanisms) as server,
         channel_to(server, **LOGIN) as channel,
@@ -646,7 +640,8 @@ async def test_the_channel_logs_in(mechanisms: str) -> None:
         assert len(server.accepted) == 1
 
 
-async def test_one_wrong_password_is_one_attempt_and_stops_the_channel_until_it_is_resumed() -> None:
+async def test_wrong_password_opens_the_circuit_after_one_attempt() -> None:
+    """The channel stays stopped until it is resumed."""
     users = {"throughline": "changed"}
     async with (
         HostileSmtp(users=users, mechanisms="LOGIN PLAIN") as server,
@@ -672,7 +667,7 @@ async def test_one_wrong_password_is_one_attempt_and_stops_the_channel_until_it_
         assert server.logins == [("throughline", False), ("throughline", True)]
 
 
-async def test_a_stopped_channel_tries_again_when_its_interval_has_passed() -> None:
+async def test_open_circuit_is_probed_after_its_interval() -> None:
     users = {"throughline": "changed"}
     loop = asyncio.get_running_loop()
     async with HostileSmtp(users=users) as server, channel_to(server, **LOGIN, probe_interval=0.2) as channel:
@@ -688,7 +683,7 @@ async def test_a_stopped_channel_tries_again_when_its_interval_has_passed() -> N
         assert len(server.accepted) == 1
 
 
-async def test_while_a_probe_is_under_way_the_others_stay_out() -> None:
+async def test_other_deliveries_stay_out_during_a_probe() -> None:
     users = {"throughline": "changed"}
     answered = asyncio.Event()
     async with HostileSmtp(users=users) as server, channel_to(server, **LOGIN, probe_interval=0) as channel:
@@ -706,7 +701,7 @@ async def test_while_a_probe_is_under_way_the_others_stay_out() -> None:
         assert len(server.accepted) == 2
 
 
-async def test_a_password_changed_in_operation_drops_connections_that_still_work() -> None:
+async def test_password_change_drops_working_connections() -> None:
     users = {"throughline": "right"}
     async with HostileSmtp(users=users) as server, channel_to(server, **LOGIN) as channel:
         server.answers("END", *(pieces(b"25", b"0 ok\r\n") for _ in range(3)))
@@ -719,7 +714,7 @@ async def test_a_password_changed_in_operation_drops_connections_that_still_work
         assert server.logins.count(("throughline", False)) == 1
 
 
-async def test_a_delivery_that_was_let_in_before_does_not_resume_a_stopped_channel() -> None:
+async def test_in_flight_delivery_does_not_close_an_open_circuit() -> None:
     users = {"throughline": "right"}
     goes_on = asyncio.Event()
     async with HostileSmtp(users=users) as server, channel_to(server, **LOGIN) as channel:
@@ -739,14 +734,14 @@ async def test_a_delivery_that_was_let_in_before_does_not_resume_a_stopped_chann
     "answer", ["530 5.7.0 first log in", "534 5.7.9 too weak", "535 5.7.8 no", "538 5.7.11 no"]
 )
 @pytest.mark.parametrize("step", ["AUTH", "MAIL"])
-async def test_not_being_let_in_stops_the_channel(step: str, answer: str) -> None:
+async def test_refused_access_opens_the_circuit(step: str, answer: str) -> None:
     async with HostileSmtp(users={"throughline": "right"}) as server, channel_to(server, **LOGIN) as channel:
         server.answers(step, say(answer))
         assert type(await refused(channel)) is AuthenticationRefused
         assert channel.stopped is not None
 
 
-async def test_no_way_to_log_in_stops_the_channel_without_sending_the_password(server: HostileSmtp) -> None:
+async def test_missing_auth_method_opens_the_circuit_without_the_password(server: HostileSmtp) -> None:
     async with channel_to(server, **LOGIN) as channel:
         assert type(await refused(channel)) is AuthenticationRefused
     assert server.commands == ["EHLO"]
@@ -755,7 +750,7 @@ async def test_no_way_to_log_in_stops_the_channel_without_sending_the_password(s
 @pytest.mark.parametrize(
     "answer", [say("454 4.7.0 later"), say("432 4.7.12 later"), say("421 4.7.0 bye"), drop()]
 )
-async def test_a_login_that_fails_for_now_does_not_stop_the_channel(answer: Answer) -> None:
+async def test_temporary_login_failure_keeps_the_circuit_closed(answer: Answer) -> None:
     async with HostileSmtp(users={"throughline": "right"}) as server, channel_to(server, **LOGIN) as channel:
         server.answers("AUTH", answer)
         assert type(await refused(channel)) is TryLater
@@ -765,7 +760,7 @@ async def test_a_login_that_fails_for_now_does_not_stop_the_channel(answer: Answ
 
 
 @pytest.mark.parametrize("tls", ["starttls", "implicit"])
-async def test_tls_with_a_trusted_certificate(tls: str, certificate: Certificate) -> None:
+async def test_tls_with_a_trusted_certificate_delivers(tls: str, certificate: Certificate) -> None:
     async with (
         HostileSmtp(tls=tls, certificate=certificate, users={"throughline": "right"}) as server,
         channel_to(server, tls=tls, ca_file=str(certificate.certificate), **LOGIN) as channel,
@@ -778,7 +773,9 @@ async def test_tls_with_a_trusted_certificate(tls: str, certificate: Certificate
 
 @pytest.mark.rule("MAIL2")
 @pytest.mark.parametrize("tls", ["starttls", "implicit"])
-async def test_the_record_comes_before_the_dot_over_tls_too(tls: str, certificate: Certificate) -> None:
+async def test_hand_over_is_recorded_before_the_final_dot_over_tls(
+    tls: str, certificate: Certificate
+) -> None:
     async with (
         HostileSmtp(tls=tls, certificate=certificate) as server,
         channel_to(server, tls=tls, verify_certificates=False) as channel,
@@ -798,7 +795,7 @@ async def test_the_record_comes_before_the_dot_over_tls_too(tls: str, certificat
 
 
 @pytest.mark.parametrize("tls", ["starttls", "implicit"])
-async def test_an_untrusted_certificate_gets_no_mail(tls: str, certificate: Certificate) -> None:
+async def test_untrusted_certificate_gets_no_mail(tls: str, certificate: Certificate) -> None:
     async with (
         HostileSmtp(tls=tls, certificate=certificate) as server,
         channel_to(server, tls=tls) as channel,
@@ -808,7 +805,7 @@ async def test_an_untrusted_certificate_gets_no_mail(tls: str, certificate: Cert
 
 
 @pytest.mark.parametrize("tls", ["starttls", "implicit"])
-async def test_a_certificate_for_another_name_gets_no_mail(tls: str, tmp_path: Path) -> None:
+async def test_certificate_for_another_name_gets_no_mail(tls: str, tmp_path: Path) -> None:
     other = make_certificate(tmp_path, "other.example.org")
     async with (
         HostileSmtp(tls=tls, certificate=other) as server,
@@ -818,7 +815,7 @@ async def test_a_certificate_for_another_name_gets_no_mail(tls: str, tmp_path: P
         assert "MAIL" not in server.commands
 
 
-async def test_starttls_taken_out_of_the_offer_gets_neither_mail_nor_password() -> None:
+async def test_stripped_starttls_gets_neither_mail_nor_password() -> None:
     async with (
         HostileSmtp(users={"throughline": "right"}) as server,
         channel_to(server, tls="starttls", **LOGIN) as channel,
@@ -850,7 +847,7 @@ async def test_starttls_that_fails_gets_no_mail(answer: Answer, certificate: Cer
         assert "MAIL" not in server.commands
 
 
-async def test_what_was_slipped_in_before_tls_is_not_believed_after_it(certificate: Certificate) -> None:
+async def test_replies_injected_before_tls_are_ignored_after_it(certificate: Certificate) -> None:
     async with (
         HostileSmtp(tls="starttls", certificate=certificate) as server,
         channel_to(server, tls="starttls", ca_file=str(certificate.certificate)) as channel,
@@ -861,19 +858,19 @@ async def test_what_was_slipped_in_before_tls_is_not_believed_after_it(certifica
         assert len(server.accepted) == 1
 
 
-async def test_a_server_without_tls_gets_no_mail_over_implicit_tls(server: HostileSmtp) -> None:
+async def test_server_without_tls_gets_no_mail_over_implicit_tls(server: HostileSmtp) -> None:
     async with channel_to(server, tls="implicit", connect_timeout=0.3) as channel:
         assert type(await refused(channel)) is TryLater
     assert server.messages == []
 
 
-async def test_a_missing_authority_file_means_later(server: HostileSmtp, tmp_path: Path) -> None:
+async def test_missing_ca_file_means_retry(server: HostileSmtp, tmp_path: Path) -> None:
     async with channel_to(server, tls="implicit", ca_file=str(tmp_path / "missing.pem")) as channel:
         assert type(await refused(channel)) is TryLater
     assert server.sessions == []
 
 
-async def test_a_message_over_the_offered_size_is_not_sent() -> None:
+async def test_message_over_the_size_limit_is_not_sent() -> None:
     async with HostileSmtp(extensions=("SIZE 1000",)) as server, channel_to(server) as channel:
         error = await refused(channel, content=CONTENT + b"x" * 1000)
         assert type(error) is ContentRefused
@@ -883,13 +880,13 @@ async def test_a_message_over_the_offered_size_is_not_sent() -> None:
         assert server.sessions[-1].commands[1] == f"MAIL FROM:<{SENDER}> SIZE={len(CONTENT)}"
 
 
-async def test_a_server_without_extensions_gets_a_bare_command() -> None:
+async def test_server_without_extensions_gets_a_bare_command() -> None:
     async with HostileSmtp(extensions=()) as server, channel_to(server) as channel:
         await deliver(channel)
         assert server.sessions[0].commands[1] == f"MAIL FROM:<{SENDER}>"
 
 
-async def test_eight_bit_content_goes_only_where_it_is_taken() -> None:
+async def test_eight_bit_content_goes_only_to_8bitmime_servers() -> None:
     content = CONTENT + "Señora\r\n".encode()
     async with HostileSmtp(extensions=("8BITMIME",)) as server, channel_to(server) as channel:
         await deliver(channel, content=content)
@@ -916,9 +913,7 @@ async def test_eight_bit_content_goes_only_where_it_is_taken() -> None:
         "ana@" + "x" * 64 + ".org",
     ],
 )
-async def test_an_address_that_cannot_be_sent_is_refused_without_a_connection(
-    server: HostileSmtp, address: str
-) -> None:
+async def test_unsendable_address_is_refused_without_a_connection(server: HostileSmtp, address: str) -> None:
     async with channel_to(server) as channel:
         error = await refused(channel, recipient=address)
         assert type(error) is RecipientRefused
@@ -928,23 +923,24 @@ async def test_an_address_that_cannot_be_sent_is_refused_without_a_connection(
     assert server.sessions == []
 
 
-async def test_an_international_domain_is_sent_in_ascii_and_the_return_path_may_be_empty(
+async def test_international_domain_is_sent_in_ascii(
     server: HostileSmtp,
 ) -> None:
+    """The return path may be empty."""
     async with channel_to(server) as channel:
         await channel.deliver("", "ana@méxico.example.org", CONTENT, before_last_byte=Handover())
     [message] = server.accepted
     assert (message.sender, message.recipients) == ("", ["ana@xn--mxico-bsa.example.org"])
 
 
-async def test_the_check_greets_logs_in_and_leaves() -> None:
+async def test_check_greets_logs_in_and_quits() -> None:
     async with HostileSmtp(users={"throughline": "right"}) as server, channel_to(server, **LOGIN) as channel:
         await channel.check()
         await server.until(lambda: not server.open_sessions)
         assert server.commands == ["EHLO", "AUTH", "QUIT"]
 
 
-async def test_the_check_tells_why_no_mail_could_go_out(server: HostileSmtp) -> None:
+async def test_check_reports_why_no_mail_can_go_out(server: HostileSmtp) -> None:
     async with channel_to(server, total_timeout=0.3) as channel:
         server.answers("banner", say("421 4.3.2 closed"), hang())
         with pytest.raises(TryLater, match=r"^TryLater 421 4\.3\.2$"):
@@ -954,7 +950,7 @@ async def test_the_check_tells_why_no_mail_could_go_out(server: HostileSmtp) -> 
         server.answers("banner", hang())
 
 
-async def test_a_check_that_gets_in_resumes_a_stopped_channel() -> None:
+async def test_successful_check_closes_an_open_circuit() -> None:
     users = {"throughline": "changed"}
     async with HostileSmtp(users=users) as server, channel_to(server, **LOGIN, probe_interval=0) as channel:
         with pytest.raises(AuthenticationRefused):
@@ -965,7 +961,7 @@ async def test_a_check_that_gets_in_resumes_a_stopped_channel() -> None:
         assert channel.stopped is None
 
 
-async def test_a_closed_channel_takes_no_more_but_ends_what_is_under_way(server: HostileSmtp) -> None:
+async def test_closed_channel_takes_no_more_but_finishes_in_flight_mail(server: HostileSmtp) -> None:
     channel = SmtpChannel(settings_for(server))
     recording, record = asyncio.Event(), asyncio.Event()
 
@@ -984,7 +980,7 @@ async def test_a_closed_channel_takes_no_more_but_ends_what_is_under_way(server:
     assert len(server.accepted) == 1
 
 
-async def test_closing_does_not_wait_for_a_server_that_says_nothing(server: HostileSmtp) -> None:
+async def test_closing_does_not_wait_for_a_silent_server(server: HostileSmtp) -> None:
     channel = SmtpChannel(settings_for(server))
     await deliver(channel)
     server.answers("QUIT", hang())
@@ -993,7 +989,7 @@ async def test_closing_does_not_wait_for_a_server_that_says_nothing(server: Host
 
 
 @pytest.mark.rule("MEM6")
-async def test_words_of_the_server_stay_out_of_the_error_text_and_are_fit_for_a_database(
+async def test_server_text_stays_out_of_errors_and_is_safe_to_store(
     server: HostileSmtp,
 ) -> None:
     server.answers("RCPT", raw(b"550 5.1.1 <ana@example.org>: \x00\xff unknown\r\n"))
@@ -1052,7 +1048,7 @@ CLASSIFIED = [
 
 
 @pytest.mark.parametrize(("stage", "code", "response", "verdict", "hint"), CLASSIFIED)
-def test_an_answer_is_classified_by_stage_code_and_enhanced_code(
+def test_reply_is_classified_by_stage_code_and_enhanced_code(
     stage: Stage, code: int, response: str, verdict: type[DeliveryError], hint: float | None
 ) -> None:
     error = classify(stage, code, response)
@@ -1065,7 +1061,7 @@ def test_an_answer_is_classified_by_stage_code_and_enhanced_code(
     code=st.integers(400, 599),
     response=st.text(max_size=60) | st.from_regex(r"[245]\.\d{1,3}\.\d{1,3} .{0,20}", fullmatch=True),
 )
-def test_every_refusal_has_a_verdict_and_no_4xx_is_ever_final(stage: Stage, code: int, response: str) -> None:
+def test_every_reply_has_a_verdict_and_4xx_is_never_final(stage: Stage, code: int, response: str) -> None:
     error = classify(stage, code, response)
     assert error.code == code
     assert not isinstance(error, Ambiguous)
@@ -1087,7 +1083,7 @@ def dkim_key(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, bytes]:
 
 
 @pytest.mark.rule("MAIL2", "MAIL6")
-async def test_a_signed_message_verifies_after_the_journey_and_covers_the_unsubscribe_headers(
+async def test_dkim_signature_verifies_and_covers_unsubscribe_headers(
     server: HostileSmtp, dkim_key: tuple[str, bytes]
 ) -> None:
     private, record = dkim_key
@@ -1117,17 +1113,17 @@ async def test_a_signed_message_verifies_after_the_journey_and_covers_the_unsubs
         assert not dkim.verify(second + b"\r\n" + arrived.content, dnsfunc=resolve)
 
 
-async def test_without_dkim_settings_signing_changes_nothing(server: HostileSmtp) -> None:
+async def test_missing_dkim_settings_leave_the_message_unsigned(server: HostileSmtp) -> None:
     async with channel_to(server) as channel:
         assert await channel.sign(CONTENT) == CONTENT
 
 
-def test_a_key_that_cannot_be_read_is_an_error_at_signing() -> None:
+def test_unreadable_dkim_key_is_an_error_at_signing() -> None:
     with pytest.raises(dkim.KeyFormatError):
         sign(CONTENT, DkimSettings("example.org", "mail", "no key"))
 
 
-def test_settings_hide_secrets_and_refuse_values_that_let_no_mail_out() -> None:
+def test_settings_hide_secrets_and_refuse_unusable_values() -> None:
     settings = SmtpSettings(
         "localhost", 25, username="u", password="hidden", dkim=DkimSettings("d", "s", "hidden")
     )

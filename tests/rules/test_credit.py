@@ -153,7 +153,7 @@ def made(facts: ClaimFacts, when: str, *others: Credit) -> Decision:
     ("role", "request_", "signer"),
     [("mentor", "mentee.sign_confirmation", "p-mentee"), ("mentee", "mentor.write_letter", "p-mentor")],
 )
-def test_a_claim_is_checked_asked_for_reminded_three_times_and_then_missing(
+def test_claim_gets_precheck_request_three_reminders_then_missing(
     role: str, request_: str, signer: str
 ) -> None:
     facts = claim(role)
@@ -176,12 +176,12 @@ def test_a_claim_is_checked_asked_for_reminded_three_times_and_then_missing(
 
 
 @pytest.mark.rule("CPE3")
-def test_a_claim_is_one_for_each_person_engagement_and_certification() -> None:
+def test_claim_is_one_per_person_engagement_and_certification() -> None:
     assert claim().claim == claim_id("r-1", "mentor", "PSP") == "claim/r-1/mentor/PSP"
 
 
 @pytest.mark.rule("CPE4", "CPE7", "MEM6")
-def test_its_mails_carry_the_dates_to_show_and_nothing_else() -> None:
+def test_mails_carry_only_the_dates_to_show() -> None:
     first, second, *_ = plan(claim()).mails
     dates = {
         "certification": "PSP",
@@ -194,7 +194,7 @@ def test_its_mails_carry_the_dates_to_show_and_nothing_else() -> None:
 
 
 @pytest.mark.rule("T4", "CPE7")
-def test_mail_waits_for_the_readers_own_business_day_and_never_comes_before_the_gate() -> None:
+def test_mail_waits_for_the_readers_business_day_after_the_gate() -> None:
     facts = claim(started_on="2028-03-18", created="2028-08-18T09:00")
     assert gate_days(date(2028, 3, 18), [], POLICY, PROGRAM_DAYS).gate == date(2028, 9, 18)
     japanese_holiday = date(2028, 9, 18)
@@ -208,7 +208,7 @@ def test_mail_waits_for_the_readers_own_business_day_and_never_comes_before_the_
 
 
 @pytest.mark.rule("CPE7", "T4")
-def test_reminders_that_closing_days_push_onto_the_request_are_left_out() -> None:
+def test_reminders_that_coincide_with_the_request_are_dropped() -> None:
     closed = frozenset(date(2028, 9, 14) + timedelta(days=n) for n in range(16))
     counterpart = calendar_for(replace(PROGRAM.hours, closing_days=closed), None, None, None)
     evidence = [mail for mail in plan(claim(), counterpart=counterpart).mails if mail.step == "evidence"]
@@ -219,14 +219,14 @@ def test_reminders_that_closing_days_push_onto_the_request_are_left_out() -> Non
 
 
 @pytest.mark.rule("CPE3", "CPE7")
-def test_a_claim_opened_after_the_day_of_the_pre_check_is_checked_on_the_next_morning() -> None:
+def test_claim_opened_late_gets_its_precheck_the_next_morning() -> None:
     assert mails(claim(created="2028-09-02T15:00"), "precheck") == {"precheck/1": at("2028-09-05T09:00")}
     assert mails(claim(created="2028-09-14T08:00"), "precheck") == {}
 
 
 @pytest.mark.rule("CPE7", "T4")
 @pytest.mark.parametrize("calendar", [NEW_YORK, BOGOTA, TOKYO])
-def test_a_claim_opens_early_enough_for_the_claimants_own_morning(calendar: Calendar) -> None:
+def test_claim_opens_early_enough_for_the_claimants_morning(calendar: Calendar) -> None:
     opens = opens_at(date(2028, 8, 14), PROGRAM_DAYS, calendar)
     assert opens <= at("2028-08-14T09:00")
     facts = replace(claim(), created_at=opens, records=[Record(opens, True, INSIDE)])
@@ -235,7 +235,7 @@ def test_a_claim_opens_early_enough_for_the_claimants_own_morning(calendar: Cale
 
 
 @pytest.mark.rule("CPE7")
-def test_a_claim_opened_after_the_gate_gives_the_whole_time_for_the_letter() -> None:
+def test_claim_opened_after_the_gate_gives_the_full_letter_time() -> None:
     facts = claim(created="2028-09-20T15:00")
     assert turns(facts)[1:] == [
         ("awaiting_evidence", at("2028-09-20T15:00")),
@@ -259,9 +259,7 @@ def test_a_claim_opened_after_the_gate_gives_the_whole_time_for_the_letter() -> 
         ("2028-09-30", "2029-02-28", "2029-03-30"),
     ],
 )
-def test_the_gate_is_six_calendar_months_from_the_first_day(
-    started_on: str, precheck: str, gate: str
-) -> None:
+def test_gate_is_six_calendar_months_after_the_first_day(started_on: str, precheck: str, gate: str) -> None:
     days = gate_days(date.fromisoformat(started_on), [], POLICY, PROGRAM_DAYS)
     assert (days.precheck, days.gate) == (date.fromisoformat(precheck), date.fromisoformat(gate))
 
@@ -278,9 +276,7 @@ def test_the_gate_is_six_calendar_months_from_the_first_day(
         ("2028-12-01T12:00", "evidence_missing"),
     ],
 )
-def test_an_engagement_that_ends_the_day_before_the_gate_earns_nothing_and_on_the_day_it_does(
-    role: str, ended: str, after: str
-) -> None:
+def test_end_on_the_gate_day_earns_credit_a_day_before_does_not(role: str, ended: str, after: str) -> None:
     facts = engagement_changed(claim(role), [], at(ended), at(ended))
     end = at("2028-12-02T12:00") if after == "evidence_missing" else at("2028-09-15T12:00")
     assert state(facts, end) == after
@@ -297,7 +293,7 @@ def test_an_engagement_that_ends_the_day_before_the_gate_earns_nothing_and_on_th
 
 
 @pytest.mark.rule("CPE1", "ENG1")
-def test_the_day_of_an_end_is_one_of_the_programs_zone() -> None:
+def test_end_day_follows_the_programs_zone() -> None:
     facts = claim()
     ended = at("2028-09-14T01:00", "UTC")
     assert ended == at("2028-09-13T21:00")
@@ -305,7 +301,7 @@ def test_the_day_of_an_end_is_one_of_the_programs_zone() -> None:
 
 
 @pytest.mark.rule("CPE1")
-def test_an_early_end_that_is_told_after_the_gate_closes_a_claim_that_still_waits() -> None:
+def test_early_end_reported_after_the_gate_closes_a_waiting_claim() -> None:
     facts = engagement_changed(claim(), [], at("2028-09-20T10:00"), at("2028-09-13T12:00"))
     assert turns(facts)[1:] == [
         ("awaiting_evidence", at(AT_GATE)),
@@ -315,7 +311,7 @@ def test_an_early_end_that_is_told_after_the_gate_closes_a_claim_that_still_wait
 
 
 @pytest.mark.rule("CPE1", "ENG9")
-def test_a_claim_closes_at_the_instant_of_an_early_end_that_it_is_told_at_once() -> None:
+def test_claim_closes_at_the_instant_of_an_early_end() -> None:
     ended = at("2028-09-13T17:00")
     facts = engagement_changed(claim(), [], ended + timedelta(seconds=2), ended)
     assert turns(facts)[-1] == ("not_eligible", ended)
@@ -323,7 +319,7 @@ def test_a_claim_closes_at_the_instant_of_an_early_end_that_it_is_told_at_once()
 
 
 @pytest.mark.rule("CPE1", "CPE11")
-def test_an_early_end_that_is_told_after_the_credit_was_earned_is_left_to_staff() -> None:
+def test_early_end_reported_after_earned_credit_is_left_to_staff() -> None:
     ready = signed(claim(), "2028-09-15T10:00")
     facts = engagement_changed(ready, [], at("2028-09-20T10:00"), at("2028-09-13T12:00"))
     assert state(facts, "2028-09-21T10:00") == "ready"
@@ -334,7 +330,7 @@ def test_an_early_end_that_is_told_after_the_credit_was_earned_is_left_to_staff(
 
 
 @pytest.mark.rule("CPE1", "ENG11", "CPE7")
-def test_a_pause_of_forty_days_moves_the_pre_check_and_the_gate_by_forty_days() -> None:
+def test_forty_day_pause_moves_precheck_and_gate_by_forty_days() -> None:
     pause = Pause(at("2028-05-02T10:00"), at("2028-06-11T16:00"))
     days = gate_days(date.fromisoformat(START), [pause], POLICY, PROGRAM_DAYS)
     assert days.precheck == date(2028, 8, 14) + timedelta(days=40)
@@ -342,7 +338,7 @@ def test_a_pause_of_forty_days_moves_the_pre_check_and_the_gate_by_forty_days() 
 
 
 @pytest.mark.rule("CPE1", "ENG11", "CPE7")
-def test_while_a_pause_is_open_the_gate_is_held_and_nothing_is_mailed() -> None:
+def test_open_pause_holds_the_gate_and_all_mail() -> None:
     facts = engagement_changed(claim(), [Pause(at("2028-09-01T10:00"))], at("2028-09-01T10:00"))
     assert mails(facts) == dict.fromkeys(["precheck/1", *(f"evidence/{n}" for n in (1, 2, 3, 4))])
     assert turns(facts) == [("precheck", facts.created_at)]
@@ -359,7 +355,7 @@ def test_while_a_pause_is_open_the_gate_is_held_and_nothing_is_mailed() -> None:
 
 
 @pytest.mark.rule("CPE1", "ENG11")
-def test_an_engagement_that_ends_in_a_pause_has_not_been_active_long_enough() -> None:
+def test_engagement_ended_during_a_pause_misses_the_gate() -> None:
     pauses = [Pause(at("2028-09-01T10:00"))]
     facts = engagement_changed(claim(), pauses, at("2028-12-01T10:00"), at("2028-12-01T10:00"))
     assert facts.pauses == [Pause(at("2028-09-01T10:00"), at("2028-12-01T10:00"))]
@@ -367,7 +363,7 @@ def test_an_engagement_that_ends_in_a_pause_has_not_been_active_long_enough() ->
 
 
 @pytest.mark.rule("ENG11", "CPE7")
-def test_a_pause_after_the_gate_holds_the_letter_and_its_deadline_but_not_the_gate() -> None:
+def test_pause_after_the_gate_holds_only_letter_and_deadline() -> None:
     facts = engagement_changed(claim(), [Pause(at("2028-09-18T10:00"))], at("2028-09-18T10:00"))
     assert turns(facts)[1:] == [("awaiting_evidence", at(AT_GATE))]
     assert set(mails(facts, "sign").values()) == {None}
@@ -385,7 +381,7 @@ def test_a_pause_after_the_gate_holds_the_letter_and_its_deadline_but_not_the_ga
 
 
 @pytest.mark.rule("ENG11", "T8")
-def test_what_a_pause_finds_still_waiting_is_held_and_goes_out_after_it() -> None:
+def test_mail_waiting_at_a_pause_is_held_and_sent_after_it() -> None:
     pauses = [Pause(at("2028-09-18T10:00"), at("2028-11-02T10:00"))]
     facts = engagement_changed(claim(), pauses, at("2028-11-02T10:00"))
     late = {mail.key: mail.after_pause for mail in plan(facts).mails if mail.after_pause}
@@ -397,7 +393,7 @@ def test_what_a_pause_finds_still_waiting_is_held_and_goes_out_after_it() -> Non
 
 
 @pytest.mark.rule("ENG8")
-def test_a_suspension_only_holds_the_claim_until_staff_have_decided() -> None:
+def test_suspension_holds_the_claim_until_staff_decide() -> None:
     suspended = [Pause(at("2028-09-20T10:00"), None, "misconduct")]
     facts = engagement_changed(claim(), suspended, at("2028-09-20T10:00"))
     assert plan(facts).wakes_after(at("2028-09-20T10:00")) == []
@@ -409,7 +405,7 @@ def test_a_suspension_only_holds_the_claim_until_staff_have_decided() -> None:
 
 @pytest.mark.rule("ENG8", "ENG11", "CPE5")
 @pytest.mark.parametrize("cause", ["staff", "misconduct"])
-def test_a_letter_signed_in_a_pause_counts_and_its_claimant_hears_of_it_after_the_pause(cause: str) -> None:
+def test_letter_signed_during_a_pause_counts_and_mails_after_it(cause: str) -> None:
     since, until = at("2028-09-20T10:00"), at("2028-10-02T10:00")
     paused = signed(engagement_changed(claim(), [Pause(since, None, cause)], since), "2028-09-22T10:00")
     assert turns(paused)[-1] == ("ready", at("2028-09-22T10:00"))
@@ -421,7 +417,7 @@ def test_a_letter_signed_in_a_pause_counts_and_its_claimant_hears_of_it_after_th
 
 
 @pytest.mark.rule("CPE1", "CPE2", "ENG5")
-def test_an_extension_after_the_gate_changes_nothing_and_gives_no_second_credit() -> None:
+def test_extension_after_the_gate_gives_no_second_credit() -> None:
     facts = signed(claim(), "2028-09-15T10:00")
     ended = at("2030-03-14T17:00")
     extended = engagement_changed(facts, [], ended, ended)
@@ -433,7 +429,7 @@ def test_an_extension_after_the_gate_changes_nothing_and_gives_no_second_credit(
 
 
 @pytest.mark.rule("CPE3", "CPE12")
-def test_a_claim_is_opened_for_each_certification_that_the_program_and_the_catalogue_know() -> None:
+def test_claim_opens_for_each_known_certification() -> None:
     gate, on = date(2028, 9, 14), date(2028, 8, 14)
     assert claimable(["PSP", "CISSP", "CPP", "PSP"], POLICY, CERTIFICATIONS, gate, on) == ("PSP", "CPP")
     assert claimable([], POLICY, CERTIFICATIONS, gate, on) == ()
@@ -443,7 +439,7 @@ def test_a_claim_is_opened_for_each_certification_that_the_program_and_the_catal
 
 
 @pytest.mark.rule("CPE3")
-def test_a_certification_obtained_after_the_start_gives_a_claim_and_after_the_gate_none() -> None:
+def test_certification_obtained_before_the_gate_opens_a_claim() -> None:
     gate = date(2028, 9, 14)
     assert claimable(["PSP"], POLICY, CERTIFICATIONS, gate, date(2028, 9, 1)) == ("PSP",)
     assert claimable(["PSP"], POLICY, CERTIFICATIONS, gate, gate) == ("PSP",)
@@ -452,13 +448,13 @@ def test_a_certification_obtained_after_the_start_gives_a_claim_and_after_the_ga
 
 
 @pytest.mark.rule("CPE3", "CPE4")
-def test_a_certification_obtained_between_start_and_gate_counts_if_its_cycle_has_begun() -> None:
+def test_certification_obtained_midway_counts_if_its_cycle_began() -> None:
     facts = claim(created="2028-09-01T12:00", cycle=Cycle("2028-08-31", "2031-08-31"))
     assert state(facts, AT_GATE) == "awaiting_evidence"
 
 
 @pytest.mark.rule("CPE3")
-def test_a_certification_that_is_gone_at_the_gate_gives_no_credit() -> None:
+def test_certification_lost_before_the_gate_gives_no_credit() -> None:
     facts = record_changed(claim(), True, None, at("2028-09-01T12:00"))
     assert turns(facts)[-1] == ("not_eligible", at(AT_GATE))
     assert closing(facts) == ["not_eligible"]
@@ -493,7 +489,7 @@ def test_a_certification_that_is_gone_at_the_gate_gives_no_credit() -> None:
     ],
 )
 @pytest.mark.parametrize("role", ["mentor", "mentee"])
-def test_the_gate_has_to_lie_in_the_cycle_on_record(role: str, start: str, end: str, inside: bool) -> None:
+def test_gate_must_lie_in_the_cycle_on_record(role: str, start: str, end: str, inside: bool) -> None:
     facts = claim(role, cycle=Cycle(start, end))
     assert state(facts, AT_GATE) == ("awaiting_evidence" if inside else "outside_cycle")
     if not inside:
@@ -513,7 +509,7 @@ def test_the_gate_has_to_lie_in_the_cycle_on_record(role: str, start: str, end: 
 
 
 @pytest.mark.rule("CPE3", "CPE4")
-def test_three_certifications_with_different_cycles_are_three_claims_decided_each_by_its_own() -> None:
+def test_three_certifications_are_decided_each_by_its_own_cycle() -> None:
     cycles = {
         "PSP": Cycle("2025-10-01", "2028-09-14"),
         "CPP": Cycle("2025-10-01", "2028-09-13"),
@@ -529,7 +525,7 @@ def test_three_certifications_with_different_cycles_are_three_claims_decided_eac
 
 
 @pytest.mark.rule("CPE4", "CPE7")
-def test_a_renewed_cycle_that_arrives_between_pre_check_and_gate_decides() -> None:
+def test_cycle_renewed_between_precheck_and_gate_decides() -> None:
     facts = claim(cycle=Cycle("2025-09-01", "2028-08-31"))
     assert state(facts, AT_GATE) == "outside_cycle"
     renewed = record_changed(facts, True, Cycle("2028-09-01", "2031-08-31"), at("2028-09-10T12:00"))
@@ -539,7 +535,7 @@ def test_a_renewed_cycle_that_arrives_between_pre_check_and_gate_decides() -> No
 
 
 @pytest.mark.rule("CPE4")
-def test_a_renewed_cycle_that_arrives_after_the_gate_helps_only_once_staff_reopen_the_claim() -> None:
+def test_cycle_renewed_after_the_gate_counts_only_once_reopened() -> None:
     facts = claim(cycle=Cycle("2025-09-01", "2028-08-31"))
     with pytest.raises(
         Refused, match="2028-09-14, lies outside the cycle on record, 2025-09-01 to 2028-08-31"
@@ -556,7 +552,7 @@ def test_a_renewed_cycle_that_arrives_after_the_gate_helps_only_once_staff_reope
 
 
 @pytest.mark.rule("CPE4")
-def test_a_cycle_that_is_renewed_early_does_not_take_the_present_one_away() -> None:
+def test_cycle_renewed_early_keeps_the_present_one() -> None:
     facts = record_changed(claim(), True, Cycle("2030-01-01", "2032-12-31"), at("2028-09-01T12:00"))
     assert turns(facts) == turns(claim())
     assert mails(facts) == mails(claim())
@@ -564,13 +560,13 @@ def test_a_cycle_that_is_renewed_early_does_not_take_the_present_one_away() -> N
 
 
 @pytest.mark.rule("CPE4")
-def test_a_cycle_that_is_corrected_replaces_the_one_before() -> None:
+def test_corrected_cycle_replaces_the_previous_one() -> None:
     facts = record_changed(claim(), True, Cycle("2025-09-01", "2028-08-31"), at("2028-09-01T12:00"))
     assert state(facts, AT_GATE) == "outside_cycle"
 
 
 @pytest.mark.rule("CPE4", "T8")
-def test_a_cycle_without_a_readable_date_is_an_error_and_never_a_cycle() -> None:
+def test_cycle_without_a_readable_date_is_an_error() -> None:
     with pytest.raises(ValueError, match="Invalid isoformat"):
         plan(claim(cycle=Cycle("2027-01-01", "end of 2029")))
 
@@ -579,7 +575,7 @@ def test_a_cycle_without_a_readable_date_is_an_error_and_never_a_cycle() -> None
 
 
 @pytest.mark.rule("MEM2", "CPE7")
-def test_a_claim_waits_for_good_standing_and_goes_on_when_it_is_back_three_weeks_later() -> None:
+def test_claim_waits_three_weeks_for_good_standing() -> None:
     lapsed = record_changed(claim(), False, INSIDE, at("2028-09-01T12:00"))
     assert list(mails(lapsed)) == ["precheck/1"]
     assert state(lapsed, "2028-09-15T12:00") == "awaiting_evidence"
@@ -602,7 +598,7 @@ def test_a_claim_waits_for_good_standing_and_goes_on_when_it_is_back_three_weeks
 
 
 @pytest.mark.rule("MEM2", "CPE7")
-def test_good_standing_that_does_not_return_in_sixty_days_leaves_the_claim_without_evidence() -> None:
+def test_standing_lapsed_for_sixty_days_is_evidence_missing() -> None:
     lapsed = record_changed(claim(), False, INSIDE, at("2028-09-01T12:00"))
     assert turns(lapsed)[-1] == ("evidence_missing", at("2028-11-13T17:00"))
     late = record_changed(lapsed, True, INSIDE, at("2028-11-20T12:00"))
@@ -613,13 +609,13 @@ def test_good_standing_that_does_not_return_in_sixty_days_leaves_the_claim_witho
 
 
 @pytest.mark.rule("MEM2")
-def test_good_standing_that_is_lost_after_the_gate_changes_nothing() -> None:
+def test_standing_lost_after_the_gate_changes_nothing() -> None:
     facts = record_changed(claim(), False, INSIDE, at("2028-09-14T09:01"))
     assert plan(facts) == plan(claim())
 
 
 @pytest.mark.rule("MEM2", "CPE5")
-def test_a_letter_signed_while_standing_is_lapsed_counts_when_it_is_back() -> None:
+def test_letter_signed_while_lapsed_counts_when_standing_returns() -> None:
     lapsed = record_changed(claim(), False, INSIDE, at("2028-09-01T12:00"))
     kept = signed(lapsed, "2028-09-20T12:00")
     assert state(kept, "2028-09-21T12:00") == "awaiting_evidence"
@@ -634,7 +630,7 @@ def test_a_letter_signed_while_standing_is_lapsed_counts_when_it_is_back() -> No
 
 @pytest.mark.rule("CPE5", "CPE6", "CPE10")
 @pytest.mark.parametrize("role", ["mentor", "mentee"])
-def test_a_signature_makes_the_claim_ready_at_once_and_ends_the_reminders(role: str) -> None:
+def test_signature_makes_the_claim_ready_and_ends_reminders(role: str) -> None:
     facts = signed(claim(role), "2028-09-22T20:30")
     assert turns(facts)[1:] == [
         ("awaiting_evidence", at(AT_GATE)),
@@ -655,7 +651,7 @@ def test_a_signature_makes_the_claim_ready_at_once_and_ends_the_reminders(role: 
 
 
 @pytest.mark.rule("CPE5", "CPE7")
-def test_a_signature_before_the_gate_is_kept_and_counts_at_the_gate() -> None:
+def test_signature_before_the_gate_counts_at_the_gate() -> None:
     facts = signed(claim(), "2028-09-01T20:30")
     assert state(facts, "2028-09-14T08:59") == "precheck"
     assert turns(facts)[1:] == [("ready", at(AT_GATE))]
@@ -665,7 +661,7 @@ def test_a_signature_before_the_gate_is_kept_and_counts_at_the_gate() -> None:
 
 
 @pytest.mark.rule("CPE7")
-def test_a_signature_after_the_deadline_is_refused_until_staff_reopen_the_claim() -> None:
+def test_signature_after_the_deadline_is_refused_until_reopened() -> None:
     facts = claim()
     assert state(signed(facts, "2028-11-13T16:59"), "2028-11-14T12:00") == "ready"
     with pytest.raises(Refused, match="in time; the program's staff can reopen it"):
@@ -675,7 +671,7 @@ def test_a_signature_after_the_deadline_is_refused_until_staff_reopen_the_claim(
 
 @pytest.mark.rule("CPE8")
 @pytest.mark.parametrize("first", ["2028-09-01T10:00", "2028-09-15T10:00"])
-def test_a_second_signature_is_refused_and_the_same_again_changes_nothing(first: str) -> None:
+def test_second_signature_is_refused_and_a_repeat_is_ignored(first: str) -> None:
     facts = signed(claim(), first)
     assert signed(facts, "2028-09-16T10:00") == facts
     with pytest.raises(Refused, match="already been signed"):
@@ -705,12 +701,12 @@ def checked(facts: ClaimFacts, given_: Signing, text: str = TEXT) -> list[str]:
 
 
 @pytest.mark.rule("CPE6", "CPE8")
-def test_a_letter_by_the_right_person_with_domains_of_the_certification_may_be_signed() -> None:
+def test_letter_with_right_signer_and_domains_may_be_signed() -> None:
     assert checked(claim("mentee"), signing()) == [ASSESSMENT, "psp-design"]
 
 
 @pytest.mark.rule("CPE5", "CPE8")
-def test_a_confirmation_for_a_mentor_needs_neither_purpose_nor_domain() -> None:
+def test_confirmation_for_a_mentor_needs_no_purpose_or_domain() -> None:
     assert checked(claim("mentor"), signing("mentor", purpose="", domains=())) == []
 
 
@@ -732,14 +728,14 @@ def test_a_confirmation_for_a_mentor_needs_neither_purpose_nor_domain() -> None:
         ({"domains": [ASSESSMENT, "cpp-investigations"]}, "PSP has no domain cpp-investigations"),
     ],
 )
-def test_a_letter_is_refused_with_the_reason(changes: dict[str, Any], reason: str) -> None:
+def test_invalid_letter_is_refused_with_the_reason(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(Refused, match=reason) as refused:
         checked(claim("mentee"), signing(**changes))
     assert not isinstance(refused.value, ShowAgain)
 
 
 @pytest.mark.rule("CPE8")
-def test_a_letter_whose_data_changed_since_it_was_shown_is_shown_again_and_not_signed() -> None:
+def test_letter_with_changed_data_is_shown_again_and_not_signed() -> None:
     with pytest.raises(ShowAgain, match="read it again"):
         checked(claim("mentee"), signing(), TEXT.replace("14 March", "15 March"))
     with pytest.raises(Refused, match="only the mentor"):
@@ -747,12 +743,12 @@ def test_a_letter_whose_data_changed_since_it_was_shown_is_shown_again_and_not_s
 
 
 @pytest.mark.rule("CPE8")
-def test_a_letter_that_another_system_showed_is_not_compared_with_ours() -> None:
+def test_letter_shown_by_another_system_is_not_compared() -> None:
     assert checked(claim("mentee"), signing(shown=None), "another text") == [ASSESSMENT, "psp-design"]
 
 
 @pytest.mark.rule("CPE12", "CPE6")
-def test_a_certification_that_the_catalogue_did_not_have_on_that_day_has_no_domains() -> None:
+def test_certification_unknown_on_that_day_has_no_domains() -> None:
     with pytest.raises(Refused, match="PSP has no domain"):
         check_signature(
             claim("mentee"), signing(), signer_name="Marcus Oyelaran", statement=TEXT, certification=None
@@ -774,7 +770,7 @@ def test_a_certification_that_the_catalogue_did_not_have_on_that_day_has_no_doma
         ("山田太郎", "山田太郎"),
     ],
 )
-def test_a_name_is_the_same_whatever_its_case_accents_and_spaces(typed: str, recorded: str) -> None:
+def test_names_match_despite_case_accents_and_spaces(typed: str, recorded: str) -> None:
     assert same_name(typed, recorded)
     assert same_name(recorded, typed)
 
@@ -784,12 +780,12 @@ def test_a_name_is_the_same_whatever_its_case_accents_and_spaces(typed: str, rec
     ("typed", "recorded"),
     [("Ana Pérez", "Ana Pérez Castillo"), ("Ana Peres", "Ana Pérez"), ("", ""), ("-", "?"), ("山田", "太郎")],
 )
-def test_another_name_is_another_name(typed: str, recorded: str) -> None:
+def test_different_names_do_not_match(typed: str, recorded: str) -> None:
     assert not same_name(typed, recorded)
 
 
 @pytest.mark.rule("CPE7", "CPE10")
-def test_the_claimant_chooses_domains_of_the_certification_until_the_claim_is_submitted() -> None:
+def test_claimant_can_change_domains_until_submission() -> None:
     facts = choose_domains(
         claim(), "p-mentor", ["Physical Security Assessment", "psp-design", ASSESSMENT], PSP, "precheck"
     )
@@ -808,7 +804,7 @@ def test_the_claimant_chooses_domains_of_the_certification_until_the_claim_is_su
 
 
 @pytest.mark.rule("CPE7")
-def test_a_claim_reopened_after_sixty_days_has_the_whole_time_and_all_reminders_again() -> None:
+def test_reopened_claim_has_its_full_time_and_reminders_again() -> None:
     facts = again(claim(), "2028-12-01T15:00")
     evidence = [mail for mail in plan(facts).mails if mail.step == "evidence"]
     assert [(mail.key, mail.number, mail.due) for mail in evidence] == [
@@ -833,7 +829,7 @@ def test_a_claim_reopened_after_sixty_days_has_the_whole_time_and_all_reminders_
 
 
 @pytest.mark.rule("CPE10")
-def test_a_ready_claim_is_submitted_by_the_claimant_and_accepted_by_staff() -> None:
+def test_ready_claim_is_submitted_and_accepted() -> None:
     ready = signed(claim(), "2028-09-15T10:00")
     with pytest.raises(Refused, match="only the claimant"):
         submit(ready, "p-mentee", at("2028-09-16T10:00"), "ready")
@@ -854,7 +850,7 @@ def test_a_ready_claim_is_submitted_by_the_claimant_and_accepted_by_staff() -> N
 
 
 @pytest.mark.rule("CPE10", "CPE8")
-def test_a_rejected_claim_that_is_reopened_needs_another_letter() -> None:
+def test_reopened_rejected_claim_needs_a_new_letter() -> None:
     ready = signed(claim(), "2028-09-15T10:00")
     rejected = reject(ready, at("2028-10-16T10:00"), "ready", "no domain", "lina")
     assert mails(rejected) == {}
@@ -873,7 +869,7 @@ def test_a_rejected_claim_that_is_reopened_needs_another_letter() -> None:
 
 
 @pytest.mark.rule("CPE10", "MAIL1")
-def test_a_rejection_that_staff_take_back_does_not_bring_its_mail_back() -> None:
+def test_reverted_rejection_does_not_resend_its_mail() -> None:
     ready = signed(claim(), "2028-09-15T10:00")
     rejected = reject(ready, at("2028-10-16T10:00"), "ready", "a slip", "lina")
     accepted = accept(rejected, at("2028-10-16T10:05"), "rejected", "", "lina")
@@ -882,7 +878,7 @@ def test_a_rejection_that_staff_take_back_does_not_bring_its_mail_back() -> None
 
 
 @pytest.mark.rule("CPE4", "CPE7")
-def test_a_claim_outside_its_cycle_that_is_reopened_keeps_a_letter_signed_early() -> None:
+def test_reopened_claim_outside_its_cycle_keeps_an_early_letter() -> None:
     early = signed(claim(cycle=Cycle("2025-09-01", "2028-08-31")), "2028-09-01T12:00")
     assert list(mails(early)) == ["precheck/1", "outside/1"]
     corrected = record_changed(early, True, INSIDE, at("2028-09-20T12:00"))
@@ -892,7 +888,7 @@ def test_a_claim_outside_its_cycle_that_is_reopened_keeps_a_letter_signed_early(
 
 
 @pytest.mark.rule("CPE4", "MEM2")
-def test_a_record_that_comes_with_the_gate_or_a_reopening_comes_after_it() -> None:
+def test_record_at_the_instant_of_gate_or_reopening_comes_after() -> None:
     lapsed = record_changed(claim(), False, None, at(AT_GATE))
     assert turns(lapsed) == turns(claim())
     reopened = again(claim(), "2028-12-01T15:00")
@@ -902,7 +898,7 @@ def test_a_record_that_comes_with_the_gate_or_a_reopening_comes_after_it() -> No
 
 @pytest.mark.rule("ENG6")
 @pytest.mark.parametrize("when", ["2028-08-20T12:00", "2028-09-20T12:00"])
-def test_an_engagement_that_staff_cancel_ends_a_claim_that_is_not_earned(when: str) -> None:
+def test_cancelled_engagement_ends_an_unearned_claim(when: str) -> None:
     facts = engagement_canceled(claim(), at(when), state(claim(), when), "a mistake", "lina")
     assert closing(facts) == ["canceled"]
     assert turns(facts)[-1] == ("canceled", at(when))
@@ -913,7 +909,7 @@ def test_an_engagement_that_staff_cancel_ends_a_claim_that_is_not_earned(when: s
 
 @pytest.mark.rule("ENG6", "CPE11")
 @pytest.mark.parametrize("earned", sorted(EARNED))
-def test_earned_credit_outlives_the_cancelling_of_its_engagement_and_can_only_be_revoked(earned: str) -> None:
+def test_earned_credit_survives_a_cancel_and_can_be_revoked(earned: str) -> None:
     facts = signed(claim(), "2028-09-15T10:00")
     assert engagement_canceled(facts, at("2028-10-01T12:00"), earned) == facts
     with pytest.raises(Refused, match="can be revoked"):
@@ -955,7 +951,7 @@ CHANGES_NOTHING = {
 @pytest.mark.rule("CPE10", "CPE11", "STA3")
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize("now", ALLOWED)
-def test_an_act_is_done_where_it_makes_sense_and_refused_in_plain_words_elsewhere(act: str, now: str) -> None:
+def test_act_is_applied_or_refused_by_the_claims_state(act: str, now: str) -> None:
     facts = claim()
     if act in ALLOWED[now]:
         assert ACTS[act](facts, now) != facts
@@ -967,7 +963,7 @@ def test_an_act_is_done_where_it_makes_sense_and_refused_in_plain_words_elsewher
 
 
 @pytest.mark.rule("CPE11")
-def test_a_revocation_is_of_a_known_class_or_of_none() -> None:
+def test_revocation_class_is_known_or_absent() -> None:
     ready = claim()
     with pytest.raises(Refused, match="because is one of mistake, untrue"):
         revoke(ready, at("2029-06-01T12:00"), "ready", "so it is", because="spite")
@@ -986,14 +982,14 @@ def test_reject_revoke_and_reopen_need_a_reason() -> None:
 
 
 @pytest.mark.rule("CPE3")
-def test_a_reopened_claim_needs_the_certification_on_record() -> None:
+def test_reopening_needs_the_certification_on_record() -> None:
     facts = record_changed(claim(), True, None, at("2028-11-20T12:00"))
     with pytest.raises(Refused, match="PSP is not on the member's record"):
         again(facts, "2028-12-01T12:00")
 
 
 @pytest.mark.rule("MEM6")
-def test_facts_pass_through_a_history_and_a_row_unchanged() -> None:
+def test_facts_survive_the_workflow_history_and_the_database() -> None:
     facts = record_changed(claim(), False, Cycle("2028-01-01", "2030-12-31"), at("2028-08-20T10:00"))
     facts = engagement_changed(
         facts, [Pause(at("2028-08-21T10:00"), at("2028-08-22T10:00"))], at("2029-01-01T10:00"), at(AT_GATE)
@@ -1022,25 +1018,25 @@ FOUR = [
 
 
 @pytest.mark.rule("CPE9")
-def test_of_a_fourth_mentorship_in_one_cycle_nine_are_earned_and_three_countable() -> None:
+def test_fourth_mentorship_in_a_cycle_earns_nine_and_counts_three() -> None:
     assert list(countable(FOUR, 30).values()) == [9, 9, 9, 3]
 
 
 @pytest.mark.rule("CPE9", "CPE11")
 @pytest.mark.parametrize("lost", ["revoked", "rejected", "canceled", "awaiting_evidence"])
-def test_a_credit_that_is_revoked_later_frees_its_share(lost: str) -> None:
+def test_credit_revoked_later_frees_its_share(lost: str) -> None:
     revoked = [FOUR[0], replace(FOUR[1], state=lost), *FOUR[2:]]
     assert list(countable(revoked, 30).values()) == [9, 0, 9, 9]
 
 
 @pytest.mark.rule("CPE9")
-def test_credits_of_one_day_count_in_the_order_of_their_engagements() -> None:
+def test_credits_of_one_day_count_in_engagement_order() -> None:
     same_day = [credit("r-2", "2028-03-01"), credit("r-1", "2028-03-01")]
     assert countable(same_day, 10) == {"claim/r-1/mentor/PSP": 9, "claim/r-2/mentor/PSP": 1}
 
 
 @pytest.mark.rule("CPE9")
-def test_mentor_and_mentee_of_one_person_share_the_cap_of_a_cycle_and_certifications_do_not() -> None:
+def test_both_roles_share_a_cap_but_certifications_do_not() -> None:
     as_mentee = Credit("claim/r-9/mentee/PSP", "r-9", "PSP", "2028-05-01", "ready", 5)
     others = [*FOUR, as_mentee, credit("r-5", "2026-12-31"), credit("r-6", "2028-01-01", certification="CPP")]
     sharing = in_cycle(others, "PSP", INSIDE)
@@ -1051,7 +1047,7 @@ def test_mentor_and_mentee_of_one_person_share_the_cap_of_a_cycle_and_certificat
 
 
 @pytest.mark.rule("CPE9", "CPE12")
-def test_the_cap_is_the_programs_and_never_above_the_catalogues_of_that_day() -> None:
+def test_cap_is_the_programs_but_at_most_the_catalogues() -> None:
     on = date(2028, 9, 14)
     assert cap_on(POLICY, CERTIFICATIONS, on) == 30
     assert cap_on(replace(POLICY, caps={"Instructor": 20}), CERTIFICATIONS, on) == 20
@@ -1073,9 +1069,7 @@ CREDITS = st.lists(
 
 @pytest.mark.rule("CPE9")
 @given(credits=CREDITS, cap=st.integers(0, 60), shuffle=st.randoms(use_true_random=False))
-def test_what_counts_never_exceeds_the_cap_wastes_none_and_does_not_depend_on_the_order(
-    credits: list[Credit], cap: int, shuffle: object
-) -> None:
+def test_counted_credit_fills_the_cap_in_any_order(credits: list[Credit], cap: int, shuffle: object) -> None:
     shares = countable(credits, cap)
     amounts = {each.claim: each.amount if each.state in EARNED else 0 for each in credits}
     assert sum(shares.values()) == min(cap, sum(amounts.values()))
@@ -1086,7 +1080,7 @@ def test_what_counts_never_exceeds_the_cap_wastes_none_and_does_not_depend_on_th
 
 @pytest.mark.rule("CPE9")
 @given(credits=CREDITS, cap=st.integers(0, 60))
-def test_revoking_one_never_takes_from_another(credits: list[Credit], cap: int) -> None:
+def test_revoking_one_credit_never_lowers_another(credits: list[Credit], cap: int) -> None:
     before = countable(credits, cap)
     for position, lost in enumerate(credits):
         after = countable(
@@ -1097,7 +1091,7 @@ def test_revoking_one_never_takes_from_another(credits: list[Credit], cap: int) 
 
 
 @pytest.mark.rule("CPE2", "CPE9", "CPE12")
-def test_a_decision_tells_every_input_and_rule_that_made_it() -> None:
+def test_decision_lists_every_input_and_rule() -> None:
     facts = choose_domains(signed(claim(), "2028-09-15T10:00"), "p-mentor", [ASSESSMENT], PSP, "ready")
     facts = engagement_changed(
         facts, [Pause(at("2028-09-20T10:00"))], at("2028-10-01T10:00"), at("2028-10-01T10:00")
@@ -1132,7 +1126,7 @@ def test_a_decision_tells_every_input_and_rule_that_made_it() -> None:
 
 
 @pytest.mark.rule("CPE2")
-def test_a_mentee_earns_five() -> None:
+def test_mentee_earns_five() -> None:
     assert made(signed(claim("mentee"), "2028-09-15T10:00"), "2028-09-16T10:00").earned == 5
 
 
@@ -1186,7 +1180,7 @@ def test_a_mentee_earns_five() -> None:
         ),
     ],
 )
-def test_a_decision_names_the_rule_that_stands_in_the_way(
+def test_refusing_decision_names_its_rule(
     facts: ClaimFacts, when: str, now: str, rule_: str, holds: bool | None
 ) -> None:
     decision = made(facts, when)
@@ -1214,9 +1208,7 @@ def pauses_after(draw: st.DrawFn, start: date) -> list[Pause]:
 
 @pytest.mark.rule("CPE1", "ENG11", "T3")
 @given(data=st.data(), start=days_of_start)
-def test_the_gate_is_never_before_six_calendar_months_and_pauses_only_move_it_on(
-    data: st.DataObject, start: date
-) -> None:
+def test_gate_is_at_least_six_months_and_pauses_only_delay_it(data: st.DataObject, start: date) -> None:
     pauses = data.draw(pauses_after(start))
     plain = add_months(start, POLICY.gate_months)
     days = gate_days(start, pauses, POLICY, PROGRAM_DAYS)

@@ -109,7 +109,7 @@ def paused(facts: EngagementFacts, since: str, until: str = "") -> EngagementFac
 
 
 @pytest.mark.rule("ENG1", "ENG2", "ENG3", "ENG4", "ENG5", "ENG9", "T3", "T4")
-def test_an_engagement_of_six_months_runs_its_course() -> None:
+def test_six_month_engagement_sends_its_mails_and_completes() -> None:
     facts = begun("2028-03-06T10:00")
     course = agenda(facts)
     assert mails(facts, "mentor.") == {
@@ -134,7 +134,7 @@ def test_an_engagement_of_six_months_runs_its_course() -> None:
 
 
 @pytest.mark.rule("T4")
-def test_each_side_is_mailed_on_its_own_days_and_clock() -> None:
+def test_each_party_is_mailed_on_its_own_days_and_clock() -> None:
     due = mails(begun("2028-03-06T10:00"), "discovery/1", "pulse/4")
     assert due == {
         "mentor.discovery/1": at("2028-03-21T09:00", "America/Bogota"),  # a holiday there the day before
@@ -145,7 +145,7 @@ def test_each_side_is_mailed_on_its_own_days_and_clock() -> None:
 
 
 @pytest.mark.rule("ENG1")
-def test_dates_are_those_of_the_programs_zone_whatever_the_day_is_elsewhere() -> None:
+def test_dates_follow_the_programs_zone() -> None:
     late_on_the_sixth = begun("2028-03-06T23:30")
     assert start_day(late_on_the_sixth, PROGRAM) == date(2028, 3, 6)
     assert ends_on(late_on_the_sixth) == date(2028, 9, 6)
@@ -162,7 +162,7 @@ def test_dates_are_those_of_the_programs_zone_whatever_the_day_is_elsewhere() ->
         ("2028-03-31T10:00", 26, date(2030, 5, 31)),
     ],
 )
-def test_the_planned_end_counts_calendar_months_from_the_first_day(
+def test_planned_end_counts_calendar_months_from_the_first_day(
     start: str, months: int | None, last_day: date
 ) -> None:
     assert ends_on(begun(start, months)) == last_day
@@ -170,7 +170,7 @@ def test_the_planned_end_counts_calendar_months_from_the_first_day(
 
 
 @pytest.mark.rule("ENG4", "T3")
-def test_pulses_are_anchored_on_the_first_day_and_never_on_a_shortened_one() -> None:
+def test_pulses_are_anchored_on_the_first_day() -> None:
     due = mails(begun("2027-08-31T10:00", 9), "mentor.pulse")
     days = [MENTOR.date_of(when) for when in due.values() if when]
     anchors = [
@@ -185,20 +185,20 @@ def test_pulses_are_anchored_on_the_first_day_and_never_on_a_shortened_one() -> 
 
 
 @pytest.mark.rule("ENG4", "ENG10")
-def test_an_engagement_of_26_months_is_asked_every_month_until_its_end() -> None:
+def test_engagement_of_26_months_gets_a_pulse_every_month() -> None:
     due = mails(begun("2028-03-31T10:00", 26), "mentee.pulse")
     assert list(due) == [f"mentee.pulse/{number}" for number in range(1, 25)]
 
 
 @pytest.mark.rule("ENG2", "ENG4", "ENG5")
-def test_an_engagement_of_a_few_days_has_nothing_that_lies_after_its_end_or_before_its_start() -> None:
+def test_short_engagement_has_nothing_outside_its_dates() -> None:
     facts = planned(begun("2028-03-06T10:00"), "2028-03-07T10:00", day="2028-03-16")
     assert list(mails(facts, "mentor.")) == ["mentor.match/1", "mentor.completed/1"]
     assert tasks(facts, "discovery_stalled") == tasks(facts, "inactive") == []
 
 
 @pytest.mark.rule("ENG1", "ENG5")
-def test_mails_carry_the_dates_they_speak_of() -> None:
+def test_mails_carry_the_dates_they_mention() -> None:
     facts = extended(begun("2028-03-06T10:00"), "2028-05-02T10:00", day="2028-12-01")
     context = {mail.key: mail.context for mail in agenda(facts).mails}
     assert context["mentor.match/1"] == {"started": "2028-03-06", "ends": "2028-09-06"}
@@ -215,7 +215,7 @@ def test_mails_carry_the_dates_they_speak_of() -> None:
 
 
 @pytest.mark.rule("ENG2")
-def test_a_good_fit_ends_the_questions_of_that_side_and_the_worry_of_staff() -> None:
+def test_good_fit_ends_discovery_mail_and_the_staff_task() -> None:
     stalled = at("2028-04-17T09:00")
     assert tasks(begun(), "discovery_stalled") == [stalled]
     facts = answer_discovery(begun(), "p-mentor", "good_fit", at("2028-03-22T10:00"), "active")
@@ -224,13 +224,13 @@ def test_a_good_fit_ends_the_questions_of_that_side_and_the_worry_of_staff() -> 
 
 
 @pytest.mark.rule("ENG2")
-def test_a_good_fit_told_after_the_task_opened_leaves_it_open() -> None:
+def test_good_fit_after_the_task_opened_leaves_it_open() -> None:
     facts = answer_discovery(begun(), "p-mentor", "good_fit", at("2028-04-20T10:00"), "active")
     assert tasks(facts, "discovery_stalled") == [at("2028-04-17T09:00")]
 
 
 @pytest.mark.rule("ENG2")
-def test_not_met_yet_asks_again_once_and_then_tells_staff() -> None:
+def test_not_met_yet_asks_once_more_and_then_opens_a_task() -> None:
     facts = answer_discovery(begun(), "p-mentor", "not_met", at("2028-03-22T10:00"), "active")
     assert list(mails(facts, "mentor.discovery")) == ["mentor.discovery/2"]
     again = answer_discovery(facts, "p-mentor", "not_met", at("2028-04-05T10:00"), "active")
@@ -239,14 +239,14 @@ def test_not_met_yet_asks_again_once_and_then_tells_staff() -> None:
 
 
 @pytest.mark.rule("ENG2")
-def test_not_met_told_before_the_question_does_not_answer_it() -> None:
+def test_not_met_before_the_question_does_not_answer_it() -> None:
     facts = answer_discovery(begun(), "p-mentor", "not_met", at("2028-03-10T10:00"), "active")
     assert list(mails(facts, "mentor.discovery")) == ["mentor.discovery/1", "mentor.discovery/2"]
 
 
 @pytest.mark.rule("ENG2")
 @pytest.mark.parametrize("by", BOTH)
-def test_not_a_fit_from_either_ends_it_at_once_without_blame(by: str) -> None:
+def test_not_a_fit_from_either_ends_it_at_once(by: str) -> None:
     when = at("2028-03-22T10:00")
     facts = answer_discovery(begun(), by, "not_a_fit", when, "active")
     assert turns(facts)[-1] == ("no_fit", when)
@@ -256,7 +256,7 @@ def test_not_a_fit_from_either_ends_it_at_once_without_blame(by: str) -> None:
 
 
 @pytest.mark.rule("ENG2")
-def test_a_good_fit_is_not_taken_back_by_not_met_yet_but_by_not_a_fit() -> None:
+def test_good_fit_is_overridden_only_by_not_a_fit() -> None:
     facts = answer_discovery(begun(), "p-mentor", "good_fit", at("2028-03-22T10:00"), "active")
     assert answer_discovery(facts, "p-mentor", "good_fit", at("2028-03-23T10:00"), "active") == facts
     with pytest.raises(Refused, match="good fit"):
@@ -280,7 +280,7 @@ def test_a_good_fit_is_not_taken_back_by_not_met_yet_but_by_not_a_fit() -> None:
         ("2028-08-30T12:00", 4),
     ],
 )
-def test_an_answer_counts_for_the_last_pulse_until_the_day_of_the_next(when: str, number: int) -> None:
+def test_answer_counts_for_the_last_pulse_until_the_next(when: str, number: int) -> None:
     assert pulse_at(begun(), POLICY, PROGRAM, at(when)) == number
 
 
@@ -289,7 +289,7 @@ def met(facts: EngagementFacts, by: str, when: str, yes: bool = True) -> Engagem
 
 
 @pytest.mark.rule("ENG4")
-def test_two_pulses_in_a_row_without_a_yes_open_one_task_each_two() -> None:
+def test_every_two_pulses_without_a_yes_open_one_task() -> None:
     assert tasks(begun(months=8), "inactive") == [
         at("2028-07-06T09:00"),
         at("2028-09-06T09:00"),
@@ -304,7 +304,7 @@ def test_two_pulses_in_a_row_without_a_yes_open_one_task_each_two() -> None:
 
 
 @pytest.mark.rule("ENG4", "ENG9")
-def test_a_silence_that_is_whole_on_a_last_day_at_the_weekend_still_opens_its_task() -> None:
+def test_silence_complete_on_a_final_weekend_opens_its_task() -> None:
     facts = begun("2028-03-09T10:00")
     assert ends_on(facts) == date(2028, 9, 9)
     assert tasks(facts, "inactive") == [at("2028-07-10T09:00"), at("2028-09-09T09:00")]
@@ -313,7 +313,7 @@ def test_a_silence_that_is_whole_on_a_last_day_at_the_weekend_still_opens_its_ta
 
 
 @pytest.mark.rule("ENG4", "ENG11")
-def test_a_silence_whose_last_day_a_pause_has_moved_opens_its_task_after_the_pause() -> None:
+def test_silence_moved_by_a_pause_opens_its_task_after_it() -> None:
     facts = paused(begun("2028-03-09T10:00"), "2028-09-07T10:00", "2028-09-16T14:00")
     assert turns(facts)[-1] == ("completed", at("2028-09-18T17:00"))
     assert tasks(facts, "inactive")[-1] == at("2028-09-18T09:00")
@@ -324,21 +324,21 @@ def test_a_silence_whose_last_day_a_pause_has_moved_opens_its_task_after_the_pau
 
 @pytest.mark.rule("ENG4")
 @pytest.mark.parametrize("by", BOTH)
-def test_a_yes_from_either_begins_the_count_anew(by: str) -> None:
+def test_yes_from_either_resets_the_count(by: str) -> None:
     facts = met(begun(months=8), by, "2028-06-07T10:00")
     assert facts.met == [2]
     assert tasks(facts, "inactive") == [at("2028-09-06T09:00"), at("2028-11-06T09:00")]
 
 
 @pytest.mark.rule("ENG4")
-def test_a_no_is_no_yes_and_one_before_the_first_pulse_counts_for_none() -> None:
+def test_no_does_not_reset_and_early_answers_do_not_count() -> None:
     facts = met(begun(months=8), "p-mentor", "2028-05-10T10:00", yes=False)
     assert tasks(facts, "inactive") == tasks(begun(months=8), "inactive")
     assert met(begun(), "p-mentor", "2028-04-10T10:00") == begun()
 
 
 @pytest.mark.rule("ENG4", "MAIL4")
-def test_who_has_answered_is_not_asked_the_same_again() -> None:
+def test_answered_question_is_not_asked_again() -> None:
     facts = met(begun(), "p-mentor", "2028-05-06T08:00")
     assert "mentor.pulse/1" not in mails(facts)
     assert "mentee.pulse/1" in mails(facts)
@@ -346,7 +346,7 @@ def test_who_has_answered_is_not_asked_the_same_again() -> None:
 
 
 @pytest.mark.rule("ENG10")
-def test_answers_of_many_years_leave_facts_of_one_size() -> None:
+def test_facts_stay_bounded_over_many_years_of_answers() -> None:
     facts = begun(months=240)
     for month in range(2, 120):
         when = at(f"{add_months(date(2028, 3, 7), month)}T10:00")
@@ -361,14 +361,14 @@ def test_answers_of_many_years_leave_facts_of_one_size() -> None:
 
 
 @pytest.mark.rule("ENG3")
-def test_a_plan_sets_the_length_from_the_first_day_or_the_end() -> None:
+def test_plan_sets_a_length_or_an_end() -> None:
     assert ends_on(planned(begun(), "2028-03-20T10:00", months=9)) == date(2028, 12, 6)
     assert ends_on(planned(begun(), "2028-03-20T10:00", day="2028-07-01")) == date(2028, 7, 1)
     assert planned(begun(), "2028-03-20T10:00") == begun()
 
 
 @pytest.mark.rule("ENG3")
-def test_a_plan_whose_end_has_passed_or_that_comes_after_an_extension_is_refused() -> None:
+def test_plan_with_a_past_end_or_after_an_extension_is_refused() -> None:
     with pytest.raises(Refused, match="past"):
         planned(begun(), "2028-05-20T10:00", months=2)
     with pytest.raises(Refused, match="past"):
@@ -378,7 +378,7 @@ def test_a_plan_whose_end_has_passed_or_that_comes_after_an_extension_is_refused
 
 
 @pytest.mark.rule("ENG5")
-def test_an_extension_by_the_parties_needs_both() -> None:
+def test_extension_by_the_parties_needs_both() -> None:
     half = voted(begun(), "p-mentor", "2028-12-06", "2028-08-24T10:00")
     assert ends_on(half) == date(2028, 9, 6)
     assert agenda(half) == agenda(begun())
@@ -392,7 +392,7 @@ def test_an_extension_by_the_parties_needs_both() -> None:
 
 
 @pytest.mark.rule("ENG5")
-def test_different_ends_extend_nothing_until_one_side_comes_round() -> None:
+def test_different_ends_extend_nothing_until_both_agree() -> None:
     facts = voted(begun(), "p-mentor", "2028-12-06", "2028-08-24T10:00")
     facts = voted(facts, "p-mentee", "2028-11-06", "2028-08-24T11:00")
     assert ends_on(facts) == date(2028, 9, 6)
@@ -402,7 +402,7 @@ def test_different_ends_extend_nothing_until_one_side_comes_round() -> None:
 
 
 @pytest.mark.rule("ENG5", "ENG9")
-def test_extending_is_possible_on_the_planned_last_day_until_close_of_business() -> None:
+def test_extension_is_possible_until_close_on_the_last_day() -> None:
     facts = voted(begun(), "p-mentor", "2028-12-06", "2028-09-06T16:58")
     facts = voted(facts, "p-mentee", "2028-12-06", "2028-09-06T16:59:59")
     assert turns(facts)[-1] == ("completed", at("2028-12-06T17:00"))
@@ -424,7 +424,7 @@ def test_extending_is_possible_on_the_planned_last_day_until_close_of_business()
         ("9999-12-31", "20 years"),
     ],
 )
-def test_an_end_that_is_no_later_passed_or_no_date_is_refused(day: str, told: str) -> None:
+def test_new_end_must_be_a_later_future_date(day: str, told: str) -> None:
     with pytest.raises(Refused, match=told):
         voted(begun(), "p-mentor", day, "2028-05-20T10:00")
     with pytest.raises(Refused, match=told):
@@ -433,7 +433,7 @@ def test_an_end_that_is_no_later_passed_or_no_date_is_refused(day: str, told: st
 
 @pytest.mark.rule("ENG5")
 @pytest.mark.parametrize("by", ["p-other", "staff", ""])
-def test_nobody_else_has_a_vote_an_answer_or_the_end_in_hand(by: str) -> None:
+def test_strangers_cannot_vote_answer_or_end(by: str) -> None:
     when = at("2028-05-20T10:00")
     acts: list[Act] = [
         lambda facts, when: agree_extension(facts, by, "2028-12-06", when, "active", POLICY, PROGRAM),
@@ -446,13 +446,13 @@ def test_nobody_else_has_a_vote_an_answer_or_the_end_in_hand(by: str) -> None:
 
 
 @pytest.mark.rule("ENG5")
-def test_a_party_may_be_named_by_role() -> None:
+def test_party_may_be_named_by_role() -> None:
     facts = voted(begun(), "mentor", "2028-12-06", "2028-08-24T10:00")
     assert voted(facts, "p-mentee", "2028-12-06", "2028-08-24T10:00").new_ends[0].by == "parties"
 
 
 @pytest.mark.rule("ENG6", "T3")
-def test_staff_extend_alone_and_months_go_on_counting_from_the_first_day() -> None:
+def test_staff_extend_alone_by_months_from_the_first_day() -> None:
     facts = begun("2027-08-31T10:00")
     assert ends_on(facts) == date(2028, 2, 29)
     once = extended(facts, "2028-02-01T10:00", months=1)
@@ -465,7 +465,7 @@ def test_staff_extend_alone_and_months_go_on_counting_from_the_first_day() -> No
 
 
 @pytest.mark.rule("ENG6")
-def test_an_extension_is_one_length_or_one_day_and_counts_once_per_event() -> None:
+def test_extension_is_months_or_a_day_once_per_event() -> None:
     when = at("2028-05-02T10:00")
     for months, day in ((0, ""), (1, "2028-12-01")):
         with pytest.raises(Refused, match="either"):
@@ -478,7 +478,7 @@ def test_an_extension_is_one_length_or_one_day_and_counts_once_per_event() -> No
 
 
 @pytest.mark.rule("ENG5", "ENG6")
-def test_every_pending_mail_moves_with_the_end_and_a_sent_wrap_up_comes_again() -> None:
+def test_pending_mail_moves_with_the_end_and_wrap_up_repeats() -> None:
     before = extended(begun(), "2028-08-01T10:00", months=2)
     assert mails(before, "mentor.wrap_up", "mentor.completed") == {
         "mentor.wrap_up/1": at("2028-10-23T09:00", "America/Bogota"),
@@ -495,7 +495,7 @@ def test_every_pending_mail_moves_with_the_end_and_a_sent_wrap_up_comes_again() 
 
 
 @pytest.mark.rule("ENG5")
-def test_there_is_no_wrap_up_when_the_new_end_is_too_near_for_one() -> None:
+def test_new_end_too_near_has_no_wrap_up() -> None:
     near = extended(begun(), "2028-08-30T10:00", day="2028-09-12")
     assert mails(near, "wrap_up") == {}
     far = extended(near, "2028-08-31T10:00", months=3)
@@ -503,7 +503,7 @@ def test_there_is_no_wrap_up_when_the_new_end_is_too_near_for_one() -> None:
 
 
 @pytest.mark.rule("ENG3", "ENG5", "MAIL1")
-def test_what_a_shorter_plan_dropped_and_an_extension_brings_back_has_a_key_of_its_own() -> None:
+def test_mail_dropped_and_planned_again_gets_a_new_key() -> None:
     short = planned(begun(), "2028-04-10T10:00", months=3)
     assert list(mails(short, "mentor.pulse")) == ["mentor.pulse/1"]
     longer = extended(short, "2028-05-10T10:00", months=3)
@@ -515,7 +515,7 @@ def test_what_a_shorter_plan_dropped_and_an_extension_brings_back_has_a_key_of_i
 
 
 @pytest.mark.rule("ENG4", "ENG5", "T4")
-def test_a_pulse_brought_in_on_its_very_day_goes_out_on_the_next_day_for_mail() -> None:
+def test_pulse_added_on_its_own_day_goes_out_the_next_mail_day() -> None:
     facts = extended(begun(), "2028-09-06T15:00", months=1)
     assert mails(facts, "mentor.pulse/5") == {"mentor.pulse/5": at("2028-09-07T09:00", "America/Bogota")}
 
@@ -524,7 +524,7 @@ def test_a_pulse_brought_in_on_its_very_day_goes_out_on_the_next_day_for_mail() 
 
 
 @pytest.mark.rule("ENG11")
-def test_while_paused_everything_is_held_and_nothing_completes() -> None:
+def test_pause_holds_everything_and_prevents_completion() -> None:
     facts = paused(begun(), "2028-04-10T10:00")
     assert set(mails(facts).values()) == {None}
     assert turns(facts) == [("active", facts.started_at), ("paused", at("2028-04-10T10:00"))]
@@ -532,7 +532,7 @@ def test_while_paused_everything_is_held_and_nothing_completes() -> None:
 
 
 @pytest.mark.rule("ENG11")
-def test_after_a_pause_what_was_pending_moves_by_its_days() -> None:
+def test_pause_moves_pending_mail_by_its_days() -> None:
     facts = paused(begun(), "2028-04-10T10:00", "2028-04-24T10:00")
     assert turns(facts) == [
         ("active", facts.started_at),
@@ -550,7 +550,7 @@ def test_after_a_pause_what_was_pending_moves_by_its_days() -> None:
 
 
 @pytest.mark.rule("ENG11", "T8")
-def test_what_was_due_before_a_pause_and_still_waits_goes_out_after_it() -> None:
+def test_mail_due_before_a_pause_and_unsent_goes_out_after_it() -> None:
     facts = paused(begun("2028-03-06T10:00"), "2028-03-06T10:01", "2028-04-10T12:00")
     late = {mail.key: mail.after_pause for mail in agenda(facts).mails if mail.after_pause}
     assert late == dict.fromkeys(("mentor.match/1", "mentee.match/1"), at("2028-04-10T12:00"))
@@ -575,7 +575,7 @@ def test_paused_days_do_not_count_as_active_months() -> None:
 
 
 @pytest.mark.rule("ENG9", "ENG11")
-def test_a_pause_over_the_planned_end_moves_the_end() -> None:
+def test_pause_over_the_planned_end_moves_it() -> None:
     open_pause = paused(begun(), "2028-09-01T10:00")
     assert turns(open_pause)[-1][0] == "paused"
     facts = paused(begun(), "2028-09-01T10:00", "2028-09-21T10:00")
@@ -585,7 +585,7 @@ def test_a_pause_over_the_planned_end_moves_the_end() -> None:
 
 
 @pytest.mark.rule("ENG5", "ENG11")
-def test_an_end_set_after_a_pause_is_final_and_only_later_pauses_move_it() -> None:
+def test_end_set_after_a_pause_moves_only_by_later_pauses() -> None:
     facts = paused(begun(), "2028-04-10T10:00", "2028-04-24T10:00")
     facts = extended(facts, "2028-05-02T10:00", day="2028-12-01")
     assert ends_on(facts) == date(2028, 12, 1)
@@ -595,7 +595,7 @@ def test_an_end_set_after_a_pause_is_final_and_only_later_pauses_move_it() -> No
 
 
 @pytest.mark.rule("ENG5", "ENG11")
-def test_an_extension_while_paused_must_reach_beyond_the_end_as_it_stands_by_then() -> None:
+def test_extension_while_paused_must_pass_the_moved_end() -> None:
     facts = paused(begun(), "2028-08-01T10:00")
     with pytest.raises(Refused, match="later than the planned one, 2028-09-20"):
         extended(facts, "2028-08-15T10:00", day="2028-09-20")
@@ -607,7 +607,7 @@ def test_an_extension_while_paused_must_reach_beyond_the_end_as_it_stands_by_the
 
 
 @pytest.mark.rule("ENG6", "ENG11")
-def test_an_end_while_paused_is_told_at_once_and_opens_nothing_that_was_held() -> None:
+def test_end_while_paused_notifies_at_once_and_drops_held_mail() -> None:
     when = at("2028-06-01T10:00")
     facts = cancel(paused(begun(), "2028-04-10T10:00"), when, "paused")
     assert mails(facts) == {"mentor.canceled/1": when, "mentee.canceled/1": when}
@@ -615,7 +615,7 @@ def test_an_end_while_paused_is_told_at_once_and_opens_nothing_that_was_held() -
 
 
 @pytest.mark.rule("ENG11")
-def test_pausing_twice_and_resuming_what_runs_are_refused() -> None:
+def test_second_pause_and_resume_without_a_pause_are_refused() -> None:
     with pytest.raises(Refused, match="not paused"):
         resume(begun(), at("2028-04-10T10:00"), "active")
     with pytest.raises(Refused, match="paused already"):
@@ -639,7 +639,7 @@ def test_either_party_can_end_it_at_any_time(by: str, reason: str) -> None:
 
 
 @pytest.mark.rule("ENG7")
-def test_why_it_ended_is_for_staff_and_not_in_the_mail() -> None:
+def test_end_reason_is_for_staff_and_not_in_the_mail() -> None:
     facts = end(begun(), "p-mentor", "unresponsive", at("2028-05-02T10:00"), "active")
     assert agenda(facts).turns[-1].cause == "ended by the mentor: the other did not respond"
     assert {tuple(sorted(mail.context)) for mail in agenda(facts).mails} == {
@@ -648,7 +648,7 @@ def test_why_it_ended_is_for_staff_and_not_in_the_mail() -> None:
 
 
 @pytest.mark.rule("ENG7")
-def test_a_reason_that_is_none_is_refused() -> None:
+def test_unknown_end_reason_is_refused() -> None:
     with pytest.raises(Refused, match="goals_met"):
         end(begun(), "p-mentor", "bored", at("2028-05-02T10:00"), "active")
     with pytest.raises(Refused, match="good_fit"):
@@ -656,7 +656,7 @@ def test_a_reason_that_is_none_is_refused() -> None:
 
 
 @pytest.mark.rule("ENG6")
-def test_a_cancel_by_staff_is_told_neutrally_to_both_and_ends_all_else() -> None:
+def test_staff_cancel_sends_neutral_notices_and_ends_all_else() -> None:
     when = at("2028-05-02T10:00")
     facts = cancel(begun(), when, "active", "event:4", "lina")
     assert mails(facts) == {"mentor.canceled/1": when, "mentee.canceled/1": when}
@@ -683,7 +683,7 @@ PARTIES_ACTS = ("end", "not a fit", "met", "vote", "plan")
 
 @pytest.mark.rule("ENG7", "REQ10")
 @pytest.mark.parametrize("act", LATE_ACTS)
-def test_of_two_endings_at_once_the_first_stands_and_nothing_else_is_taken_after_it(act: str) -> None:
+def test_first_of_two_ends_counts_and_nothing_follows(act: str) -> None:
     when = at("2028-05-02T10:00")
     over = end(begun(), "p-mentor", "goals_met", when, "active")
     with pytest.raises(Refused, match="over"):
@@ -693,7 +693,7 @@ def test_of_two_endings_at_once_the_first_stands_and_nothing_else_is_taken_after
 @pytest.mark.rule("ENG7", "ENG9")
 @pytest.mark.parametrize("act", LATE_ACTS)
 @pytest.mark.parametrize("closed", ["completed", "ended", "no_fit", "canceled"])
-def test_nothing_is_taken_once_it_was_recorded_as_over(act: str, closed: str) -> None:
+def test_closed_engagement_takes_no_act(act: str, closed: str) -> None:
     acts: dict[str, Act] = {
         "end": lambda facts, when: end(facts, "p-mentee", "no_time", when, closed),
         "vote": lambda facts, when: agree_extension(
@@ -710,7 +710,7 @@ def test_nothing_is_taken_once_it_was_recorded_as_over(act: str, closed: str) ->
 
 
 @pytest.mark.rule("ENG8")
-def test_a_report_stops_all_mail_and_tells_only_staff_at_once() -> None:
+def test_misconduct_report_stops_all_mail_and_reaches_only_staff() -> None:
     when = at("2028-05-02T10:00")
     facts = report_misconduct(begun(), "p-mentee", when, "active")
     stopped = agenda(facts)
@@ -725,7 +725,7 @@ def test_a_report_stops_all_mail_and_tells_only_staff_at_once() -> None:
 
 
 @pytest.mark.rule("ENG5", "ENG8")
-def test_a_report_in_the_middle_of_an_extension_voids_what_was_half_agreed() -> None:
+def test_misconduct_report_voids_a_half_agreed_extension() -> None:
     half = voted(begun(), "p-mentor", "2028-12-06", "2028-08-24T10:00")
     facts = report_misconduct(half, "p-mentee", at("2028-08-25T10:00"), "active")
     with pytest.raises(Refused, match="mailbox"):
@@ -737,7 +737,7 @@ def test_a_report_in_the_middle_of_an_extension_voids_what_was_half_agreed() -> 
 
 @pytest.mark.rule("ENG8")
 @pytest.mark.parametrize("act", PARTIES_ACTS)
-def test_while_suspended_the_parties_learn_nothing_and_change_nothing(act: str) -> None:
+def test_suspension_shows_and_allows_the_parties_nothing(act: str) -> None:
     facts = report_misconduct(begun(), "p-mentor", at("2028-05-02T10:00"), "active")
     with pytest.raises(Refused) as refused:
         LATE_ACTS[act](facts, at("2028-05-03T10:00"))
@@ -747,7 +747,7 @@ def test_while_suspended_the_parties_learn_nothing_and_change_nothing(act: str) 
 
 
 @pytest.mark.rule("ENG8")
-def test_staff_can_resume_end_or_cancel_it() -> None:
+def test_staff_can_resume_end_or_cancel_a_suspension() -> None:
     facts = report_misconduct(begun(), "p-mentor", at("2028-05-02T10:00"), "active")
     when = at("2028-05-12T10:00")
     resumed = resume(facts, when, "suspended")
@@ -766,7 +766,7 @@ def test_staff_can_resume_end_or_cancel_it() -> None:
 
 
 @pytest.mark.rule("ENG8", "MAIL1")
-def test_what_a_suspension_stopped_comes_again_under_another_key() -> None:
+def test_mail_stopped_by_a_suspension_returns_under_a_new_key() -> None:
     facts = report_misconduct(begun(), "p-mentor", at("2028-05-10T10:00"), "active")
     resumed = resume(facts, at("2028-05-20T10:00"), "suspended")
     assert list(mails(resumed, "mentor.")) == [
@@ -783,7 +783,7 @@ def test_what_a_suspension_stopped_comes_again_under_another_key() -> None:
 
 
 @pytest.mark.rule("ENG8")
-def test_a_second_report_is_heard_too_and_the_same_event_once() -> None:
+def test_second_report_counts_and_a_repeated_event_does_not() -> None:
     facts = report_misconduct(begun(), "p-mentor", at("2028-05-02T10:00"), "active", event="7")
     assert report_misconduct(facts, "p-mentor", at("2028-05-02T10:00"), "suspended", event="7") == facts
     twice = report_misconduct(facts, "p-mentee", at("2028-05-03T10:00"), "suspended", event="8")
@@ -793,7 +793,7 @@ def test_a_second_report_is_heard_too_and_the_same_event_once() -> None:
 
 
 @pytest.mark.rule("ENG8", "ENG11")
-def test_a_report_while_paused_suspends_and_one_resume_ends_both() -> None:
+def test_report_while_paused_suspends_and_one_resume_ends_both() -> None:
     facts = report_misconduct(
         paused(begun(), "2028-05-02T10:00"), "p-mentor", at("2028-05-03T10:00"), "paused"
     )
@@ -809,7 +809,7 @@ def test_a_report_while_paused_suspends_and_one_resume_ends_both() -> None:
 
 @pytest.mark.rule("MEM2")
 @pytest.mark.parametrize(("profile", "who"), [("p-mentor", "the mentor"), ("p-mentee", "the mentee")])
-def test_lost_standing_tells_staff_and_the_engagement_goes_on(profile: str, who: str) -> None:
+def test_lost_standing_opens_a_task_and_the_engagement_continues(profile: str, who: str) -> None:
     lost = at("2028-05-02T10:00")
     facts = standing_changed(begun(), profile, False, lost)
     told = [task for task in agenda(facts).tasks if task.kind == "member_lapsed"]
@@ -886,7 +886,7 @@ def test_pause_and_resume_move_everything_pending_by_the_pause(
         max_size=6,
     ),
 )
-def test_an_extension_never_shortens(start: datetime, acts: list[tuple[int, int, bool]]) -> None:
+def test_extension_never_shortens(start: datetime, acts: list[tuple[int, int, bool]]) -> None:
     facts, now = EngagementFacts("r-1", "p-mentee", "p-mentor", start), start
     for days, length, pausing in acts:
         now = PROGRAM.plus_days(now, days)

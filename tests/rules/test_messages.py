@@ -27,12 +27,12 @@ PROMISED = """
 
 
 @pytest.mark.rule("MAIL1")
-def test_names_are_kept_because_others_rely_on_them() -> None:
+def test_message_names_are_stable() -> None:
     assert set(PROMISED.split()) <= set(CATALOGUE)
 
 
 @pytest.mark.rule("MAIL1")
-def test_each_message_says_who_reads_it_and_which_rules_ask_for_it() -> None:
+def test_each_message_has_a_reader_and_its_rules() -> None:
     for name, message in CATALOGUE.items():
         assert message.name == name
         assert name.startswith(f"{message.audience}.")
@@ -62,25 +62,25 @@ def test_each_message_says_who_reads_it_and_which_rules_ask_for_it() -> None:
         ("mentee.credit_outside_cycle", COMPLIANCE),
     ],
 )
-def test_nudges_can_be_stopped_and_answers_and_notices_cannot(name: str, message_class: MessageClass) -> None:
+def test_only_nudges_can_be_unsubscribed(name: str, message_class: MessageClass) -> None:
     assert CATALOGUE[name].message_class is message_class
     assert message_class.stoppable is (message_class is NUDGE)
 
 
 @pytest.mark.rule("MAIL2")
-def test_an_unconfirmed_copy_is_dropped_for_nudges_and_shown_to_staff_for_the_rest() -> None:
+def test_ambiguous_nudges_are_dropped_and_others_open_a_task() -> None:
     assert {one for one in MessageClass if one.ambiguity_opens_task} == {OWED, COMPLIANCE}
 
 
 @pytest.mark.rule("MAIL6")
-def test_nothing_for_staff_can_be_stopped() -> None:
+def test_staff_messages_cannot_be_unsubscribed() -> None:
     for message in CATALOGUE.values():
         if message.audience is Audience.STAFF:
             assert not message.message_class.stoppable
 
 
 @pytest.mark.rule("MAIL1")
-def test_a_thread_is_begun_by_a_message_to_the_same_reader() -> None:
+def test_thread_starts_with_a_message_to_the_same_reader() -> None:
     for message in CATALOGUE.values():
         if message.thread is not None:
             begun = CATALOGUE[message.thread]

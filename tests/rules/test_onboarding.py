@@ -93,7 +93,7 @@ USUAL = ["2028-03-13T09:00", "2028-03-27T09:00", "2028-04-10T09:00", "2028-04-24
 
 
 @pytest.mark.rule("ONB1", "T4")
-def test_a_mentor_gets_one_mail_a_week_after_the_profile_and_no_other() -> None:
+def test_mentor_gets_one_welcome_a_week_after_the_profile() -> None:
     (welcome,) = planned(mentor()).mails
     assert (welcome.key, welcome.message, welcome.to) == ("welcome/1", "mentor.welcome", "p-1")
     assert welcome.due == at("2028-03-13T09:00")
@@ -102,7 +102,8 @@ def test_a_mentor_gets_one_mail_a_week_after_the_profile_and_no_other() -> None:
 
 
 @pytest.mark.rule("ONB2", "ONB4", "T4", "T5")
-def test_a_mentee_gets_four_check_ins_over_six_weeks_and_closes_unmatched_two_weeks_after() -> None:
+def test_mentee_gets_four_check_ins_and_closes_unmatched() -> None:
+    """The check-ins go out over six weeks; the onboarding closes two weeks after the last."""
     course = planned(mentee())
     assert [(mail.key, mail.message, mail.number, mail.to) for mail in course.mails] == [
         (f"check-in/{number}", "mentee.checkin", number, "p-1") for number in (1, 2, 3, 4)
@@ -157,15 +158,14 @@ def test_a_mentee_gets_four_check_ins_over_six_weeks_and_closes_unmatched_two_we
         "in the hour that a clock change leaves out",
     ],
 )
-def test_the_first_mail_is_seven_days_after_the_local_day_of_creation_on_a_business_day(
-    created: str, calendar: Calendar, first: str
-) -> None:
+def test_first_mail_is_seven_local_days_after_creation(created: str, calendar: Calendar, first: str) -> None:
+    """It moves to a business day."""
     assert local_dues(mentor(created, calendar), calendar) == [first + NINE]
     assert local_dues(mentee(created, calendar), calendar)[0] == first + NINE
 
 
 @pytest.mark.rule("ONB2", "T4")
-def test_a_check_in_that_a_holiday_moves_does_not_move_the_ones_after_it() -> None:
+def test_holiday_moves_only_its_own_check_in() -> None:
     assert local_dues(mentee("2028-03-13T12:00", BOGOTA), BOGOTA) == [
         "2028-03-21T09:00",
         "2028-04-03T09:00",
@@ -187,7 +187,7 @@ def test_a_check_in_that_a_holiday_moves_does_not_move_the_ones_after_it() -> No
     ],
     ids=["spring before the first", "spring between", "autumn between", "southern autumn", "none"],
 )
-def test_each_check_in_is_at_nine_by_the_clock_of_its_own_day(
+def test_check_in_is_at_nine_on_the_clock_of_its_day(
     created: str, calendar: Calendar, offsets: list[int]
 ) -> None:
     dues = [mail.due for mail in planned(mentee(created, calendar), calendar).mails if mail.due]
@@ -197,13 +197,13 @@ def test_each_check_in_is_at_nine_by_the_clock_of_its_own_day(
 
 
 @pytest.mark.rule("T5")
-def test_a_send_time_that_the_clocks_leave_out_is_the_first_minute_after_the_gap() -> None:
+def test_skipped_send_time_is_the_first_minute_after_the_gap() -> None:
     assert local_dues(mentor("2028-04-21T12:00", EARLY_CAIRO), EARLY_CAIRO) == ["2028-04-28T01:00"]
     assert local_dues(mentor("2028-04-24T12:00", EARLY_CAIRO), EARLY_CAIRO) == ["2028-05-01T00:30"]
 
 
 @pytest.mark.rule("T5")
-def test_a_send_time_that_comes_twice_is_the_first_of_the_two() -> None:
+def test_repeated_send_time_is_the_first_of_the_two() -> None:
     late = calendar_for(
         replace(PROGRAM.hours, send_time=time(1, 30), working_week=frozenset(range(7))),
         "America/New_York",
@@ -216,13 +216,13 @@ def test_a_send_time_that_comes_twice_is_the_first_of_the_two() -> None:
 
 @pytest.mark.rule("T8")
 @pytest.mark.parametrize("role", ["mentor", "mentee"])
-def test_a_creation_without_a_zone_is_an_error_and_never_now(role: str) -> None:
+def test_creation_without_a_zone_is_an_error(role: str) -> None:
     with pytest.raises(ValueError, match="no time zone"):
         planned(OnboardingFacts("p-1", role, datetime(2028, 3, 6, 10)))  # noqa: DTZ001
 
 
 @pytest.mark.rule("ONB1", "ONB2")
-def test_the_first_decision_makes_a_mentee_active_and_completes_a_mentor() -> None:
+def test_first_decision_activates_a_mentee_and_completes_a_mentor() -> None:
     nine = at("2028-03-13T09:00")
     assert turns(mail_decided(mentee(), "check-in", nine))[:2] == [
         ("waiting", "2028-03-06T10:00"),
@@ -244,7 +244,7 @@ def lapsed(role: str = "mentee") -> OnboardingFacts:
 
 @pytest.mark.rule("MEM1")
 @pytest.mark.parametrize("role", ["mentor", "mentee"])
-def test_a_lapsed_member_is_told_once_staff_are_asked_and_nothing_else_is_planned(role: str) -> None:
+def test_lapsed_member_gets_one_notice_and_staff_one_task(role: str) -> None:
     course = planned(lapsed(role))
     assert [(mail.message, mail.due) for mail in course.mails] == [
         ("member.standing_lapsed", at("2028-03-06T10:00"))
@@ -255,7 +255,7 @@ def test_a_lapsed_member_is_told_once_staff_are_asked_and_nothing_else_is_planne
 
 
 @pytest.mark.rule("MEM1", "ONB2")
-def test_standing_that_returns_on_the_last_day_starts_the_onboarding_from_that_day() -> None:
+def test_standing_back_on_the_last_day_starts_the_onboarding() -> None:
     facts = standing_changed(lapsed(), True, at("2028-05-04T23:30"))
     assert local_dues(facts) == [
         "2028-05-11T09:00",
@@ -273,19 +273,19 @@ def test_standing_that_returns_on_the_last_day_starts_the_onboarding_from_that_d
 
 
 @pytest.mark.rule("MEM1", "T3")
-def test_sixty_days_end_at_the_same_local_time_over_a_clock_change() -> None:
+def test_sixty_days_keep_the_local_time_across_a_dst_change() -> None:
     facts = OnboardingFacts("p-1", "mentee", at("2028-09-15T10:00"), blocked=True)
     assert turns(facts)[-1] == ("lapsed", "2028-11-14T10:00")
 
 
 @pytest.mark.rule("MEM1", "ONB1")
-def test_a_mentor_who_renews_is_welcomed_seven_days_after_that() -> None:
+def test_renewed_mentor_is_welcomed_seven_days_later() -> None:
     facts = standing_changed(lapsed("mentor"), True, at("2028-03-20T12:00"))
     assert local_dues(facts) == ["2028-03-27T09:00"]
 
 
 @pytest.mark.rule("MEM1", "MEM2")
-def test_standing_lost_again_before_it_was_good_changes_nothing_and_after_it_pauses() -> None:
+def test_repeated_lapse_pauses_only_after_good_standing() -> None:
     assert standing_changed(lapsed(), False, at("2028-03-07T10:00")) == lapsed()
     facts = standing_changed(lapsed(), True, at("2028-03-20T12:00"))
     facts = standing_changed(facts, False, at("2028-03-21T12:00"))
@@ -294,7 +294,7 @@ def test_standing_lost_again_before_it_was_good_changes_nothing_and_after_it_pau
 
 
 @pytest.mark.rule("MEM1", "ONB5")
-def test_a_pause_before_standing_returned_moves_only_what_lies_after_the_return() -> None:
+def test_pause_before_the_return_moves_only_later_mail() -> None:
     facts = paused(lapsed(), "2028-03-10T12:00", "2028-03-25T12:00")
     facts = standing_changed(facts, True, at("2028-03-20T12:00"))
     assert local_dues(facts)[0] == "2028-04-03T09:00"
@@ -306,7 +306,7 @@ def test_a_pause_before_standing_returned_moves_only_what_lies_after_the_return(
 
 
 @pytest.mark.rule("MEM2")
-def test_lost_standing_holds_every_mail_and_its_return_moves_them_by_the_days_between() -> None:
+def test_lost_standing_holds_mail_and_moves_it_by_the_days_lost() -> None:
     facts = standing_changed(mentee(), False, at("2028-03-20T12:00"))
     assert local_dues(facts) == ["held"] * 4
     assert turns(facts)[-1] == ("paused", "2028-03-20T12:00")
@@ -316,7 +316,7 @@ def test_lost_standing_holds_every_mail_and_its_return_moves_them_by_the_days_be
 
 
 @pytest.mark.rule("MEM2")
-def test_standing_that_is_told_twice_counts_once() -> None:
+def test_repeated_standing_event_counts_once() -> None:
     facts = standing_changed(mentee(), False, at("2028-03-20T12:00"))
     assert standing_changed(facts, False, at("2028-03-22T12:00")) == facts
     back = standing_changed(facts, True, at("2028-04-03T12:00"))
@@ -335,7 +335,7 @@ def test_standing_that_is_told_twice_counts_once() -> None:
     ],
     ids=["staff first", "standing first", "one within the other", "one right after the other"],
 )
-def test_days_that_two_pauses_share_move_the_rest_once(order: list[tuple[str, str, str]]) -> None:
+def test_overlapping_pauses_move_mail_once(order: list[tuple[str, str, str]]) -> None:
     facts = mentee()
     for cause, since, until in order:
         facts = paused(facts, f"{since}T12:00", f"{until}T12:00", cause)
@@ -344,7 +344,7 @@ def test_days_that_two_pauses_share_move_the_rest_once(order: list[tuple[str, st
 
 
 @pytest.mark.rule("MEM2", "ONB5")
-def test_it_stays_paused_until_the_last_of_two_pauses_is_over() -> None:
+def test_overlapping_pauses_end_with_the_later_one() -> None:
     facts = paused(mentee(), "2028-03-20T12:00")
     facts = standing_changed(facts, False, at("2028-03-21T12:00"))
     facts = resume(facts, "staff", at("2028-03-22T12:00"))
@@ -370,14 +370,14 @@ def test_it_stays_paused_until_the_last_of_two_pauses_is_over() -> None:
         (40, ["CPP"], True),
     ],
 )
-def test_a_mentor_has_five_years_of_management_or_the_app(
+def test_mentor_needs_five_years_of_management_or_the_app(
     years: int | None, certifications: list[str], qualified: bool
 ) -> None:
     assert mentor_is_qualified(years, certifications, POLICY) is qualified
 
 
 @pytest.mark.rule("MEM3")
-def test_a_mentor_without_the_experience_is_welcomed_all_the_same_and_staff_review() -> None:
+def test_unqualified_mentor_is_welcomed_and_reviewed_by_staff() -> None:
     course = agenda(mentor(), POLICY, NEW_YORK, qualified=False)
     assert [task.kind for task in course.tasks] == ["mentor_review"]
     assert course.tasks[0].due == mentor().created_at
@@ -396,7 +396,7 @@ def test_a_mentor_without_the_experience_is_welcomed_all_the_same_and_staff_revi
     "when",
     ["2028-03-06T10:00", "2028-03-07T10:00", "2028-03-13T09:00", "2028-04-01T10:00", "2028-05-08T08:59"],
 )
-def test_an_end_drops_every_mail_and_what_would_have_closed_it_later(state: str, when: str) -> None:
+def test_end_drops_every_mail_and_the_later_closing(state: str, when: str) -> None:
     facts = end(mentee(), state, at(when), "the reason", "lina")
     course = planned(facts)
     assert course.mails == ()
@@ -408,14 +408,14 @@ def test_an_end_drops_every_mail_and_what_would_have_closed_it_later(state: str,
 
 
 @pytest.mark.rule("ONB3", "ONB5", "ONB6")
-def test_of_two_endings_the_first_stands() -> None:
+def test_first_of_two_ends_counts() -> None:
     facts = end(mentee(), "canceled", at("2028-03-07T10:00"), "moved", "lina")
     assert facts.ended == Ended("canceled", at("2028-03-07T10:00"), "moved", "lina")
     assert end(facts, "matched", at("2028-03-07T10:00"), "matched by request r-1") == facts
 
 
 @pytest.mark.rule("ONB5")
-def test_an_end_while_blocked_or_paused_is_the_end() -> None:
+def test_end_while_blocked_or_paused_counts() -> None:
     for facts in (lapsed(), paused(mentee(), "2028-03-07T10:00"), paused(lapsed(), "2028-03-07T10:00")):
         ended = end(facts, "canceled", at("2028-03-08T10:00"), "moved")
         assert planned(ended).mails == ()
@@ -423,7 +423,7 @@ def test_an_end_while_blocked_or_paused_is_the_end() -> None:
 
 
 @pytest.mark.rule("ONB5")
-def test_tasks_that_were_due_before_the_end_stay() -> None:
+def test_tasks_due_before_the_end_stay() -> None:
     facts = end(lapsed(), "canceled", at("2028-03-08T10:00"), "moved")
     assert tasks(facts) == [("member_lapsed", "2028-03-06T10:00")]
 
@@ -433,7 +433,8 @@ def test_tasks_that_were_due_before_the_end_stay() -> None:
 
 @pytest.mark.rule("ONB5", "ONB4")
 @pytest.mark.parametrize("when", ["2028-03-06T10:00", "2028-04-24T09:00", "2028-05-07T12:00"])
-def test_an_extension_adds_check_ins_two_weeks_apart_after_the_last_and_moves_nothing(when: str) -> None:
+def test_extension_adds_check_ins_after_the_last_one(when: str) -> None:
+    """They are two weeks apart, and nothing else moves."""
     facts = extend(mentee(), 2, at(when))
     assert local_dues(facts) == [*USUAL, "2028-05-08T09:00", "2028-05-22T09:00"]
     assert [mail.number for mail in planned(facts).mails] == [1, 2, 3, 4, 5, 6]
@@ -442,7 +443,7 @@ def test_an_extension_adds_check_ins_two_weeks_apart_after_the_last_and_moves_no
 
 
 @pytest.mark.rule("ONB5")
-def test_extensions_add_up_and_the_same_event_counts_once() -> None:
+def test_extensions_add_up_and_a_repeated_event_counts_once() -> None:
     facts = extend(mentee(), 1, at("2028-03-07T10:00"), "7")
     assert extend(facts, 1, at("2028-03-08T10:00"), "7") == facts
     facts = extend(facts, 1, at("2028-03-08T10:00"), "8")
@@ -452,7 +453,7 @@ def test_extensions_add_up_and_the_same_event_counts_once() -> None:
 
 
 @pytest.mark.rule("ONB5", "T4")
-def test_an_extra_check_in_whose_day_has_passed_goes_out_on_the_next_day_for_mail() -> None:
+def test_extra_check_in_in_the_past_goes_out_the_next_mail_day() -> None:
     created = "2028-03-13T12:00"
     assert local_dues(mentee(created, BOGOTA), BOGOTA)[-1] == "2028-05-02T09:00"
     facts = extend(mentee(created, BOGOTA), 2, at("2028-05-15T21:00", BOGOTA))
@@ -463,13 +464,13 @@ def test_an_extra_check_in_whose_day_has_passed_goes_out_on_the_next_day_for_mai
 
 @pytest.mark.rule("ONB5")
 @pytest.mark.parametrize("check_ins", [0, -1, 27, 10**9])
-def test_an_extension_by_nothing_or_by_more_than_a_year_is_refused(check_ins: int) -> None:
+def test_extension_must_be_between_one_and_a_years_check_ins(check_ins: int) -> None:
     with pytest.raises(Refused, match="1 to 26"):
         extend(mentee(), check_ins, at("2028-03-07T10:00"))
 
 
 @pytest.mark.rule("ONB5")
-def test_a_mentor_has_no_check_ins_to_extend() -> None:
+def test_mentor_has_no_check_ins_to_extend() -> None:
     with pytest.raises(Refused, match="only a mentee"):
         extend(mentor(), 1, at("2028-03-07T10:00"))
 
@@ -530,9 +531,7 @@ def test_a_mentor_has_no_check_ins_to_extend() -> None:
         "over the hour of the close",
     ],
 )
-def test_what_is_left_moves_by_the_days_of_a_pause(
-    since: str, until: str, dues: list[str], closes: str
-) -> None:
+def test_pause_moves_pending_mail_by_its_days(since: str, until: str, dues: list[str], closes: str) -> None:
     facts = paused(mentee(), since, until)
     assert local_dues(facts) == dues
     assert turns(facts)[-1] == ("unmatched", closes if "T" in closes else closes + NINE)
@@ -541,7 +540,7 @@ def test_what_is_left_moves_by_the_days_of_a_pause(
 
 @pytest.mark.rule("ONB5", "ONB4")
 @pytest.mark.parametrize("since", ["2028-03-07T10:00", "2028-04-24T09:00", "2028-05-08T08:59"])
-def test_an_open_pause_holds_every_mail_and_never_closes(since: str) -> None:
+def test_open_pause_holds_every_mail_and_never_closes(since: str) -> None:
     facts = paused(mentee(), since)
     assert local_dues(facts) == ["held"] * 4
     assert planned(facts).wakes_after(at(since)) == []
@@ -550,15 +549,13 @@ def test_an_open_pause_holds_every_mail_and_never_closes(since: str) -> None:
 
 
 @pytest.mark.rule("ONB5")
-def test_a_pause_that_begins_at_the_very_instant_of_a_mail_moves_it_if_it_did_not_go_out() -> None:
+def test_pause_at_the_instant_of_a_mail_moves_it_if_unsent() -> None:
     facts = paused(mentee(), "2028-03-13T09:00", "2028-03-15T12:00")
     assert local_dues(facts)[0] == "2028-03-16T09:00"
 
 
 @pytest.mark.rule("ONB5", "T8")
-def test_a_mail_that_was_due_before_a_pause_and_still_waits_goes_out_at_the_next_hour_of_mail_after_it() -> (
-    None
-):
+def test_overdue_mail_at_a_pause_goes_out_at_the_next_send_time() -> None:
     facts = paused(mentee(), "2028-03-13T09:01", "2028-04-13T12:00")
     assert local_dues(facts)[:2] == ["2028-03-13T09:00", "2028-04-27T09:00"]
     assert [mail.after_pause for mail in planned(facts).mails] == [at("2028-04-14T09:00"), None, None, None]
@@ -569,14 +566,14 @@ def test_a_mail_that_was_due_before_a_pause_and_still_waits_goes_out_at_the_next
 
 
 @pytest.mark.rule("MEM1", "ONB5", "T8")
-def test_what_a_lapsed_member_is_told_goes_out_at_the_resume_if_a_pause_kept_it() -> None:
+def test_lapse_notice_kept_by_a_pause_goes_out_at_the_resume() -> None:
     lapsed = replace(mentee(), blocked=True)
     facts = paused(lapsed, "2028-03-06T10:01", "2028-03-08T21:30")
     assert planned(facts).mails[0].after_pause == at("2028-03-08T21:30")
 
 
 @pytest.mark.rule("ONB5")
-def test_pausing_twice_and_resuming_what_runs_change_nothing() -> None:
+def test_second_pause_and_resume_without_a_pause_change_nothing() -> None:
     once = paused(mentee(), "2028-03-07T10:00")
     assert pause(once, "staff", at("2028-03-08T10:00")) == once
     assert resume(mentee(), "staff", at("2028-03-08T10:00")) == mentee()
@@ -584,14 +581,14 @@ def test_pausing_twice_and_resuming_what_runs_change_nothing() -> None:
 
 
 @pytest.mark.rule("ONB5")
-def test_a_resume_told_for_before_its_pause_ends_it_where_it_began() -> None:
+def test_resume_dated_before_its_pause_ends_it_at_its_start() -> None:
     facts = resume(paused(mentee(), "2028-03-08T10:00"), "staff", at("2028-03-07T10:00"))
     assert facts.pauses == [Pause(at("2028-03-08T10:00"), at("2028-03-08T10:00"))]
     assert local_dues(facts) == USUAL
 
 
 @pytest.mark.rule("ONB5")
-def test_after_a_pause_it_is_what_it_was_before() -> None:
+def test_state_after_a_pause_is_the_state_before() -> None:
     early = paused(mentee(), "2028-03-07T10:00", "2028-03-08T10:00")
     assert [state for state, _ in turns(early)] == ["waiting", "paused", "waiting", "unmatched"]
     running = mail_decided(mentee(), "check-in", at("2028-03-13T09:00"))
@@ -600,7 +597,7 @@ def test_after_a_pause_it_is_what_it_was_before() -> None:
 
 
 @pytest.mark.rule("ONB5", "MAIL4")
-def test_a_mail_decided_while_paused_does_not_make_it_active_before_the_resume() -> None:
+def test_mail_decided_while_paused_activates_only_at_the_resume() -> None:
     facts = mail_decided(paused(mentee(), "2028-03-13T08:59"), "check-in", at("2028-03-13T09:01"))
     assert planned(facts).state_at(at("2028-03-14T09:00")) == "paused"
     facts = resume(facts, "staff", at("2028-03-15T09:00"))
@@ -608,13 +605,13 @@ def test_a_mail_decided_while_paused_does_not_make_it_active_before_the_resume()
 
 
 @pytest.mark.rule("ONB5")
-def test_a_mentors_welcome_is_held_and_moved_too() -> None:
+def test_pause_holds_and_moves_a_mentors_welcome() -> None:
     assert local_dues(paused(mentor(), "2028-03-10T10:00")) == ["held"]
     assert local_dues(paused(mentor(), "2028-03-10T10:00", "2028-03-16T10:00")) == ["2028-03-20T09:00"]
 
 
 @pytest.mark.rule("ONB5")
-def test_an_extension_after_a_pause_goes_on_from_the_moved_check_ins() -> None:
+def test_extension_after_a_pause_continues_from_moved_check_ins() -> None:
     facts = paused(extend(mentee(), 1, at("2028-03-07T10:00")), "2028-03-20T12:00", "2028-04-03T12:00")
     assert local_dues(facts)[3:] == ["2028-05-08T09:00", "2028-05-22T09:00"]
     held = extend(paused(mentee(), "2028-03-20T12:00"), 1, at("2028-03-21T12:00"))
@@ -625,7 +622,7 @@ def test_an_extension_after_a_pause_goes_on_from_the_moved_check_ins() -> None:
 
 
 @pytest.mark.rule("MEM5")
-def test_the_two_onboardings_of_one_person_know_nothing_of_each_other() -> None:
+def test_two_onboardings_of_one_person_are_independent() -> None:
     both = [OnboardingFacts("p-a", "mentor", at("2028-03-06T10:00")), mentee()]
     before = planned(both[0])
     ended = end(both[1], "canceled", at("2028-03-07T10:00"), "moved")
@@ -682,7 +679,7 @@ def anchor_of(facts: OnboardingFacts, calendar: Calendar) -> date:
 
 @pytest.mark.rule("ONB1", "ONB2", "T1", "T4", "T5")
 @given(created=instants, calendar=calendars, role=roles, pauses=stretches(), extra=st.integers(0, 3))
-def test_every_mail_is_on_a_business_day_at_the_local_send_time_and_never_before_its_day(
+def test_mail_is_at_the_send_time_of_a_business_day_from_its_day(
     created: datetime, calendar: Calendar, role: str, pauses: list[tuple[int, int]], extra: int
 ) -> None:
     facts = with_pauses(OnboardingFacts("p-1", role, created), pauses)
@@ -701,7 +698,7 @@ def test_every_mail_is_on_a_business_day_at_the_local_send_time_and_never_before
 
 @pytest.mark.rule("ONB5", "MEM2")
 @given(created=instants, calendar=calendars, pauses=stretches())
-def test_four_check_ins_stay_four_in_order_through_every_pause(
+def test_check_ins_stay_four_and_in_order_through_pauses(
     created: datetime, calendar: Calendar, pauses: list[tuple[int, int]]
 ) -> None:
     before = planned(OnboardingFacts("p-1", "mentee", created), calendar)
@@ -717,7 +714,7 @@ def test_four_check_ins_stay_four_in_order_through_every_pause(
 @given(
     created=instants, calendar=calendars, since=st.integers(0, 70 * 1440), length=st.integers(0, 90 * 1440)
 )
-def test_a_pause_moves_everything_that_was_left_by_its_days_and_nothing_that_was_not(
+def test_pause_moves_all_pending_mail_and_nothing_else(
     created: datetime, calendar: Calendar, since: int, length: int
 ) -> None:
     facts = OnboardingFacts("p-1", "mentee", created)
@@ -739,7 +736,7 @@ def test_a_pause_moves_everything_that_was_left_by_its_days_and_nothing_that_was
 
 @pytest.mark.rule("ONB5")
 @given(created=instants, calendar=calendars, pauses=stretches(), minutes=st.integers(0, 90 * 1440))
-def test_an_extension_moves_nothing_that_was_planned_and_closes_later(
+def test_extension_moves_no_planned_mail_and_closes_later(
     created: datetime, calendar: Calendar, pauses: list[tuple[int, int]], minutes: int
 ) -> None:
     facts = with_pauses(OnboardingFacts("p-1", "mentee", created), pauses)
@@ -762,7 +759,7 @@ def test_an_extension_moves_nothing_that_was_planned_and_closes_later(
     minutes=st.integers(0, 120 * 1440),
     blocked=st.booleans(),
 )
-def test_after_an_end_there_is_no_mail_and_no_wait(
+def test_end_leaves_no_mail_and_no_wait(
     created: datetime,
     calendar: Calendar,
     role: str,

@@ -50,7 +50,7 @@ def program() -> Program:
 
 
 @pytest.mark.rule("ONB1", "ONB2", "ONB4", "ONB5", "MEM1", "MEM3")
-def test_the_bundled_program_has_the_numbers_of_the_handbook(program: Program) -> None:
+def test_bundled_program_has_the_numbers_of_the_handbook(program: Program) -> None:
     onboarding, request, engagement = program.onboarding, program.request, program.engagement
     assert (onboarding.welcome_after_days, onboarding.starts_after_days) == (7, 7)
     assert onboarding.check_ins == (0, 14, 28, 42)
@@ -83,7 +83,7 @@ def test_the_bundled_program_has_the_numbers_of_the_handbook(program: Program) -
 
 
 @pytest.mark.rule("ONB7", "MAIL5")
-def test_the_bundled_program_writes_in_its_managers_name_from_its_mailbox(program: Program) -> None:
+def test_bundled_program_names_its_manager_and_mailbox(program: Program) -> None:
     assert (program.id, program.name) == ("asis-global", "Security Leaders Mentoring Program")
     assert program.languages == ("en", "es")
     assert (program.manager.name, program.manager.title) == ("Lina Forero", "Member Engagement Specialist")
@@ -93,7 +93,7 @@ def test_the_bundled_program_writes_in_its_managers_name_from_its_mailbox(progra
 
 
 @pytest.mark.rule("T1", "T4")
-def test_the_hours_of_a_program_make_calendars(program: Program) -> None:
+def test_program_hours_define_its_calendars(program: Program) -> None:
     assert program.hours == Hours(
         working_week=frozenset(range(5)),
         closing_days=frozenset(),
@@ -106,7 +106,7 @@ def test_the_hours_of_a_program_make_calendars(program: Program) -> None:
     assert not calendar_for(program.hours, None, None, None).is_business_day(date(2028, 7, 4))
 
 
-def test_mentors_and_mentees_are_asked_different_questions_in_every_language(program: Program) -> None:
+def test_survey_questions_differ_by_role_in_every_language(program: Program) -> None:
     for role in ("mentor", "mentee"):
         questions = program.survey.questions(role)
         assert {question.kind for question in questions} == {"yes_no", "choice", "rating", "text"}
@@ -131,14 +131,14 @@ def test_mentors_and_mentees_are_asked_different_questions_in_every_language(pro
         ([3, {}], "en"),
     ],
 )
-def test_the_first_wished_language_that_the_program_has_is_spoken(
+def test_first_preferred_language_of_the_program_is_used(
     program: Program, wishes: list[object], language: str
 ) -> None:
     assert program.language(wishes) == language
     assert program.language(wishes, ["en"]) == "en"
 
 
-def test_the_table_of_settings_has_every_value_with_its_rules(program: Program) -> None:
+def test_settings_table_has_every_value_with_its_rules(program: Program) -> None:
     table = {(setting.section, setting.key): setting for setting in program.describe()}
     assert table["onboarding", "check_ins"].value == "0, 14, 28, 42"
     assert table["onboarding", "check_ins"].rules == ("ONB2",)
@@ -158,7 +158,7 @@ def test_the_table_of_settings_has_every_value_with_its_rules(program: Program) 
     assert {key for section, key in table if section == "hours"} == {field.name for field in fields(Hours)}
 
 
-def test_the_fingerprint_follows_the_content_and_not_the_layout(program: Program) -> None:
+def test_fingerprint_follows_content_and_not_layout(program: Program) -> None:
     laid_out = TEXT.replace("\n[", "\n\n# a remark\n[").replace("wrap_up_days = 14", "wrap_up_days    =   14")
     assert laid_out != TEXT
     assert parse_program(laid_out, "x").fingerprint == program.fingerprint
@@ -168,7 +168,7 @@ def test_the_fingerprint_follows_the_content_and_not_the_layout(program: Program
 
 
 @pytest.mark.rule("CPE11")
-def test_letters_are_kept_for_as_many_years_as_the_program_says_and_five_unless_told(
+def test_letters_are_kept_for_the_programs_years_or_five(
     program: Program,
 ) -> None:
     assert program.credit.retention_years == 5
@@ -182,14 +182,14 @@ def test_letters_are_kept_for_as_many_years_as_the_program_says_and_five_unless_
     assert "kept" in shown.about
 
 
-def test_a_program_cannot_be_changed_once_read(program: Program) -> None:
+def test_loaded_program_is_immutable(program: Program) -> None:
     with pytest.raises(AttributeError):
         program.onboarding.mentor_years = 0  # type: ignore[misc]
     with pytest.raises(TypeError):
         program.resources["directory"] = "https://elsewhere.example.org"  # type: ignore[index]
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_at_once() -> None:
     found = mistakes(
         changed(
             ("welcome_after_days", "welcome_after_day"),
@@ -222,7 +222,7 @@ def test_all_mistakes_are_told_at_once() -> None:
     }
 
 
-def test_a_mistake_is_one_line_of_file_key_and_reason() -> None:
+def test_mistake_is_one_line_of_file_key_and_reason() -> None:
     with pytest.raises(ProgramError) as refused:
         parse_program(changed(("mentor_years = 5", "mentor_years = true")), "programs/mine.toml")
     assert str(refused.value) == (
@@ -341,26 +341,26 @@ def test_a_mistake_is_one_line_of_file_key_and_reason() -> None:
         (('id = "asis-global"', '"i\\nd" = "x"\nid = "asis-global"'), '"i\\nd"', "no key of this table"),
     ],
 )
-def test_a_wrong_value_is_refused_with_its_key_and_the_reason(
+def test_wrong_value_is_refused_with_its_key_and_reason(
     swap: tuple[str, str], key: str, part_of_reason: str
 ) -> None:
     found = mistakes(changed(swap))
     assert part_of_reason in found[key]
 
 
-def test_each_table_and_each_key_is_needed() -> None:
+def test_every_table_and_key_is_required() -> None:
     found = mistakes("")
     assert {key for key, reason in found.items() if reason == "is missing"} == {
         field.name for field in fields(Program) if field.name != "fingerprint"
     }
 
 
-def test_an_own_resource_may_have_an_own_name() -> None:
+def test_custom_resource_may_have_a_custom_name() -> None:
     own = changed(("[resources]", '[resources]\nguide_week_1 = "https://guides.example.org/1"'))
     assert parse_program(own, "x").resources["guide_week_1"] == "https://guides.example.org/1"
 
 
-def test_a_program_without_credit_and_with_a_place_is_as_good() -> None:
+def test_program_without_credit_and_with_a_place_is_valid() -> None:
     program = parse_program(
         changed(
             ('certifications = ["APP", "CPP", "PCI", "PSP"]', "certifications = []"),
@@ -390,14 +390,12 @@ def test_a_program_without_credit_and_with_a_place_is_as_good() -> None:
         ("." * 10, "line 1", "no TOML"),
     ],
 )
-def test_what_is_no_program_file_at_all_is_refused_with_the_line(
-    text: str, key: str, part_of_reason: str
-) -> None:
+def test_file_that_is_no_toml_is_refused_with_its_line(text: str, key: str, part_of_reason: str) -> None:
     found = mistakes(text)
     assert part_of_reason in found[key]
 
 
-def test_a_deep_or_crowded_file_is_refused_without_a_flood() -> None:
+def test_deep_or_huge_file_is_refused_with_few_lines() -> None:
     assert mistakes("a" + ".a" * 1_900 + " = 1")["a"].startswith("is no key")
     assert len(mistakes("".join(f"key{n} = 1\n" for n in range(15_000)))) < 40
     strange = ", ".join(f'l{n} = "x"' for n in range(300))
@@ -406,7 +404,7 @@ def test_a_deep_or_crowded_file_is_refused_without_a_flood() -> None:
     assert found["the file"].startswith("has ")
 
 
-def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
+def test_unreadable_file_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ProgramError, match=r"nowhere\.toml: the file: cannot be read: No such file"):
         load_program(tmp_path / "nowhere.toml")
     with pytest.raises(ProgramError, match="the file: cannot be read: Is a directory"):
@@ -421,7 +419,7 @@ def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
         load_program(huge)
 
 
-def test_a_program_is_checked_against_the_catalogue_beside_it(tmp_path: Path) -> None:
+def test_program_is_checked_against_its_catalogue(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text("\ufeff" + TEXT.replace("\n", "\r\n"), encoding="utf-8")
     assert load_program(file).fingerprint == load_program(FILE).fingerprint
@@ -433,7 +431,7 @@ def test_a_program_is_checked_against_the_catalogue_beside_it(tmp_path: Path) ->
 
 
 @given(st.text(max_size=300))
-def test_no_text_makes_reading_a_program_fail_otherwise_than_by_refusing_it(text: str) -> None:
+def test_no_text_crashes_the_program_parser(text: str) -> None:
     with pytest.raises(ProgramError):
         parse_program(text, "odd.toml", CATALOGUE)
 
@@ -476,7 +474,7 @@ def as_toml(value: object) -> str:
 
 
 @given(table=st.sampled_from(sorted(tomllib.loads(TEXT))), tree=TREES)
-def test_no_value_anywhere_makes_it_fail_otherwise_than_by_refusing_it(table: str, tree: object) -> None:
+def test_no_value_crashes_the_program_validation(table: str, tree: object) -> None:
     written = {key: "" for key in tomllib.loads(TEXT) if key != table}
     text = f"{table} = {as_toml(tree)}\n" + "".join(f'{key} = ""\n' for key in written)
     with pytest.raises(ProgramError) as refused:
@@ -484,7 +482,7 @@ def test_no_value_anywhere_makes_it_fail_otherwise_than_by_refusing_it(table: st
     assert len(str(refused.value).splitlines()) == len(refused.value.mistakes)
 
 
-def test_the_catalogue_knows_the_certifications_and_their_domains() -> None:
+def test_catalogue_has_the_certifications_and_their_domains() -> None:
     on = date(2028, 3, 6)
     assert CATALOGUE.codes == ("APP", "CPP", "PCI", "PSP")
     certifications = [known for code in CATALOGUE.codes if (known := CATALOGUE.certification(code, on))]
@@ -503,7 +501,7 @@ def test_the_catalogue_knows_the_certifications_and_their_domains() -> None:
 @pytest.mark.parametrize(
     "words", ["psp-assessment", "Physical Security Assessment", " evaluación de la SEGURIDAD física "]
 )
-def test_a_domain_is_found_by_its_id_or_its_name_in_any_language(words: str) -> None:
+def test_domain_is_found_by_id_or_name_in_any_language(words: str) -> None:
     psp = CATALOGUE.certification("PSP", date(2028, 3, 6))
     assert psp is not None
     domain = psp.domain(words)
@@ -512,7 +510,7 @@ def test_a_domain_is_found_by_its_id_or_its_name_in_any_language(words: str) -> 
     assert psp.domain("Investigations") is None
 
 
-def test_the_catalogue_answers_for_the_day_that_is_asked_about() -> None:
+def test_catalogue_answers_for_the_given_day() -> None:
     text = changed(
         (
             '{ id = "psp-assessment", valid_from = 2021-01-01,',
@@ -571,7 +569,7 @@ def test_the_catalogue_answers_for_the_day_that_is_asked_about() -> None:
         (('version = "2024-11"', "version = 1 2"), "line 9", "no TOML"),
     ],
 )
-def test_a_wrong_catalogue_is_refused_the_same_way(
+def test_wrong_catalogue_is_refused_the_same_way(
     swap: tuple[str, str], key: str, part_of_reason: str
 ) -> None:
     with pytest.raises(ProgramError) as refused:

@@ -68,7 +68,7 @@ def tasks(facts: RequestFacts, calendar: Calendar = NEW_YORK) -> list[tuple[str,
 
 
 @pytest.mark.rule("REQ1", "REQ2", "REQ3", "REQ4", "REQ8", "T2", "T4")
-def test_a_request_that_nobody_answers_runs_its_course_and_expires() -> None:
+def test_unanswered_request_sends_its_mails_and_expires() -> None:
     facts = asked("2028-03-06T10:00")
     course = agenda(facts, POLICY, NEW_YORK)
     assert {(mail.key, mail.to, mail.due) for mail in course.mails} == {
@@ -90,7 +90,7 @@ def test_a_request_that_nobody_answers_runs_its_course_and_expires() -> None:
 
 
 @pytest.mark.rule("REQ1", "REQ2")
-def test_its_mails_carry_when_it_was_asked_is_due_and_expires_and_nothing_else() -> None:
+def test_mails_carry_only_asked_due_and_expiry_dates() -> None:
     received = agenda(asked(), POLICY, NEW_YORK).mails[0]
     assert received.context == {
         "asked": "2028-03-06T15:00:00+00:00",
@@ -121,7 +121,7 @@ def test_its_mails_carry_when_it_was_asked_is_due_and_expires_and_nothing_else()
         "last minute of a local day",
     ],
 )
-def test_the_mentor_has_two_business_days_of_their_own(created: str, calendar: Calendar, due: str) -> None:
+def test_mentor_has_two_own_business_days(created: str, calendar: Calendar, due: str) -> None:
     facts = asked(created, calendar.zone)
     deadline = at(due, calendar.zone)
     assert answer_due(facts, POLICY, calendar) == deadline
@@ -136,7 +136,7 @@ def test_the_mentor_has_two_business_days_of_their_own(created: str, calendar: C
 @pytest.mark.parametrize(
     "moment", ["2028-03-06T10:00", "2028-03-08T17:00", "2028-03-08T17:01", "2028-03-20T16:59"]
 )
-def test_accepting_is_possible_at_once_at_the_deadline_and_after_it_and_mails_nothing_itself(
+def test_acceptance_counts_at_any_time_and_sends_no_mail_itself(
     moment: str,
 ) -> None:
     state = agenda(asked(), POLICY, NEW_YORK).state_at(at(moment))
@@ -147,7 +147,7 @@ def test_accepting_is_possible_at_once_at_the_deadline_and_after_it_and_mails_no
 
 
 @pytest.mark.rule("REQ3", "REQ5", "T2")
-def test_an_answer_in_the_very_second_of_the_deadline_is_not_past_due() -> None:
+def test_answer_in_the_second_of_the_deadline_is_in_time() -> None:
     in_time, late = at("2028-03-08T17:00"), at("2028-03-08T17:00:01")
     assert [state for state, _ in turns(accept(asked(), in_time, "open"))] == ["open", "accepted"]
     assert [state for state, _ in turns(accept(asked(), late, "past_due"))] == [
@@ -158,7 +158,8 @@ def test_an_answer_in_the_very_second_of_the_deadline_is_not_past_due() -> None:
 
 
 @pytest.mark.rule("REQ6")
-def test_declining_tells_the_mentee_kindly_and_checks_in_with_the_mentor_without_the_reason() -> None:
+def test_decline_notifies_the_mentee_and_checks_in_with_the_mentor() -> None:
+    """The reason is in neither mail."""
     facts = decline(asked(), at("2028-03-07T12:00"), "open", "event:7")
     decided = agenda(facts, POLICY, NEW_YORK)
     assert [(mail.message, mail.to, mail.due) for mail in decided.mails] == [
@@ -182,7 +183,7 @@ def test_declining_tells_the_mentee_kindly_and_checks_in_with_the_mentor_without
     ],
     ids=["the mentee", "staff"],
 )
-def test_cancelling_tells_both(
+def test_cancel_notifies_both(
     act: Callable[[RequestFacts, datetime], RequestFacts], by: str, cause: str
 ) -> None:
     facts = act(asked(), at("2028-03-07T12:00"))
@@ -196,7 +197,7 @@ def test_cancelling_tells_both(
 
 
 @pytest.mark.rule("MEM4")
-def test_a_mentor_on_hold_is_answered_for_at_once_and_no_timer_starts() -> None:
+def test_mentor_on_hold_is_unavailable_at_once_without_a_timer() -> None:
     facts = replace(asked(), unavailable_because="the mentor is on hold")
     answer = agenda(facts, POLICY, NEW_YORK)
     assert [(mail.message, mail.to, mail.due) for mail in answer.mails] == [
@@ -208,7 +209,7 @@ def test_a_mentor_on_hold_is_answered_for_at_once_and_no_timer_starts() -> None:
 
 
 @pytest.mark.rule("MEM4")
-def test_a_mentor_who_fills_up_or_withdraws_later_closes_the_request_for_the_mentee_only() -> None:
+def test_mentor_full_or_withdrawn_later_notifies_only_the_mentee() -> None:
     when = at("2028-03-07T12:00")
     facts = make_unavailable(asked(), when, "open", "the mentor's profile was withdrawn")
     assert mails(facts) == {"mentee.mentor_unavailable/1": when}
@@ -230,7 +231,7 @@ ANSWERS: dict[str, Callable[[RequestFacts, datetime, str], RequestFacts]] = {
 @pytest.mark.rule("REQ10")
 @pytest.mark.parametrize("second", ANSWERS)
 @pytest.mark.parametrize("first", [name for name in ANSWERS if name != "extended"])
-def test_the_first_ending_stands_whatever_crosses_it(first: str, second: str) -> None:
+def test_first_of_crossing_ends_counts(first: str, second: str) -> None:
     ended = ANSWERS[first](asked(), at("2028-03-07T12:00"), "open")
     with pytest.raises(Refused, match="request"):
         ANSWERS[second](ended, at("2028-03-07T12:00"), "open")
@@ -248,13 +249,13 @@ def test_the_first_ending_stands_whatever_crosses_it(first: str, second: str) ->
         (replace(asked(), unavailable_because="on hold"), "cannot take another mentee"),
     ],
 )
-def test_whoever_comes_too_late_is_told_why_in_plain_words(ended: RequestFacts, told: str) -> None:
+def test_late_answer_is_refused_with_the_reason(ended: RequestFacts, told: str) -> None:
     with pytest.raises(Refused, match=told):
         accept(ended, at("2028-03-08T12:00"), "open")
 
 
 @pytest.mark.rule("REQ8", "REQ10")
-def test_an_open_request_is_not_over_and_an_expired_one_tells_since_when() -> None:
+def test_open_request_is_not_closed_and_an_expired_one_has_a_date() -> None:
     assert closed_because(asked(), "past_due") == ""
     assert closed_because(asked(), "expired", date(2028, 3, 20)).startswith(
         "the request expired on 2028-03-20"
@@ -263,7 +264,7 @@ def test_an_open_request_is_not_over_and_an_expired_one_tells_since_when() -> No
 
 @pytest.mark.rule("REQ8", "REQ10")
 @pytest.mark.parametrize("answer", ANSWERS)
-def test_an_expired_request_takes_no_answer(answer: str) -> None:
+def test_expired_request_takes_no_answer(answer: str) -> None:
     expiry = at("2028-03-20T17:00")
     state = agenda(asked(), POLICY, NEW_YORK).state_at(expiry)
     with pytest.raises(Refused, match="expired"):
@@ -271,7 +272,7 @@ def test_an_expired_request_takes_no_answer(answer: str) -> None:
 
 
 @pytest.mark.rule("REQ5", "REQ8")
-def test_an_answer_taken_before_the_expiry_was_recorded_stands() -> None:
+def test_answer_before_the_recorded_expiry_counts() -> None:
     facts = accept(asked(), at("2028-03-20T17:00"), "past_due")
     assert [state for state, _ in turns(facts)] == ["open", "past_due", "accepted"]
 
@@ -280,7 +281,7 @@ def test_an_answer_taken_before_the_expiry_was_recorded_stands() -> None:
 
 
 @pytest.mark.rule("REQ9")
-def test_an_extension_before_the_deadline_moves_all_that_is_pending() -> None:
+def test_extension_before_the_deadline_moves_everything_pending() -> None:
     facts = extend(asked("2028-03-06T10:00"), 3, at("2028-03-07T12:00"), "open")
     assert mails(facts) == {
         "mentor.request_received/1": facts.created_at,
@@ -300,7 +301,7 @@ def test_an_extension_before_the_deadline_moves_all_that_is_pending() -> None:
 
 
 @pytest.mark.rule("REQ3", "REQ9")
-def test_an_extension_after_the_deadline_opens_it_again_for_a_second_round_of_what_had_passed() -> None:
+def test_extension_after_the_deadline_reopens_and_repeats_mail() -> None:
     facts = extend(asked("2028-03-06T10:00"), 3, at("2028-03-09T10:00"), "past_due")
     assert turns(facts) == [
         ("open", facts.created_at),
@@ -318,7 +319,7 @@ def test_an_extension_after_the_deadline_opens_it_again_for_a_second_round_of_wh
 
 
 @pytest.mark.rule("REQ4", "REQ9")
-def test_an_extension_after_the_offer_to_the_mentee_repeats_it_with_a_task_of_its_own() -> None:
+def test_extension_after_the_mentees_offer_repeats_offer_and_task() -> None:
     once = agenda(asked("2028-03-06T10:00"), POLICY, NEW_YORK)
     again = agenda(extend(asked("2028-03-06T10:00"), 5, at("2028-03-10T10:00"), "past_due"), POLICY, NEW_YORK)
     unanswered = next(mail for mail in again.mails if mail.message == "mentee.request_unanswered")
@@ -328,14 +329,14 @@ def test_an_extension_after_the_offer_to_the_mentee_repeats_it_with_a_task_of_it
 
 
 @pytest.mark.rule("REQ2", "REQ9")
-def test_an_extension_on_the_due_day_after_the_reminder_repeats_only_the_reminder() -> None:
+def test_extension_after_the_reminder_repeats_only_the_reminder() -> None:
     moved = mails(extend(asked("2028-03-06T10:00"), 1, at("2028-03-08T12:00"), "open"))
     assert moved["mentor.request_reminder/2"] == at("2028-03-09T09:00")
     assert moved["mentor.request_past_due/1"] == at("2028-03-09T17:00")
 
 
 @pytest.mark.rule("REQ9")
-def test_an_extension_too_short_to_reach_today_leaves_it_past_due_and_mails_nothing_again() -> None:
+def test_extension_that_ends_in_the_past_changes_no_mail() -> None:
     facts = extend(asked("2028-03-06T10:00"), 1, at("2028-03-14T10:00"), "past_due")
     assert [state for state, _ in turns(facts)] == ["open", "past_due", "expired"]
     assert turns(facts)[1:] == [("past_due", at("2028-03-08T17:00")), ("expired", at("2028-03-21T17:00"))]
@@ -351,7 +352,7 @@ def test_extensions_add_up_from_the_start() -> None:
 
 
 @pytest.mark.rule("REQ9", "REQ10")
-def test_the_same_extension_event_counts_once_even_after_the_end() -> None:
+def test_repeated_extension_event_counts_once_even_after_the_end() -> None:
     once = extend(asked(), 2, at("2028-03-07T10:00"), "open", event="7")
     assert extend(once, 2, at("2028-03-07T10:00"), "open", event="7") == once
     ended = accept(once, at("2028-03-07T11:00"), "open")
@@ -360,13 +361,13 @@ def test_the_same_extension_event_counts_once_even_after_the_end() -> None:
 
 @pytest.mark.rule("REQ9")
 @pytest.mark.parametrize("days", [0, -1, MOST_EXTENSION + 1])
-def test_an_extension_is_a_sensible_number_of_days(days: int) -> None:
+def test_extension_has_a_bounded_number_of_days(days: int) -> None:
     with pytest.raises(Refused, match="1 to 60"):
         extend(asked(), days, at("2028-03-07T10:00"), "open")
 
 
 @pytest.mark.rule("REQ9")
-def test_extensions_do_not_go_on_for_ever() -> None:
+def test_number_of_extensions_is_bounded() -> None:
     facts = asked()
     for _ in range(MOST_EXTENDED // MOST_EXTENSION):
         facts = extend(facts, MOST_EXTENSION, at("2028-03-07T10:00"), "open")
@@ -379,7 +380,7 @@ def test_extensions_do_not_go_on_for_ever() -> None:
 
 @pytest.mark.rule("MEM2")
 @pytest.mark.parametrize(("profile", "who"), [("p-mentor", "the mentor"), ("p-mentee", "the mentee")])
-def test_lost_standing_tells_staff_and_leaves_the_request_open(profile: str, who: str) -> None:
+def test_lost_standing_opens_a_task_and_the_request_stays_open(profile: str, who: str) -> None:
     lost = at("2028-03-07T08:00")
     facts = standing_changed(asked(), profile, False, lost)
     told = agenda(facts, POLICY, NEW_YORK)
@@ -389,7 +390,7 @@ def test_lost_standing_tells_staff_and_leaves_the_request_open(profile: str, who
 
 
 @pytest.mark.rule("MEM2", "STA2")
-def test_standing_lost_twice_without_a_return_is_one_cause_and_a_return_takes_it_back() -> None:
+def test_repeated_lapse_is_one_cause_and_a_return_clears_it() -> None:
     once = standing_changed(asked(), "p-mentor", False, at("2028-03-07T08:00"))
     assert standing_changed(once, "p-mentor", False, at("2028-03-07T09:00")) == once
     assert standing_changed(once, "p-mentor", True, at("2028-03-07T09:00")) == asked()
@@ -414,7 +415,7 @@ moments = st.integers(0, 4 * 365 * 24 * 60).map(lambda n: at("2027-01-01T00:00")
 
 @pytest.mark.rule("T2", "REQ2", "REQ4", "REQ8")
 @given(created=moments, calendar=st.sampled_from(CALENDARS))
-def test_every_deadline_is_the_close_of_a_business_day_of_the_mentor_in_this_order(
+def test_deadlines_are_ordered_business_day_closes_of_the_mentor(
     created: datetime, calendar: Calendar
 ) -> None:
     facts = RequestFacts("r-1", "p-mentee", "p-mentor", created)
@@ -439,7 +440,7 @@ def test_every_deadline_is_the_close_of_a_business_day_of_the_mentor_in_this_ord
     calendar=st.sampled_from(CALENDARS),
     extensions=st.lists(st.tuples(st.integers(1, 10), st.integers(0, 200)), max_size=4),
 )
-def test_an_extension_never_brings_a_deadline_forward(
+def test_extension_never_brings_a_deadline_forward(
     created: datetime, calendar: Calendar, extensions: list[tuple[int, int]]
 ) -> None:
     facts = RequestFacts("r-1", "p-mentee", "p-mentor", created)

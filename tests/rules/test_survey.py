@@ -54,7 +54,7 @@ def turns(facts: SurveyFacts) -> list[tuple[str, datetime, bool]]:
 
 @pytest.mark.rule("SUR2", "T4")
 @pytest.mark.parametrize("role", ["mentor", "mentee"])
-def test_a_survey_that_nobody_answers_is_reminded_three_times_and_closes(role: str) -> None:
+def test_unanswered_survey_gets_three_reminders_and_closes(role: str) -> None:
     facts = opened(role=role)
     course = agenda(facts, POLICY, NEW_YORK)
     assert [(mail.key, mail.number, mail.due) for mail in course.mails] == [
@@ -72,7 +72,7 @@ def test_a_survey_that_nobody_answers_is_reminded_three_times_and_closes(role: s
 
 
 @pytest.mark.rule("SUR2", "T4")
-def test_the_first_mail_goes_out_at_once_and_the_reminders_on_the_readers_own_mornings() -> None:
+def test_first_mail_is_immediate_and_reminders_come_on_mornings() -> None:
     facts = opened("2028-09-15T23:30")
     first, second, *_ = agenda(facts, POLICY, AUCKLAND).mails
     assert first.due == facts.opened_at
@@ -81,7 +81,7 @@ def test_the_first_mail_goes_out_at_once_and_the_reminders_on_the_readers_own_mo
 
 
 @pytest.mark.rule("SUR2")
-def test_its_mails_tell_when_it_opened_and_until_which_day_and_nothing_else() -> None:
+def test_mails_carry_only_opening_and_closing_day() -> None:
     assert agenda(opened(), POLICY, NEW_YORK).mails[0].context == {
         "opened": "2028-09-14T21:00:00+00:00",
         "closes": "2028-10-14",
@@ -89,7 +89,7 @@ def test_its_mails_tell_when_it_opened_and_until_which_day_and_nothing_else() ->
 
 
 @pytest.mark.rule("SUR2", "T4")
-def test_reminders_that_closing_days_push_together_or_beyond_the_end_are_left_out() -> None:
+def test_reminders_that_coincide_or_pass_the_end_are_dropped() -> None:
     closed = frozenset(at("2028-09-15T12:00").date() + timedelta(days=n) for n in range(18))
     calendar = calendar_for(replace(PROGRAM.hours, closing_days=closed), "America/New_York", "US", None)
     mails = agenda(opened(), POLICY, calendar).mails
@@ -106,7 +106,7 @@ def test_reminders_that_closing_days_push_together_or_beyond_the_end_are_left_ou
 
 
 @pytest.mark.rule("SUR2", "SUR3")
-def test_an_answer_stops_the_reminders_at_once_and_can_be_replaced_until_the_end() -> None:
+def test_answer_stops_reminders_and_is_replaceable_until_the_end() -> None:
     facts = answer(opened(), at("2028-09-16T11:00"))
     course = agenda(facts, POLICY, NEW_YORK)
     assert course.mails == ()
@@ -120,14 +120,14 @@ def test_an_answer_stops_the_reminders_at_once_and_can_be_replaced_until_the_end
 
 
 @pytest.mark.rule("SUR3")
-def test_a_second_answer_changes_no_date() -> None:
+def test_second_answer_changes_no_date() -> None:
     facts = answer(opened(), at("2028-09-16T11:00"))
     assert answer(facts, at("2028-10-14T16:59"), closes_at(facts, POLICY, NEW_YORK)) == facts
 
 
 @pytest.mark.rule("SUR2", "SUR3")
 @pytest.mark.parametrize("answered", [False, True])
-def test_no_answer_is_taken_once_it_is_closed(answered: bool) -> None:
+def test_closed_survey_takes_no_answer(answered: bool) -> None:
     facts = answer(opened(), at("2028-09-16T11:00")) if answered else opened()
     closes = closes_at(facts, POLICY, NEW_YORK)
     with pytest.raises(Refused, match="closed"):
@@ -136,7 +136,7 @@ def test_no_answer_is_taken_once_it_is_closed(answered: bool) -> None:
 
 
 @pytest.mark.rule("SUR2")
-def test_a_cancelled_survey_mails_nobody_and_takes_no_answer() -> None:
+def test_cancelled_survey_sends_no_mail_and_takes_no_answer() -> None:
     facts = cancel(opened(), at("2028-09-20T10:00"), "a duplicate", "lina")
     assert agenda(facts, POLICY, NEW_YORK).mails == ()
     assert agenda(facts, POLICY, NEW_YORK).dropped_because == "cancelled by staff: a duplicate"
@@ -147,7 +147,7 @@ def test_a_cancelled_survey_mails_nobody_and_takes_no_answer() -> None:
 
 
 @pytest.mark.rule("MEM6")
-def test_facts_pass_through_a_history_and_a_row_unchanged() -> None:
+def test_facts_survive_the_workflow_history_and_the_database() -> None:
     facts = cancel(answer(opened(), at("2028-09-16T11:00")), at("2028-09-17T11:00"), "why", "lina")
     converter = DefaultPayloadConverter()
     assert converter.from_payloads(converter.to_payloads([facts]), [SurveyFacts]) == [facts]
@@ -169,7 +169,7 @@ COMPLETE = {
 
 
 @pytest.mark.rule("SUR1")
-def test_mentors_and_mentees_are_asked_the_same_things_in_other_words() -> None:
+def test_both_roles_get_the_same_question_ids_in_other_words() -> None:
     mentor, mentee = POLICY.questions("mentor"), POLICY.questions("mentee")
     assert [question.id for question in mentor] == [question.id for question in mentee] == list(COMPLETE)
     for ours, theirs in zip(mentor, mentee, strict=True):
@@ -178,7 +178,7 @@ def test_mentors_and_mentees_are_asked_the_same_things_in_other_words() -> None:
 
 
 @pytest.mark.rule("SUR1")
-def test_answers_are_taken_as_they_are_or_as_a_page_sends_them() -> None:
+def test_answers_are_accepted_typed_or_as_form_text() -> None:
     page = {
         "goals_met": "partly",
         "mentor_helped": "yes",
@@ -193,12 +193,12 @@ def test_answers_are_taken_as_they_are_or_as_a_page_sends_them() -> None:
 
 
 @pytest.mark.rule("SUR1")
-def test_true_and_false_stand_for_the_choices_yes_and_no() -> None:
+def test_booleans_stand_for_the_choices_yes_and_no() -> None:
     assert check_answers(POLICY, "mentee", {**COMPLETE, "goals_met": True})[0]["goals_met"] == "yes"
 
 
 @pytest.mark.rule("SUR1")
-def test_questions_that_need_no_answer_may_be_left_blank() -> None:
+def test_optional_questions_may_be_left_blank() -> None:
     blank = {**COMPLETE, "comment": "  \n ", "extend": None, "another_mentor": ""}
     clean, problems = check_answers(POLICY, "mentee", blank)
     assert not problems
@@ -225,7 +225,7 @@ def test_questions_that_need_no_answer_may_be_left_blank() -> None:
         ("ratting", 5, "is no question of this survey; did you mean rating?"),
     ],
 )
-def test_a_wrong_answer_is_named_by_its_question_and_the_others_are_kept(
+def test_wrong_answer_is_named_by_its_question_and_others_are_kept(
     question: str, given_answer: object, reason: str
 ) -> None:
     clean, problems = check_answers(POLICY, "mentee", {**COMPLETE, question: given_answer})
@@ -234,7 +234,7 @@ def test_a_wrong_answer_is_named_by_its_question_and_the_others_are_kept(
 
 
 @pytest.mark.rule("SUR1")
-def test_an_answer_without_any_answer_is_none() -> None:
+def test_empty_answer_is_refused() -> None:
     optional = tuple(replace(each, required=False) for each in POLICY.mentee)
     _, problems = check_answers(replace(POLICY, mentee=optional), "mentee", {})
     assert [fault.reason for fault in problems] == ["at least one question needs an answer"]
@@ -247,7 +247,7 @@ def test_an_answer_without_any_answer_is_none() -> None:
         st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.text())),
     )
 )
-def test_whatever_comes_the_clean_answers_fit_their_questions(answers: dict[str, object]) -> None:
+def test_accepted_answers_always_fit_their_questions(answers: dict[str, object]) -> None:
     clean, problems = check_answers(POLICY, "mentor", answers)
     assert check_answers(POLICY, "mentor", {**COMPLETE, **clean}) == ({**COMPLETE, **clean}, [])
     assert clean or problems
@@ -262,9 +262,7 @@ moments = st.integers(0, 3 * 366 * 24 * 60).map(
 
 @pytest.mark.rule("SUR2", "T4")
 @given(opened_at=moments, calendar=st.sampled_from(CALENDARS))
-def test_reminders_come_on_mornings_of_business_days_between_opening_and_end(
-    opened_at: datetime, calendar: Calendar
-) -> None:
+def test_reminders_come_on_business_mornings_before_the_end(opened_at: datetime, calendar: Calendar) -> None:
     facts = SurveyFacts("r-1", "mentor", "p-mentor", opened_at)
     first, *reminders = [mail.due for mail in agenda(facts, POLICY, calendar).mails if mail.due]
     assert first == opened_at

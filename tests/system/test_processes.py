@@ -99,7 +99,7 @@ async def deployment(world: CommandWorld, smtp_sink: CapturingSmtp) -> AsyncIter
 
 
 @pytest.mark.rule("STA1", "STA3", "ONB5", "MAIL2", "MAIL3")
-async def test_events_go_in_staff_act_and_a_failed_message_is_sent_again(
+async def test_event_staff_act_and_resend_work_across_processes(
     deployment: Deployment, smtp_sink: CapturingSmtp
 ) -> None:
     worker, gateway = deployment.start("worker"), deployment.start("gateway")
@@ -160,7 +160,7 @@ async def test_events_go_in_staff_act_and_a_failed_message_is_sent_again(
     assert "Traceback" not in deployment.log.read_text(encoding="utf-8")
 
 
-async def test_events_are_stored_directly_and_the_gateways_refusals_are_told(deployment: Deployment) -> None:
+async def test_direct_events_are_stored_and_gateway_refusals_are_shown(deployment: Deployment) -> None:
     event = {"id": "1", "type": "profile.withdrawn", "data": {"profile": "p-bob"}}
     direct = await deployment.throughline("event", "send", "-", "--direct", given=json.dumps(event))
     assert (direct.returncode, direct.stdout) == (0, "1 accepted\n"), direct.stderr
@@ -183,7 +183,7 @@ async def test_events_are_stored_directly_and_the_gateways_refusals_are_told(dep
 
 
 @pytest.mark.rule("MAIL8")
-async def test_a_worker_does_not_start_on_the_database_of_another_environment(deployment: Deployment) -> None:
+async def test_worker_refuses_the_database_of_another_environment(deployment: Deployment) -> None:
     async with deployment.world.database.begin() as session:
         session.add(Environment(id=1, name="production"))
     copy = await deployment.throughline("worker")
@@ -193,7 +193,7 @@ async def test_a_worker_does_not_start_on_the_database_of_another_environment(de
 
 
 @pytest.mark.parametrize("command", ["worker", "gateway"])
-async def test_a_process_without_temporal_or_database_says_so_in_one_line_and_exits(
+async def test_process_without_temporal_or_database_exits_with_one_line(
     world: CommandWorld, command: str
 ) -> None:
     settings = {
@@ -213,7 +213,7 @@ async def test_a_process_without_temporal_or_database_says_so_in_one_line_and_ex
         assert words in said[0]
 
 
-async def test_a_worker_without_its_mail_server_says_so_in_one_line_and_exits(deployment: Deployment) -> None:
+async def test_worker_without_its_mail_server_exits_with_one_line(deployment: Deployment) -> None:
     settings = {**deployment.settings, "THROUGHLINE_SMTP_PORT": free_port()}
     ended = await asyncio.to_thread(throughline, "worker", settings=settings)
     assert ended.returncode == 1
@@ -221,14 +221,14 @@ async def test_a_worker_without_its_mail_server_says_so_in_one_line_and_exits(de
     assert "Traceback" not in ended.stderr
 
 
-async def test_a_gateway_whose_port_is_taken_says_so(deployment: Deployment) -> None:
+async def test_gateway_with_a_taken_port_says_so(deployment: Deployment) -> None:
     with socket.create_server(("127.0.0.1", deployment.port)):
         taken = await deployment.throughline("gateway")
     assert taken.returncode == 1
     assert taken.stderr.splitlines()[-1].startswith(f"127.0.0.1:{deployment.port}: ")
 
 
-async def test_an_act_on_what_is_over_is_refused_although_nobody_works(deployment: Deployment) -> None:
+async def test_act_on_a_closed_lifecycle_is_refused_without_a_worker(deployment: Deployment) -> None:
     started = datetime.now().astimezone()
     said = await deployment.throughline("staff", "cancel", "onboarding/p-ana")
     assert (said.returncode, said.stderr) == (1, "onboarding/p-ana is over, or was never started\n")

@@ -25,9 +25,10 @@ READY = "mentor.credit_ready"
 
 @pytest.mark.rule("CPE5", "CPE8", "CPE10", "CPE11", "MAIL1", "MAIL2")
 @pytest.mark.timeout(240)
-async def test_a_worker_killed_before_the_letter_and_before_its_mail_loses_no_credit_and_makes_no_second_letter(
+async def test_worker_killed_around_a_letter_makes_it_exactly_once(
     postgres: PostgresServer, tmp_path: Path
 ) -> None:
+    """The worker dies before the letter and before its mail; no credit is lost."""
     log = tmp_path / "worker.log"
     async with (
         migrated(postgres.url(postgres.create_database())) as database,

@@ -137,7 +137,7 @@ async def try_again_soon(program: Program) -> None:
 
 @pytest.mark.rule("MAIL1", "MAIL2", "MAIL3", "STA2")
 @pytest.mark.timeout(480)
-async def test_four_worker_processes_of_which_two_are_killed_send_each_message_once_and_know_it(
+async def test_four_workers_with_two_killed_send_each_message_once(
     postgres: PostgresServer, tmp_path: Path, fault_run: Judge
 ) -> None:
     name = postgres.create_database()

@@ -21,7 +21,7 @@ STEPS = {"claimed": "banner", "half": "DATA", "end": "END", "later": "END"}
 
 @pytest.mark.rule("MAIL1", "MAIL2")
 @pytest.mark.timeout(240)
-async def test_a_temporal_server_killed_amid_deliveries_and_started_again_loses_doubles_and_blocks_nothing(
+async def test_temporal_killed_during_deliveries_loses_and_duplicates_nothing(
     tmp_path: Path, fault_run: Judge
 ) -> None:
     temporal = TemporalServer(tmp_path / "temporal.db")

@@ -134,7 +134,7 @@ async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
 
 
 @pytest.mark.timeout(400)
-async def test_it_continues_after_a_stop_and_after_a_kill_and_leaves_nothing_running(tmp_path: Path) -> None:
+async def test_up_continues_after_stop_and_kill_and_leaves_no_process(tmp_path: Path) -> None:
     data = tmp_path / "var"
     async with running(data, "--port", str(free_port())) as first:
         async with httpx.AsyncClient(base_url=first.url) as client:
@@ -192,7 +192,7 @@ async def test_it_continues_after_a_stop_and_after_a_kill_and_leaves_nothing_run
     assert (data / "secrets.json").read_text("utf-8") == secrets
 
 
-def test_a_folder_that_is_in_use_is_told_in_one_line(tmp_path: Path) -> None:
+def test_data_folder_in_use_is_one_clear_line(tmp_path: Path) -> None:
     with (tmp_path / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = throughline("up", "--data", tmp_path)
@@ -202,7 +202,7 @@ def test_a_folder_that_is_in_use_is_told_in_one_line(tmp_path: Path) -> None:
     )
 
 
-def test_secrets_that_cannot_be_read_are_told_and_not_replaced(tmp_path: Path) -> None:
+def test_unreadable_secrets_are_reported_and_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "secrets.json").write_text("{", "utf-8")
     done = throughline("up", "--data", tmp_path)
     assert done.returncode == 1

@@ -31,9 +31,7 @@ async def office(database_url: str, temporal_dev: WorkflowEnvironment) -> AsyncI
 
 
 @pytest.mark.rule("CPE5", "CPE8", "CPE10", "CPE11", "STA1")
-async def test_a_letter_makes_a_claim_ready_and_staff_decide_what_becomes_of_it(
-    office: CreditOffice, tmp_path: Path
-) -> None:
+async def test_letter_makes_a_claim_ready_and_staff_decide_it(office: CreditOffice, tmp_path: Path) -> None:
     claim = office.workflow("claim", "mentor/CPP")
     await office.until(Claim, claim.id, lambda row: row.state == "awaiting_evidence")
     await office.sign(name="Somebody Else")
@@ -65,7 +63,7 @@ async def test_a_letter_makes_a_claim_ready_and_staff_decide_what_becomes_of_it(
 
 
 @pytest.mark.rule("SUR1", "SUR2", "SUR3", "CPE6")
-async def test_a_survey_is_answered_and_a_mentees_claim_needs_its_mentors_letter(
+async def test_survey_is_answered_and_mentee_claim_needs_a_letter(
     office: CreditOffice,
 ) -> None:
     claim = office.workflow("claim", "mentee/PSP")

@@ -22,7 +22,7 @@ def words(error: WorkflowUpdateFailedError) -> str:
 
 
 @pytest.mark.rule("STA1", "ENG6")
-async def test_a_plain_signal_cancels_an_engagement(office: Office) -> None:
+async def test_plain_signal_cancels_an_engagement(office: Office) -> None:
     engagement = await office.match()
     before = len(office.catcher.caught)
     await engagement.signal("cancel", {"reason": "moved", "actor": "lina"})
@@ -36,7 +36,7 @@ async def test_a_plain_signal_cancels_an_engagement(office: Office) -> None:
 
 
 @pytest.mark.rule("STA1", "ENG6")
-async def test_the_update_to_extend_answers_with_what_moved(office: Office) -> None:
+async def test_extend_update_returns_the_moved_messages(office: Office) -> None:
     engagement = await office.match()
     answer = await engagement.execute_update("extend", {"months": 3, "actor": "lina", "reason": "going well"})
     assert answer["state"] == "active"
@@ -56,7 +56,7 @@ async def test_the_update_to_extend_answers_with_what_moved(office: Office) -> N
         ({"end": "2099-01-01"}, "an end lies at most 20 years ahead; it can be extended again later"),
     ],
 )
-async def test_an_extension_that_is_none_is_refused_with_the_reason(
+async def test_invalid_extension_is_refused_with_the_reason(
     office: Office, told: dict[str, str], reason: str
 ) -> None:
     engagement = await office.match()
@@ -67,7 +67,7 @@ async def test_an_extension_that_is_none_is_refused_with_the_reason(
 
 
 @pytest.mark.rule("STA1", "ENG11")
-async def test_a_pause_holds_every_message_and_a_second_one_is_refused(office: Office) -> None:
+async def test_pause_holds_every_message_and_a_second_one_is_refused(office: Office) -> None:
     engagement = await office.match()
     answer = await engagement.execute_update("pause", {"actor": "lina", "reason": "holiday"})
     assert answer["state"] == "paused"
@@ -82,7 +82,7 @@ async def test_a_pause_holds_every_message_and_a_second_one_is_refused(office: O
 
 
 @pytest.mark.rule("ENG11", "STA3")
-async def test_a_pause_and_a_resume_of_one_instant_leave_it_active_on_record_too(office: Office) -> None:
+async def test_pause_and_resume_at_one_instant_leave_it_active(office: Office) -> None:
     engagement = await office.match()
     staff = {"target": engagement.id, "actor": "lina", "reason": "a slip"}
     await office.tell(("staff.pause", staff), ("staff.resume", staff))
@@ -103,7 +103,7 @@ async def test_a_pause_and_a_resume_of_one_instant_leave_it_active_on_record_too
 
 
 @pytest.mark.rule("STA1", "ENG7")
-async def test_a_party_ends_it_by_a_plain_signal_and_a_stranger_cannot(office: Office) -> None:
+async def test_party_ends_it_by_a_plain_signal_and_a_stranger_cannot(office: Office) -> None:
     engagement = await office.match()
     with pytest.raises(WorkflowUpdateFailedError) as refused:
         await engagement.execute_update("end", {"by": "stranger", "reason": "no_fit"})
@@ -115,7 +115,7 @@ async def test_a_party_ends_it_by_a_plain_signal_and_a_stranger_cannot(office: O
 
 
 @pytest.mark.rule("STA1", "ENG4")
-async def test_whether_they_met_is_a_yes_or_a_no(office: Office) -> None:
+async def test_met_signal_takes_only_yes_or_no(office: Office) -> None:
     engagement = await office.match()
     with pytest.raises(WorkflowUpdateFailedError) as refused:
         await engagement.execute_update("met", {"by": office.profile("mentee"), "answer": "maybe"})
@@ -124,7 +124,7 @@ async def test_whether_they_met_is_a_yes_or_a_no(office: Office) -> None:
 
 
 @pytest.mark.rule("STA3", "ENG3")
-async def test_a_plan_is_on_record_as_the_doing_of_both(office: Office) -> None:
+async def test_agreed_plan_is_recorded_as_an_act_of_both(office: Office) -> None:
     engagement = await office.match()
     told = {"engagement": engagement.id.removeprefix("engagement/"), "months": 8}
     await office.tell(("engagement.plan_agreed", told))

@@ -120,7 +120,7 @@ CHECK_INS = [("check-in/1", 1), ("check-in/2", 2), ("check-in/3", 3), ("check-in
 
 
 @pytest.mark.rule("STA1", "STA3", "ONB5")
-async def test_the_signal_of_temporals_own_command_line_cancels(office: Office) -> None:
+async def test_cancel_signal_of_the_temporal_cli_works(office: Office) -> None:
     onboarding = await begun(office)
     await onboarding.signal("cancel", {"reason": "moved", "actor": "lina"})
     assert await onboarding.result() == "canceled"
@@ -131,7 +131,7 @@ async def test_the_signal_of_temporals_own_command_line_cancels(office: Office) 
 
 
 @pytest.mark.rule("STA1", "ONB5")
-async def test_a_signal_without_any_input_does_what_its_name_says(office: Office) -> None:
+async def test_signal_without_input_is_applied(office: Office) -> None:
     onboarding = await begun(office)
     await onboarding.signal("pause")
     await becomes(office, onboarding, "paused")
@@ -145,7 +145,7 @@ async def test_a_signal_without_any_input_does_what_its_name_says(office: Office
 
 
 @pytest.mark.rule("STA1", "ONB5")
-async def test_the_update_to_cancel_answers_with_what_will_not_be_sent(office: Office) -> None:
+async def test_cancel_update_returns_the_dropped_messages(office: Office) -> None:
     onboarding = await begun(office)
     due = [row.due_at for row in await rows(office, onboarding)]
     answer = await onboarding.execute_update("cancel", {"reason": "moved", "actor": "lina"})
@@ -158,7 +158,7 @@ async def test_the_update_to_cancel_answers_with_what_will_not_be_sent(office: O
 
 
 @pytest.mark.rule("STA1", "ONB5")
-async def test_the_update_to_extend_answers_with_the_check_ins_that_it_adds(office: Office) -> None:
+async def test_extend_update_returns_the_added_check_ins(office: Office) -> None:
     onboarding = await begun(office)
     before = [row.due_at for row in await rows(office, onboarding)]
     answer = await onboarding.execute_update(
@@ -178,7 +178,7 @@ async def test_the_update_to_extend_answers_with_the_check_ins_that_it_adds(offi
 
 
 @pytest.mark.rule("STA1", "ONB5")
-async def test_the_updates_to_pause_and_resume_answer_with_what_moved(office: Office) -> None:
+async def test_pause_and_resume_updates_return_the_moved_messages(office: Office) -> None:
     onboarding = await begun(office)
     due = [row.due_at for row in await rows(office, onboarding)]
     answer = await onboarding.execute_update("pause", {"actor": "lina", "reason": "away"})
@@ -200,7 +200,7 @@ async def test_the_updates_to_pause_and_resume_answer_with_what_moved(office: Of
     ("update", "told", "state"),
     [("matched", {"request": "r-1"}, "matched"), ("withdrawn", {"actor": "directory"}, "withdrawn")],
 )
-async def test_a_match_or_a_withdrawal_by_update_answers_with_what_will_not_be_sent(
+async def test_match_and_withdraw_updates_return_the_dropped_messages(
     office: Office, update: str, told: dict[str, str], state: str
 ) -> None:
     onboarding = await begun(office)
@@ -211,7 +211,7 @@ async def test_a_match_or_a_withdrawal_by_update_answers_with_what_will_not_be_s
 
 
 @pytest.mark.rule("STA1", "ONB5")
-async def test_what_the_rules_refuse_is_answered_in_words_and_changes_nothing(office: Office) -> None:
+async def test_act_refused_by_the_rules_changes_nothing(office: Office) -> None:
     onboarding, mentor = await begun(office), await begun(office, "mentor")
     for handle, update, told, why in (
         (onboarding, "extend", {"check_ins": 0}, "an extension is 1 to 26 check-ins"),
@@ -236,7 +236,7 @@ async def test_what_the_rules_refuse_is_answered_in_words_and_changes_nothing(of
 
 
 @pytest.mark.rule("STA1", "ONB5")
-async def test_nothing_can_be_asked_of_what_is_over(office: Office) -> None:
+async def test_closed_onboarding_refuses_every_update(office: Office) -> None:
     onboarding = await begun(office)
     await onboarding.execute_update("cancel", {"actor": "lina"})
     await onboarding.result()
@@ -247,7 +247,7 @@ async def test_nothing_can_be_asked_of_what_is_over(office: Office) -> None:
 
 
 @pytest.mark.rule("STA1", "ONB5", "MAIL1")
-async def test_the_same_signals_again_and_again_leave_one_onboarding_with_four_check_ins(
+async def test_repeated_signals_leave_one_onboarding_with_four_check_ins(
     office: Office,
 ) -> None:
     onboarding = await begun(office)
@@ -274,7 +274,7 @@ async def test_the_same_signals_again_and_again_leave_one_onboarding_with_four_c
         ("cancel", {"reason": "moved", "actor": "lina"}, "canceled"),
     ],
 )
-async def test_a_signal_that_comes_with_the_start_is_heard_before_anything_is_mailed(
+async def test_signal_at_the_start_is_applied_before_any_mail(
     office: Office, signal: str, told: dict[str, Any], ended: str
 ) -> None:
     onboarding = await begun(office, start_signal=signal, start_signal_args=[told])
@@ -284,14 +284,14 @@ async def test_a_signal_that_comes_with_the_start_is_heard_before_anything_is_ma
 
 
 @pytest.mark.rule("STA1", "ONB5")
-async def test_an_extension_that_comes_with_the_start_counts(office: Office) -> None:
+async def test_extension_at_the_start_counts(office: Office) -> None:
     onboarding = await begun(office, start_signal="extend", start_signal_args=[{"check_ins": 3}])
     answer = await onboarding.execute_update("cancel", {"actor": "lina"})
     assert len(answer["dropped"]) == 7
 
 
 @pytest.mark.rule("ONB3")
-async def test_a_mentor_is_not_ended_by_a_match(office: Office) -> None:
+async def test_match_does_not_end_a_mentors_onboarding(office: Office) -> None:
     mentor = await begun(office, "mentor")
     await mentor.signal("matched", {"request": "r-1"})
     assert (await mentor.execute_update("pause", {"actor": "lina"}))["state"] == "paused"
@@ -300,7 +300,7 @@ async def test_a_mentor_is_not_ended_by_a_match(office: Office) -> None:
 
 
 @pytest.mark.rule("MEM2")
-async def test_standing_lost_and_back_holds_the_mail_meanwhile(office: Office) -> None:
+async def test_lost_standing_holds_mail_until_it_returns(office: Office) -> None:
     onboarding = await begun(office)
     await onboarding.signal("standing", {"good": False})
     await becomes(office, onboarding, "paused")
@@ -320,7 +320,7 @@ async def test_standing_lost_and_back_holds_the_mail_meanwhile(office: Office) -
     ["moved", 7, ["moved"], {"at": "yesterday"}, {"check_ins": "two"}, {"reason": {"text": "moved"}}],
     ids=str,
 )
-async def test_a_signal_that_makes_no_sense_is_dropped_and_the_onboarding_goes_on(
+async def test_malformed_signal_is_dropped_and_the_onboarding_continues(
     office: Office, nonsense: object
 ) -> None:
     onboarding = await begun(office)
@@ -332,9 +332,7 @@ async def test_a_signal_that_makes_no_sense_is_dropped_and_the_onboarding_goes_o
 
 @pytest.mark.rule("STA1", "T8")
 @pytest.mark.parametrize("signal", ["pause", "cancel", "matched", "standing"])
-async def test_a_signal_whose_time_has_no_offset_is_dropped_and_the_onboarding_goes_on(
-    office: Office, signal: str
-) -> None:
+async def test_signal_with_a_naive_time_is_dropped(office: Office, signal: str) -> None:
     onboarding = await begun(office)
     await onboarding.signal(signal, {"at": "2027-01-01T00:00:00", "request": "r-1", "good": False})
     answer = await onboarding.execute_update("pause", {"reason": "away", "actor": "lina"})
@@ -343,7 +341,7 @@ async def test_a_signal_whose_time_has_no_offset_is_dropped_and_the_onboarding_g
 
 
 @pytest.mark.rule("STA1", "STA3")
-async def test_words_that_no_database_and_no_terminal_takes_are_kept_as_far_as_they_go(
+async def test_unstorable_text_is_sanitized_and_kept(
     office: Office,
 ) -> None:
     onboarding = await begun(office)
@@ -359,9 +357,7 @@ async def test_words_that_no_database_and_no_terminal_takes_are_kept_as_far_as_t
 
 @pytest.mark.rule("STA1")
 @pytest.mark.parametrize("number", ["9" * 30, "\u0661", ""])
-async def test_a_reason_that_looks_like_an_event_of_which_there_is_none_stays_what_it_is(
-    office: Office, number: str
-) -> None:
+async def test_reason_that_looks_like_an_event_id_stays_text(office: Office, number: str) -> None:
     onboarding = await begun(office)
     await onboarding.signal("cancel", {"reason": f"event:{number}", "actor": "lina"})
     assert await onboarding.result() == "canceled"
@@ -369,14 +365,14 @@ async def test_a_reason_that_looks_like_an_event_of_which_there_is_none_stays_wh
 
 
 @pytest.mark.rule("STA1")
-async def test_a_field_that_nobody_knows_is_let_through(office: Office) -> None:
+async def test_unknown_signal_field_is_ignored(office: Office) -> None:
     onboarding = await begun(office)
     await onboarding.signal("cancel", {"reason": "moved", "actor": "lina", "ticket": 4711})
     assert await onboarding.result() == "canceled"
 
 
 @pytest.mark.rule("STA1", "MAIL4")
-async def test_a_cancel_and_an_extension_at_once_end_in_one_of_both_orders(office: Office) -> None:
+async def test_concurrent_cancel_and_extension_apply_in_either_order(office: Office) -> None:
     onboarding = await begun(office)
     cancelled = onboarding.execute_update("cancel", {"actor": "lina"})
     extended = onboarding.execute_update("extend", {"check_ins": 1, "actor": "carlos"})
@@ -388,7 +384,7 @@ async def test_a_cancel_and_an_extension_at_once_end_in_one_of_both_orders(offic
 
 
 @pytest.mark.rule("MEM6")
-async def test_names_addresses_and_reasons_told_by_events_stay_out_of_the_history(office: Office) -> None:
+async def test_personal_data_of_events_stays_out_of_the_history(office: Office) -> None:
     profile = f"mentee-{uuid4().hex[:8]}-{office.mark}"
     address = f"{profile}@example.org"
     told = {"member": profile, "name": "Bea Cruz", "email": address, "standing": "good"}

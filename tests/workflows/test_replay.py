@@ -39,11 +39,11 @@ def kinds(history: WorkflowHistory) -> set[EventType.ValueType]:
 
 @pytest.mark.rule("T6", "T7")
 @pytest.mark.parametrize("name", RECORDED)
-async def test_what_was_begun_before_goes_on_under_this_code(name: str) -> None:
+async def test_recorded_histories_replay(name: str) -> None:
     await replay(RECORDED[name])
 
 
-def test_there_is_a_history_of_every_kind_of_lifecycle_and_of_every_way_through_an_onboarding() -> None:
+def test_history_exists_of_every_kind_and_every_onboarding_path() -> None:
     assert {type_of(history) for history in RECORDED.values()} >= {
         "Inbox",
         "Onboarding",
@@ -69,7 +69,7 @@ def test_there_is_a_history_of_every_kind_of_lifecycle_and_of_every_way_through_
 
 @pytest.mark.rule("MEM6")
 @pytest.mark.parametrize("name", RECORDED)
-def test_a_history_names_no_person_no_address_and_no_machine(name: str) -> None:
+def test_history_contains_no_personal_data_and_no_host(name: str) -> None:
     written = b"".join(event.SerializeToString() for event in RECORDED[name].events)
     for word in (b"Vega", b"example.org", b"parental", b"employer", b"operation", b"family"):
         assert word not in written
@@ -77,7 +77,7 @@ def test_a_history_names_no_person_no_address_and_no_machine(name: str) -> None:
     assert nameless(told) == told
 
 
-async def test_a_history_of_other_commands_does_not_replay() -> None:
+async def test_history_of_other_commands_does_not_replay() -> None:
     name = next(name for name in RECORDED if name.endswith("/onboarding.unmatched"))
     told: dict[str, Any] = json.loads(RECORDED[name].to_json())
     scheduled = next(event for event in told["events"] if "activityTaskScheduledEventAttributes" in event)
@@ -86,7 +86,7 @@ async def test_a_history_of_other_commands_does_not_replay() -> None:
         await replay(WorkflowHistory.from_json("onboarding/unmatched", json.dumps(told)))
 
 
-def test_every_folder_of_histories_has_some() -> None:
+def test_every_history_folder_has_histories() -> None:
     folders = [folder for folder in HISTORIES.iterdir() if folder.is_dir() and folder.name != "__pycache__"]
     assert folders
     assert all(list(folder.glob("*.json")) for folder in folders)

@@ -30,7 +30,7 @@ def refusal(error: WorkflowUpdateFailedError) -> str:
 
 
 @pytest.mark.rule("STA1", "REQ9")
-async def test_a_plain_signal_cancels_a_request(office: Office) -> None:
+async def test_plain_signal_cancels_a_request(office: Office) -> None:
     request = await office.ask()
     before = len(office.catcher.caught)
     await request.signal("cancel", {"reason": "moved", "actor": "lina"})
@@ -44,14 +44,14 @@ async def test_a_plain_signal_cancels_a_request(office: Office) -> None:
 
 
 @pytest.mark.rule("STA1", "REQ9")
-async def test_a_signal_without_any_input_cancels_too(office: Office) -> None:
+async def test_cancel_signal_without_input_works(office: Office) -> None:
     request = await office.ask()
     await request.signal("cancel")
     assert await request.result() == "canceled"
 
 
 @pytest.mark.rule("STA1", "REQ9")
-async def test_the_update_to_cancel_answers_with_what_will_not_be_sent(office: Office) -> None:
+async def test_cancel_update_returns_the_dropped_messages(office: Office) -> None:
     request = await office.ask()
     answer = await request.execute_update("cancel", {"reason": "moved", "actor": "lina"})
     assert answer["state"] == "canceled"
@@ -61,7 +61,7 @@ async def test_the_update_to_cancel_answers_with_what_will_not_be_sent(office: O
 
 
 @pytest.mark.rule("STA1", "REQ9")
-async def test_the_update_to_extend_answers_with_what_moved_from_when_to_when(office: Office) -> None:
+async def test_extend_update_returns_old_and_new_dates(office: Office) -> None:
     request = await office.ask()
     answer = await request.execute_update("extend", {"business_days": 2, "actor": "lina", "reason": "ill"})
     assert answer["state"] == "open"
@@ -73,9 +73,7 @@ async def test_the_update_to_extend_answers_with_what_moved_from_when_to_when(of
 
 @pytest.mark.rule("STA1", "REQ9")
 @pytest.mark.parametrize("days", [0, -1, 61])
-async def test_an_extension_by_none_or_too_many_days_is_refused_and_changes_nothing(
-    office: Office, days: int
-) -> None:
+async def test_extension_by_zero_or_too_many_days_is_refused(office: Office, days: int) -> None:
     request = await office.ask()
     with pytest.raises(WorkflowUpdateFailedError) as refused:
         await request.execute_update("extend", {"business_days": days})
@@ -86,7 +84,7 @@ async def test_an_extension_by_none_or_too_many_days_is_refused_and_changes_noth
 
 
 @pytest.mark.rule("REQ10", "REQ5")
-async def test_two_answers_sent_together_leave_the_first(office: Office) -> None:
+async def test_first_of_two_concurrent_answers_counts(office: Office) -> None:
     request = await office.ask()
     await request.signal("decline", {"reason": "no time"})
     await request.signal("accept")
@@ -96,7 +94,7 @@ async def test_two_answers_sent_together_leave_the_first(office: Office) -> None
 
 
 @pytest.mark.rule("STA1", "REQ10")
-async def test_the_same_update_again_answers_the_same_and_changes_nothing(office: Office) -> None:
+async def test_repeated_update_returns_the_same_result(office: Office) -> None:
     request = await office.ask()
     first = await request.execute_update("extend", {"business_days": 1}, id="once")
     again = await request.execute_update("extend", {"business_days": 1}, id="once")
@@ -105,7 +103,7 @@ async def test_the_same_update_again_answers_the_same_and_changes_nothing(office
 
 
 @pytest.mark.rule("MEM6")
-async def test_a_history_holds_no_name_and_no_address(office: Office) -> None:
+async def test_history_contains_no_personal_data(office: Office) -> None:
     request = await office.ask()
     await request.execute_update("decline", {"reason": "no time"})
     await request.result()
@@ -115,7 +113,7 @@ async def test_a_history_holds_no_name_and_no_address(office: Office) -> None:
 
 
 @pytest.mark.rule("REQ10", "REQ6")
-async def test_an_answer_that_comes_too_late_is_refused_in_words_and_leaves_nothing_behind(
+async def test_late_answer_is_refused_and_changes_nothing(
     office: Office,
 ) -> None:
     request = await office.ask()
@@ -142,9 +140,7 @@ async def test_an_answer_that_comes_too_late_is_refused_in_words_and_leaves_noth
 
 @pytest.mark.rule("STA1", "REQ5", "ENG4")
 @pytest.mark.parametrize("how", ["signal", "update"])
-async def test_what_came_before_its_engagement_is_applied_as_soon_as_a_plain_client_accepts(
-    office: Office, how: str
-) -> None:
+async def test_early_event_is_applied_when_a_plain_client_accepts(office: Office, how: str) -> None:
     request = await office.ask()
     engagement = request.id.replace("request/", "engagement/")
     met = {"engagement": engagement.partition("/")[2], "by": office.profile("mentee"), "answer": "yes"}
@@ -167,7 +163,7 @@ async def becomes(office: Office, about: str, state: str) -> None:
 
 
 @pytest.mark.rule("MEM2", "STA2", "STA3")
-async def test_the_task_about_lost_standing_is_done_when_it_returns_and_open_when_it_is_lost_again(
+async def test_lapse_task_closes_on_return_and_reopens_on_a_new_lapse(
     office: Office,
 ) -> None:
     request = await office.ask()
@@ -184,7 +180,7 @@ async def test_the_task_about_lost_standing_is_done_when_it_returns_and_open_whe
 
 
 @pytest.mark.rule("STA3", "REQ6")
-async def test_an_answer_by_a_plain_client_is_on_record_as_the_doing_of_whose_it_is(office: Office) -> None:
+async def test_answer_by_a_plain_client_is_recorded_as_the_partys_act(office: Office) -> None:
     request = await office.ask()
     await request.execute_update("decline", {"reason": "no time"})
     assert await request.result() == "declined"

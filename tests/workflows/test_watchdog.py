@@ -21,7 +21,7 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.mark.rule("MAIL1", "STA2")
-async def test_a_message_that_nobody_sends_is_found_within_the_hour_today_and_later(
+async def test_unsent_message_is_found_within_the_hour_repeatedly(
     world: World,
 ) -> None:
     async with skipping_clock() as clock:

@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LARGEST = 1_000_000
+LONGEST_NAME = 70
 
 REGISTRIES = re.compile(
     r"pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|debian\.org|proxy\.golang\.org|"
@@ -55,6 +56,18 @@ def test_lock_has_every_dependency_by_hash_and_no_address() -> None:
         *declared["dependency-groups"]["dev"],
     ]
     assert [entry for entry in wanted if _name(entry) not in locked] == []
+
+
+def test_names_of_tests_have_at_most_70_characters(tracked: dict[str, bytes]) -> None:
+    """The name says the behaviour; its detail belongs in the docstring, its rule in the marker."""
+    names = {
+        f"{path}: {name}": len(name)
+        for path, data in tracked.items()
+        if re.fullmatch(r"tests/(?:.*/)?test_\w+\.py", path)
+        for name in re.findall(r"^ *(?:async )?def (test_\w+)", data.decode("utf-8"), re.MULTILINE)
+    }
+    assert names
+    assert {name: length for name, length in names.items() if length > LONGEST_NAME} == {}
 
 
 def _name(requirement: str) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway_world import World, world
 from tests.support.delivery import migrate
+from tests.support.gateway import World, world
 from tests.support.servers.postgres_server import PostgresServer
 
 

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from embedded.faults import DatabaseFault
 from gateway.webhook_signatures import sign_events
-from tests.gateway_world import OLD_SECRET, SECRET, World, event, member_updated, world
+from tests.support.gateway import OLD_SECRET, SECRET, World, event, member_updated, world
 from tests.support.servers.postgres_server import PostgresServer
 
 PROBLEM = "application/problem+json"

@@ -9,7 +9,7 @@ import pytest
 
 from database.models import Claim, Letter
 from rules.credit import fingerprint
-from tests.gateway_world import (
+from tests.support.gateway import (
     LETTER,
     MENTEES_CLAIM,
     MENTORS_CLAIM,

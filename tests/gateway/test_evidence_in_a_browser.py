@@ -11,7 +11,8 @@ from structlog.testing import capture_logs
 
 from database.models import Feedback, Member
 from rules.credit import fingerprint
-from tests.gateway_world import (
+from tests.support.browser import FAULTS, POST, browsing, focused_in_turn
+from tests.support.gateway import (
     LETTER,
     MENTEES_CLAIM,
     MENTORS_CLAIM,
@@ -21,7 +22,6 @@ from tests.gateway_world import (
     letter_row,
     world,
 )
-from tests.support.browser import FAULTS, POST, browsing, focused_in_turn
 
 pytestmark = pytest.mark.rule("MAIL5")
 

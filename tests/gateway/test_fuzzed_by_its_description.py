@@ -28,7 +28,7 @@ from schemathesis.specs.openapi.checks import (
 )
 from standardwebhooks import Webhook
 
-from tests.gateway_world import SECRET, eventually, world
+from tests.support.gateway import SECRET, eventually, world
 
 EXAMPLES = 30
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.gateway_world import World, member_updated, world
+from tests.support.gateway import World, member_updated, world
 from tests.support.servers.freezing_proxy import FreezingProxy
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from embedded.faults import DatabaseFault
 from gateway.health import router
-from tests.gateway_world import World
+from tests.support.gateway import World
 
 
 async def test_gateway_with_all_parts_is_ready(desk: World) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from database.models import Engagement, Member, Profile, Request
-from tests.gateway_world import NOW, World, engagement_row, people, request_row, world
+from tests.support.gateway import NOW, World, engagement_row, people, request_row, world
 
 HOSTILE = "<script>alert('x')</script>{{ 7*191 }}{program}\u202egnp.exe"
 

@@ -9,8 +9,8 @@ from playwright.async_api import Browser
 from structlog.testing import capture_logs
 
 from database.models import Feedback
-from tests.gateway_world import NOW, World, engagement_row, people, request_row, world
 from tests.support.browser import FAULTS, POST, browsing
+from tests.support.gateway import NOW, World, engagement_row, people, request_row, world
 
 pytestmark = pytest.mark.rule("MAIL5")
 

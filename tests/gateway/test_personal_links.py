@@ -14,7 +14,7 @@ from database.links import Link, Links
 from database.models import Feedback, Member, Profile
 from embedded.faults import DatabaseFault
 from gateway.links.page import LinkVisit, Page
-from tests.gateway_world import NOW, World, people, world
+from tests.support.gateway import NOW, World, people, world
 
 PURPOSES = {
     "unsubscribe": "onboarding/p-ana",

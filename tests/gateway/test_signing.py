@@ -10,7 +10,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from gateway.webhook_signatures import SignatureRefused, Signatures, sign_events
-from tests.gateway_world import OLD_SECRET, SECRET, member_updated
+from tests.support.gateway import OLD_SECRET, SECRET, member_updated
 
 pytestmark = pytest.mark.rule("MAIL7")
 

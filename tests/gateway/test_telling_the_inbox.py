@@ -12,7 +12,7 @@ from database.models import Event
 from embedded.faults import DatabaseFault
 from gateway.event_store import UNAPPLIED, Inbox
 from rules.events import Envelope
-from tests.gateway_world import NOW, Switch, World, eventually, member_updated, world
+from tests.support.gateway import NOW, Switch, World, eventually, member_updated, world
 
 LEO = Envelope("e-1", "/members", "member.updated", NOW, member_updated("leo")["data"])
 

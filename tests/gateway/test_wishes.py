@@ -10,7 +10,7 @@ import pytest
 from database import audit
 from database.models import AuditRecord, Feedback, Member, Profile
 from rules.messages import CATALOGUE
-from tests.gateway_world import NOW, World, engagement_row, people, profile, request_row, world
+from tests.support.gateway import NOW, World, engagement_row, people, profile, request_row, world
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 CHECKIN = ("unsubscribe", "p-ana", "onboarding/p-ana", "mentee.checkin")

@@ -8,7 +8,7 @@ from typing import Any
 
 from playwright.async_api import Browser, ConsoleMessage, Page, Route
 
-from tests.gateway_world import World
+from tests.support.gateway import World
 
 _PASSED_ON = {"content-type", "accept-language"}
 

@@ -27,7 +27,7 @@ from gateway.webhook_signatures import sign_events
 from rules.catalogue import load_catalogue
 from rules.program import Program, load_program
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SECRET = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OLD_SECRET = "whsec_" + "C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 NOW = datetime(2028, 3, 14, 15, 0, tzinfo=UTC)

@@ -219,7 +219,7 @@ class ClaimActivities:
     ) -> None:
         """Write a claim's decision down, and what it changes for others under the same cap (CPE9, CPE11, CPE12).
 
-        `passed` are the turns that the claim went through before the one that holds now, each with its state and its
+        `passed` are the changes that the claim went through before the one that holds now, each with its state and its
         instants: when it was due and when it was done. Each has its place in the record, also where one plan finds
         several.
         """
@@ -251,7 +251,7 @@ class ClaimActivities:
         for state, due, done in passed:
             then = credit.decide(facts, match.program, match.calendar, catalogue, sharing, due)
             if state not in EARNED:
-                # Of two turns at one instant the decision knows the second.
+                # Of two changes at one instant the decision knows the second.
                 then = replace(then, state=state, earned=0, countable=0)
             await _record_credit(session, row.workflow, then, done)
             await _record_decision(session, then, done)
@@ -289,7 +289,7 @@ async def _last_of_chain(session: AsyncSession, workflow: str) -> int:
 async def _turned_since(
     session: AsyncSession, workflow: str, known: int
 ) -> list[tuple[str, datetime, datetime]]:
-    """The turns of a workflow recorded after a record of its chain: state, when it was due, when it was done."""
+    """The changes of a workflow recorded after a record of its chain: state, when it was due, when it was done."""
     found = await session.scalars(
         select(AuditRecord)
         .where(

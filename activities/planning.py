@@ -186,7 +186,7 @@ class AgendaActivities:
             agenda = replace(
                 agenda,
                 mails=(*agenda.mails, *certificates),
-                looks=claims_due(match, self._paper.catalogue, at)[1],
+                recheck_at=claims_due(match, self._paper.catalogue, at)[1],
             )
             planned = await record(session, row, agenda, program, order.workflow, facts, at, done, people)
             if any(act.name == "standing" for act in done):

@@ -54,7 +54,7 @@ async def record(
     acts: Sequence[Act],
     people: Mapping[str, Participant],
 ) -> Planned:
-    """Write an agenda down: the lifecycle's row, turns and tasks that are due, the ledger, the acts.
+    """Write an agenda down: the lifecycle's row, changes and tasks that are due, the ledger, the acts.
 
     `people` are the participants whom the agenda's mails go to, by profile.
     """
@@ -95,8 +95,8 @@ async def record(
 
 
 def _when(agenda: Agenda, acts: Sequence[Act], at: datetime) -> datetime:
-    """The instant to record for what a plan made at `at` changes: that of the last act or turn that led to it."""
-    causes = [turn.due for turn in agenda.turns] + [act.at for act in acts if act.at]
+    """The instant to record for what a plan made at `at` changes: that of the last act or change that led to it."""
+    causes = [change.due for change in agenda.state_changes] + [act.at for act in acts if act.at]
     return recorded_at(max((cause for cause in causes if cause <= at), default=None), at)
 
 
@@ -146,7 +146,7 @@ async def record_refusal(session: AsyncSession, workflow: str, act: Act, reason:
 async def _record_state_changes(
     session: AsyncSession, row: Lifecycle, agenda: Agenda, workflow: str, at: datetime
 ) -> datetime | None:
-    """Record the turns that came due since the last plan; the instant at which the lifecycle closed, if it did.
+    """Record the changes that came due since the last plan; the instant at which the lifecycle closed, if it did.
 
     Once that is on record nothing follows it, such as what a mail on its way at that instant would have begun.
     """
@@ -154,28 +154,28 @@ async def _record_state_changes(
         return row.closed_at
     recorded = {(data["state"], data["due"]) for data in await audit.records_of(session, workflow, "state")}
     closed_at, current = None, None
-    for turn in sorted(agenda.turns, key=lambda turn: turn.due):
-        if turn.due > at:
+    for change in sorted(agenda.state_changes, key=lambda change: change.due):
+        if change.due > at:
             break
-        happened = recorded_at(turn.due, at)
-        if turn.closes:
+        happened = recorded_at(change.due, at)
+        if change.closes:
             closed_at = happened
-        if (turn.state, turn.due.isoformat()) not in recorded:
-            cause = await resolve_reason(session, turn.cause)
+        if (change.state, change.due.isoformat()) not in recorded:
+            cause = await resolve_reason(session, change.cause)
             await audit.append(
                 session,
                 workflow,
                 "state",
                 happened,
-                {"state": turn.state, "due": turn.due.isoformat()},
+                {"state": change.state, "due": change.due.isoformat()},
                 veiled={"cause": cause} if cause else None,
             )
-            row.state, row.state_since = turn.state, happened
-        current = turn
+            row.state, row.state_since = change.state, happened
+        current = change
         if closed_at:
             break
     if current and row.state != current.state:
-        # An act that was told late, or at the very instant of another, lies before turns that are on record already:
+        # An act that was told late, or at the very instant of another, lies before changes that are on record already:
         # the record tells that the lifecycle is back in an earlier state.
         row.state, row.state_since = current.state, recorded_at(current.due, at)
         data = {"state": current.state, "due": current.due.isoformat()}

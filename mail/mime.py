@@ -23,7 +23,7 @@ _LONGEST_LINE = 998
 
 _UNSHOWABLE = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"  # control characters other than line breaks and tabs
-    "\u202a-\u202e\u2066-\u2069\ufeff"  # what turns the reading direction, or hides
+    "\u202a-\u202e\u2066-\u2069\ufeff"  # what changes the reading direction, or hides
     "\ud800-\udfff\U000e0000-\U000e007f]"  # halves of characters, invisible tags
 )
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
@@ -80,7 +80,7 @@ class MailEnvelope:
 
 
 def showable(value: str) -> str:
-    """The value without control characters and without characters that turn or hide the text around them."""
+    """The value without control characters and without characters that change or hide the text around them."""
     return _UNSHOWABLE.sub("", value) if _UNSHOWABLE.search(value) else value
 
 

@@ -67,28 +67,32 @@ class Agenda:
     """All that a lifecycle does, from its start to its end, as far as its facts tell today.
 
     `dropped_because` is the reason recorded with messages that stood in an earlier agenda and not in this one.
-    `closes_at` is the instant at which the lifecycle ends in the state that it has by then, where no turn ends it.
-    `looks` are further instants at which something outside the agenda comes due.
+    `closes_at` is the instant at which the lifecycle ends in the state that it has by then, where no change ends it.
+    `recheck_at` are further instants at which something outside the agenda comes due.
     """
 
     mails: tuple[PlannedMail, ...]
-    turns: tuple[StateChange, ...]
+    state_changes: tuple[StateChange, ...]
     tasks: tuple[PlannedTask, ...] = ()
     dropped_because: str = "no longer due"
     closes_at: datetime | None = None
-    looks: tuple[datetime, ...] = ()
+    recheck_at: tuple[datetime, ...] = ()
 
     def state_at(self, at: datetime) -> str:
-        """The state in force at `at`; the first turn's state before any is due."""
-        state = self.turns[0].state
-        for turn in sorted(self.turns, key=lambda turn: turn.due):
-            if turn.due <= at:
-                state = turn.state
+        """The state in force at `at`; the first change's state before any is due."""
+        state = self.state_changes[0].state
+        for change in sorted(self.state_changes, key=lambda change: change.due):
+            if change.due <= at:
+                state = change.state
         return state
 
     def wakes_after(self, at: datetime) -> list[datetime]:
-        """The instants after `at` at which a state changes, a task opens or the lifecycle ends, and `looks`."""
-        instants = [turn.due for turn in self.turns] + [task.due for task in self.tasks] + list(self.looks)
+        """The instants after `at` at which a state changes, a task opens or the lifecycle ends, and `recheck_at`."""
+        instants = (
+            [change.due for change in self.state_changes]
+            + [task.due for task in self.tasks]
+            + list(self.recheck_at)
+        )
         if self.closes_at:
             instants.append(self.closes_at)
         return sorted({due for due in instants if due > at})
@@ -166,8 +170,8 @@ def end_pause(pauses: Sequence[Pause], cause: str, at: datetime) -> list[Pause]:
 
 
 def closing_change(agenda: Agenda, at: datetime) -> StateChange | None:
-    """The turn that has ended a lifecycle by an instant, if one has."""
-    return next((turn for turn in agenda.turns if turn.closes and turn.due <= at), None)
+    """The change that has ended a lifecycle by an instant, if one has."""
+    return next((change for change in agenda.state_changes if change.closes and change.due <= at), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ def agenda(
     """
     started = facts.unblocked_at if facts.blocked else facts.created_at
     pauses = merge_pauses(facts.pauses, since=started)
-    turns = _opening(facts, policy, calendar)
+    changes = _opening(facts, policy, calendar)
     mails: list[PlannedMail] = []
     tasks: list[PlannedTask] = []
     if facts.blocked:
@@ -113,31 +113,31 @@ def agenda(
                 )
         else:
             mails += _check_ins(facts, policy, calendar, started, pauses)
-        turns += _state_changes(facts, pauses)
+        changes += _state_changes(facts, pauses)
         if facts.role == "mentee":
-            turns, tasks = _unmatched(turns, tasks, mails, pauses, policy, calendar)
+            changes, tasks = _unmatched(changes, tasks, mails, pauses, policy, calendar)
     because = "no longer due"
     if facts.ended:
-        turns = [turn for turn in turns if turn.due <= facts.ended.at and not turn.closes]
+        changes = [change for change in changes if change.due <= facts.ended.at and not change.closes]
         tasks = [task for task in tasks if task.due <= facts.ended.at]
-        turns.append(StateChange(facts.ended.at, facts.ended.state, facts.ended.cause, closes=True))
+        changes.append(StateChange(facts.ended.at, facts.ended.state, facts.ended.cause, closes=True))
         because = facts.ended.cause or f"the onboarding ended as {facts.ended.state}"
         mails = []
     elif any(pause.until is None for pause in facts.pauses):
         mails = [replace(mail, due=None, after_pause=None) for mail in mails]
-    return Agenda(tuple(mails), tuple(turns), tuple(tasks), because)
+    return Agenda(tuple(mails), tuple(changes), tuple(tasks), because)
 
 
 def _opening(facts: OnboardingFacts, policy: OnboardingPolicy, calendar: Calendar) -> list[StateChange]:
     if not facts.blocked:
         return [StateChange(facts.created_at, "waiting", "the profile was created")]
-    turns = [StateChange(facts.created_at, "blocked", "the member is not in good standing")]
+    changes = [StateChange(facts.created_at, "blocked", "the member is not in good standing")]
     if facts.unblocked_at:
-        turns.append(StateChange(facts.unblocked_at, "waiting", "good standing returned"))
+        changes.append(StateChange(facts.unblocked_at, "waiting", "good standing returned"))
     else:
         lapses = _lapses(facts, policy, calendar)
-        turns.append(StateChange(lapses, "lapsed", "good standing did not return", closes=True))
-    return turns
+        changes.append(StateChange(lapses, "lapsed", "good standing did not return", closes=True))
+    return changes
 
 
 def _lapses(facts: OnboardingFacts, policy: OnboardingPolicy, calendar: Calendar) -> datetime:
@@ -146,20 +146,20 @@ def _lapses(facts: OnboardingFacts, policy: OnboardingPolicy, calendar: Calendar
 
 
 def _state_changes(facts: OnboardingFacts, pauses: list[Pause]) -> list[StateChange]:
-    """The turns between the opening and the end: active (or welcomed), paused, and back."""
+    """The changes between the opening and the end: active (or welcomed), paused, and back."""
     begun = "welcomed" if facts.role == "mentor" else "active"
-    turns = []
+    changes = []
     decided = facts.first_decided_at
     done = facts.role == "mentor"
     if decided and (done or not any(_covers(pause, decided) for pause in pauses)):
-        turns.append(StateChange(decided, begun, "the first mail was decided", closes=done))
+        changes.append(StateChange(decided, begun, "the first mail was decided", closes=done))
     for pause in pauses:
         cause = "good standing was lost" if pause.cause == "standing" else "paused by staff"
-        turns.append(StateChange(pause.since, "paused", cause))
+        changes.append(StateChange(pause.since, "paused", cause))
         if pause.until:
             running = decided is not None and decided <= pause.until
-            turns.append(StateChange(pause.until, "active" if running else "waiting", "the pause ended"))
-    return turns
+            changes.append(StateChange(pause.until, "active" if running else "waiting", "the pause ended"))
+    return changes
 
 
 def _covers(pause: Pause, at: datetime) -> bool:
@@ -212,7 +212,7 @@ def _check_ins(
 
 
 def _unmatched(
-    turns: list[StateChange],
+    changes: list[StateChange],
     tasks: list[PlannedTask],
     mails: list[PlannedMail],
     pauses: list[Pause],
@@ -222,16 +222,16 @@ def _unmatched(
     """The close after the last check-in, which a pause after that check-in moves by its length too (ONB4, ONB5)."""
     last = next(mail for mail in reversed(mails) if mail.message == "mentee.checkin")
     if last.due is None:
-        return turns, tasks
+        return changes, tasks
     closes = calendar.plus_days(last.due, policy.unmatched_after_days)
     for pause in pauses:
         if last.due < pause.since < closes:
             if pause.until is None:
-                return turns, tasks
+                return changes, tasks
             days = (calendar.date_of(pause.until) - calendar.date_of(pause.since)).days
             closes = max(calendar.plus_days(closes, days), pause.until)
     return (
-        [*turns, StateChange(closes, "unmatched", "no match after the last check-in", closes=True)],
+        [*changes, StateChange(closes, "unmatched", "no match after the last check-in", closes=True)],
         [
             *tasks,
             PlannedTask(

@@ -80,7 +80,7 @@ def agenda(facts: RequestFacts, policy: RequestPolicy, calendar: Calendar) -> Ag
         ),
         (
             opening,
-            *(turn for turn in course if turn.due < ended.at),
+            *(change for change in course if change.due < ended.at),
             StateChange(ended.at, ended.state, ended.cause, closes=True),
         ),
         tuple(task for task in (_unanswered_task(unanswered), *lapsed) if task.due < ended.at),
@@ -132,12 +132,12 @@ def _deadline(facts: RequestFacts, business_days: int, calendar: Calendar) -> _D
 
 
 def _state_changes(facts: RequestFacts, answer: _Due) -> list[StateChange]:
-    turns = [StateChange(facts.created_at, "open", "the mentee asked")]
+    changes = [StateChange(facts.created_at, "open", "the mentee asked")]
     for passed, lifted in answer.lifted:
-        turns.append(StateChange(passed, "past_due", "the mentor did not answer in time"))
-        turns.append(StateChange(lifted, "open", "staff gave the mentor more time"))
-    turns.append(StateChange(answer.due, "past_due", "the mentor did not answer in time"))
-    return turns
+        changes.append(StateChange(passed, "past_due", "the mentor did not answer in time"))
+        changes.append(StateChange(lifted, "open", "staff gave the mentor more time"))
+    changes.append(StateChange(answer.due, "past_due", "the mentor did not answer in time"))
+    return changes
 
 
 def _mails(

@@ -46,16 +46,16 @@ def agenda(facts: SurveyFacts, policy: SurveyPolicy, calendar: Calendar) -> Agen
     state is `answered`; answers can be replaced until the lifecycle ends at its `closes_at`, with no other state.
     """
     closes = closes_at(facts, policy, calendar)
-    turns = [StateChange(facts.opened_at, "open", "the engagement has ended")]
+    changes = [StateChange(facts.opened_at, "open", "the engagement has ended")]
     if facts.answered_at:
-        turns.append(StateChange(facts.answered_at, "answered", "an answer came"))
+        changes.append(StateChange(facts.answered_at, "answered", "an answer came"))
     if facts.ended:
-        turns.append(StateChange(facts.ended.at, facts.ended.state, facts.ended.cause, closes=True))
-        return Agenda((), tuple(turns), dropped_because=facts.ended.cause)
+        changes.append(StateChange(facts.ended.at, facts.ended.state, facts.ended.cause, closes=True))
+        return Agenda((), tuple(changes), dropped_because=facts.ended.cause)
     if facts.answered_at:
-        return Agenda((), tuple(turns), dropped_because="the survey is answered", closes_at=closes)
-    turns.append(StateChange(closes, "closed", "no answer came in time", closes=True))
-    return Agenda(tuple(_mails(facts, policy, calendar, closes)), tuple(turns))
+        return Agenda((), tuple(changes), dropped_because="the survey is answered", closes_at=closes)
+    changes.append(StateChange(closes, "closed", "no answer came in time", closes=True))
+    return Agenda(tuple(_mails(facts, policy, calendar, closes)), tuple(changes))
 
 
 def _mails(

@@ -46,7 +46,7 @@ async def coming(
     if row.closed_at or row.program not in programs:
         return []
     agenda = await agenda_of(session, row, programs, at)
-    found = [UpcomingMail(turn.due, "state", turn.state, turn.cause) for turn in agenda.turns]
+    found = [UpcomingMail(change.due, "state", change.state, change.cause) for change in agenda.state_changes]
     found += [UpcomingMail(task.due, "task", task.kind, task.action) for task in agenda.tasks]
     if agenda.closes_at:
         found.append(UpcomingMail(agenda.closes_at, "date", "closes", "answers can be changed until then"))

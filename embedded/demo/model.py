@@ -149,8 +149,8 @@ class Demo:
 
     async def _stop_before(self, target: datetime) -> datetime | None:
         """The next instant, until `target`, at which somebody acts, or at which what they act on may come about."""
-        turn = await next_turn(self.stage.database, await self.now())
-        stop = min(filter(None, (turn, await self._life.next_at())), default=None)
+        change = await next_turn(self.stage.database, await self.now())
+        stop = min(filter(None, (change, await self._life.next_at())), default=None)
         return stop if stop and stop <= target else None
 
     async def _reach(self, target: datetime) -> None:

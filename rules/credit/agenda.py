@@ -19,7 +19,7 @@ def agenda(
 ) -> Agenda:
     """All that a claim does (CPE1, CPE3–CPE7, CPE10, MEM2). The calendars are the program's own and the two persons'.
 
-    The gate turns at the program's send time of its day. Letters that are asked for again, after staff reopened the
+    The gate changes at the program's send time of its day. Letters that are asked for again, after staff reopened the
     claim or the record was corrected, come under further occurrences, since a message that was decided never goes
     out again (MAIL1); what may yet come back is held rather than dropped.
     """
@@ -32,7 +32,7 @@ def agenda(
         mails.append(replace(mail, due=None) if paused else replace(mail, after_pause=late))
     return Agenda(
         tuple(mails),
-        tuple(course.turns),
+        tuple(course.state_changes),
         tuple(course.tasks),
         course.dropped_because,
     )

@@ -60,7 +60,7 @@ def decide(
     """
     policy = program.credit
     course = timeline_of(facts, policy, calendar)
-    days, round, state = course.days, course.round, state_at(course.turns, at)
+    days, round, state = course.days, course.round, state_at(course.state_changes, at)
     amount, cap = policy.amount(facts.role), cap_on(policy, catalogue, days.earliest)
     own = Credit(facts.claim, facts.engagement, facts.certification, days.earliest.isoformat(), state, amount)
     sharing = [credit for credit in others if credit.claim != facts.claim]

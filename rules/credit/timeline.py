@@ -52,12 +52,12 @@ class EvidenceRound:
 
 @dataclass(slots=True)
 class Timeline:
-    """The turns and tasks of a claim, the round that it is in, its last step, and whether it was ever rejected in
+    """The changes and tasks of a claim, the round that it is in, its last step, and whether it was ever rejected in
     this round."""
 
     days: GateDays
     round: EvidenceRound
-    turns: list[StateChange] = field(default_factory=list)
+    state_changes: list[StateChange] = field(default_factory=list)
     tasks: list[PlannedTask] = field(default_factory=list)
     last: Step | None = None
     rejected: bool = False
@@ -202,13 +202,13 @@ def _signature(facts: ClaimFacts, number: int, missing_at: datetime | None) -> S
 
 
 def timeline_of(facts: ClaimFacts, policy: CreditPolicy, program: Calendar) -> Timeline:
-    """The turns and tasks of a claim, past and future: what rounds would do, each cut short by the next step."""
+    """The changes and tasks of a claim, past and future: what rounds would do, each cut short by the next step."""
     steps = sorted(facts.steps, key=lambda step: step.at)
     course = build_timeline(facts, policy, program, steps)
     if facts.ended_at is None or program.date_of(facts.ended_at) >= course.days.earliest:
         return course
     known_at = facts.ended_known_at or facts.ended_at
-    state = state_at(course.turns, known_at)
+    state = state_at(course.state_changes, known_at)
     if state in OVER:
         return course
     ended_on, gate = program.date_of(facts.ended_at).isoformat(), course.days.earliest.isoformat()
@@ -236,20 +236,22 @@ def build_timeline(
     if days.gate:
         gate_at = max(program.instant(days.gate, program.hours.send_time), facts.created_at)
     course = Timeline(days, _evidence_round(facts, 1, gate_at, days, policy, program))
-    course.turns.append(StateChange(facts.created_at, "precheck", "the claim was opened"))
-    turns, tasks = _of_round(facts, course.round, "the gate is reached")
+    course.state_changes.append(StateChange(facts.created_at, "precheck", "the claim was opened"))
+    changes, tasks = _of_round(facts, course.round, "the gate is reached")
     for step in steps:
-        course.turns += [turn for turn in turns if turn.due <= step.at]
+        course.state_changes += [change for change in changes if change.due <= step.at]
         course.tasks += [task for task in tasks if task.due <= step.at]
-        turns, tasks = [], []
+        changes, tasks = [], []
         course.last = step
         course.rejected = step.name == "rejected" or (course.rejected and step.name != "reopened")
         if step.name == "reopened":
             course.round = _evidence_round(facts, course.round.number + 1, step.at, days, policy, program)
-            turns, tasks = _of_round(facts, course.round, cause_of(step))
+            changes, tasks = _of_round(facts, course.round, cause_of(step))
         else:
-            course.turns.append(StateChange(step.at, step.name, cause_of(step), closes=step.name in OVER))
-    course.turns += turns
+            course.state_changes.append(
+                StateChange(step.at, step.name, cause_of(step), closes=step.name in OVER)
+            )
+    course.state_changes += changes
     course.tasks += tasks
     return course
 
@@ -307,21 +309,21 @@ def _of_round(
             )
         )
     if round.signature and round.ready_at:
-        turns = [StateChange(round.ready_at, "ready", "the evidence is complete")]
+        changes = [StateChange(round.ready_at, "ready", "the evidence is complete")]
         if round.waited or round.signature.at >= opens:
-            turns.insert(0, StateChange(opens, "awaiting_evidence", cause))
-        return turns, [task for task in tasks if task.due < round.ready_at]
-    turns = [StateChange(opens, "awaiting_evidence", cause)]
+            changes.insert(0, StateChange(opens, "awaiting_evidence", cause))
+        return changes, [task for task in tasks if task.due < round.ready_at]
+    changes = [StateChange(opens, "awaiting_evidence", cause)]
     if round.missing_at:
         why = (
             f"the {signer} signed no letter in time" if round.asks else "good standing did not return in time"
         )
-        turns.append(StateChange(round.missing_at, "evidence_missing", why))
-    return turns, tasks
+        changes.append(StateChange(round.missing_at, "evidence_missing", why))
+    return changes, tasks
 
 
-def state_at(turns: Iterable[StateChange], at: datetime) -> str:
-    return Agenda((), tuple(turns)).state_at(at)
+def state_at(changes: Iterable[StateChange], at: datetime) -> str:
+    return Agenda((), tuple(changes)).state_at(at)
 
 
 def cause_of(step: Step) -> str:

@@ -29,21 +29,23 @@ def agenda(
     brings back, comes under a step of its own: what was decided once never goes out again (MAIL1).
     """
     plan = MessagePlan(facts, policy, program, {"mentor": mentor, "mentee": mentee})
-    fates, held = mail_histories(plan), plan.held_since
+    histories, held = mail_histories(plan), plan.held_since
     because, closing = "no longer due", None
     if facts.ended:
         ended, because = facts.ended, facts.ended.cause
         closing = StateChange(ended.at, ended.state, ended.cause, closes=True)
-        mails = _closing_mails(plan, ended, fates)
+        mails = _closing_mails(plan, ended, histories)
     elif facts.suspended:
         because, mails = "the engagement is suspended", []
     else:
-        mails = [replace(mail, due=None, after_pause=None) if held else mail for mail in _mails(plan, fates)]
+        mails = [
+            replace(mail, due=None, after_pause=None) if held else mail for mail in _mails(plan, histories)
+        ]
     if closing is None and held is None:
         closing = StateChange(plan.closes, "completed", "the planned end was reached", closes=True)
     opening, *course = _state_changes(facts)
     if closing:
-        course = [*(turn for turn in course if turn.due < closing.due), closing]
+        course = [*(change for change in course if change.due < closing.due), closing]
     planned = [task for task in (*_stalled(plan), *_inactive(plan)) if held is None or task.due < held]
     lapsed = lapses.tasks(
         facts.lapses, facts.mentor, "The engagement goes on; credit needs good standing at its gate."
@@ -55,8 +57,8 @@ def agenda(
 
 
 def _state_changes(facts: EngagementFacts) -> list[StateChange]:
-    """The turns before the end: active, paused, suspended, and back."""
-    turns = [StateChange(facts.started_at, "active", "the mentor accepted the request")]
+    """The changes before the end: active, paused, suspended, and back."""
+    changes = [StateChange(facts.started_at, "active", "the mentor accepted the request")]
     instants = {at for pause in facts.pauses for at in (pause.since, pause.until) if at is not None}
     for at in sorted(instants):
         causes = {
@@ -70,29 +72,29 @@ def _state_changes(facts: EngagementFacts) -> list[StateChange]:
             state, cause = "paused", "paused by staff"
         else:
             state, cause = "active", "resumed by staff"
-        if state != turns[-1].state:
-            turns.append(StateChange(at, state, cause))
-    return turns
+        if state != changes[-1].state:
+            changes.append(StateChange(at, state, cause))
+    return changes
 
 
-def _mails(plan: MessagePlan, fates: dict[tuple[str, str, int], MailHistory]) -> Iterator[PlannedMail]:
-    for fate in fates.values():
-        draft = fate.draft
-        if fate.stands and not _answered(plan, draft):
+def _mails(plan: MessagePlan, histories: dict[tuple[str, str, int], MailHistory]) -> Iterator[PlannedMail]:
+    for history in histories.values():
+        draft = history.draft
+        if history.planned and not _answered(plan, draft):
             calendar = plan.calendars[draft.role] if draft.scheduled else None
             late = after_pause(draft.due, plan.pauses, calendar)
-            yield replace(_mail(plan.facts, fate), after_pause=late)
+            yield replace(_mail(plan.facts, history), after_pause=late)
 
 
-def _mail(facts: EngagementFacts, fate: MailHistory) -> PlannedMail:
-    draft = fate.draft
+def _mail(facts: EngagementFacts, history: MailHistory) -> PlannedMail:
+    draft = history.draft
     message = f"{draft.role}.{draft.what}"
     return PlannedMail(
-        step=f"{message}.{fate.dropped + 1}" if fate.dropped else message,
+        step=f"{message}.{history.times_dropped + 1}" if history.times_dropped else message,
         due=draft.due,
         message=message,
         to=facts.mentor if draft.role == "mentor" else facts.mentee,
-        occurrence=draft.occurrence + fate.repeated,
+        occurrence=draft.occurrence + history.repeated,
         number=draft.occurrence if draft.numbered else None,
         context=draft.context,
     )
@@ -112,7 +114,7 @@ def _answered(plan: MessagePlan, draft: Draft) -> bool:
 
 
 def _closing_mails(
-    plan: MessagePlan, ended: Ended, fates: dict[tuple[str, str, int], MailHistory]
+    plan: MessagePlan, ended: Ended, histories: dict[tuple[str, str, int], MailHistory]
 ) -> list[PlannedMail]:
     """What an ending has mailed. The mail of a completion is the one that was planned all along."""
     what = {"completed": "completed", "canceled": "canceled"}.get(ended.state, "ended")
@@ -123,9 +125,9 @@ def _closing_mails(
         "by": plan.facts.ended_by,
     }
     drafts = [Draft(role, what, ended.at, context, scheduled=False) for role in ROLES]
-    dropped = [fates[draft.key].dropped if draft.key in fates else 0 for draft in drafts]
+    dropped = [histories[draft.key].times_dropped if draft.key in histories else 0 for draft in drafts]
     return [
-        _mail(plan.facts, MailHistory(draft, dropped=times))
+        _mail(plan.facts, MailHistory(draft, times_dropped=times))
         for draft, times in zip(drafts, dropped, strict=True)
     ]
 

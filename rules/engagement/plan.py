@@ -35,15 +35,18 @@ class Draft:
 
 @dataclass(slots=True)
 class MailHistory:
-    """What became of a message: whether it stands in the agenda, and whether it went out; how often it was taken out
-    before that, and came again for another end; and when it came in, if its own hour was past by then."""
+    """What happened to one message so far."""
 
     draft: Draft
-    stands: bool = True
-    out: bool = False
-    dropped: int = 0
+    planned: bool = True
+    """Whether it is on the agenda now."""
+    sent: bool = False
+    times_dropped: int = 0
+    """How often it left the agenda before it was sent."""
     repeated: int = 0
+    """How often it was sent and came back for another end."""
     brought_in: datetime | None = None
+    """When it came onto the agenda, if its due instant had passed by then."""
 
 
 class MessagePlan:
@@ -111,16 +114,20 @@ class MessagePlan:
         yield from self._both("completed", self.closes, scheduled=False, ends=self.ends[-1].day)
 
     def wanted(
-        self, fates: dict[tuple[str, str, int], MailHistory], at: datetime
+        self, histories: dict[tuple[str, str, int], MailHistory], at: datetime
     ) -> Iterator[tuple[tuple[str, str, int], tuple[Draft, datetime | None]]]:
         """The messages that the facts ask for at an instant, by key, after what became of them before.
 
         One that comes in when its hour is past goes out on the next occasion; none goes out after the end.
         """
         for draft in () if self.facts.suspended else self.drafts():
-            fate = fates.get(draft.key)
-            brought_in = fate.brought_in if fate else None
-            if draft.scheduled and draft.due <= at and (fate is None or not (fate.stands or fate.out)):
+            history = histories.get(draft.key)
+            brought_in = history.brought_in if history else None
+            if (
+                draft.scheduled
+                and draft.due <= at
+                and (history is None or not (history.planned or history.sent))
+            ):
                 brought_in = at
             if brought_in:
                 draft = self._postponed(draft, brought_in)
@@ -193,20 +200,20 @@ def steps_between(facts: EngagementFacts) -> Iterator[tuple[datetime, Engagement
 
 def mail_histories(plan: MessagePlan) -> dict[tuple[str, str, int], MailHistory]:
     """What became of every message through all the acts."""
-    fates: dict[tuple[str, str, int], MailHistory] = {}
+    histories: dict[tuple[str, str, int], MailHistory] = {}
     held = True
     for at, facts in steps_between(plan.facts):
         then = plan.at(facts)
-        drafts = dict(then.wanted(fates, at))
-        for key, fate in fates.items():
-            fate.out |= fate.stands and not held and fate.draft.due <= at
-            if fate.stands and key not in drafts:
-                fate.stands = False
-                fate.dropped += not fate.out
+        drafts = dict(then.wanted(histories, at))
+        for key, history in histories.items():
+            history.sent |= history.planned and not held and history.draft.due <= at
+            if history.planned and key not in drafts:
+                history.planned = False
+                history.times_dropped += not history.sent
         for key, (draft, brought_in) in drafts.items():
-            fate = fates.setdefault(key, MailHistory(draft))
-            if fate.out and fate.draft.end != draft.end:
-                fate.out, fate.repeated = False, fate.repeated + 1
-            fate.draft, fate.brought_in, fate.stands = draft, brought_in, True
+            history = histories.setdefault(key, MailHistory(draft))
+            if history.sent and history.draft.end != draft.end:
+                history.sent, history.repeated = False, history.repeated + 1
+            history.draft, history.brought_in, history.planned = draft, brought_in, True
         held = then.held_since is not None
-    return fates
+    return histories

@@ -114,11 +114,11 @@ def state(facts: ClaimFacts, when: str | datetime) -> str:
 
 
 def turns(facts: ClaimFacts) -> list[tuple[str, datetime]]:
-    return [(turn.state, turn.due) for turn in plan(facts).turns]
+    return [(turn.state, turn.due) for turn in plan(facts).state_changes]
 
 
 def closing(facts: ClaimFacts) -> list[str]:
-    return [turn.state for turn in plan(facts).turns if turn.closes]
+    return [turn.state for turn in plan(facts).state_changes if turn.closes]
 
 
 def mails(facts: ClaimFacts, message: str = "") -> dict[str, datetime | None]:
@@ -462,7 +462,7 @@ def test_certification_lost_before_the_gate_gives_no_credit() -> None:
     back = record_changed(facts, True, INSIDE, at("2028-09-05T12:00"))
     assert list(mails(back)) == ["evidence/9", "evidence/10", "evidence/11", "evidence/12"]
     gone_later = record_changed(claim(), True, None, at("2028-09-15T12:00"))
-    assert plan(gone_later).turns == plan(claim()).turns
+    assert plan(gone_later).state_changes == plan(claim()).state_changes
 
 
 # --- CPE4: the cycle
@@ -845,7 +845,7 @@ def test_ready_claim_is_submitted_and_accepted() -> None:
     assert list(mails(accepted)) == ["ready/1"]
     revoked = revoke(accepted, at("2031-01-10T10:00"), "accepted", "an audit", "lina")
     assert closing(revoked) == ["revoked"]
-    assert plan(revoked).turns[-1].cause == "revoked by staff: an audit"
+    assert plan(revoked).state_changes[-1].cause == "revoked by staff: an audit"
     assert mails(revoked) == {}
 
 
@@ -1285,7 +1285,7 @@ class ClaimMachine(RuleBasedStateMachine):
 
     def pass_time(self) -> None:
         """What has happened stays as it was: a new agenda only ever adds to it."""
-        passed = [(turn.state, turn.due) for turn in self.agenda.turns if turn.due <= self.now]
+        passed = [(turn.state, turn.due) for turn in self.agenda.state_changes if turn.due <= self.now]
         assert passed[: len(self.passed)] == self.passed
         assert passed == sorted(passed, key=lambda turn: turn[1])
         self.passed = passed

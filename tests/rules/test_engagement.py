@@ -73,7 +73,7 @@ def mails(facts: EngagementFacts, *parts: str) -> dict[str, datetime | None]:
 
 
 def turns(facts: EngagementFacts) -> list[tuple[str, datetime]]:
-    return [(turn.state, turn.due) for turn in agenda(facts).turns]
+    return [(turn.state, turn.due) for turn in agenda(facts).state_changes]
 
 
 def tasks(facts: EngagementFacts, kind: str) -> list[datetime]:
@@ -130,7 +130,7 @@ def test_six_month_engagement_sends_its_mails_and_completes() -> None:
     }
     assert [mail.number for mail in course.mails if mail.message == "mentee.pulse"] == [1, 2, 3, 4]
     assert turns(facts) == [("active", facts.started_at), ("completed", at("2028-09-06T17:00"))]
-    assert course.turns[-1].closes
+    assert course.state_changes[-1].closes
 
 
 @pytest.mark.rule("T4")
@@ -641,7 +641,7 @@ def test_either_party_can_end_it_at_any_time(by: str, reason: str) -> None:
 @pytest.mark.rule("ENG7")
 def test_end_reason_is_for_staff_and_not_in_the_mail() -> None:
     facts = end(begun(), "p-mentor", "unresponsive", at("2028-05-02T10:00"), "active")
-    assert agenda(facts).turns[-1].cause == "ended by the mentor: the other did not respond"
+    assert agenda(facts).state_changes[-1].cause == "ended by the mentor: the other did not respond"
     assert {tuple(sorted(mail.context)) for mail in agenda(facts).mails} == {
         ("by", "ends", "outcome", "started")
     }

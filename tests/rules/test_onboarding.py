@@ -68,7 +68,7 @@ def local_dues(facts: OnboardingFacts, calendar: Calendar = NEW_YORK) -> list[st
 
 
 def turns(facts: OnboardingFacts, calendar: Calendar = NEW_YORK) -> list[tuple[str, str]]:
-    course = sorted(planned(facts, calendar).turns, key=lambda turn: turn.due)
+    course = sorted(planned(facts, calendar).state_changes, key=lambda turn: turn.due)
     return [(turn.state, f"{calendar.local(turn.due):%Y-%m-%dT%H:%M}") for turn in course]
 
 
@@ -110,7 +110,7 @@ def test_mentee_gets_four_check_ins_and_closes_unmatched() -> None:
     ]
     assert local_dues(mentee()) == USUAL
     assert turns(mentee()) == [("waiting", "2028-03-06T10:00"), ("unmatched", "2028-05-08T09:00")]
-    assert [turn.closes for turn in course.turns] == [False, True]
+    assert [turn.closes for turn in course.state_changes] == [False, True]
     assert tasks(mentee()) == [("mentee_unmatched", "2028-05-08T09:00")]
 
 
@@ -229,7 +229,7 @@ def test_first_decision_activates_a_mentee_and_completes_a_mentor() -> None:
         ("active", "2028-03-13T09:00"),
     ]
     welcomed = planned(mail_decided(mentor(), "welcome", nine))
-    assert (welcomed.turns[-1].state, welcomed.turns[-1].closes) == ("welcomed", True)
+    assert (welcomed.state_changes[-1].state, welcomed.state_changes[-1].closes) == ("welcomed", True)
     later = mail_decided(mail_decided(mentee(), "check-in", nine), "check-in", at("2028-03-27T09:00"))
     assert later.first_decided_at == nine
     assert mail_decided(mentee(), "standing", nine) == mentee()
@@ -250,7 +250,7 @@ def test_lapsed_member_gets_one_notice_and_staff_one_task(role: str) -> None:
         ("member.standing_lapsed", at("2028-03-06T10:00"))
     ]
     assert turns(lapsed(role)) == [("blocked", "2028-03-06T10:00"), ("lapsed", "2028-05-05T10:00")]
-    assert course.turns[-1].closes
+    assert course.state_changes[-1].closes
     assert tasks(lapsed(role)) == [("member_lapsed", "2028-03-06T10:00")]
 
 
@@ -401,7 +401,11 @@ def test_end_drops_every_mail_and_the_later_closing(state: str, when: str) -> No
     course = planned(facts)
     assert course.mails == ()
     assert course.tasks == ()
-    assert (course.turns[-1].state, course.turns[-1].due, course.turns[-1].closes) == (state, at(when), True)
+    assert (
+        course.state_changes[-1].state,
+        course.state_changes[-1].due,
+        course.state_changes[-1].closes,
+    ) == (state, at(when), True)
     assert course.dropped_because == "the reason"
     assert course.state_at(at("2030-01-01T00:00")) == state
     assert course.wakes_after(at(when)) == []
@@ -707,7 +711,7 @@ def test_check_ins_stay_four_and_in_order_through_pauses(
     dues = [mail.due for mail in after.mails]
     assert dues == sorted(due for due in dues if due)
     assert all(was.due and due and due >= was.due for was, due in zip(before.mails, dues, strict=True))
-    assert [turn.state for turn in after.turns if turn.closes] == ["unmatched"]
+    assert [turn.state for turn in after.state_changes if turn.closes] == ["unmatched"]
 
 
 @pytest.mark.rule("ONB5")
@@ -745,7 +749,9 @@ def test_extension_moves_no_planned_mail_and_closes_later(
     assert after.mails[:4] == before.mails
     assert len(after.mails) == 6
     assert all(mail.due and mail.due > created + timedelta(minutes=minutes) for mail in after.mails[4:])
-    closes = {name: max(turn.due for turn in course.turns) for name, course in (("a", after), ("b", before))}
+    closes = {
+        name: max(turn.due for turn in course.state_changes) for name, course in (("a", after), ("b", before))
+    }
     assert closes["a"] >= closes["b"]
     assert planned(longer, calendar) == after
 

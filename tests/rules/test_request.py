@@ -57,7 +57,7 @@ def mails(facts: RequestFacts, calendar: Calendar = NEW_YORK) -> dict[str, datet
 
 
 def turns(facts: RequestFacts, calendar: Calendar = NEW_YORK) -> list[tuple[str, datetime]]:
-    return [(turn.state, turn.due) for turn in agenda(facts, POLICY, calendar).turns]
+    return [(turn.state, turn.due) for turn in agenda(facts, POLICY, calendar).state_changes]
 
 
 def tasks(facts: RequestFacts, calendar: Calendar = NEW_YORK) -> list[tuple[str, datetime]]:
@@ -85,7 +85,7 @@ def test_unanswered_request_sends_its_mails_and_expires() -> None:
         ("past_due", at("2028-03-08T17:00")),
         ("expired", at("2028-03-20T17:00")),
     ]
-    assert [turn.closes for turn in course.turns] == [False, False, True]
+    assert [turn.closes for turn in course.state_changes] == [False, False, True]
     assert tasks(facts) == [("request_unanswered", at("2028-03-09T17:00"))]
 
 
@@ -166,7 +166,7 @@ def test_decline_notifies_the_mentee_and_checks_in_with_the_mentor() -> None:
         ("mentee.request_declined", "p-mentee", at("2028-03-07T12:00")),
         ("mentor.declined_checkin", "p-mentor", at("2028-03-07T12:00")),
     ]
-    assert decided.turns[-1].cause == decided.dropped_because == "declined by the mentor: event:7"
+    assert decided.state_changes[-1].cause == decided.dropped_because == "declined by the mentor: event:7"
     assert not any("event:7" in text for mail in decided.mails for text in mail.context.values())
 
 
@@ -192,8 +192,8 @@ def test_cancel_notifies_both(
         "mentee.request_canceled/1": at("2028-03-07T12:00"),
     }
     assert facts.ended_by == by
-    assert agenda(facts, POLICY, NEW_YORK).turns[-1].cause == cause
-    assert agenda(facts, POLICY, NEW_YORK).turns[-1].state == "canceled"
+    assert agenda(facts, POLICY, NEW_YORK).state_changes[-1].cause == cause
+    assert agenda(facts, POLICY, NEW_YORK).state_changes[-1].state == "canceled"
 
 
 @pytest.mark.rule("MEM4")
@@ -203,7 +203,7 @@ def test_mentor_on_hold_is_unavailable_at_once_without_a_timer() -> None:
     assert [(mail.message, mail.to, mail.due) for mail in answer.mails] == [
         ("mentee.mentor_unavailable", "p-mentee", facts.created_at)
     ]
-    assert [(turn.state, turn.closes) for turn in answer.turns] == [("unavailable", True)]
+    assert [(turn.state, turn.closes) for turn in answer.state_changes] == [("unavailable", True)]
     assert answer.wakes_after(facts.created_at) == []
     assert answer.tasks == ()
 
@@ -385,7 +385,7 @@ def test_lost_standing_opens_a_task_and_the_request_stays_open(profile: str, who
     facts = standing_changed(asked(), profile, False, lost)
     told = agenda(facts, POLICY, NEW_YORK)
     assert [(task.kind, task.due) for task in told.tasks if who in task.cause] == [("member_lapsed", lost)]
-    assert told.turns == agenda(asked(), POLICY, NEW_YORK).turns
+    assert told.state_changes == agenda(asked(), POLICY, NEW_YORK).state_changes
     assert told.mails == agenda(asked(), POLICY, NEW_YORK).mails
 
 
@@ -452,7 +452,7 @@ def test_extension_never_brings_a_deadline_forward(
         facts = extend(facts, days, when, before.state_at(when))
         after = agenda(facts, POLICY, calendar)
         assert after == agenda(facts, POLICY, calendar)
-        assert after.turns[-1].due > before.turns[-1].due
+        assert after.state_changes[-1].due > before.state_changes[-1].due
         moved = {mail.message: mail.due for mail in after.mails}
         assert all(_instant(moved[mail.message]) >= _instant(mail.due) for mail in before.mails)
 
@@ -510,7 +510,7 @@ class RequestMachine(RuleBasedStateMachine):
         if self.state in ("open", "past_due"):
             self.facts = extend(self.facts, days, self.now, self.state)
             self.replan()
-            assert self.agenda.turns[-1].due > before.turns[-1].due
+            assert self.agenda.state_changes[-1].due > before.state_changes[-1].due
         else:
             with pytest.raises(Refused):
                 extend(self.facts, days, self.now, self.state)
@@ -543,7 +543,7 @@ class RequestMachine(RuleBasedStateMachine):
                 mail for when, mail in self.ledger.sent if when > self.ledger.closed_at
             ]
             assert late == []
-            state = self.agenda.turns[-1].state
+            state = self.agenda.state_changes[-1].state
             last = {
                 mail.message.partition("_")[2]
                 for when, mail in self.ledger.sent

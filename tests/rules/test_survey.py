@@ -46,7 +46,7 @@ def opened(text: str = "2028-09-14T17:00", role: str = "mentee") -> SurveyFacts:
 
 
 def turns(facts: SurveyFacts) -> list[tuple[str, datetime, bool]]:
-    return [(turn.state, turn.due, turn.closes) for turn in agenda(facts, POLICY, NEW_YORK).turns]
+    return [(turn.state, turn.due, turn.closes) for turn in agenda(facts, POLICY, NEW_YORK).state_changes]
 
 
 # --- SUR2: the course of a survey

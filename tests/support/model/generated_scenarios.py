@@ -290,7 +290,7 @@ class _Drawing:
             for other in self.paper.lives.values()
             if other is not life and other.kind == "engagement" and other.agenda
             if other.facts.mentor == life.facts.mentor
-            for turn in other.agenda.turns
+            for turn in other.agenda.state_changes
         )
 
     def _ask(self, pair: _Pair, at: datetime) -> None:

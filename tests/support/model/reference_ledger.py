@@ -45,7 +45,7 @@ class ReferenceLedger:
 
     def run(self, agenda: Agenda, until: datetime) -> None:
         """Let time pass: what is due goes out, tasks open, and the lifecycle closes when its agenda says so."""
-        closing = next((turn for turn in agenda.turns if turn.closes and turn.due <= until), None)
+        closing = next((turn for turn in agenda.state_changes if turn.closes and turn.due <= until), None)
         until = min(until, closing.due) if closing else until
         due = [
             (mail.due, mail) for mail in self.planned.values() if mail.due is not None and mail.due <= until

@@ -623,14 +623,16 @@ class ReferenceModel:
         )
         closing = _closing(agenda, now)
         _, looks = self._claims_due(facts, closing, now)
-        return replace(agenda, mails=(*agenda.mails, *self._certificates(facts, closing, now)), looks=looks)
+        return replace(
+            agenda, mails=(*agenda.mails, *self._certificates(facts, closing, now)), recheck_at=looks
+        )
 
     def closing_of(self, engagement_id: str) -> StateChange | None:
         """The turn that ended an engagement, once it has ended."""
         life = self.lives[f"engagement/{engagement_id}"]
         if life.closed_at is None or life.agenda is None:
             return None
-        return next(turn for turn in life.agenda.turns if turn.closes)
+        return next(turn for turn in life.agenda.state_changes if turn.closes)
 
     def _pauses(self, facts: EngagementFacts, closing: StateChange | None) -> list[Pause]:
         return [
@@ -734,8 +736,8 @@ class ReferenceModel:
 
     def _on_the_edge(self, life: Life, old: Agenda, new: Agenda, now: datetime) -> None:
         """What fell due at this very instant and stands in the new agenda no more: it may have happened."""
-        stays = {(turn.state, turn.due) for turn in new.turns}
-        for turn in old.turns:
+        stays = {(turn.state, turn.due) for turn in new.state_changes}
+        for turn in old.state_changes:
             if turn.due <= now and (turn.state, turn.due) not in stays | life.known:
                 life.states.append(Noted(turn.state, now, may=True))
         due_now = [mail.step for mail, due in life.planned.values() if due and due <= now]
@@ -748,7 +750,7 @@ class ReferenceModel:
 
     def _note_turns(self, life: Life, agenda: Agenda, now: datetime) -> None:
         current = None
-        for turn in sorted(agenda.turns, key=lambda turn: turn.due):
+        for turn in sorted(agenda.state_changes, key=lambda turn: turn.due):
             if turn.due > now:
                 break
             current = turn
@@ -840,4 +842,4 @@ class ReferenceModel:
 
 
 def _closing(agenda: Agenda, now: datetime) -> StateChange | None:
-    return next((turn for turn in agenda.turns if turn.closes and turn.due <= now), None)
+    return next((turn for turn in agenda.state_changes if turn.closes and turn.due <= now), None)

@@ -21,6 +21,7 @@ pytest_plugins = [
     "tests.support.reports.rules_table",
     "tests.support.reports.fault_table",
     "tests.support.databases",
+    "tests.support.dossiers",
     "tests.support.cli",
     "pytester",
 ]

@@ -23,7 +23,7 @@ from evidence import checkpoints
 from evidence.checkpoints import Head, _proof, _tree
 from evidence.dossier import export
 from evidence.verifier import canonical, examine, hash_in, joined, leaf, sha256, verify
-from tests.evidence.test_dossier import covered, opened, rewritten
+from tests.support.dossiers import covered, opened, rewritten
 
 AT = datetime(2028, 9, 14, 13, 0, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -19,14 +17,6 @@ def migrated_database(postgres: PostgresServer) -> str:
     name = postgres.create_database()
     migrate(postgres.url(name))
     return name
-
-
-@pytest.fixture
-def sqlite_url(migrated_file: Path, tmp_path: Path) -> str:
-    """The address of an empty, migrated SQLite database."""
-    file = tmp_path / "throughline.db"
-    shutil.copyfile(migrated_file, file)
-    return f"sqlite:///{file}"
 
 
 @pytest.fixture

@@ -23,6 +23,14 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.fixture
+def sqlite_url(migrated_file: Path, tmp_path: Path) -> str:
+    """The address of an empty, migrated SQLite database."""
+    file = tmp_path / "throughline.db"
+    shutil.copyfile(migrated_file, file)
+    return f"sqlite:///{file}"
+
+
 @pytest.fixture(scope="session")
 def postgres_database(postgres: PostgresServer) -> str:
     """The address of a PostgreSQL database at this version's schema, which each test gets emptied."""

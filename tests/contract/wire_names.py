@@ -1,0 +1,302 @@
+"""Every name that somebody outside of the code relies on, as plain literals; `test_wire_names.py` holds the code to it.
+
+Add a new name to its list on purpose: from its first release on it can be neither removed nor renamed. Names that are
+in no list here may be changed freely.
+"""
+
+from __future__ import annotations
+
+WORKFLOW_TYPES = "Checkpoints Claim Engagement Inbox Onboarding Request Resend Survey Watchdog"
+
+WORKFLOW_IDS = """
+    onboarding/ request/ engagement/ claim/ survey/ checkpoint/ resend/ inbox watchdog checkpoints
+"""
+
+TASK_QUEUES = "throughline throughline-mail"
+
+PATCHES = "one timer"
+
+SIGNALS = {
+    "Inbox": "arrived",
+    "Onboarding": "cancel extend matched pause replan resume standing withdrawn",
+    "Request": "accept cancel decline extend replan standing unavailable withdraw",
+    "Engagement": "agree_extension cancel end extend pause replan resume standing",
+    "Claim": """
+        accept cancel choose_domains engagement_changed reject reopen replan revoke sign standing submit
+    """,
+    "Survey": "answered cancel replan",
+}
+
+UPDATES = {
+    "Onboarding": "cancel extend matched pause resume withdrawn",
+    "Request": "accept cancel decline extend withdraw",
+    "Engagement": """
+        agree_extension cancel discovery end extend met misconduct pause plan_agreed resume
+    """,
+    "Claim": "accept cancel choose_domains reject reopen revoke sign submit",
+    "Survey": "answered cancel",
+}
+
+ACTIVITIES = """
+    apply_events look_for_checkpoint look_for_overdue plan_claim plan_engagement plan_onboarding plan_request
+    plan_survey send_mail tell
+"""
+
+FACTS = {
+    "OnboardingFacts": """
+        profile role created_at blocked unblocked_at first_decided_at extensions pauses ended
+        extensions.at extensions.check_ins extensions.event
+        pauses.since pauses.until pauses.cause
+        ended.state ended.at ended.cause ended.actor
+    """,
+    "RequestFacts": """
+        request mentee mentor created_at extensions lapses ended ended_by unavailable_because
+        extensions.at extensions.business_days extensions.event
+        lapses.at lapses.profile
+        ended.state ended.at ended.cause ended.actor
+    """,
+    "EngagementFacts": """
+        engagement mentee mentor started_at months acts answered discovery met new_ends votes pauses reports lapses
+        ended ended_by end_reason
+        answered.by answered.number
+        discovery.answer discovery.at discovery.by
+        new_ends.at new_ends.by new_ends.end new_ends.event new_ends.months
+        votes.at votes.by votes.end
+        pauses.since pauses.until pauses.cause
+        reports.at reports.by reports.event
+        lapses.at lapses.profile
+        ended.state ended.at ended.cause ended.actor
+    """,
+    "ClaimFacts": """
+        engagement role profile counterpart certification started_on created_at records domains signatures steps
+        pauses ended_at ended_known_at
+        records.at records.good_standing records.cycle records.cycle.start records.cycle.end
+        signatures.at signatures.by signatures.domains signatures.letter signatures.void_from
+        steps.name steps.at steps.actor steps.reason steps.because
+        pauses.since pauses.until pauses.cause
+    """,
+    "SurveyFacts": """
+        engagement role profile opened_at answered_at ended
+        ended.state ended.at ended.cause ended.actor
+    """,
+}
+
+HISTORY_VALUES = {
+    "ActInput": "reason actor at event by answer end months business_days check_ins good domains",
+    "Matched": "request at",
+    "Answer": "state moved dropped added",
+    "Act": "id name actor reason details at by event",
+    "MessageChange": "key message to number was due",
+    "DueMail": "key due",
+    "Planned": "state closed mails wake_at moved dropped added refused",
+    "WorkflowCommand": "kind workflow name argument",
+    "SendMail": "workflow keys",
+    "Outcome": "key decision at",
+    "Applied": "more next_deadline",
+    "PlanOnboarding": "workflow facts at acts",
+    "PlanRequest": "workflow facts at acts",
+    "PlannedRequest": "planned facts engagement matched unavailable",
+    "PlanEngagement": "workflow facts at acts",
+    "PlannedEngagement": "planned facts effects",
+    "PlanClaim": "workflow facts at acts",
+    "PlannedClaim": "planned facts",
+    "PlanSurvey": "workflow facts at acts",
+    "PlannedSurvey": "planned facts",
+}
+
+STATES = {
+    "onboarding": "waiting blocked active paused welcomed matched unmatched canceled withdrawn lapsed",
+    "request": "open past_due accepted declined canceled expired unavailable",
+    "engagement": "active paused suspended completed ended no_fit canceled",
+    "claim": """
+        precheck awaiting_evidence ready submitted accepted rejected revoked outside_cycle evidence_missing
+        not_eligible canceled
+    """,
+    "survey": "open answered closed canceled",
+    "delivery": """
+        planned claimed handed_over sent ambiguous failed skipped suppressed cancelled
+    """,
+}
+
+STAFF_TASKS = """
+    mentor_review member_lapsed mentee_unmatched request_unanswered discovery_stalled inactive evidence_missing
+    outside_cycle misconduct mail_failed mail_ambiguous address_suppressed event_unapplied record_altered
+    letter_failed
+"""
+
+EVENTS = {
+    "member.updated": """
+        member! name! email! standing! time_zone country subdivision languages nationality birth_year
+        years_management certifications
+    """,
+    "profile.created": """
+        profile! member! role! program mentees_at_a_time areas interests goals languages
+    """,
+    "profile.updated": "profile! mentees_at_a_time areas interests goals languages",
+    "profile.withdrawn": "profile!",
+    "request.created": "request! mentee! mentor! message areas months",
+    "request.accepted": "request! reason",
+    "request.declined": "request! reason",
+    "request.canceled": "request! reason",
+    "engagement.discovery": "engagement! by! answer!",
+    "engagement.plan_agreed": "engagement! months end goals",
+    "engagement.met": "engagement! by! answer! date",
+    "engagement.extension_agreed": "engagement! by! end!",
+    "engagement.ended": "engagement! by! reason!",
+    "engagement.misconduct_reported": "engagement! by! text!",
+    "claim.domains_chosen": "engagement! by! certification! domains!",
+    "letter.signed": "engagement! by! for! name! certification purpose domains shown",
+    "claim.submitted": "engagement! by! certification!",
+    "survey.answered": "engagement! by! answers!",
+    "mail.bounced": "delivery message_id kind!",
+    "meetup.scheduled": "meetup! program! title! starts_at! time_zone! duration link resources",
+    "meetup.changed": "meetup! program title starts_at time_zone duration link resources",
+    "meetup.canceled": "meetup! program title starts_at time_zone duration link resources",
+    "staff.cancel": "target! actor! reason!",
+    "staff.extend": "target! actor! reason! check_ins business_days months end",
+    "staff.pause": "target! actor! reason!",
+    "staff.resume": "target! actor! reason!",
+}
+
+MESSAGES = """
+    member.standing_lapsed
+    mentor.welcome mentee.checkin
+    mentor.request_received mentee.request_sent mentor.request_reminder mentor.request_past_due
+    mentee.request_unanswered mentee.request_declined mentor.declined_checkin mentor.request_canceled
+    mentee.request_canceled mentor.request_expired mentee.request_expired mentee.mentor_unavailable
+    mentor.match mentee.match mentor.discovery mentee.discovery mentor.pulse mentee.pulse
+    mentor.wrap_up mentee.wrap_up mentor.extended mentee.extended mentor.completed mentee.completed
+    mentor.ended mentee.ended mentor.canceled mentee.canceled
+    mentor.credit_precheck mentee.credit_precheck mentee.sign_confirmation mentor.write_letter
+    mentor.credit_ready mentee.credit_ready mentor.credit_outside_cycle mentee.credit_outside_cycle
+    mentor.certificate mentee.certificate
+    mentor.survey mentee.survey
+    staff.misconduct staff.alarm staff.checkpoint
+"""
+
+LINKS = """
+    unsubscribe preferences feedback answer withdraw discovery met plan extend end report domains sign letter claim
+    survey
+"""
+
+ROUTES = """
+    POST:/events GET:/healthz GET:/readyz GET:/l/{token} POST:/l/{token} GET:/verify/{letter}
+"""
+
+TABLES = {
+    "members": """
+        id name email standing standing_since time_zone country subdivision languages nationality birth_year
+        years_management certifications preferences updated_at
+    """,
+    "profiles": """
+        id member_id role program mentees_at_a_time areas interests goals languages created_at updated_at withdrawn_at
+    """,
+    "onboardings": """
+        profile_id workflow program policy_version state state_since facts next_at closed_at
+    """,
+    "requests": """
+        id mentee_id mentor_id message areas months answer_reason created_at workflow program policy_version state
+        state_since facts next_at closed_at
+    """,
+    "engagements": """
+        id mentee_id mentor_id goals end_reason started_at workflow program policy_version state state_since facts
+        next_at closed_at
+    """,
+    "claims": """
+        engagement_id role profile_id member_id certification credit_date cycle_start cycle_end earned countable
+        domains decision workflow program policy_version state state_since facts next_at closed_at
+    """,
+    "surveys": """
+        engagement_id role profile_id answers answered_at workflow program policy_version state state_since facts
+        next_at closed_at
+    """,
+    "meetings": "id engagement_id by_profile event_id answer met_on answered_at",
+    "reports": "id engagement_id by_profile event_id text reported_at",
+    "feedback": "id profile_id event_id text given_at",
+    "letters": """
+        id engagement_id claim kind role certification signer_profile signer_name locale statement data document
+        sha256 signed_at revoked_at revoked_class revoked_because
+    """,
+    "messages": """
+        id delivery workflow step occurrence message number message_class program to_profile member_id context
+        planned_at due_at state reason decided_at claimed_at claimed_by attempts attempted_at trouble message_id
+        recipient subject content response
+    """,
+    "bounces": "delivery kind at",
+    "suppressions": "address kind score last_at since reason",
+    "tasks": "id kind subject cause action state opened_at due_at closed_at closed_by note",
+    "events": """
+        id source event_id type subject data occurred_at state waits_for held_until reason effects applied_at
+    """,
+    "audit_records": """
+        id chain sequence subject at kind data actor veiled salt veil previous hash
+    """,
+    "checkpoints": "number at chains root previous hash",
+    "checkpoint_heads": "number chain sequence head",
+    "environment": "id name",
+}
+
+DOSSIER = {
+    "files": "README.txt records.jsonl versions.json checkpoints.json manifest.json verify.py letters/",
+    "manifest.json": "format engagement records head files",
+    "records.jsonl": """
+        chain sequence subject at kind data actor veil previous hash veiled salt
+    """,
+    "versions.json": "policy_version policy_fingerprint catalogue_version catalogue_fingerprint",
+    "checkpoints.json": "number at chains root previous hash proof proof.sequence proof.head proof.path",
+}
+
+TIMELINE = """
+    at kind message number to workflow decision subject reason state task claim status earned countable event mails
+    workflows_open
+"""
+
+TIMELINE_KINDS = "mail state task credit refused end"
+
+FAULTS = "smtp_down smtp_4xx smtp_5xx_recipient smtp_drop_after_data database_down worker_killed"
+
+COMMANDS = {
+    "demo": "--port --script",
+    "up": "--data --port",
+    "worker": "",
+    "gateway": "",
+    "rehearse": "SCENARIO --json --mail-dir --program",
+    "event send": "FILE --direct --json --url",
+    "staff cancel": "TARGET --actor --json --preview --reason",
+    "staff extend": """
+        TARGET --actor --business-days --check-ins --end --json --months --preview --reason
+    """,
+    "staff pause": "TARGET --actor --json --preview --reason",
+    "staff resume": "TARGET --actor --json --preview --reason",
+    "staff end": "TARGET --actor --json --preview --reason",
+    "staff accept": "TARGET --actor --json --preview --reason",
+    "staff reject": "TARGET --actor --json --preview --reason",
+    "staff reopen": "TARGET --actor --json --preview --reason",
+    "staff revoke": "TARGET --actor --because --json --preview --reason",
+    "show": "TARGET --json",
+    "why": "MEMBER MESSAGE --json",
+    "task list": "--all --json",
+    "task done": "NUMBER --actor --note",
+    "task snooze": "NUMBER --actor --note --until",
+    "task dismiss": "NUMBER --actor --note",
+    "survey results": "--csv --json",
+    "mail log": "--json --limit --member --message --since --state",
+    "mail resend": "DELIVERY --actor --reason --wait",
+    "mail bounces": "MAILBOX",
+    "mail preview": "MESSAGE --json --locale --out --program",
+    "mail test": "--locale --message --to",
+    "mail suppressions list": "--json",
+    "mail suppressions lift": "ADDRESS --actor --reason",
+    "audit export": "ENGAGEMENT --out",
+    "audit verify": "FILE --checkpoint",
+    "audit checkpoints": "--json",
+    "program check": "FILE --json",
+    "program show": "WHICH --json",
+    "db upgrade": "",
+}
+
+SETTINGS = """
+    environment production allow database database_timeout programs templates base_url secret webhook_secret host
+    port gateway_url smtp_host smtp_port smtp_username smtp_password smtp_tls smtp_verify smtp_ca_file
+    smtp_connections smtp_rate_per_minute bounce_port dkim_domain dkim_selector dkim_key_file max_cached_workflows
+"""

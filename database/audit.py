@@ -13,16 +13,15 @@ from sqlalchemy import bindparam, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import AuditRecord
+from rules.kinds import kind_of, parts_of
 
 GENESIS = "0" * 64
 
 
 def chain_of(subject: str) -> str:
     """The chain in which a subject's records stand: the engagement, for all that hangs on one request."""
-    kind, _, rest = subject.partition("/")
-    if kind in ("request", "engagement", "claim", "survey"):
-        return f"engagement/{rest.split('/')[0]}"
-    return subject
+    kind = kind_of(subject)
+    return f"engagement/{parts_of(subject)[0]}" if kind and kind.of_engagement else subject
 
 
 def digest(value: Mapping[str, Any]) -> str:

@@ -26,7 +26,7 @@ lint: setup  ## check layout, style, types and the directions of imports
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest --quiet --no-header -p no:xdist tests/test_directions.py
+	@$(BIN)/pytest --quiet --no-header -p no:xdist tests/test_directions.py tests/test_house.py
 
 bench: setup  ## measure against hand-written minimums, and print the table
 	@$(BIN)/python -m benchmarks

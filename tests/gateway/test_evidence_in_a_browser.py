@@ -118,7 +118,7 @@ async def test_mentee_signs_by_keyboard_with_visible_focus(gate: World, chromium
         await page.keyboard.press("Tab")
         await page.keyboard.press("Space")
         await page.keyboard.press("Enter")
-        await page.wait_for_selector("text=la carta está firmada")
+        await page.wait_for_selector("text=La carta quedó firmada")
     (event,) = await gate.events()
     assert (event.type, event.data["name"]) == ("letter.signed", "ana perez castillo")
 
@@ -153,7 +153,7 @@ async def test_mentor_writes_and_signs_without_script_and_loses_no_text(
         await page.get_by_label("Your full name").fill("Marcus O.")
         await page.get_by_label("All of this is true").check()
         await page.get_by_role("button", name="Sign the letter").click()
-        assert "needs a look" in await page.get_by_role("alert").inner_text()
+        assert "Please check the following" in await page.get_by_role("alert").inner_text()
         assert (await page.title()).startswith("Please check")
         name = page.get_by_label("Your full name")
         assert await name.input_value() == "Marcus O."
@@ -161,7 +161,7 @@ async def test_mentor_writes_and_signs_without_script_and_loses_no_text(
         await name.fill("Marcus Oyelaran")
         shown = await letter.inner_text()
         await page.get_by_role("button", name="Sign the letter").click()
-        await page.wait_for_selector("text=the letter is signed")
+        await page.wait_for_selector("text=The letter is signed")
     (event,) = await gate.events()
     assert event.data["purpose"] == f"{PURPOSE}\nAnd more."
     assert event.data["shown"] == fingerprint(re.sub(r"\n{2,}", "\n\n", shown))
@@ -184,7 +184,7 @@ async def test_letter_with_changed_data_is_shown_again_before_signing(gate: Worl
         assert not await gate.events()
         await page.get_by_label("Todo esto es cierto").check()
         await page.get_by_role("button", name="Firmar la carta").click()
-        await page.wait_for_selector("text=la carta está firmada")
+        await page.wait_for_selector("text=La carta quedó firmada")
     assert len(await gate.events()) == 1
 
 
@@ -239,7 +239,7 @@ async def test_form_values_stand_beside_the_submission_button(gate: World, chrom
         for value in ("PCI", "Category 3: Instructor", "9", "July 10, 2028", "ASIS International", "Online"):
             assert value in values
         await page.get_by_role("button", name="Yes, I have reported them").click()
-        await page.wait_for_selector("text=that is noted")
+        await page.wait_for_selector("text=We have noted it")
     assert [event.type for event in await gate.events()] == ["claim.submitted"]
 
 

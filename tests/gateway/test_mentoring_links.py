@@ -58,7 +58,7 @@ EVENTS: list[tuple[tuple[str, ...], dict[str, str], str, dict[str, Any], str]] =
         for answer, words in (
             ("good_fit", "Good to hear"),
             ("not_met", "Thank you for telling us"),
-            ("not_a_fit", "Thank you for the clear answer"),
+            ("not_a_fit", "Thank you for your clear answer"),
         )
     ],
     (
@@ -66,14 +66,14 @@ EVENTS: list[tuple[tuple[str, ...], dict[str, str], str, dict[str, Any], str]] =
         {"months": "9", "goals": "Know five people."},
         "engagement.plan_agreed",
         {"engagement": "r-2", "months": 9, "goals": "Know five people."},
-        "Your plan is noted",
+        "Your plan is saved",
     ),
     (
         about("plan", "p-ana"),
         {"end": "2028-12-24"},
         "engagement.plan_agreed",
         {"engagement": "r-2", "end": "2028-12-24"},
-        "Su plan quedó anotado",
+        "Su plan quedó guardado",
     ),
     (
         about("met", "p-ana"),
@@ -94,7 +94,7 @@ EVENTS: list[tuple[tuple[str, ...], dict[str, str], str, dict[str, Any], str]] =
         {"end": "2028-12-01"},
         "engagement.extension_agreed",
         {"engagement": "r-2", "by": "p-marcus", "end": "2028-12-01"},
-        "Your day is noted: December 1, 2028",
+        "Your date is saved: December 1, 2028",
     ),
     *[
         (
@@ -102,7 +102,7 @@ EVENTS: list[tuple[tuple[str, ...], dict[str, str], str, dict[str, Any], str]] =
             {"reason": reason},
             "engagement.ended",
             {"engagement": "r-2", "by": "p-marcus", "reason": reason},
-            "Congratulations" if reason == "goals_met" else "It has come to an end",
+            "Congratulations" if reason == "goals_met" else "Your mentoring has ended",
         )
         for reason in ("goals_met", "no_fit", "no_time", "unresponsive", "other")
     ],
@@ -170,7 +170,7 @@ async def test_second_answer_to_a_request_shows_the_state_only(
             await small.client.post(path, data={"answer": "decline", "reason": "changed my mind"}),
         ):
             assert response.status_code == 200
-            assert "You have accepted this request" in response.text
+            assert "You accepted this request" in response.text
             assert "<form" not in response.text
     taken_back = await small.client.post(small.path(*WITHDRAW), data={})
     assert "Su solicitud fue aceptada" in taken_back.text
@@ -193,11 +193,11 @@ async def test_refused_answer_may_be_given_again(desk: World) -> None:
 @pytest.mark.parametrize(
     ("state", "to_mentor", "to_mentee"),
     [
-        ("accepted", "You have accepted", "Su solicitud fue aceptada"),
-        ("declined", "You have declined", "no pudo aceptar su solicitud"),
+        ("accepted", "You accepted", "Su solicitud fue aceptada"),
+        ("declined", "You declined", "no pudo aceptar su solicitud"),
         ("canceled", "was withdrawn", "se retiró"),
-        ("expired", "has run out", "venció"),
-        ("unavailable", "was not passed on", "no recibe a nadie más"),
+        ("expired", "has expired", "venció"),
+        ("unavailable", "was not passed on", "no recibe más mentees"),
     ],
 )
 async def test_closed_request_page_says_so_to_both_parties(
@@ -276,25 +276,25 @@ async def test_answer_in_the_link_is_preselected_unless_unknown(
 WRONG: list[tuple[tuple[str, str, str, str], dict[str, str], str]] = [
     (about("discovery"), {}, "Please choose an answer."),
     (about("discovery"), {"answer": "perhaps"}, "Please choose an answer."),
-    (about("plan"), {}, "Please give months, a day or goals."),
+    (about("plan"), {}, "Please enter months, a date, or goals."),
     (about("plan"), {"months": "six"}, "whole number of months"),
     (about("plan"), {"months": "0"}, "whole number of months"),
     (about("plan"), {"months": "121"}, "whole number of months"),
     (about("plan"), {"months": "-3"}, "whole number of months"),
     (about("plan"), {"months": "٣"}, "whole number of months"),
     (about("plan"), {"months": "9" * 5_000}, "whole number of months"),
-    (about("plan"), {"months": "6", "end": "2028-12-24"}, "either months or a day"),
-    (about("plan"), {"end": "24.12.2028"}, "a date that the calendar has"),
-    (about("plan"), {"end": "2028-03-14"}, "a day after today"),
-    (about("plan"), {"end": "2049-01-01"}, "20 years ahead"),
+    (about("plan"), {"months": "6", "end": "2028-12-24"}, "either months or a date"),
+    (about("plan"), {"end": "24.12.2028"}, "a valid date"),
+    (about("plan"), {"end": "2028-03-14"}, "a date after today"),
+    (about("plan"), {"end": "2049-01-01"}, "20 years away"),
     (about("plan"), {"goals": "x" * 10_001}, "longer than 10,000 characters"),
     (about("met"), {}, "Please choose an answer."),
-    (about("met"), {"answer": "yes", "date": "2028-02-30"}, "a date that the calendar has"),
-    (about("met"), {"answer": "yes", "date": "2028-03-15"}, "a day that is not ahead"),
-    (about("met"), {"answer": "yes", "date": "2028-01-09"}, "before you two began"),
-    (about("extend"), {}, "a date that the calendar has"),
-    (about("extend"), {"end": "2028-03-01"}, "a day after today"),
-    (about("extend"), {"end": "2028-07-10"}, "It is planned until July 10, 2028 already"),
+    (about("met"), {"answer": "yes", "date": "2028-02-30"}, "a valid date"),
+    (about("met"), {"answer": "yes", "date": "2028-03-15"}, "a date that is not in the future"),
+    (about("met"), {"answer": "yes", "date": "2028-01-09"}, "before the two of you started"),
+    (about("extend"), {}, "a valid date"),
+    (about("extend"), {"end": "2028-03-01"}, "a date after today"),
+    (about("extend"), {"end": "2028-07-10"}, "The planned end is already July 10, 2028"),
     (about("end"), {}, "Please choose an answer."),
     (about("end"), {"reason": "boredom"}, "Please choose an answer."),
     (about("report"), {}, "Please write something first."),
@@ -381,7 +381,7 @@ async def test_plan_page_shows_the_plan_and_later_takes_only_goals(sqlite_url: s
 @pytest.mark.rule("ENG5")
 async def test_extension_counts_when_both_name_the_same_day(small: World) -> None:
     mentor, mentee = small.path(*about("extend")), small.path(*about("extend", "p-ana"))
-    assert "Está planeada hasta el 10 de julio de 2028" in (await small.client.get(mentee)).text
+    assert "El final previsto es el 10 de julio de 2028" in (await small.client.get(mentee)).text
     first = await small.client.post(mentor, data={"end": "2028-12-01"})
     assert "As soon as Ana" in first.text.replace("<bdi>", "")
     assert "You suggested December 1, 2028" in (await small.client.get(mentor)).text
@@ -389,7 +389,7 @@ async def test_extension_counts_when_both_name_the_same_day(small: World) -> Non
     assert "Marcus Oyelaran propone el 1 de diciembre de 2028" in page
     assert 'value="2028-12-01"' in page
     other = await small.client.post(mentee, data={"end": "2028-11-01"})
-    assert "Su día quedó anotado" in other.text
+    assert "Su fecha quedó guardada" in other.text
     assert "De acuerdo" in (await small.client.post(mentee, data={"end": "2028-12-01"})).text
     assert [event.data["end"] for event in await small.events()] == ["2028-12-01", "2028-11-01", "2028-12-01"]
 
@@ -402,10 +402,10 @@ async def test_day_already_voted_for_is_shown(sqlite_url: str) -> None:
 
 
 CLOSED = [
-    ("completed", "is completed"),
+    ("completed", "is complete"),
     ("ended", "has ended"),
     ("no_fit", "is closed"),
-    ("canceled", "was ended by the program"),
+    ("canceled", "The program ended"),
 ]
 
 
@@ -452,7 +452,7 @@ async def test_suspended_engagement_shows_one_neutral_page(small: World, who: st
 @pytest.mark.rule("ENG8")
 async def test_misconduct_report_stops_other_pages_before_it_is_applied(small: World) -> None:
     await small.client.post(small.path(*about("report", "p-ana")), data={"text": "He shouted."})
-    assert "There is nothing to do here now" in (await small.client.get(small.path(*about("met")))).text
+    assert "There is nothing to do here right now" in (await small.client.get(small.path(*about("met")))).text
 
 
 @pytest.mark.rule("ENG8")
@@ -511,7 +511,7 @@ async def test_row_with_unreadable_facts_still_has_a_page(small: World) -> None:
 
 async def test_unknown_state_shows_a_neutral_page(small: World) -> None:
     await small.change(Engagement, "r-2", state="under_review")
-    assert "There is nothing to do here now" in (await small.client.get(small.path(*about("met")))).text
+    assert "There is nothing to do here right now" in (await small.client.get(small.path(*about("met")))).text
 
 
 async def test_links_of_an_erased_member_lead_nowhere(sqlite_url: str) -> None:

@@ -96,7 +96,7 @@ def test_dates_and_texts_follow_the_page_language() -> None:
     )
     text = bytes(page.body).decode()
     assert "1 de diciembre de 2028" in text
-    assert "En cuanto Programa de mentoría indique" in text
+    assert "En cuanto Programa de mentoría elija" in text
     assert '<html lang="es"' in text
 
 

@@ -87,7 +87,7 @@ async def test_database_error_page_keeps_the_input(full: World, chromium: Browse
             await page.get_by_role("button", name="Send").click()
             await page.wait_for_selector("text=One moment, please")
         assert await page.evaluate(FAULTS) == []
-        assert await page.get_by_label("Your words").input_value() == text
+        assert await page.get_by_label("Your text").input_value() == text
         full.clock_broken = False
         await page.get_by_role("button", name="Send it again").click()
         await page.wait_for_selector("text=Thank you for telling us")

@@ -115,7 +115,7 @@ async def test_only_optional_messages_are_offered_by_label(small: World) -> None
     }
     assert "mentee.match" not in offered
     assert "mentee.sign_confirmation" not in offered
-    assert "La pregunta mensual de si se reunieron" in page
+    assert "La pregunta mensual sobre si se reunieron" in page
 
 
 @pytest.mark.rule("MAIL6", "MEM5")

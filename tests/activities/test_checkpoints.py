@@ -79,7 +79,7 @@ async def test_rewritten_record_is_found_within_a_week_of_checkpoints(tmp_path: 
     assert mornings == [instant("2035-03-09T09:00"), instant("2035-03-12T09:00")], "none on a weekend"
     assert tasks == [("record_altered", "onboarding/p-thursday")]
     letters = [file.read_text("utf-8") for file in sorted(mails.glob("*.eml"))]
-    told = [letter for letter in letters if "Please keep this mail" in letter]
+    told = [letter for letter in letters if "Please keep this email" in letter]
     assert [
         hash_in(letter.partition("What it is for")[0].rpartition("Chains")[2]) for letter in told[:2]
     ] == [row.hash for row in taken[:2]]

@@ -297,7 +297,7 @@ class TestTheStatement:
             "6 months, not counting 14 days on which it was paused.\n\n"
             "Marcus Oyelaran may use this letter as evidence of continuing professional education for the "
             "certification Physical Security Professional (PSP).\n\n"
-            "To the best of my knowledge all of this is true. I sign it of my own free will."
+            "To the best of my knowledge, all of this is true. I sign it of my own free will."
         )
 
     @pytest.mark.parametrize("language", LANGUAGES)
@@ -362,7 +362,7 @@ class TestTheStatement:
         assert "had been active" not in early
         assert "Unless" not in DOCUMENTS.statement(kind, "en", data(kind, gate_met=True))
         spanish = DOCUMENTS.statement(kind, "es", data(kind, gate_met=False))
-        assert "el 28 de septiembre de 2028 habrá estado activa durante 6 meses" in spanish
+        assert "el 28 de septiembre de 2028 llevará 6 meses activa" in spanish
         printed = rendered(kind, gate_met=False)
         assert "September 28, 2028 (expected when signed)" in printed
         assert "(on record when signed)" in printed
@@ -388,7 +388,7 @@ class TestTheRecord:
             "May 1, 2028 to May 15, 2028",
             "Extensions to December 14, 2028",
             "Category 3: Instructor",
-            "Credits 9, under a limit of 30 in one cycle",
+            "Credits 9, with a cap of 30 per cycle",
             "asis-global 2024-11; catalogue 2024-12",
             "September 29, 2028, 09:42:07",
             "America/Bogota (UTC-05:00)",
@@ -408,7 +408,7 @@ class TestTheRecord:
             "Fecha 28 de septiembre de 2028",
             "del 1 de mayo de 2028 al 15 de mayo de 2028",
             "hasta el 14 de diciembre de 2028",
-            "9, con un límite de 30 en un ciclo",
+            "9, con un límite de 30 por ciclo",
             "29 de septiembre de 2028, 09:42:07",
             "America/Bogota (UTC-05:00)",
             "No dice que el organismo certificador haya aceptado",
@@ -555,7 +555,7 @@ class TestHostileData:
         printed = rendered("confirmation", **changes)
         assert "王 Marcus" in statement
         assert "[U+738B] Marcus" in printed
-        assert "shown by their Unicode numbers" in printed
+        assert "shown as Unicode numbers" in printed
         assert fingerprint(statement) in printed.replace(" ", "")
         assert "Unicode numbers" not in rendered("confirmation")
 

@@ -192,7 +192,7 @@ async def test_error_summary_comes_first_and_links_to_its_question(gate: World, 
     async with browsing(chromium, gate, viewport=PHONE) as (page, _):
         await page.goto(gate.path("survey", "p-marcus", "survey/r-2/mentor"))
         await page.locator("form").evaluate("form => form.noValidate = true")
-        await page.get_by_role("group", name="How was it for you").get_by_label("4").check()
+        await page.get_by_role("group", name="how was it for you").get_by_label("4").check()
         await page.get_by_label("Is there anything you would like us to know").fill("Thank you, José!")
         await page.get_by_role("button", name="Send my answers").click()
         alert = page.get_by_role("alert")
@@ -203,7 +203,7 @@ async def test_error_summary_comes_first_and_links_to_its_question(gate: World, 
         await page.keyboard.press("Enter")
         where = await page.evaluate("() => document.activeElement.id")
         assert where == "goals_met"
-        assert await page.get_by_role("group", name="How was it for you").get_by_label("4").is_checked()
+        assert await page.get_by_role("group", name="how was it for you").get_by_label("4").is_checked()
         assert await page.get_by_label("Is there anything").input_value() == "Thank you, José!"
 
 
@@ -217,7 +217,7 @@ async def test_survey_page_has_touch_sized_controls(gate: World, chromium: Brows
             ("Did you reach the goals", "Some of them"),
             ("Did your mentor help", "Yes"),
             ("Did you both do what", "No"),
-            ("How was your mentoring", "5"),
+            ("how was your mentoring", "5"),
         ]:
             await page.get_by_role("group", name=question).get_by_text(answer, exact=True).tap()
         await page.get_by_role("button", name="Send my answers").tap()

@@ -447,7 +447,7 @@ class TestHostileData:
             "staff.alarm",
             task={"cause": "down\r\nBcc: all@example.org\x00\x1b[31m \u202egnp.exe\u2066 \ud800"},
         )
-        assert mail.subject == "Needs a person: down Bcc: all@example.org[31m gnp.exe"
+        assert mail.subject == "Action needed: down Bcc: all@example.org[31m gnp.exe"
         for part in (mail.text, mail.html):
             assert not re.search("[\x00-\x08\x0e-\x1f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", part)
 

@@ -120,7 +120,7 @@ def test_message_uses_every_link_and_only_the_given_data(
 @every_message
 def test_request_without_a_message_reads_well(message: str, number: int | None, language: str) -> None:
     mail = composed(message, number, language, **NOTHING_SAID)
-    assert not re.search(r"\bNone\b|\n\n\n|\n>|: *\n\n(Warm|Reciba)", mail.text)
+    assert not re.search(r"\bNone\b|\n\n\n|\n>|: *\n\n(Warm|Un saludo)", mail.text)
     assert not re.search(r"\n- [^:\n]+: *\n(?!  )", mail.text)
     assert "<blockquote" not in mail.html
     assert parsed(mail.html).all("h1")
@@ -267,7 +267,7 @@ class TestAnEngagement:
         mail = composed(message, number, language, engagement={"reason": "moved"})
         assert "moved" not in whole(mail)
         assert links_of(mail) == {"feedback"}
-        assert len(mail.text.split("\n\nWarm regards")[0].split("\n\nReciba")[0].split()) < 80
+        assert len(mail.text.split("\n\nWarm regards")[0].split("\n\nUn saludo")[0].split()) < 80
 
     @pytest.mark.rule("ENG7", "ENG9")
     @about("completed", "canceled")

@@ -266,7 +266,7 @@ class TestTheFile:
     def test_same_bytes_in_another_process_and_folder(self, tmp_path: Path) -> None:
         (tmp_path / "data.json").write_text(json.dumps(data("mentor_letter")), "utf-8")
         program = (
-            "import json, sys; from pathlib import Path; from activities.documents import Documents; "
+            "import json, sys; from pathlib import Path; from evidence.renderer import Documents; "
             f"given = json.loads(Path({str(tmp_path / 'data.json')!r}).read_text('utf-8')); "
             f"sys.stdout.buffer.write(Documents(Path({str(TEMPLATES)!r})).render('mentor_letter', 'es', given))"
         )

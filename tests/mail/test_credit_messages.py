@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mail.composer import Composer
 from mail.mime import Composed
 from mail.samples import sample_context
-from tests.support.mail_html import parsed
+from tests.support.mail_html import COMPOSER, parsed
 
-COMPOSER = Composer(Path(__file__).resolve().parents[2] / "templates" / "mail")
 LANGUAGES = ("en", "es")
 CREDIT = [
     (message, number)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from playwright.async_api import Browser
 
-from mail.composer import Composer
 from mail.samples import sample_context
 from tests.support.browser import COLORS
+from tests.support.mail_html import COMPOSER
 
 pytestmark = pytest.mark.rule("MAIL5")
 
-COMPOSER = Composer(Path(__file__).resolve().parents[2] / "templates" / "mail")
 READERS: list[tuple[Literal["light", "dark"], int]] = [("light", 320), ("dark", 390), ("light", 1000)]
 
 FAULTS = (

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mail.composer import Composer
 from mail.mime import Composed
 from mail.samples import sample_context
 from rules.messages import CATALOGUE
-from tests.support.mail_html import parsed
+from tests.support.mail_html import COMPOSER, parsed
 
-COMPOSER = Composer(Path(__file__).resolve().parents[2] / "templates" / "mail")
 LANGUAGES = ("en", "es")
 
 LINKS = {

@@ -10,6 +10,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from pathlib import Path
+
+from mail.composer import Composer
+
+TEMPLATES = Path(__file__).resolve().parents[2] / "templates" / "mail"
+COMPOSER = Composer(TEMPLATES)
+"""All bundled templates, compiled once for each test process: that takes a second."""
 
 VOID = {"br", "hr", "img", "input", "link", "meta"}
 DARK = "@media (prefers-color-scheme: dark)"

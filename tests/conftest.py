@@ -22,7 +22,6 @@ pytest_plugins = [
     "tests.support.reports.fault_table",
     "tests.support.databases",
     "tests.support.dossiers",
-    "tests.support.cli",
     "pytester",
 ]
 

@@ -18,21 +18,14 @@ from database.models import AuditRecord, Claim, Engagement, Member, Request
 from database.session import Database
 from evidence.letters import RENDER_RETRY_INTERVAL, LetterService, report_failed, revoke_letters
 from evidence.renderer import DocumentFailed, printable
-from lifecycles.claims import (
-    claim_agenda,
-    claim_row,
-    credit_of,
-    cycle_on_record,
-    shares,
-    sync_with_engagement,
-)
-from lifecycles.engagements import EngagementContext, load_engagement
+from lifecycles.claims import ClaimSituation, claim_row, credit_of, load_claim, shares, up_to_date
 from lifecycles.participants import Programs, program_of
-from lifecycles.recording import Planned, record, record_refusal, settle_lapses
+from lifecycles.recording import Planned, record, settle_lapses
+from lifecycles.situation import apply_acts
 from rules import credit
 from rules.acts import Act
 from rules.agenda import Refused
-from rules.credit import EARNED, ClaimFacts, Credit, Decision, Signature, Signing, apply_to_claim
+from rules.credit import EARNED, ClaimFacts, Credit, Decision, Signature, Signing
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,71 +56,54 @@ class ClaimActivities:
 
     @activity.defn
     async def plan_claim(self, order: PlanClaim) -> PlannedClaim:
-        """Take in what the engagement and the membership record have come to, apply what was done to a claim, and
-        record its agenda and its decision (CPE1–CPE12, MEM2)."""
+        """Bring a claim up to its engagement and its owner's record, apply acts, record agenda and decision.
+
+        CPE1–CPE12, MEM2.
+        """
         facts, at = order.facts, order.at
         async with self._database.begin() as session:
-            match = await load_engagement(session, self._programs, facts.engagement, at)
-            program, who = match.program, match.people[facts.profile]
+            situation = await self._situation(session, facts, at)
+            who = situation.people[facts.profile]
             # Claims that share a cap are decided one after the other.
             await session.execute(select(Member.id).where(Member.id == who.member.id).with_for_update())
             row = await session.get(Claim, order.workflow, with_for_update=True)
             before = (row.state, row.earned, row.countable) if row else None
             if row is None:
-                row = claim_row(facts, who, program)
+                row = claim_row(facts, who, situation.program)
                 session.add(row)
-            cycle = cycle_on_record(who, facts.certification, match.gate.earliest)
-            facts = credit.record_changed(facts, who.good_standing, cycle, at)
-            facts = sync_with_engagement(facts, match, claim_agenda(facts, match).state_at(at), at)
-            facts = await self._finish(session, facts, match, at)
-            refused: dict[str, str] = {}
-            done: list[Act] = []
-            for act in order.acts:
-                try:
-                    state = claim_agenda(facts, match).state_at(act.at or at)
-                    facts = await self._apply(session, facts, act, state, match, at)
-                    done.append(act)
-                except Refused as reason:
-                    refused[act.id] = str(reason)
-                    await record_refusal(session, order.workflow, act, str(reason), at)
-            agenda = claim_agenda(facts, match)
+            facts = up_to_date(facts, situation, at)
+            facts = await self._finish(session, facts, situation, at)
+
+            async def apply(facts: ClaimFacts, act: Act) -> ClaimFacts:
+                if act.name == "sign":
+                    return await self._sign(session, facts, act, situation, at)
+                return situation.apply(facts, act, at)
+
+            applied = await apply_acts(facts, order.acts, apply)
+            facts, agenda = applied.facts, situation.agenda(applied.facts)
             known = await _last_of_chain(session, order.workflow)
-            planned = await record(
-                session, row, agenda, program, order.workflow, facts, at, done, match.people
-            )
+            planned = await record(session, row, situation, agenda, applied, at)
             if who.good_standing:
                 await settle_lapses(session, order.workflow, agenda, at)
-            turned = await _turned_since(session, order.workflow, known)
-            await self._decide(session, row, facts, match, before, turned[:-1], at)
+            passed = (await _changed_since(session, order.workflow, known))[:-1]
+            await self._decide(session, row, facts, situation, before, passed, at)
             if not planned.closed and await self._letters.unfinished(session, facts.claim):
-                again = at + RENDER_RETRY_INTERVAL
-                planned = replace(planned, wake_at=min(again, planned.wake_at or again))
-            return PlannedClaim(replace(planned, refused=refused), facts)
+                retry_at = at + RENDER_RETRY_INTERVAL
+                planned = replace(planned, wake_at=min(retry_at, planned.wake_at or retry_at))
+            return PlannedClaim(planned, facts)
 
-    async def _apply(
-        self,
-        session: AsyncSession,
-        facts: ClaimFacts,
-        act: Act,
-        state: str,
-        match: EngagementContext,
-        now: datetime,
-    ) -> ClaimFacts:
-        if act.name == "sign":
-            return await self._sign(session, facts, act, state, match, now)
-        certification = self._letters.catalogue.certification(facts.certification, match.gate.earliest)
-        if act.name == "choose_domains":
-            words = act.details.get("domains", "").split("\n")
-            return credit.choose_domains(facts, act.by, words, certification, state)
-        return apply_to_claim(facts, act, state, now, match.program.credit, match.calendar)
+    async def _situation(self, session: AsyncSession, facts: ClaimFacts, at: datetime) -> ClaimSituation:
+        situation = await load_claim(session, self._programs, facts, at)
+        gate = situation.context.gate.earliest
+        certification = self._letters.catalogue.certification(facts.certification, gate)
+        return replace(situation, certification=certification)
 
     async def _sign(
         self,
         session: AsyncSession,
         facts: ClaimFacts,
         act: Act,
-        state: str,
-        match: EngagementContext,
+        situation: ClaimSituation,
         now: datetime,
     ) -> ClaimFacts:
         """A letter is signed as an event told: its words are in the event and in the letter alone (CPE8, MEM6)."""
@@ -141,15 +117,16 @@ class ClaimActivities:
         said = [printable(str(text or "")) for text in stated]
         purpose = next(filter(None, said), "") if facts.role == "mentee" else ""
         words = [str(word) for word in told.get("domains") or facts.domains]
-        certification = self._letters.catalogue.certification(facts.certification, match.gate.earliest)
+        context, certification = situation.context, situation.certification
+        state = situation.state(facts, at)
         found = [certification.domain(word) for word in words] if certification else []
         known = [domain.id for domain in found if domain] if facts.role == "mentee" else []
-        signer = match.people[facts.counterpart]
+        signer = context.people[facts.counterpart]
         sayable = facts.role == "mentor" or (purpose and known)
-        locale = self._letters.locale(signer, match.program)
+        locale = self._letters.locale(signer, context.program)
         try:
             statement = (
-                self._letters.statement(facts, match, locale, at, purpose=purpose, domains=known)
+                self._letters.statement(facts, context, locale, at, purpose=purpose, domains=known)
                 if sayable
                 else ""
             )
@@ -179,7 +156,7 @@ class ClaimActivities:
         letter = await self._letters.sign(
             session,
             facts,
-            match,
+            context,
             statement,
             name=str(told["name"]),
             event=act.event,
@@ -194,7 +171,7 @@ class ClaimActivities:
         return credit.sign(facts, Signature(letter.id, at, facts.counterpart, domains), state)
 
     async def _finish(
-        self, session: AsyncSession, facts: ClaimFacts, match: EngagementContext, at: datetime
+        self, session: AsyncSession, facts: ClaimFacts, situation: ClaimSituation, at: datetime
     ) -> ClaimFacts:
         """The facts with the letters that were signed before, and could not be made until now (CPE8)."""
         for letter in await self._letters.unfinished(session, facts.claim):
@@ -202,7 +179,7 @@ class ClaimActivities:
                 signature = Signature(
                     letter.id, letter.signed_at, facts.counterpart, letter.data["domain_ids"]
                 )
-                state = claim_agenda(facts, match).state_at(letter.signed_at)
+                state = situation.state(facts, letter.signed_at)
                 with suppress(Refused):
                     facts = credit.sign(facts, signature, state)
         return facts
@@ -212,7 +189,7 @@ class ClaimActivities:
         session: AsyncSession,
         row: Claim,
         facts: ClaimFacts,
-        match: EngagementContext,
+        situation: ClaimSituation,
         before: tuple[str, int, int] | None,
         passed: Sequence[tuple[str, datetime, datetime]],
         at: datetime,
@@ -223,7 +200,7 @@ class ClaimActivities:
         instants: when it was due and when it was done. Each has its place in the record, also where one plan finds
         several.
         """
-        catalogue = self._letters.catalogue
+        catalogue, certification = self._letters.catalogue, situation.certification
         others = list(
             await session.scalars(
                 select(Claim)
@@ -236,20 +213,19 @@ class ClaimActivities:
             )
         )
         sharing = [credit_of(other, self._programs) for other in others if other.credit_date]
-        decision = credit.decide(facts, match.program, match.calendar, catalogue, sharing, at)
+        decision = credit.decide(facts, situation.program, situation.calendar, catalogue, sharing, at)
         cycle = decision.inputs["cycle"]
         row.credit_date = decision.credit_date
         row.cycle_start, row.cycle_end = (cycle["start"], cycle["end"]) if cycle else (None, None)
         row.earned, row.countable = decision.earned, decision.countable
         row.domains = decision.inputs["domains_of_letter"] or facts.domains
-        certification = catalogue.certification(facts.certification, match.gate.earliest)
         names = {domain.id: dict(domain.name) for domain in certification.domains} if certification else {}
         row.decision = {
             **decision.as_json(),
             "domain_names": {id: names[id] for id in row.domains if id in names},
         }
         for state, due, done in passed:
-            then = credit.decide(facts, match.program, match.calendar, catalogue, sharing, due)
+            then = credit.decide(facts, situation.program, situation.calendar, catalogue, sharing, due)
             if state not in EARNED:
                 # Of two changes at one instant the decision knows the second.
                 then = replace(then, state=state, earned=0, countable=0)
@@ -266,9 +242,9 @@ class ClaimActivities:
             row.workflow,
             row.engagement_id,
             row.certification,
-            match.gate.earliest.isoformat(),
+            situation.context.gate.earliest.isoformat(),
             row.state,
-            match.program.credit.amount(row.role),
+            situation.program.credit.amount(row.role),
         )
         for other in others:
             if other.state in EARNED and other.credit_date and other.cycle_start and other.cycle_end:
@@ -286,7 +262,7 @@ async def _last_of_chain(session: AsyncSession, workflow: str) -> int:
     return await session.scalar(select(func.max(AuditRecord.sequence)).where(AuditRecord.chain == chain)) or 0
 
 
-async def _turned_since(
+async def _changed_since(
     session: AsyncSession, workflow: str, known: int
 ) -> list[tuple[str, datetime, datetime]]:
     """The changes of a workflow recorded after a record of its chain: state, when it was due, when it was done."""

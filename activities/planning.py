@@ -6,8 +6,9 @@ answer in one transaction. Running it twice records nothing twice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from typing import Any
 
 from temporalio import activity
 
@@ -16,28 +17,38 @@ from database.session import Database
 from evidence.letters import RENDER_RETRY_INTERVAL, LetterService
 from lifecycles.capacity import refuse_without_place, without_place
 from lifecycles.claims import claims_due, pending_commands
-from lifecycles.engagements import EngagementContext, engagement_agenda, engagement_row
-from lifecycles.facts import facts_to_row
-from lifecycles.onboardings import onboarding_agenda, open_onboardings
-from lifecycles.participants import Programs, participant, participants, program_of
-from lifecycles.recording import Planned, record, record_refusal, settle_lapses
+from lifecycles.engagements import EngagementContext, engagement_row, situation_of
+from lifecycles.onboardings import load_onboarding, onboarding_row, open_onboardings
+from lifecycles.participants import Programs
+from lifecycles.recording import Planned, record, settle_lapses
+from lifecycles.requests import load_request
+from lifecycles.situation import apply_acts
 from lifecycles.workflow_commands import WorkflowCommand
 from rules import request
 from rules.acts import Act
-from rules.agenda import Refused, closing_change
-from rules.engagement import EngagementFacts, apply_to_engagement
+from rules.agenda import closing_change
+from rules.engagement import EngagementFacts
 from rules.onboarding import OnboardingFacts
-from rules.request import RequestFacts, apply_to_request, by_its_party, request_state
+from rules.request import RequestFacts
 
 
 @dataclass(frozen=True, slots=True)
 class PlanOnboarding:
-    """The facts of an onboarding at an instant of the workflow's clock, with the acts that led to them."""
+    """The facts of an onboarding, and the acts that the rules are to apply to them."""
 
     workflow: str
     facts: OnboardingFacts
     at: datetime
     acts: list[Act] = field(default_factory=list)
+    applied: bool = False
+    """Whether the workflow has applied the acts itself, as runs did that began before plans applied them."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedOnboarding(Planned):
+    """An onboarding's agenda and new facts. Histories of runs that applied acts themselves have no facts here."""
+
+    facts: OnboardingFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,66 +93,53 @@ class PlannedEngagement:
 
 
 class AgendaActivities:
-    """The planning activities; `programs` are those of this deployment, `paper` makes certificates."""
+    """The planning activities; `programs` are those of this deployment, `letters` makes certificates."""
 
-    def __init__(self, database: Database, programs: Programs, paper: LetterService) -> None:
+    def __init__(self, database: Database, programs: Programs, letters: LetterService) -> None:
         self._database = database
         self._programs = programs
-        self._paper = paper
+        self._letters = letters
 
     @activity.defn
-    async def plan_onboarding(self, order: PlanOnboarding) -> Planned:
-        """Compute and record the agenda of an onboarding (ONB1–ONB6, MEM1–MEM3)."""
+    async def plan_onboarding(self, order: PlanOnboarding) -> PlannedOnboarding:
+        """Apply acts to an onboarding, and record its agenda (ONB1–ONB6, MEM1–MEM3)."""
+        facts, at = order.facts, order.at
         async with self._database.begin() as session:
-            who = await participant(session, order.facts.profile)
-            program = program_of(self._programs, who.profile.program)
+            situation = await load_onboarding(session, self._programs, facts, at)
             row = await session.get(Onboarding, order.workflow, with_for_update=True)
             if row is None:
-                row = Onboarding(
-                    workflow=order.workflow,
-                    profile_id=who.profile.id,
-                    program=program.id,
-                    policy_version=program.policy_version,
-                    state="blocked" if order.facts.blocked else "waiting",
-                    state_since=order.facts.created_at,
-                    facts=facts_to_row(order.facts),
-                )
+                row = onboarding_row(order.workflow, facts, situation.program)
                 session.add(row)
-            agenda = onboarding_agenda(order.facts, who, program)
-            people = {who.profile.id: who}
-            planned = await record(
-                session, row, agenda, program, order.workflow, order.facts, order.at, order.acts, people
-            )
-            if order.facts.unblocked_at:
-                await settle_lapses(session, order.workflow, agenda, order.at)
-            return planned
+
+            async def apply(facts: OnboardingFacts, act: Act) -> OnboardingFacts:
+                return facts if order.applied else situation.apply(facts, act, at)
+
+            applied = await apply_acts(facts, order.acts, apply)
+            agenda = situation.agenda(applied.facts)
+            planned = await record(session, row, situation, agenda, applied, at)
+            if applied.facts.unblocked_at:
+                await settle_lapses(session, order.workflow, agenda, at)
+            return PlannedOnboarding(**_fields(planned), facts=applied.facts)
 
     @activity.defn
     async def plan_request(self, order: PlanRequest) -> PlannedRequest:
-        """Apply what was done to a request, and record its agenda (REQ1–REQ10, MEM2, MEM4)."""
+        """Apply acts to a request, and record its agenda (REQ1–REQ10, MEM2, MEM4)."""
         facts, at = order.facts, order.at
         async with self._database.begin() as session:
-            people = await participants(session, [facts.mentee, facts.mentor])
-            mentor, mentee = people[facts.mentor], people[facts.mentee]
-            program = program_of(self._programs, mentor.profile.program)
+            situation = await load_request(session, self._programs, facts, at)
             row = await session.get_one(Request, order.workflow, with_for_update=True)
-            calendar = mentor.calendar(program)
-            refused: dict[str, str] = {}
-            done: list[Act] = []
-            for act in order.acts:
-                try:
-                    state = request_state(facts, act, program, calendar, at)
-                    if act.name == "accept":
-                        await refuse_without_place(session, mentor, mentee, facts.request)
-                    facts = apply_to_request(facts, act, state, at)
-                    done.append(by_its_party(act))
-                except Refused as reason:
-                    refused[act.id] = str(reason)
-                    await record_refusal(session, order.workflow, act, str(reason), at)
-            agenda = request.agenda(facts, program.request, calendar)
-            planned = await record(session, row, agenda, program, order.workflow, facts, at, done, people)
-            planned = replace(planned, refused=refused)
-            if any(act.name == "standing" for act in done):
+
+            async def apply(facts: RequestFacts, act: Act) -> RequestFacts:
+                after = situation.apply(facts, act, at)
+                if act.name == "accept":
+                    await refuse_without_place(session, situation, facts.request)
+                return after
+
+            applied = await apply_acts(facts, order.acts, apply)
+            applied = replace(applied, done=[request.attributed(act) for act in applied.done])
+            facts, agenda = applied.facts, situation.agenda(applied.facts)
+            planned = await record(session, row, situation, agenda, applied, at)
+            if any(act.name == "standing" for act in applied.done):
                 await settle_lapses(session, order.workflow, agenda, at)
             if facts.ended is None or facts.ended.state != "accepted":
                 return PlannedRequest(planned, facts)
@@ -149,52 +147,45 @@ class AgendaActivities:
                 facts.request, facts.mentee, facts.mentor, facts.ended.at, months=row.months
             )
             if await session.get(Engagement, f"engagement/{facts.request}") is None:
-                session.add(engagement_row(started, program))
+                session.add(engagement_row(started, situation.program))
                 await session.flush()
+            matched = await open_onboardings(session, situation.mentee, situation.program)
             return PlannedRequest(
-                planned,
-                facts,
-                started,
-                await open_onboardings(session, mentee, program),
-                await without_place(session, mentor),
+                planned, facts, started, matched, await without_place(session, situation.mentor)
             )
 
     @activity.defn
     async def plan_engagement(self, order: PlanEngagement) -> PlannedEngagement:
-        """Apply what was done to an engagement, and record its agenda (ENG1–ENG11, MEM2)."""
-        facts, at = order.facts, order.at
+        """Apply acts to an engagement, and record its agenda (ENG1–ENG11, MEM2)."""
+        facts, at, catalogue = order.facts, order.at, self._letters.catalogue
         async with self._database.begin() as session:
-            people = await participants(session, [facts.mentee, facts.mentor])
-            program = program_of(self._programs, people[facts.mentor].profile.program)
+            situation = await situation_of(session, self._programs, facts, at)
             row = await session.get(Engagement, order.workflow, with_for_update=True)
             if row is None:
-                row = engagement_row(facts, program)
+                row = engagement_row(facts, situation.program)
                 session.add(row)
-            refused: dict[str, str] = {}
-            done: list[Act] = []
-            for act in order.acts:
-                try:
-                    state = engagement_agenda(facts, people, program).state_at(act.at or at)
-                    facts = apply_to_engagement(facts, act, state, at, program)
-                    done.append(act)
-                except Refused as reason:
-                    refused[act.id] = str(reason)
-                    await record_refusal(session, order.workflow, act, str(reason), at)
-            agenda = engagement_agenda(facts, people, program)
-            match = EngagementContext(facts, people, program, closing_change(agenda, at))
-            certificates, waiting = await self._paper.certificates(session, match, at)
-            agenda = replace(
-                agenda,
-                mails=(*agenda.mails, *certificates),
-                recheck_at=claims_due(match, self._paper.catalogue, at)[1],
+
+            async def apply(facts: EngagementFacts, act: Act) -> EngagementFacts:
+                return situation.apply(facts, act, at)
+
+            applied = await apply_acts(facts, order.acts, apply)
+            facts, agenda = applied.facts, situation.agenda(applied.facts)
+            context = EngagementContext(
+                facts, situation.people, situation.program, closing_change(agenda, at)
             )
-            planned = await record(session, row, agenda, program, order.workflow, facts, at, done, people)
-            if any(act.name == "standing" for act in done):
+            certificates, unfinished = await self._letters.certificates(session, context, at)
+            _, rechecks = claims_due(context, catalogue, at)
+            agenda = replace(agenda, mails=(*agenda.mails, *certificates), recheck_at=rechecks)
+            planned = await record(session, row, situation, agenda, applied, at)
+            if any(act.name == "standing" for act in applied.done):
                 await settle_lapses(session, order.workflow, agenda, at)
             if facts.end_reason:
                 row.end_reason = facts.end_reason
-            if waiting:
+            if unfinished:
                 # The workflow stays until the last certificate is made and mailed.
                 planned = replace(planned, closed=False, wake_at=at + RENDER_RETRY_INTERVAL)
-            effects = await pending_commands(session, match, self._paper.catalogue, at)
-            return PlannedEngagement(replace(planned, refused=refused), facts, effects)
+            return PlannedEngagement(planned, facts, await pending_commands(session, context, catalogue, at))
+
+
+def _fields(planned: Planned) -> dict[str, Any]:
+    return {each.name: getattr(planned, each.name) for each in fields(planned)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import select
@@ -12,9 +12,10 @@ from temporalio import activity
 from database.events import PERSONAL_PAGES, get_event
 from database.models import Event, Survey
 from database.session import Database
-from lifecycles.facts import facts_to_row
-from lifecycles.participants import Participant, Programs, participant, program_of
-from lifecycles.recording import Planned, record, record_refusal
+from lifecycles.participants import Programs
+from lifecycles.recording import Planned, record
+from lifecycles.situation import apply_acts
+from lifecycles.surveys import load_survey, survey_row
 from rules import survey
 from rules.acts import Act
 from rules.agenda import Refused
@@ -49,45 +50,32 @@ class SurveyActivities:
 
     @activity.defn
     async def plan_survey(self, order: PlanSurvey) -> PlannedSurvey:
-        """Apply what was done to a survey, keep its answers, and record its agenda (SUR1–SUR3)."""
+        """Apply acts to a survey, keep its answers, and record its agenda (SUR1–SUR3)."""
         facts, at = order.facts, order.at
         async with self._database.begin() as session:
-            who = await participant(session, facts.profile)
-            program = program_of(self._programs, who.profile.program)
-            row, acts = await session.get(Survey, order.workflow, with_for_update=True), order.acts
-            if row is None:
+            situation = await load_survey(session, self._programs, facts, at)
+            found, acts = await session.get(Survey, order.workflow, with_for_update=True), order.acts
+            row = found or survey_row(order.workflow, facts, situation.program)
+            if found is None:
                 acts = [*await _answers_ahead(session, facts), *acts]
-                row = Survey(
-                    workflow=order.workflow,
-                    engagement_id=facts.engagement,
-                    role=facts.role,
-                    profile_id=facts.profile,
-                    program=program.id,
-                    policy_version=program.policy_version,
-                    state="open",
-                    state_since=facts.opened_at,
-                    facts=facts_to_row(facts),
-                )
                 session.add(row)
-            refused: dict[str, str] = {}
-            done: list[Act] = []
-            for act in acts:
-                try:
-                    facts = await _apply_to_survey(session, row, facts, act, who, program, at)
-                    done.append(act)
-                except Refused as reason:
-                    refused[act.id] = str(reason)
-                    await record_refusal(session, order.workflow, act, str(reason), at)
-            agenda = survey.agenda(facts, program.survey, who.calendar(program))
-            people = {facts.profile: who}
-            planned = await record(session, row, agenda, program, order.workflow, facts, at, done, people)
-            return PlannedSurvey(replace(planned, refused=refused), facts)
+
+            async def apply(facts: SurveyFacts, act: Act) -> SurveyFacts:
+                after = situation.apply(facts, act, at)
+                if act.name == "answered":
+                    await _keep_answers(session, row, facts, act, situation.program, at)
+                return after
+
+            applied = await apply_acts(facts, acts, apply)
+            agenda = situation.agenda(applied.facts)
+            planned = await record(session, row, situation, agenda, applied, at)
+            return PlannedSurvey(planned, applied.facts)
 
 
 async def _answers_ahead(session: AsyncSession, facts: SurveyFacts) -> list[Act]:
-    """The answers that came before their survey and wait for it: who has answered is not asked (SUR2).
+    """Return the answers that came before their survey and wait for it: who has answered is not asked (SUR2).
 
-    The inbox tells the survey of each of them too, as the same act.
+    The inbox sends each of them to the survey, too, as the same act.
     """
     events = await session.scalars(
         select(Event)
@@ -112,31 +100,22 @@ async def _answers_ahead(session: AsyncSession, facts: SurveyFacts) -> list[Act]
     ]
 
 
-async def _apply_to_survey(
-    session: AsyncSession,
-    row: Survey,
-    facts: SurveyFacts,
-    act: Act,
-    who: Participant,
-    program: Program,
-    now: datetime,
-) -> SurveyFacts:
+async def _keep_answers(
+    session: AsyncSession, row: Survey, facts: SurveyFacts, act: Act, program: Program, now: datetime
+) -> None:
+    """Keep the words of an answer, which are in the event that the act names. Raises Refused if none is valid."""
     at = act.at or now
-    if act.name == "cancel":
-        return survey.cancel(facts, at, act.reason, act.actor)
-    closes = survey.closes_at(facts, program.survey, who.calendar(program))
-    answered = survey.answer(facts, at, closes)
     event = await get_event(session, act.event)
-    if event is not None:
-        clean, faults = survey.check_answers(program.survey, facts.role, event.data["answers"])
-        if not clean and event.source != PERSONAL_PAGES:
-            # An association may ask its own questions elsewhere: what was answered there is kept as it is.
-            clean = dict(event.data["answers"])
-        if not clean:
-            wrong = [": ".join((*map(str, fault.path), fault.reason)) for fault in faults]
-            raise Refused("; ".join(wrong) or "there is no answer in it")
-        row.answers, row.answered_at = clean, at
-    elif facts.answered_at is None:
-        # A plain client tells that it was answered elsewhere: there are no words to keep.
-        row.answered_at = at.replace(microsecond=0)
-    return answered
+    if event is None:
+        # A plain client reports that it was answered elsewhere: there are no words to keep.
+        if facts.answered_at is None:
+            row.answered_at = at.replace(microsecond=0)
+        return
+    answers, issues = survey.check_answers(program.survey, facts.role, event.data["answers"])
+    if not answers and event.source != PERSONAL_PAGES:
+        # An association may ask its own questions elsewhere: its answers are kept as they are.
+        answers = dict(event.data["answers"])
+    if not answers:
+        reasons = [": ".join((*map(str, issue.path), issue.reason)) for issue in issues]
+        raise Refused("; ".join(reasons) or "there is no answer in it")
+    row.answers, row.answered_at = answers, at

@@ -17,7 +17,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from cli.output import Actor, Json, print_json, print_table, working
 from cli.runner import run
-from database.ledger import Change, Changes
+from database.ledger import AgendaChanges
 from database.models import LIFECYCLES, Lifecycle
 from database.session import Database
 from rules.acts import Act
@@ -280,11 +280,13 @@ async def _executed(database: Database, target: str, name: str, argument: dict[s
     async with database.reading() as session:
         await _lifecycle(session, target)
     answer = await _update(target, name, argument)
-    return Preview(answer.state, Changes(*map(_changes, (answer.added, answer.moved, answer.dropped))))
+    return Preview(answer.state, AgendaChanges(*map(_changes, (answer.added, answer.moved, answer.dropped))))
 
 
-def _changes(shifts: Sequence[MessageChange]) -> list[Change]:
-    return [Change(each.key, each.message, each.number, each.to, each.was, each.due) for each in shifts]
+def _changes(shifts: Sequence[MessageChange]) -> list[MessageChange]:
+    return [
+        MessageChange(each.key, each.message, each.number, each.to, each.was, each.due) for each in shifts
+    ]
 
 
 async def _lifecycle(session: AsyncSession, target: str) -> Lifecycle:
@@ -320,7 +322,7 @@ def _due(at: datetime | None, zone: str) -> str:
     return local(at, zone) or "held"
 
 
-def _as_json(fate: str, change: Change, zone: str) -> dict[str, Any]:
+def _as_json(fate: str, change: MessageChange, zone: str) -> dict[str, Any]:
     return {
         "change": fate.replace(" ", "_"),
         "message": change.message,

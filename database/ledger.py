@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database import audit
 from database.models import DECISIONS, Message
-from rules.agenda import PlannedMail, recorded_at
+from rules.agenda import MessageChange, PlannedMail, recorded_at
 from rules.messages import CATALOGUE
 
 FIRST_RESEND_OCCURRENCE: Final = 1000
@@ -28,25 +28,13 @@ RESENDABLE: Final = frozenset({"ambiguous", "failed", "skipped"})
 """The decisions after which staff may have a message sent again (MAIL2, MAIL3, T8)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A planned message that a new agenda moved or dropped: `was` and `due` are instants, None while held."""
-
-    key: str
-    message: str
-    number: int | None
-    to: str
-    was: datetime | None
-    due: datetime | None
-
-
 @dataclass(slots=True)
-class Changes:
+class AgendaChanges:
     """What a new agenda did to the planned messages of a workflow (STA1)."""
 
-    added: list[Change] = field(default_factory=list)
-    moved: list[Change] = field(default_factory=list)
-    dropped: list[Change] = field(default_factory=list)
+    added: list[MessageChange] = field(default_factory=list)
+    moved: list[MessageChange] = field(default_factory=list)
+    dropped: list[MessageChange] = field(default_factory=list)
     waiting: list[Message] = field(default_factory=list, compare=False, kw_only=True)
     """The messages without a decision that have an instant to go out at, in that order: what planning left."""
 
@@ -56,25 +44,25 @@ def delivery_id(workflow: str, step: str, occurrence: int) -> str:
     return hashlib.sha256(f"{workflow}|{step}|{occurrence}".encode()).hexdigest()[:32]
 
 
-def compare(rows: Iterable[Message], mails: Sequence[PlannedMail]) -> Changes:
+def compare(rows: Iterable[Message], mails: Sequence[PlannedMail]) -> AgendaChanges:
     """What planning `mails` would change among the rows of one workflow; changes nothing itself (STA1)."""
     found = {(row.step, row.occurrence): row for row in rows}
     wanted = {(mail.step, mail.occurrence): mail for mail in mails}
-    changes = Changes()
+    changes = AgendaChanges()
     for key, mail in wanted.items():
         row = found.get(key)
         if row is None:
             changes.added.append(
-                Change(mail.key, mail.message, mail.number, mail.to, None, mail.due_if_waiting)
+                MessageChange(mail.key, mail.message, mail.number, mail.to, None, mail.due_if_waiting)
             )
         elif row.state not in DECISIONS and row.due_at != mail.due_if_waiting:
             changes.moved.append(
-                Change(mail.key, mail.message, mail.number, mail.to, row.due_at, mail.due_if_waiting)
+                MessageChange(mail.key, mail.message, mail.number, mail.to, row.due_at, mail.due_if_waiting)
             )
     for key, row in found.items():
         if key not in wanted and row.state in ("planned", "claimed"):
             changes.dropped.append(
-                Change(
+                MessageChange(
                     f"{row.step}/{row.occurrence}", row.message, row.number, row.to_profile, row.due_at, None
                 )
             )
@@ -109,7 +97,7 @@ async def plan(
     at: datetime,
     because: str,
     members: dict[str, str],
-) -> Changes:
+) -> AgendaChanges:
     """Make the planned messages of a workflow those of its agenda.
 
     Messages that the agenda no longer holds are decided as `cancelled`, and claimed ones that it moved are taken

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 
 from pydantic import TypeAdapter
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Claim, Survey
-from lifecycles.engagements import EngagementContext
+from database.models import Claim, Engagement, Profile, Survey
+from lifecycles.engagements import EngagementContext, load_engagement
 from lifecycles.facts import facts_to_row
 from lifecycles.participants import Participant, Programs, program_of
 from lifecycles.workflow_commands import WorkflowCommand, start
 from rules import credit, engagement
+from rules.acts import Act
 from rules.agenda import Agenda, recorded_at
-from rules.catalogue import Catalogue
+from rules.calendar import Calendar
+from rules.catalogue import Catalogue, Certification
 from rules.credit import ClaimFacts, Credit, Cycle, GateDays, Record
 from rules.engagement import ROLES
 from rules.program import Program
@@ -36,92 +39,104 @@ def cycle_on_record(who: Participant, certification: str, gate: date) -> Cycle |
     return next(iter(covering or cycles[-1:]), None)
 
 
-def sync_with_engagement(facts: ClaimFacts, match: EngagementContext, state: str, at: datetime) -> ClaimFacts:
+def up_to_date(facts: ClaimFacts, situation: ClaimSituation, at: datetime) -> ClaimFacts:
+    """Return a claim's facts with what the record of its owner and its engagement have come to by now."""
+    who, context = situation.people[facts.profile], situation.context
+    cycle = cycle_on_record(who, facts.certification, context.gate.earliest)
+    facts = credit.record_changed(facts, who.good_standing, cycle, at)
+    return sync_with_engagement(facts, context, situation.state(facts, at), at)
+
+
+def sync_with_engagement(
+    facts: ClaimFacts, context: EngagementContext, state: str, at: datetime
+) -> ClaimFacts:
     """A claim's facts with what its engagement has come to by now (CPE1, ENG6, ENG11)."""
-    if match.closing and match.closing.state == "canceled":
-        actor = match.facts.ended.actor if match.facts.ended else ""
+    if context.closing and context.closing.state == "canceled":
+        actor = context.facts.ended.actor if context.facts.ended else ""
         return credit.engagement_canceled(facts, at, state, "the engagement was cancelled", actor)
-    return credit.engagement_changed(facts, match.pauses, at, match.closing.due if match.closing else None)
+    return credit.engagement_changed(
+        facts, context.pauses, at, context.closing.due if context.closing else None
+    )
 
 
 def claims_due(
-    match: EngagementContext, catalogue: Catalogue, at: datetime
+    context: EngagementContext, catalogue: Catalogue, at: datetime
 ) -> tuple[list[ClaimFacts], tuple[datetime, ...]]:
     """The claims that are open by now if all went well, and the instants at which to look again (CPE3, CPE7)."""
-    policy, days = match.program.credit, match.gate
-    if days.precheck is None or (match.closing and match.closing.state == "canceled"):
+    policy, days = context.program.credit, context.gate
+    if days.precheck is None or (context.closing and context.closing.state == "canceled"):
         return [], ()
-    until = min(at, match.closing.due) if match.closing else at
+    until = min(at, context.closing.due) if context.closing else at
     found, later = [], []
     for role in ROLES:
-        opens = credit.opens_at(days.precheck, match.calendar, match.who(role).calendar(match.program))
+        opens = credit.opens_at(days.precheck, context.calendar, context.who(role).calendar(context.program))
         if not policy.amount(role) or opens > until:
-            later += [opens] if opens > at and match.closing is None and policy.amount(role) else []
+            later += [opens] if opens > at and context.closing is None and policy.amount(role) else []
             continue
-        held = [str(each["code"]) for each in match.who(role).member.certifications]
-        on = match.calendar.date_of(until)
+        held = [str(each["code"]) for each in context.who(role).member.certifications]
+        on = context.calendar.date_of(until)
         found += [
-            _claim(match, role, code, days, recorded_at(opens, at))
+            _claim(context, role, code, days, recorded_at(opens, at))
             for code in credit.claimable(held, policy, catalogue, days.gate, on)
         ]
     return found, tuple(later)
 
 
 def upcoming_claims(
-    match: EngagementContext, catalogue: Catalogue, role: str, at: datetime
+    context: EngagementContext, catalogue: Catalogue, role: str, at: datetime
 ) -> tuple[tuple[str, ...], datetime | None]:
     """The certifications of a role for which a claim is to be opened if all goes on as it is, and when: None while a
     pause holds that day (CPE3, CPE7)."""
-    policy, days, who = match.program.credit, match.gate, match.who(role)
-    if match.closing is not None or not policy.amount(role):
+    policy, days, who = context.program.credit, context.gate, context.who(role)
+    if context.closing is not None or not policy.amount(role):
         return (), None
     held = [str(each["code"]) for each in who.member.certifications]
-    codes = credit.claimable(held, policy, catalogue, days.gate, match.calendar.date_of(at))
+    codes = credit.claimable(held, policy, catalogue, days.gate, context.calendar.date_of(at))
     if days.precheck is None:
         return codes, None
-    return codes, credit.opens_at(days.precheck, match.calendar, who.calendar(match.program))
+    return codes, credit.opens_at(days.precheck, context.calendar, who.calendar(context.program))
 
 
-def _claim(match: EngagementContext, role: str, code: str, days: GateDays, at: datetime) -> ClaimFacts:
-    who = match.who(role)
+def _claim(context: EngagementContext, role: str, code: str, days: GateDays, at: datetime) -> ClaimFacts:
+    who = context.who(role)
     return ClaimFacts(
-        match.facts.engagement,
+        context.facts.engagement,
         role,
-        match.profile(role),
-        match.profile("mentee" if role == "mentor" else "mentor"),
+        context.profile(role),
+        context.profile("mentee" if role == "mentor" else "mentor"),
         code,
-        engagement.start_day(match.facts, match.calendar).isoformat(),
+        engagement.start_day(context.facts, context.calendar).isoformat(),
         at,
         [Record(at, who.good_standing, cycle_on_record(who, code, days.earliest))],
     )
 
 
 async def pending_commands(
-    session: AsyncSession, match: EngagementContext, catalogue: Catalogue, at: datetime
+    session: AsyncSession, context: EngagementContext, catalogue: Catalogue, at: datetime
 ) -> list[WorkflowCommand]:
     """What an engagement has still to start or to tell by now: claims and surveys (CPE1, CPE3, CPE7, SUR2)."""
-    rows = await claims_of(session, match.facts.engagement)
-    claims, _ = claims_due(match, catalogue, at)
+    rows = await claims_of(session, context.facts.engagement)
+    claims, _ = claims_due(context, catalogue, at)
     effects = [start("Claim", claim.claim, claim) for claim in claims if claim.claim not in rows]
     for row in rows.values():
         facts = _CLAIM_FACTS.validate_python(row.facts)
-        if row.closed_at is None and sync_with_engagement(facts, match, row.state, at) != facts:
+        if row.closed_at is None and sync_with_engagement(facts, context, row.state, at) != facts:
             effects.append(WorkflowCommand("signal", row.workflow, "engagement_changed"))
-    if match.closing is None or not _asks_both(match):
+    if context.closing is None or not _asks_both(context):
         return effects
     for role in ROLES:
-        workflow = f"survey/{match.facts.engagement}/{role}"
+        workflow = f"survey/{context.facts.engagement}/{role}"
         if await session.get(Survey, workflow) is None:
-            survey = SurveyFacts(match.facts.engagement, role, match.profile(role), match.closing.due)
+            survey = SurveyFacts(context.facts.engagement, role, context.profile(role), context.closing.due)
             effects.append(start("Survey", workflow, survey))
     return effects
 
 
-def _asks_both(match: EngagementContext) -> bool:
+def _asks_both(context: EngagementContext) -> bool:
     """Whether an end is one that both look back at: completed, or ended by one of the two (SUR2)."""
-    assert match.closing is not None
-    ended_by_party = match.closing.state == "ended" and match.facts.ended_by in ROLES
-    return match.closing.state == "completed" or ended_by_party
+    assert context.closing is not None
+    ended_by_party = context.closing.state == "ended" and context.facts.ended_by in ROLES
+    return context.closing.state == "completed" or ended_by_party
 
 
 async def claims_of(session: AsyncSession, engagement_id: str) -> dict[str, Claim]:
@@ -132,15 +147,71 @@ async def claims_of(session: AsyncSession, engagement_id: str) -> dict[str, Clai
     return {row.workflow: row for row in rows}
 
 
-def claim_agenda(facts: ClaimFacts, match: EngagementContext) -> Agenda:
-    """The agenda of a claim for these people in this program, as the database has them now."""
-    return credit.agenda(
-        facts,
-        match.program.credit,
-        match.calendar,
-        match.people[facts.profile].calendar(match.program),
-        match.people[facts.counterpart].calendar(match.program),
-    )
+@dataclass(frozen=True, slots=True)
+class ClaimSituation:
+    """The engagement that a claim comes from, and what the catalogue says of the certification claimed."""
+
+    context: EngagementContext
+    certification: Certification | None = None
+
+    @property
+    def program(self) -> Program:
+        """The program of the engagement."""
+        return self.context.program
+
+    @property
+    def people(self) -> Mapping[str, Participant]:
+        """The claimant and the one who signs."""
+        return self.context.people
+
+    @property
+    def calendar(self) -> Calendar:
+        """The program's own."""
+        return self.context.calendar
+
+    def agenda(self, facts: ClaimFacts) -> Agenda:
+        """Return the claim's agenda (CPE7)."""
+        return credit.agenda(
+            facts,
+            self.program.credit,
+            self.calendar,
+            self.people[facts.profile].calendar(self.program),
+            self.people[facts.counterpart].calendar(self.program),
+        )
+
+    def state(self, facts: ClaimFacts, at: datetime) -> str:
+        """Return the claim's state at an instant."""
+        return self.agenda(facts).state_at(at)
+
+    def apply(self, facts: ClaimFacts, act: Act, now: datetime) -> ClaimFacts:
+        """Return the facts after an act. Raises Refused."""
+        state = self.state(facts, act.at or now)
+        return credit.apply(facts, act, state, now, self.program, self.certification)
+
+    def closed_because(self, facts: ClaimFacts, state: str, on: date) -> str:
+        """Return how the claim is over."""
+        return f"this claim is over: it is {state} since {on.isoformat()}"
+
+
+async def load_claim(
+    session: AsyncSession, programs: Programs, facts: ClaimFacts, at: datetime
+) -> ClaimSituation:
+    """Return the situation of a claim, without its certification: only the claimant's own acts need that."""
+    return ClaimSituation(await load_engagement(session, programs, facts.engagement, at))
+
+
+def claims_of_member(member: str) -> list[Select[str, str]]:
+    """Return queries for the open claims that depend on a member: workflow id and the member's profile.
+
+    A claim depends on both: on the record of the one, and on the days and clock of the other, who signs (T4, CPE5).
+    """
+    return [
+        select(Claim.workflow, Profile.id)
+        .join(Engagement, Engagement.id == Claim.engagement_id)
+        .join(Profile, Profile.id == part)
+        .where(Profile.member_id == member, Claim.closed_at.is_(None))
+        for part in (Engagement.mentee_id, Engagement.mentor_id)
+    ]
 
 
 def credit_of(row: Claim, programs: Programs, state: str = "") -> Credit:
@@ -161,6 +232,7 @@ def shares(credits: Sequence[Credit], row: Claim, cap: int) -> Mapping[str, int]
 
 
 def claim_row(facts: ClaimFacts, who: Participant, program: Program) -> Claim:
+    """Return the row of a claim that opens."""
     return Claim(
         workflow=facts.claim,
         engagement_id=facts.engagement,

@@ -1,22 +1,64 @@
-"""Engagements: their row, their people and calendar, and what follows from them."""
+"""Engagements: their agenda from rows, and the context in which their claims and letters are decided."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Engagement
+from database.models import Engagement, Profile
 from lifecycles.facts import facts_from_row, facts_to_row
-from lifecycles.participants import Participant, Programs, participants, program_of
+from lifecycles.participants import Participant, Programs, participants_of, program_of
 from rules import credit, engagement
+from rules.acts import Act
 from rules.agenda import Agenda, Pause, StateChange, closing_change
-from rules.calendar import Calendar, calendar_for
+from rules.calendar import Calendar
 from rules.credit import GateDays
 from rules.engagement import EngagementFacts
 from rules.program import Program, program_calendar
+
+
+@dataclass(frozen=True, slots=True)
+class EngagementSituation:
+    """The two who work together, by profile, and the program."""
+
+    people: Mapping[str, Participant]
+    program: Program
+
+    @property
+    def calendar(self) -> Calendar:
+        """The program's own: the dates of an engagement are its dates (ENG1)."""
+        return program_calendar(self.program)
+
+    def agenda(self, facts: EngagementFacts) -> Agenda:
+        """Return the engagement's agenda (ENG1–ENG11)."""
+        return engagement.agenda(
+            facts,
+            self.program.engagement,
+            self.calendar,
+            self.people[facts.mentor].calendar(self.program),
+            self.people[facts.mentee].calendar(self.program),
+        )
+
+    def apply(self, facts: EngagementFacts, act: Act, now: datetime) -> EngagementFacts:
+        """Return the facts after an act. Raises Refused."""
+        state = self.agenda(facts).state_at(act.at or now)
+        return engagement.apply(facts, act, state, now, self.program)
+
+    def closed_because(self, facts: EngagementFacts, state: str, on: date) -> str:
+        """Return how the engagement is over."""
+        return engagement.closed_because(facts, state, on)
+
+
+async def situation_of(
+    session: AsyncSession, programs: Programs, facts: EngagementFacts, at: datetime
+) -> EngagementSituation:
+    """Return the situation of an engagement. Raises NotOnRecord."""
+    people = await participants_of(session, facts.mentee, facts.mentor)
+    return EngagementSituation(people, program_of(programs, people[facts.mentor].profile.program))
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +74,7 @@ class EngagementContext:
     @property
     def calendar(self) -> Calendar:
         """The program's own calendar."""
-        return calendar_for(self.program.hours, None, None, None)
+        return program_calendar(self.program)
 
     @property
     def pauses(self) -> list[Pause]:
@@ -62,27 +104,27 @@ class EngagementContext:
 async def load_engagement(
     session: AsyncSession, programs: Programs, engagement_id: str, at: datetime
 ) -> EngagementContext:
-    """An engagement with its people, its program, and its end if that has come by `at` and is recorded."""
+    """Return an engagement with its people, its program, and its end if that has come by `at` and is recorded."""
     row = await session.get_one(Engagement, f"engagement/{engagement_id}")
     facts = facts_from_row(EngagementFacts, row.facts)
-    people = await participants(session, [facts.mentee, facts.mentor])
-    program = program_of(programs, row.program)
-    closing = closing_change(engagement_agenda(facts, people, program), at) if row.closed_at else None
-    return EngagementContext(facts, people, program, closing)
+    people = await participants_of(session, facts.mentee, facts.mentor)
+    situation = EngagementSituation(people, program_of(programs, row.program))
+    closing = closing_change(situation.agenda(facts), at) if row.closed_at else None
+    return EngagementContext(facts, people, situation.program, closing)
 
 
-def engagement_agenda(facts: EngagementFacts, people: Mapping[str, Participant], program: Program) -> Agenda:
-    """The agenda of an engagement for these two in this program, as the database has them now."""
-    return engagement.agenda(
-        facts,
-        program.engagement,
-        program_calendar(program),
-        people[facts.mentor].calendar(program),
-        people[facts.mentee].calendar(program),
-    )
+def engagements_of(member: str) -> list[Select[str, str]]:
+    """Return queries for the open engagements of a member: workflow id and the member's profile."""
+    return [
+        select(Engagement.workflow, Profile.id)
+        .join(Profile, Profile.id == part)
+        .where(Profile.member_id == member, Engagement.closed_at.is_(None))
+        for part in (Engagement.mentee_id, Engagement.mentor_id)
+    ]
 
 
 def engagement_row(facts: EngagementFacts, program: Program) -> Engagement:
+    """Return the row of an engagement that begins."""
     return Engagement(
         workflow=f"engagement/{facts.engagement}",
         id=facts.engagement,

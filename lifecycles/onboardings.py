@@ -2,19 +2,90 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Onboarding, Profile
-from lifecycles.participants import Participant
+from lifecycles.facts import facts_to_row
+from lifecycles.participants import Participant, Programs, participant, program_of
 from rules import onboarding
+from rules.acts import Act
 from rules.agenda import Agenda
+from rules.calendar import Calendar
 from rules.onboarding import OnboardingFacts
 from rules.program import Program
 
 
+@dataclass(frozen=True, slots=True)
+class OnboardingSituation:
+    """The person whose onboarding it is, and the program."""
+
+    who: Participant
+    program: Program
+
+    @property
+    def people(self) -> Mapping[str, Participant]:
+        """The one person."""
+        return {self.who.profile.id: self.who}
+
+    @property
+    def calendar(self) -> Calendar:
+        """The person's."""
+        return self.who.calendar(self.program)
+
+    def agenda(self, facts: OnboardingFacts) -> Agenda:
+        """Return the onboarding's agenda (ONB1–ONB6, MEM1–MEM3)."""
+        codes = [str(item["code"]) for item in self.who.member.certifications]
+        qualified = self.who.profile.role != "mentor" or onboarding.mentor_is_qualified(
+            self.who.member.years_management, codes, self.program.onboarding
+        )
+        return onboarding.agenda(facts, self.program.onboarding, self.calendar, qualified=qualified)
+
+    def apply(self, facts: OnboardingFacts, act: Act, now: datetime) -> OnboardingFacts:
+        """Return the facts after an act. Raises Refused."""
+        return onboarding.apply(facts, act, now)
+
+    def closed_because(self, facts: OnboardingFacts, state: str, on: date) -> str:
+        """Return how the onboarding is over."""
+        return onboarding.closed_because(facts, state, on)
+
+
+async def load_onboarding(
+    session: AsyncSession, programs: Programs, facts: OnboardingFacts, at: datetime
+) -> OnboardingSituation:
+    """Return the situation of an onboarding. Raises NotOnRecord."""
+    who = await participant(session, facts.profile)
+    return OnboardingSituation(who, program_of(programs, who.profile.program))
+
+
+def onboarding_row(workflow: str, facts: OnboardingFacts, program: Program) -> Onboarding:
+    """Return the row of an onboarding that begins."""
+    return Onboarding(
+        workflow=workflow,
+        profile_id=facts.profile,
+        program=program.id,
+        policy_version=program.policy_version,
+        state="blocked" if facts.blocked else "waiting",
+        state_since=facts.created_at,
+        facts=facts_to_row(facts),
+    )
+
+
+def onboardings_of(member: str) -> list[Select[str, str]]:
+    """Return queries for the open onboardings of a member: workflow id and profile."""
+    return [
+        select(Onboarding.workflow, Profile.id)
+        .join(Profile, Profile.id == Onboarding.profile_id)
+        .where(Profile.member_id == member, Onboarding.closed_at.is_(None))
+    ]
+
+
 async def open_onboardings(session: AsyncSession, mentee: Participant, program: Program) -> list[str]:
-    """All open onboardings of a mentee in a program: a match ends each of them (ONB3)."""
+    """Return the open onboardings of a mentee in a program: a match ends each of them (ONB3)."""
     return list(
         await session.scalars(
             select(Onboarding.workflow)
@@ -27,12 +98,3 @@ async def open_onboardings(session: AsyncSession, mentee: Participant, program: 
             )
         )
     )
-
-
-def onboarding_agenda(facts: OnboardingFacts, who: Participant, program: Program) -> Agenda:
-    """The agenda of an onboarding for this participant in this program, as the database has them now."""
-    codes = [str(item["code"]) for item in who.member.certifications]
-    qualified = who.profile.role != "mentor" or onboarding.mentor_is_qualified(
-        who.member.years_management, codes, program.onboarding
-    )
-    return onboarding.agenda(facts, program.onboarding, who.calendar(program), qualified=qualified)

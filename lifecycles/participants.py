@@ -51,7 +51,7 @@ class Participant:
         return program.language([chosen, *self.profile.languages, *self.member.languages])
 
 
-# Built once, not at each of the many thousand times that they are asked.
+# Built once: building the statement costs more than running it.
 _PARTICIPANTS = (
     select(Profile, Member)
     .join(Member, Member.id == Profile.member_id)
@@ -60,21 +60,27 @@ _PARTICIPANTS = (
 
 
 async def participants(session: AsyncSession, profiles: Iterable[str]) -> dict[str, Participant]:
-    """The participants behind profile ids; ids that are not known are left out."""
+    """Return the participants behind profile ids; unknown ids are left out."""
     rows = await session.execute(_PARTICIPANTS, {"profiles": sorted(set(profiles))})
     return {profile.id: Participant(profile, member) for profile, member in rows}
 
 
 async def participant(session: AsyncSession, profile: str) -> Participant:
-    """The participant behind a profile id. Raises UnknownProfile."""
-    found = await participants(session, [profile])
-    if profile not in found:
-        raise UnknownProfile(f"profile {profile} is not in the database")
-    return found[profile]
+    """Return the participant behind a profile id. Raises UnknownProfile."""
+    return (await participants_of(session, profile))[profile]
+
+
+async def participants_of(session: AsyncSession, *profiles: str) -> dict[str, Participant]:
+    """Return the participants behind profile ids. Raises UnknownProfile if one is not in the database."""
+    found = await participants(session, profiles)
+    for profile in profiles:
+        if profile not in found:
+            raise UnknownProfile(f"profile {profile} is not in the database")
+    return found
 
 
 def program_of(programs: Programs, name: str) -> Program:
-    """A program by id. Raises UnknownProgram."""
+    """Return a program by id. Raises UnknownProgram."""
     if name not in programs:
         raise UnknownProgram(f"program {name} is not loaded here")
     return programs[name]

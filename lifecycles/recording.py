@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -13,10 +14,9 @@ from database.events import get_event
 from database.models import Lifecycle
 from database.tasks import open_task, settle_tasks
 from lifecycles.facts import facts_to_row
-from lifecycles.participants import Participant
+from lifecycles.situation import AppliedActs, Situation
 from rules.acts import EVENT_REASON, Act
 from rules.agenda import Agenda, MessageChange, recorded_at
-from rules.program import Program
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,52 +46,52 @@ class Planned:
 async def record(
     session: AsyncSession,
     row: Lifecycle,
+    situation: Situation[Any],
     agenda: Agenda,
-    program: Program,
-    workflow: str,
-    facts: object,
+    applied: AppliedActs[Any],
     at: datetime,
-    acts: Sequence[Act],
-    people: Mapping[str, Participant],
 ) -> Planned:
-    """Write an agenda down: the lifecycle's row, changes and tasks that are due, the ledger, the acts.
+    """Write an agenda down: acts, the row, state changes and tasks that are due, the ledger.
 
-    `people` are the participants whom the agenda's mails go to, by profile.
+    `applied` are the facts that the agenda follows from, with the acts that led to them.
     """
-    await _record_acts(session, workflow, acts, at)
-    row.program = program.id
-    row.policy_version = program.policy_version
-    row.facts = facts_to_row(facts)
-    closed_at = await _record_state_changes(session, row, agenda, workflow, at)
-    for task in agenda.tasks:
-        if task.due <= at:
-            await open_task(
-                session,
-                task.kind,
-                task.subject or workflow,
-                task.cause,
-                task.action,
-                recorded_at(task.due, at),
-            )
-    because = await resolve_reason(session, agenda.dropped_because)
-    members = {profile: who.member.id for profile, who in people.items()}
+    for act, reason in applied.refused:
+        await _record_refusal(session, row.workflow, act, reason, at)
+    await _record_acts(session, row.workflow, applied.done, at)
+    row.program = situation.program.id
+    row.policy_version = situation.program.policy_version
+    row.facts = facts_to_row(applied.facts)
+    row.closed_at = await _record_state_changes(session, row, agenda, at)
+    await _open_due_tasks(session, row.workflow, agenda, at)
     changes = await ledger.plan(
-        session, workflow, program.id, agenda.mails, _when(agenda, acts, at), because, members
+        session,
+        row.workflow,
+        situation.program.id,
+        agenda.mails,
+        _when(agenda, applied.done, at),
+        await resolve_reason(session, agenda.dropped_because),
+        {profile: who.member.id for profile, who in situation.people.items()},
     )
-    mails = [DueMail(f"{m.step}/{m.occurrence}", m.due_at) for m in changes.waiting if m.due_at]
-    wakes = [] if closed_at else agenda.wakes_after(at)
-    row.closed_at = closed_at
+    wakes = [] if row.closed_at else agenda.wakes_after(at)
     row.next_at = wakes[0] if wakes else None
     await session.flush()
     return Planned(
         state=row.state,
-        closed=closed_at is not None,
-        mails=mails,
-        wake_at=wakes[0] if wakes else None,
-        moved=[_message_change(change) for change in changes.moved],
-        dropped=[_message_change(change) for change in changes.dropped],
-        added=[_message_change(change) for change in changes.added] if acts else [],
+        closed=row.closed_at is not None,
+        mails=[DueMail(f"{m.step}/{m.occurrence}", m.due_at) for m in changes.waiting if m.due_at],
+        wake_at=row.next_at,
+        moved=changes.moved,
+        dropped=changes.dropped,
+        refused=applied.refusals,
+        added=changes.added if applied.done else [],
     )
+
+
+async def _open_due_tasks(session: AsyncSession, workflow: str, agenda: Agenda, at: datetime) -> None:
+    for task in agenda.tasks:
+        if task.due <= at:
+            opened_at = recorded_at(task.due, at)
+            await open_task(session, task.kind, task.subject or workflow, task.cause, task.action, opened_at)
 
 
 def _when(agenda: Agenda, acts: Sequence[Act], at: datetime) -> datetime:
@@ -115,10 +115,6 @@ async def resolve_reason(session: AsyncSession, reason: str) -> str:
     return before + str(event.data.get("reason") or "").strip() if event else reason
 
 
-def _message_change(change: ledger.Change) -> MessageChange:
-    return MessageChange(change.key, change.message, change.number, change.to, change.was, change.due)
-
-
 async def _record_acts(session: AsyncSession, workflow: str, acts: Sequence[Act], at: datetime) -> None:
     for act in acts:
         known = await audit.records_of(session, workflow, "act")
@@ -136,7 +132,7 @@ async def _record_acts(session: AsyncSession, workflow: str, acts: Sequence[Act]
         )
 
 
-async def record_refusal(session: AsyncSession, workflow: str, act: Act, reason: str, at: datetime) -> None:
+async def _record_refusal(session: AsyncSession, workflow: str, act: Act, reason: str, at: datetime) -> None:
     """An act that came as an event is refused where the event is; one of a plain client is told here."""
     if not act.event:
         data = {"event": act.name, "id": act.id, "reason": reason}
@@ -144,7 +140,7 @@ async def record_refusal(session: AsyncSession, workflow: str, act: Act, reason:
 
 
 async def _record_state_changes(
-    session: AsyncSession, row: Lifecycle, agenda: Agenda, workflow: str, at: datetime
+    session: AsyncSession, row: Lifecycle, agenda: Agenda, at: datetime
 ) -> datetime | None:
     """Record the changes that came due since the last plan; the instant at which the lifecycle closed, if it did.
 
@@ -152,7 +148,9 @@ async def _record_state_changes(
     """
     if row.closed_at is not None:
         return row.closed_at
-    recorded = {(data["state"], data["due"]) for data in await audit.records_of(session, workflow, "state")}
+    recorded = {
+        (data["state"], data["due"]) for data in await audit.records_of(session, row.workflow, "state")
+    }
     closed_at, current = None, None
     for change in sorted(agenda.state_changes, key=lambda change: change.due):
         if change.due > at:
@@ -164,7 +162,7 @@ async def _record_state_changes(
             cause = await resolve_reason(session, change.cause)
             await audit.append(
                 session,
-                workflow,
+                row.workflow,
                 "state",
                 happened,
                 {"state": change.state, "due": change.due.isoformat()},
@@ -179,7 +177,7 @@ async def _record_state_changes(
         # the record tells that the lifecycle is back in an earlier state.
         row.state, row.state_since = current.state, recorded_at(current.due, at)
         data = {"state": current.state, "due": current.due.isoformat()}
-        await audit.append(session, workflow, "state", row.state_since, data)
+        await audit.append(session, row.workflow, "state", row.state_since, data)
     if closed_at is None and agenda.closes_at and agenda.closes_at <= at:
         closed_at = recorded_at(agenda.closes_at, at)
     return closed_at

@@ -10,7 +10,10 @@ EVENT_REASON = "event:"
 
 
 NOBODY = "unknown"
-"""The actor of an act for which nobody was named."""
+"""Actor recorded when the caller gave none."""
+
+PROGRAM = "program"
+"""Actor of what the engine itself does, such as ending an onboarding at a match."""
 
 
 @dataclass(frozen=True, slots=True)

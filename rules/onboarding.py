@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
+from rules.acts import Act
 from rules.agenda import (
     Agenda,
     Ended,
@@ -23,6 +24,7 @@ from rules.agenda import (
     merge_pauses,
 )
 from rules.calendar import Calendar
+from rules.kinds import KINDS
 from rules.pauses import after_pause, send_at
 from rules.program import OnboardingPolicy
 
@@ -242,6 +244,55 @@ def _unmatched(
             ),
         ],
     )
+
+
+def closed_because(facts: OnboardingFacts, state: str, on: date | None = None) -> str:
+    """Return how an onboarding is over, for an act that comes too late; empty while it goes on.
+
+    `on` is the local day on which it ended, where that is known.
+    """
+    ended = facts.ended.state if facts.ended else state
+    if ended in KINDS["onboarding"].open_states:
+        return ""
+    return f"the onboarding is over: {ended}{f' on {on.isoformat()}' if on else ''}"
+
+
+def apply(facts: OnboardingFacts, act: Act, now: datetime) -> OnboardingFacts:
+    """Return the facts after an act (ONB3, ONB5, ONB6, MEM1, MEM2, STA1).
+
+    What the program itself reports (a match, a withdrawn profile, a change of standing) changes nothing once the
+    onboarding has ended. Raises Refused for an act that staff may not order now.
+    """
+    at = act.at or now
+    match act.name:
+        case "matched" | "withdrawn" | "standing" if facts.ended:
+            return facts
+        case "matched":
+            if facts.role != "mentee":
+                raise Refused("only a mentee's onboarding ends by a match")
+            return end(facts, "matched", at, f"matched by request {act.details.get('request', '')}")
+        case "withdrawn":
+            return end(facts, "withdrawn", at, "the profile was withdrawn")
+        case "standing":
+            return standing_changed(facts, act.details["good"] == "yes", at)
+    if facts.ended:
+        raise Refused(closed_because(facts, facts.ended.state))
+    paused = any(pause.until is None and pause.cause == "staff" for pause in facts.pauses)
+    match act.name:
+        case "cancel":
+            cause = f"cancelled by staff: {act.reason}" if act.reason else "cancelled by staff"
+            return end(facts, "canceled", at, cause, act.actor)
+        case "extend":
+            return extend(facts, int(act.details.get("check_ins", "0")), now, act.event)
+        case "pause" if not paused:
+            return pause(facts, "staff", at)
+        case "pause":
+            raise Refused("it is paused already")
+        case "resume" if paused:
+            return resume(facts, "staff", at)
+        case "resume":
+            raise Refused("it is not paused by staff")
+    raise Refused(f"an onboarding has no act {act.name}")
 
 
 def end(facts: OnboardingFacts, state: str, at: datetime, cause: str, actor: str = "") -> OnboardingFacts:

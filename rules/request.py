@@ -14,10 +14,11 @@ from rules import lapses
 from rules.acts import NOBODY, Act
 from rules.agenda import Agenda, Ended, PlannedMail, PlannedTask, Refused, StateChange, closing_change
 from rules.calendar import Calendar
+from rules.kinds import KINDS
 from rules.lapses import Lapse
-from rules.program import Program, RequestPolicy
+from rules.program import RequestPolicy
 
-OPEN = ("open", "past_due")
+OPEN = KINDS["request"].open_states
 """The states in which a request can be answered."""
 
 MOST_EXTENSION = 60
@@ -292,28 +293,19 @@ def _refuse_if_closed(facts: RequestFacts, state: str) -> None:
         raise Refused(words)
 
 
-def by_its_party(act: Act) -> Act:
-    """An answer to a request as the doing of whose it is to give, where a plain client named nobody (STA3)."""
-    actor = {"accept": "mentor", "decline": "mentor", "withdraw": "mentee"}.get(act.name)
-    return replace(act, actor=actor) if actor and act.actor == NOBODY else act
+def apply(
+    facts: RequestFacts, act: Act, now: datetime, policy: RequestPolicy, calendar: Calendar
+) -> RequestFacts:
+    """Return a request's facts after an act; `calendar` is the mentor's (REQ5–REQ10, MEM2, MEM4).
 
-
-def request_state(facts: RequestFacts, act: Act, program: Program, calendar: Calendar, now: datetime) -> str:
-    """The state of a request when an act came; `calendar` is the mentor's.
-
-    Raises Refused, saying how it is over, if it had come to its end by then (REQ10).
+    Raises Refused, saying how it is over, if the request had ended by then.
     """
     at = act.at or now
-    course = agenda(facts, program.request, calendar)
-    closing = closing_change(course, at)
+    planned = agenda(facts, policy, calendar)
+    closing = closing_change(planned, at)
     if closing and act.name != "standing":
         raise Refused(closed_because(facts, closing.state, calendar.date_of(closing.due)))
-    return course.state_at(at)
-
-
-def apply_to_request(facts: RequestFacts, act: Act, state: str, now: datetime) -> RequestFacts:
-    """A request's facts after an act in a state. Raises Refused (REQ10)."""
-    at = act.at or now
+    state = planned.state_at(at)
     match act.name:
         case "accept":
             return accept(facts, at, state)
@@ -324,10 +316,15 @@ def apply_to_request(facts: RequestFacts, act: Act, state: str, now: datetime) -
         case "cancel":
             return cancel(facts, at, state, act.reason, act.actor)
         case "extend":
-            days = int(act.details.get("business_days", "0"))
-            return extend(facts, days, at, state, act.event)
+            return extend(facts, int(act.details.get("business_days", "0")), at, state, act.event)
         case "unavailable":
             return make_unavailable(facts, at, state, act.reason)
         case "standing":
             return standing_changed(facts, act.by, act.details["good"] == "yes", at)
-    raise Refused(f"a request cannot be told to {act.name}")
+    raise Refused(f"a request has no act {act.name}")
+
+
+def attributed(act: Act) -> Act:
+    """Return an answer with the party whose answer it is as its actor, where a plain client named nobody (STA3)."""
+    actor = {"accept": "mentor", "decline": "mentor", "withdraw": "mentee"}.get(act.name)
+    return replace(act, actor=actor) if actor and act.actor == NOBODY else act

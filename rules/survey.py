@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
+from rules.acts import Act
 from rules.agenda import Agenda, Ended, PlannedMail, Refused, StateChange
 from rules.calendar import Calendar
+from rules.kinds import KINDS
 from rules.program import Question, SurveyPolicy
 from rules.validation import Issue, Issues, ValidationError, integer, multi_line, nearest, text_of
 
@@ -95,6 +97,27 @@ def cancel(facts: SurveyFacts, at: datetime, reason: str = "", actor: str = "") 
     cause = f"cancelled by staff: {reason}" if reason else "cancelled by staff"
     at = max([at, facts.opened_at, *([facts.answered_at] if facts.answered_at else [])])
     return replace(facts, ended=Ended("canceled", at, cause, actor))
+
+
+def closed_because(facts: SurveyFacts, state: str, on: date | None = None) -> str:
+    """Return how a survey is over, for an act that comes too late; empty while it takes answers."""
+    ended = facts.ended.state if facts.ended else state
+    if ended == "answered" or ended in KINDS["survey"].open_states:
+        return ""
+    return f"the survey is over: {ended}{f' on {on.isoformat()}' if on else ''}"
+
+
+def apply(
+    facts: SurveyFacts, act: Act, now: datetime, policy: SurveyPolicy, calendar: Calendar
+) -> SurveyFacts:
+    """Return a survey's facts after an act; `calendar` is the reader's (SUR2, SUR3, STA1). Raises Refused."""
+    at = act.at or now
+    match act.name:
+        case "answered":
+            return answer(facts, at, closes_at(facts, policy, calendar))
+        case "cancel":
+            return cancel(facts, at, act.reason, act.actor)
+    raise Refused(f"a survey has no act {act.name}")
 
 
 def check_answers(

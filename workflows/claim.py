@@ -51,42 +51,42 @@ class ClaimWorkflow:
     @workflow.signal(name="sign")
     def sign_signal(self, act: ActInput = ActInput()) -> None:
         """A letter was signed, as the event that the act names told (CPE5, CPE6, CPE8)."""
-        self._agenda.change(act.act("sign"))
+        self._agenda.change(act.to_act("sign"))
 
     @workflow.signal(name="choose_domains")
     def choose_domains_signal(self, act: ActInput) -> None:
         """The claimant chooses domains (CPE7)."""
-        self._agenda.change(act.act("choose_domains"))
+        self._agenda.change(act.to_act("choose_domains"))
 
     @workflow.signal(name="submit")
     def submit_signal(self, act: ActInput) -> None:
         """The claimant has reported the credit (CPE10)."""
-        self._agenda.change(act.act("submit"))
+        self._agenda.change(act.to_act("submit"))
 
     @workflow.signal(name="accept")
     def accept_signal(self, act: ActInput = ActInput()) -> None:
         """Staff record that it was accepted (CPE10)."""
-        self._agenda.change(act.act("accept"))
+        self._agenda.change(act.to_act("accept"))
 
     @workflow.signal(name="reject")
     def reject_signal(self, act: ActInput = ActInput()) -> None:
         """Staff record that it was rejected (CPE10)."""
-        self._agenda.change(act.act("reject"))
+        self._agenda.change(act.to_act("reject"))
 
     @workflow.signal(name="revoke")
     def revoke_signal(self, act: ActInput = ActInput()) -> None:
         """Staff take earned credit back (CPE11)."""
-        self._agenda.change(act.act("revoke"))
+        self._agenda.change(act.to_act("revoke"))
 
     @workflow.signal(name="reopen")
     def reopen_signal(self, act: ActInput = ActInput()) -> None:
         """Staff ask for the evidence anew (CPE7)."""
-        self._agenda.change(act.act("reopen"))
+        self._agenda.change(act.to_act("reopen"))
 
     @workflow.signal(name="cancel")
     def cancel_signal(self, act: ActInput = ActInput()) -> None:
         """Staff cancel a claim that is not earned."""
-        self._agenda.change(act.act("cancel"))
+        self._agenda.change(act.to_act("cancel"))
 
     @workflow.signal
     def engagement_changed(self) -> None:
@@ -146,4 +146,4 @@ class ClaimWorkflow:
     async def _answer(self, name: str, act: ActInput) -> Answer:
         if self._agenda.closed:
             raise ApplicationError(f"this claim is over: it is {self._state}", type="Refused")
-        return await self._agenda.answer(act.act(name))
+        return await self._agenda.answer(act.to_act(name))

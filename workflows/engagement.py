@@ -55,37 +55,37 @@ class EngagementWorkflow:
     @workflow.signal(name="cancel")
     def cancel_signal(self, act: ActInput = ActInput()) -> None:
         """Staff cancel (ENG6)."""
-        self._agenda.change(act.act("cancel"))
+        self._agenda.change(act.to_act("cancel"))
 
     @workflow.signal(name="extend")
     def extend_signal(self, act: ActInput) -> None:
         """Staff extend, to an end or by months (ENG6)."""
-        self._agenda.change(act.act("extend"))
+        self._agenda.change(act.to_act("extend"))
 
     @workflow.signal(name="agree_extension")
     def agree_extension_signal(self, act: ActInput) -> None:
         """One of the two is for a new end (ENG5)."""
-        self._agenda.change(act.act("agree_extension"))
+        self._agenda.change(act.to_act("agree_extension"))
 
     @workflow.signal(name="end")
     def end_signal(self, act: ActInput) -> None:
         """One of the two, or staff, end it (ENG7)."""
-        self._agenda.change(act.act("end"))
+        self._agenda.change(act.to_act("end"))
 
     @workflow.signal(name="pause")
     def pause_signal(self, act: ActInput = ActInput()) -> None:
         """Staff pause (ENG11)."""
-        self._agenda.change(act.act("pause"))
+        self._agenda.change(act.to_act("pause"))
 
     @workflow.signal(name="resume")
     def resume_signal(self, act: ActInput = ActInput()) -> None:
         """Staff let it go on (ENG8, ENG11)."""
-        self._agenda.change(act.act("resume"))
+        self._agenda.change(act.to_act("resume"))
 
     @workflow.signal
     def standing(self, act: ActInput) -> None:
         """Good standing of one of the two was lost or came back (MEM2)."""
-        self._agenda.change(act.act("standing"))
+        self._agenda.change(act.to_act("standing"))
 
     @workflow.signal
     def replan(self) -> None:
@@ -145,4 +145,4 @@ class EngagementWorkflow:
     async def _answer(self, name: str, act: ActInput) -> Answer:
         if self._agenda.closed:
             raise ApplicationError(engagement.closed_because(self._facts, self._state), type="Refused")
-        return await self._agenda.answer(act.act(name))
+        return await self._agenda.answer(act.to_act(name))

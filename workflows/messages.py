@@ -11,7 +11,7 @@ from datetime import datetime
 
 from temporalio import workflow
 
-from rules.acts import NOBODY, Act
+from rules.acts import NOBODY, PROGRAM, Act
 from rules.agenda import MessageChange
 from rules.validation import readable
 
@@ -51,8 +51,8 @@ class ActInput:
             object.__setattr__(self, name, readable(getattr(self, name)))
         object.__setattr__(self, "domains", [readable(domain) for domain in self.domains])
 
-    def act(self, name: str) -> Act:
-        """The act that this is. One that came as an event is known by it, so that a repeat counts once."""
+    def to_act(self, name: str) -> Act:
+        """Return the act of a signal or update. One that came as an event has an id of it: a repeat counts once."""
         details = {
             "answer": self.answer,
             "end": self.end,
@@ -94,3 +94,13 @@ class Matched:
     def __post_init__(self) -> None:
         refuse_local(self.at)
         object.__setattr__(self, "request", readable(self.request))
+
+    def to_act(self) -> Act:
+        """Return the act that it is: the program's."""
+        return Act(
+            id=str(workflow.uuid4()),
+            name="matched",
+            actor=PROGRAM,
+            details={"request": self.request},
+            at=self.at or workflow.now(),
+        )

@@ -66,37 +66,37 @@ class RequestWorkflow:
     @workflow.signal(name="accept")
     def accept_signal(self, act: ActInput = ActInput()) -> None:
         """The mentor accepts (REQ5)."""
-        self._agenda.change(act.act("accept"))
+        self._agenda.change(act.to_act("accept"))
 
     @workflow.signal(name="decline")
     def decline_signal(self, act: ActInput = ActInput()) -> None:
         """The mentor declines (REQ6)."""
-        self._agenda.change(act.act("decline"))
+        self._agenda.change(act.to_act("decline"))
 
     @workflow.signal(name="withdraw")
     def withdraw_signal(self, act: ActInput = ActInput()) -> None:
         """The mentee takes it back (REQ7)."""
-        self._agenda.change(act.act("withdraw"))
+        self._agenda.change(act.to_act("withdraw"))
 
     @workflow.signal(name="cancel")
     def cancel_signal(self, act: ActInput = ActInput()) -> None:
         """Staff cancel (REQ9)."""
-        self._agenda.change(act.act("cancel"))
+        self._agenda.change(act.to_act("cancel"))
 
     @workflow.signal(name="extend")
     def extend_signal(self, act: ActInput = ActInput(business_days=1)) -> None:
         """Staff give more time (REQ9)."""
-        self._agenda.change(act.act("extend"))
+        self._agenda.change(act.to_act("extend"))
 
     @workflow.signal
     def unavailable(self, act: ActInput) -> None:
         """The mentor can take nobody any more (MEM4)."""
-        self._agenda.change(act.act("unavailable"))
+        self._agenda.change(act.to_act("unavailable"))
 
     @workflow.signal
     def standing(self, act: ActInput) -> None:
         """Good standing of one of the two was lost or came back (MEM2)."""
-        self._agenda.change(act.act("standing"))
+        self._agenda.change(act.to_act("standing"))
 
     @workflow.signal
     def replan(self) -> None:
@@ -131,4 +131,4 @@ class RequestWorkflow:
     async def _answer(self, name: str, act: ActInput) -> Answer:
         if self._agenda.closed:
             raise ApplicationError(request.closed_because(self._facts, self._state), type="Refused")
-        return await self._agenda.answer(act.act(name))
+        return await self._agenda.answer(act.to_act(name))

@@ -50,12 +50,12 @@ class SurveyWorkflow:
     @workflow.signal(name="answered")
     def answered_signal(self, act: ActInput = ActInput()) -> None:
         """An answer came; its words are in the event that the act names (SUR2, SUR3)."""
-        self._agenda.change(act.act("answered"))
+        self._agenda.change(act.to_act("answered"))
 
     @workflow.signal(name="cancel")
     def cancel_signal(self, act: ActInput = ActInput()) -> None:
         """Staff cancel it."""
-        self._agenda.change(act.act("cancel"))
+        self._agenda.change(act.to_act("cancel"))
 
     @workflow.signal
     def replan(self) -> None:
@@ -78,4 +78,4 @@ class SurveyWorkflow:
     async def _answer(self, name: str, act: ActInput) -> Answer:
         if self._agenda.closed:
             raise ApplicationError(f"this survey is over: it is {self._state}", type="Refused")
-        return await self._agenda.answer(act.act(name))
+        return await self._agenda.answer(act.to_act(name))

@@ -2,7 +2,7 @@
 
 from rules.credit.acts import (
     accept,
-    apply_to_claim,
+    apply,
     cancel,
     choose_domains,
     engagement_canceled,
@@ -46,7 +46,7 @@ __all__ = [
     "Signing",
     "accept",
     "agenda",
-    "apply_to_claim",
+    "apply",
     "cancel",
     "cap_on",
     "check_signature",

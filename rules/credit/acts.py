@@ -13,7 +13,7 @@ from rules.catalogue import Certification
 from rules.credit.facts import _STATES, EARNED, OTHER, OVER, REVOCATIONS, ClaimFacts, Cycle, Record, Step
 from rules.credit.gate import gate_days
 from rules.credit.timeline import _cycles, _records_at
-from rules.program import CreditPolicy
+from rules.program import CreditPolicy, Program, program_calendar
 
 
 def record_changed(facts: ClaimFacts, good_standing: bool, cycle: Cycle | None, at: datetime) -> ClaimFacts:
@@ -206,22 +206,34 @@ def known_domains(facts: ClaimFacts, words: Iterable[str], certification: Certif
     return list(dict.fromkeys(domain.id for domain in found.values() if domain))
 
 
-def apply_to_claim(
-    facts: ClaimFacts, act: Act, state: str, now: datetime, policy: CreditPolicy, calendar: Calendar
+def apply(
+    facts: ClaimFacts,
+    act: Act,
+    state: str,
+    now: datetime,
+    program: Program,
+    certification: Certification | None = None,
 ) -> ClaimFacts:
-    """A claim's facts after an act of the claimant or of staff in a state. Raises Refused (CPE7, CPE10, CPE11)."""
-    at, by = act.at or now, act.actor
+    """Return a claim's facts after an act of the claimant or of staff in a state (CPE7, CPE10, CPE11).
+
+    `certification` is what the catalogue says of the one claimed; only a choice of domains needs it. A signature is
+    no act of this kind: it comes with its letter, by `sign`. Raises Refused.
+    """
+    at, actor = act.at or now, act.actor
     match act.name:
+        case "choose_domains":
+            chosen = act.details.get("domains", "").split("\n")
+            return choose_domains(facts, act.by, chosen, certification, state)
         case "submit":
             return submit(facts, act.by, at, state)
         case "accept":
-            return accept(facts, at, state, act.reason, by)
+            return accept(facts, at, state, act.reason, actor)
         case "reject":
-            return reject(facts, at, state, act.reason, by)
+            return reject(facts, at, state, act.reason, actor)
         case "revoke":
-            return revoke(facts, at, state, act.reason, by, act.details.get("answer", ""))
+            return revoke(facts, at, state, act.reason, actor, act.details.get("answer", ""))
         case "cancel":
-            return cancel(facts, at, state, act.reason, by)
+            return cancel(facts, at, state, act.reason, actor)
         case "reopen":
-            return reopen(facts, at, state, act.reason, policy, calendar, by)
-    raise Refused(f"a claim cannot be told to {act.name}")
+            return reopen(facts, at, state, act.reason, program.credit, program_calendar(program), actor)
+    raise Refused(f"a claim has no act {act.name}")

@@ -313,12 +313,10 @@ def _refuse_if_over(facts: EngagementFacts, state: str) -> None:
         raise Refused(words)
 
 
-def apply_to_engagement(
-    facts: EngagementFacts, act: Act, state: str, now: datetime, program: Program
-) -> EngagementFacts:
-    """An engagement's facts after an act in a state. Raises Refused (ENG5–ENG8)."""
-    at, policy, calendar, told = act.at or now, program.engagement, program_calendar(program), act.details
-    months, new_end = int(told.get("months", "0")), told.get("end", "")
+def apply(facts: EngagementFacts, act: Act, state: str, now: datetime, program: Program) -> EngagementFacts:
+    """Return an engagement's facts after an act in a state (ENG2–ENG8, ENG11, MEM2). Raises Refused."""
+    at, policy, calendar, details = act.at or now, program.engagement, program_calendar(program), act.details
+    months, new_end = int(details.get("months", "0")), details.get("end", "")
     match act.name:
         case "plan_agreed":
             return agree_plan(facts, at, state, policy, calendar, months=months, end=new_end, event=act.event)
@@ -327,11 +325,11 @@ def apply_to_engagement(
         case "extend":
             return extend(facts, at, state, policy, calendar, months=months, end=new_end, event=act.event)
         case "discovery":
-            return answer_discovery(facts, act.by, told.get("answer", ""), at, state)
+            return answer_discovery(facts, act.by, details.get("answer", ""), at, state)
         case "met":
-            if told.get("answer") not in ("yes", "no"):
+            if details.get("answer") not in ("yes", "no"):
                 raise Refused("the answer is yes or no")
-            met = told["answer"] == "yes"
+            met = details["answer"] == "yes"
             return answer_pulse(facts, act.by, met, at, state, policy, calendar)
         case "end":
             return end(facts, act.by or STAFF, act.reason, at, state, act.actor)
@@ -344,5 +342,5 @@ def apply_to_engagement(
         case "misconduct":
             return report_misconduct(facts, act.by or STAFF, at, state, act.event)
         case "standing":
-            return standing_changed(facts, act.by, told["good"] == "yes", at)
-    raise Refused(f"an engagement cannot be told to {act.name}")
+            return standing_changed(facts, act.by, details["good"] == "yes", at)
+    raise Refused(f"an engagement has no act {act.name}")

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from database import ledger, suppressions
-from database.ledger import Changes
+from database.ledger import AgendaChanges
 from database.models import DECISIONS, AuditRecord, Message, Task
 from database.session import Database
 from database.tasks import close_task, open_task, snooze_task
@@ -34,7 +34,7 @@ def check_ins(count: int = 4) -> list[PlannedMail]:
 
 async def plan(
     database: Database, mails: Sequence[PlannedMail], at: datetime = AT, because: str = "no longer due"
-) -> Changes:
+) -> AgendaChanges:
     async with database.begin() as session:
         return await ledger.plan(session, WORKFLOW, "asis-global", mails, at, because, {"p-1": "ana"})
 
@@ -100,7 +100,7 @@ async def test_planning_writes_a_row_for_every_mail(database: Database) -> None:
 async def test_planning_the_same_agenda_again_changes_nothing(database: Database) -> None:
     await plan(database, check_ins())
     before = [(row.id, row.due_at, row.planned_at) for row in await rows(database)]
-    assert await plan(database, check_ins(), AT + timedelta(days=1)) == Changes()
+    assert await plan(database, check_ins(), AT + timedelta(days=1)) == AgendaChanges()
     assert [(row.id, row.due_at, row.planned_at) for row in await rows(database)] == before
     assert await mail_records(database) == []
 
@@ -136,7 +136,7 @@ async def test_undecided_mail_moves_behind_the_pause_decided_stays(database: Dat
     ]
     assert [(change.key, change.due) for change in changes.added] == [("check-in/3", resumed)]
     assert [row.due_at for row in await rows(database)] == [DUE, resumed, resumed]
-    assert await plan(database, late) == Changes()
+    assert await plan(database, late) == AgendaChanges()
 
 
 @pytest.mark.rule("ONB5", "STA1", "MAIL1", "MAIL4")
@@ -152,7 +152,7 @@ async def test_dropped_mail_is_cancelled_with_a_reason(database: Database) -> No
         *[("cancelled", "cancelled by staff: moved")] * 3,
     ]
     assert all(row.decided_at for row in await rows(database))
-    assert await plan(database, [], AT + timedelta(days=10), because="another reason") == Changes()
+    assert await plan(database, [], AT + timedelta(days=10), because="another reason") == AgendaChanges()
 
 
 @pytest.mark.rule("STA1")
@@ -272,7 +272,7 @@ async def test_cancel_after_the_last_byte_leaves_the_reply_to_decide(database: D
     await plan(database, check_ins(1))
     message = await claim(database, "check-in/1", "first")
     assert await hand_over(database, message, "first")
-    assert await plan(database, [], because="cancelled by staff") == Changes()
+    assert await plan(database, [], because="cancelled by staff") == AgendaChanges()
     assert [row.state for row in await rows(database)] == ["handed_over"]
     await decide(database, "check-in/1", "sent")
     assert [row.state for row in await rows(database)] == ["sent"]
@@ -289,7 +289,7 @@ async def test_cancel_and_last_byte_at_once_have_one_winner(database: Database) 
             row.state, row.claimed_by = "claimed", "first"
             message = row.id
 
-        async def cancel(workflow: str = f"onboarding/q-{number}") -> Changes:
+        async def cancel(workflow: str = f"onboarding/q-{number}") -> AgendaChanges:
             async with database.begin() as session:
                 return await ledger.plan(session, workflow, "asis-global", [], AT, "cancelled", {})
 
@@ -428,8 +428,8 @@ async def test_resend_is_planned_once_however_often_staff_ask(
     copied = (await rows(database))[1]
     assert (copied.state, copied.due_at, copied.delivery) == ("planned", AT, first)
     assert first != original
-    assert await plan(database, check_ins(1)) == Changes()
-    assert await plan(database, []) == Changes()
+    assert await plan(database, check_ins(1)) == AgendaChanges()
+    assert await plan(database, []) == AgendaChanges()
     assert [row.state for row in await rows(database)] == ["ambiguous", "planned"]
 
 

@@ -1,0 +1,124 @@
+"""The kinds of lifecycle, one entry each: the only place that knows them all.
+
+An entry says where a kind keeps its rows and facts, and how its situation is loaded. What it does and what may be done
+to it follow from its rules (`rules/kinds.py` has its names). Rooms above keep one table of handlers each, keyed by the
+same names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import Select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database.models import Claim, Engagement, Lifecycle, Onboarding, Request, Survey
+from lifecycles.claims import claims_of_member, load_claim
+from lifecycles.engagements import engagements_of, situation_of
+from lifecycles.facts import facts_from_row
+from lifecycles.onboardings import load_onboarding, onboardings_of
+from lifecycles.participants import Programs
+from lifecycles.requests import load_request, requests_of
+from lifecycles.situation import Situation
+from lifecycles.surveys import load_survey, surveys_of
+from rules.acts import Act
+from rules.agenda import Agenda, Refused
+from rules.credit import ClaimFacts
+from rules.engagement import EngagementFacts
+from rules.kinds import KINDS, Kind
+from rules.onboarding import OnboardingFacts
+from rules.request import RequestFacts
+from rules.survey import SurveyFacts
+
+Load = Callable[[AsyncSession, Programs, Any, datetime], Awaitable[Situation[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class LifecycleKind:
+    """One kind of lifecycle, from its rows to its rules."""
+
+    kind: Kind
+    table: type[Onboarding | Request | Engagement | Claim | Survey]
+    facts: type[Any]
+    load: Load
+    """Return the situation of facts: people and program, as the database has them at an instant."""
+    open_of: Callable[[str], list[Select[str, str]]]
+    """Return queries for the open ones that depend on a member: workflow id, and the profile concerned."""
+
+
+LIFECYCLES: Mapping[str, LifecycleKind] = MappingProxyType(
+    {
+        "onboarding": LifecycleKind(
+            KINDS["onboarding"], Onboarding, OnboardingFacts, load_onboarding, onboardings_of
+        ),
+        "request": LifecycleKind(KINDS["request"], Request, RequestFacts, load_request, requests_of),
+        "engagement": LifecycleKind(
+            KINDS["engagement"], Engagement, EngagementFacts, situation_of, engagements_of
+        ),
+        "claim": LifecycleKind(KINDS["claim"], Claim, ClaimFacts, load_claim, claims_of_member),
+        "survey": LifecycleKind(KINDS["survey"], Survey, SurveyFacts, load_survey, surveys_of),
+    }
+)
+"""All kinds of lifecycle, by the first part of their workflow ids."""
+
+
+def lifecycle_of(workflow: str) -> LifecycleKind:
+    """Return the entry of a workflow id. Raises KeyError for one that is no lifecycle's."""
+    return LIFECYCLES[workflow.partition("/")[0]]
+
+
+async def find_lifecycle(session: AsyncSession, workflow: str) -> Lifecycle | None:
+    """Return the row of a lifecycle; None if the database has none, or the id is no lifecycle's."""
+    entry = LIFECYCLES.get(workflow.partition("/")[0])
+    row: Lifecycle | None = await session.get(entry.table, workflow) if entry else None
+    return row
+
+
+async def open_lifecycles_of(session: AsyncSession, member: str) -> list[tuple[str, str]]:
+    """Return the open lifecycles that depend on a member, each with the profile of the member that it concerns."""
+    queries = [query for entry in LIFECYCLES.values() for query in entry.open_of(member)]
+    return [(workflow, profile) for query in queries for workflow, profile in await session.execute(query)]
+
+
+async def agenda_of(session: AsyncSession, row: Lifecycle, programs: Programs, at: datetime) -> Agenda:
+    """Return the agenda of a lifecycle, from its row and what the database has of its people. Raises NotOnRecord."""
+    situation, facts = await _read(session, row, programs, at)
+    return situation.agenda(facts)
+
+
+async def agenda_after(
+    session: AsyncSession, row: Lifecycle, act: Act, programs: Programs, at: datetime
+) -> Agenda:
+    """Return the agenda that a lifecycle would have after an act at `at`, by the rules that plans use (STA1).
+
+    Raises Refused where the rules refuse the act, or the lifecycle is over.
+    """
+    situation, facts = await _read(session, row, programs, at)
+    if row.closed_at:
+        raise Refused(_closed_because(situation, facts, row, row.closed_at))
+    return situation.agenda(situation.apply(facts, act, at))
+
+
+async def closed_because(session: AsyncSession, row: Lifecycle, programs: Programs) -> str:
+    """Return in which words a closed lifecycle refuses what comes after its end (REQ10); empty while it is open."""
+    if row.closed_at is None:
+        return ""
+    situation, facts = await _read(session, row, programs, row.closed_at)
+    return _closed_because(situation, facts, row, row.closed_at)
+
+
+async def _read(
+    session: AsyncSession, row: Lifecycle, programs: Programs, at: datetime
+) -> tuple[Situation[Any], Any]:
+    entry = lifecycle_of(row.workflow)
+    facts = facts_from_row(entry.facts, row.facts)
+    return await entry.load(session, programs, facts, at), facts
+
+
+def _closed_because(situation: Situation[Any], facts: Any, row: Lifecycle, closed_at: datetime) -> str:
+    on = situation.calendar.date_of(closed_at)
+    return situation.closed_because(facts, row.state, on) or f"{row.workflow} is over: {row.state}"

@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 BROWSERS := chromium chromium-browser google-chrome
 
-# Each process of the tests, and each workflow that comes into memory, would compile our modules anew.
+# With it, each test process and each workflow loaded into memory would compile our modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -19,7 +19,7 @@ setup: $(READY)  ## make .venv with everything in it, from the lock
 demo: setup  ## run the whole program on embedded parts, and open its page
 	@$(BIN)/throughline demo
 
-test: setup browser  ## run every test, and show the rules against the tests that name them
+test: setup browser  ## run every test, and list the rules with the tests that name them
 	@$(BIN)/pytest --numprocesses=$(JOBS) --dist=worksteal
 
 lint: setup  ## check layout, style, types and the directions of imports
@@ -31,7 +31,7 @@ lint: setup  ## check layout, style, types and the directions of imports
 bench: setup  ## measure against hand-written minimums, and print the table
 	@$(BIN)/python -m benchmarks
 
-browser:  ## install Chromium for the tests of the pages, where that can be done
+browser:  ## install Chromium for the page tests, where possible
 	@found() { for name in $(BROWSERS); do command -v $$name >/dev/null && return; done; return 1; }; \
 	found && exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -42,11 +42,11 @@ browser:  ## install Chromium for the tests of the pages, where that can be done
 	echo "Chromium is missing; the tests of the pages need it. For example: sudo apt-get install chromium" >&2; \
 	[ "$$CI" != true ]
 
-lock: setup  ## write requirements.txt anew from pyproject.toml (UPGRADE=1: to the newest versions)
+lock: setup  ## write requirements.txt from pyproject.toml (UPGRADE=1: to the newest versions)
 	@$(BIN)/uv --quiet pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-annotate --no-emit-index-url $(if $(UPGRADE),--upgrade) --output-file requirements.txt
 
-clean:  ## remove all that was made here
+clean:  ## remove everything that was made here
 	@rm -rf .venv var build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 

@@ -365,10 +365,10 @@ async def test_visitors_act_replaces_the_autoplay_of_a_persona(
     assert "Ana Pérez: asks Lucía Ferrer" in await lively.happened("told")
     assert await lively.happened("refused") == []
     page = await lively.press("/cast", acts="no")
-    assert "Let them live on" in page
+    assert "Let the sample members act" in page
     await lively.press("/advance", by="month")
     assert not any("discovery" in line for line in await lively.happened("told"))
-    assert "Let them wait for me" in await lively.press("/cast", acts="yes")
+    assert "Pause the sample members" in await lively.press("/cast", acts="yes")
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -385,7 +385,7 @@ async def test_browser_walkthrough_works(chromium: Browser, width: int) -> None:
         page = await context.new_page()
         await page.goto(address(listening))
         await page.get_by_label("Name", exact=True).fill("Zoë <i>Okafor</i>")
-        await page.get_by_label("E-mail address").fill("zoe@example.org")
+        await page.get_by_label("Email address").fill("zoe@example.org")
         await page.get_by_role("radio", name="Mentor").check()
         await page.get_by_label("Where you live").select_option("Africa/Nairobi")
         await page.get_by_role("button", name="Sign up").click()
@@ -404,7 +404,7 @@ async def test_browser_walkthrough_works(chromium: Browser, width: int) -> None:
         assert other.url.startswith(f"{address(listening)}/l/")
         await expect(other.get_by_role("heading", level=1)).to_be_visible()
         await page.get_by_role("link", name="Back to the demo").click()
-        await expect(page.get_by_role("heading", name="Ahead")).to_be_visible()
+        await expect(page.get_by_role("heading", name="Upcoming")).to_be_visible()
 
 
 @pytest.mark.rule("CPE8", "CPE10")

@@ -17,7 +17,7 @@ from database.events import PERSONAL_PAGES, get_event
 from database.models import AuditRecord, Claim, Engagement, Member, Request
 from database.session import Database
 from evidence.letters import RENDER_RETRY_INTERVAL, LetterService, report_failed, revoke_letters
-from evidence.renderer import DocumentFailed, printable
+from evidence.renderer import DocumentFailed
 from lifecycles.claims import ClaimSituation, claim_row, credit_of, load_claim, shares, up_to_date
 from lifecycles.participants import Programs, program_of
 from lifecycles.recording import Planned, record, settle_lapses
@@ -26,6 +26,7 @@ from rules import credit
 from rules.acts import Act
 from rules.agenda import Refused
 from rules.credit import EARNED, ClaimFacts, Credit, Decision, Signature, Signing
+from rules.text import for_pdf
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ class ClaimActivities:
         row = await session.get_one(Engagement, f"engagement/{facts.engagement}")
         asked = await session.get_one(Request, f"request/{facts.engagement}")
         stated = [told.get("purpose"), row.goals, asked.message, ", ".join(map(str, asked.areas))]
-        said = [printable(str(text or "")) for text in stated]
+        said = [for_pdf(str(text or "")) for text in stated]
         purpose = next(filter(None, said), "") if facts.role == "mentee" else ""
         words = [str(word) for word in told.get("domains") or facts.domains]
         context, certification = situation.context, situation.certification

@@ -12,7 +12,7 @@ from uuid import uuid4
 import typer
 
 from cli.arguments import program_named, refuse_unknown_message
-from cli.output import Json, plain, print_json_lines, print_table, working
+from cli.output import Json, print_json_lines, print_table, working
 from cli.runner import run
 from mail.addresses import AddressRefused
 from mail.composer import Composer, TemplateFailed
@@ -24,6 +24,7 @@ from mail.smtp.dkim_signing import sign
 from mail.smtp.verdicts import DeliveryError
 from rules.messages import CATALOGUE
 from rules.program import Program
+from rules.text import for_terminal
 from staff.formatting import numbered
 from worker.connections import composers, read_programs, read_settings, smtp_of
 from worker.errors import Failure
@@ -178,4 +179,4 @@ def send_sample(
         return f"{accepted.code} {accepted.response}"
 
     answer = run(send())
-    typer.echo(plain(f"{smtp.host}:{smtp.port} took {message} for {to}: {answer}"))
+    typer.echo(for_terminal(f"{smtp.host}:{smtp.port} took {message} for {to}: {answer}"))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import getpass
 import json
-import re
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from time import monotonic
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -19,9 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.runner import PATIENCE
-
-_OBEYED: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Characters that a terminal obeys instead of showing them, or that it cannot show."""
+from rules.text import for_terminal
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Actor = Annotated[
@@ -33,15 +30,10 @@ Actor = Annotated[
 ]
 
 
-def plain(text: str) -> str:
-    """Text of others as a terminal shows it: what it would obey stands there by its code, as in JSON."""
-    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
 def complain(*lines: str) -> None:
     """Say on standard error what is wrong."""
     for line in lines:
-        typer.echo(plain(line), err=True)
+        typer.echo(for_terminal(line), err=True)
 
 
 @contextmanager
@@ -90,7 +82,7 @@ def working(what: str) -> Iterator[Callable[[str], None]]:
 
 def print_json(value: object) -> None:
     """Print a value as one line of JSON."""
-    typer.echo(plain(json.dumps(value, ensure_ascii=False, default=_told)))
+    typer.echo(for_terminal(json.dumps(value, ensure_ascii=False, default=_told)))
 
 
 def print_json_lines(values: Iterable[object]) -> None:
@@ -109,7 +101,7 @@ def print_table(
     """Print rows under their column names, or the words for none."""
     table = Table(*columns, title=title and escape(title), title_justify="left", box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*(escape("" if cell is None else plain(str(cell))) for cell in row))
+        table.add_row(*(escape("" if cell is None else for_terminal(str(cell))) for cell in row))
     if table.row_count or not none:
         _console().print(table)
     else:
@@ -121,7 +113,7 @@ def print_facts(facts: Mapping[str, object]) -> None:
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in facts.items():
         if value not in (None, "", []):
-            table.add_row(escape(name), escape(plain(str(value))))
+            table.add_row(escape(name), escape(for_terminal(str(value))))
     _console().print(table)
 
 

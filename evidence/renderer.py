@@ -21,9 +21,9 @@ from babel.dates import format_date
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateRuntimeError, Undefined
 from jinja2.sandbox import SandboxedEnvironment
 
-from mail.mime import showable
 from rules.calendar import known_zone
 from rules.credit import fingerprint
+from rules.text import for_pdf
 
 _LAYOUTS = {
     "confirmation": "letter.typ",
@@ -33,7 +33,6 @@ _LAYOUTS = {
 _CLAIMANTS = {"confirmation": "mentor", "mentor_letter": "mentee"}
 _STANDARDS: list[typst.PDFStandard] = ["a-2b", "ua-1"]
 _UNFIT = (TemplateError, KeyError, TypeError, ValueError)
-_INVISIBLE = re.compile("[\u00ad\u200b\u2060]")
 _NO_GLYPH = re.compile(r'the text `"((?:[^"\\]|\\.)+)"` could not be displayed')
 _ESCAPES = {"0": "\0", "n": "\n", "r": "\r", "t": "\t"}
 
@@ -150,9 +149,7 @@ class _Language:
             "id": data["document"]["id"],
             "url": data["document"]["url"],
             "qr": _qr(data["document"]["url"]),
-            "statement": [
-                paragraph.split("\n") for paragraph in re.split(r"\n{2,}", "\n".join(_lines(statement)))
-            ],
+            "statement": [paragraph.split("\n") for paragraph in re.split(r"\n{2,}", for_pdf(statement))],
             "signer": issuer["name"],
             "signer_title": issuer["title"],
             "fingerprint": re.findall(".{8}", fingerprint(statement)),
@@ -194,26 +191,13 @@ def _clean(value: object, key: str) -> object:
         if key == "statement":
             return value
         if key == "purpose":
-            return printable(value)
-        return " ".join(_visible(value).split())
+            return for_pdf(value)
+        return " ".join(for_pdf(value).split())
     if isinstance(value, Mapping):
         return {str(name): _clean(item, str(name)) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_clean(item, key) for item in value]
     return value
-
-
-def printable(text: str) -> str:
-    """A passage as letters print it: what nobody would see on paper is taken out."""
-    return "\n".join(_lines(text)).strip()
-
-
-def _lines(text: str) -> list[str]:
-    return [line.replace("\t", " ").rstrip() for line in _visible(text).splitlines()]
-
-
-def _visible(text: str) -> str:
-    return _INVISIBLE.sub("", showable(text))
 
 
 def _each_text(value: Any, change: Callable[[Any], object], text: type = str) -> Any:

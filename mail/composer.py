@@ -14,11 +14,12 @@ from pathlib import Path
 from jinja2 import Template, TemplateError
 from mjml import mjml2html
 
-from mail.mime import Composed, one_line, subject_line
+from mail.mime import Composed, subject_line
 from mail.samples import sample_context
 from mail.template_environment import date_filters, prepared, template_environment
 from mail.text_layout import wrapped
 from rules.messages import CATALOGUE, Message
+from rules.text import for_header
 
 _SUFFIXES = ("subject", "text", "mjml")
 _MESSAGE_GOES_HERE = "<!-- message -->"
@@ -147,7 +148,7 @@ class _Trio:
             suffix = "text"
             text = wrapped("\n".join(piece.render(values) for piece in self.text))
             greeting, _, rest = text.partition("\n\n")
-            preview = one_line((rest or greeting).partition("\n\n")[0], _PREVIEW)
+            preview = for_header((rest or greeting).partition("\n\n")[0], _PREVIEW)
             suffix = "mjml"
             values |= {"subject": subject, "preview": preview}
             return Composed(subject, text, "".join(piece.render(values) for piece in self.html))

@@ -16,16 +16,12 @@ from email.policy import SMTP
 from email.utils import format_datetime
 
 from mail.addresses import _DOT_ATOM, ascii_address
+from rules.text import for_header
 
 _LONGEST_NAME = 75
 _LONGEST_SUBJECT = 200
 _LONGEST_LINE = 998
 
-_UNSHOWABLE = re.compile(
-    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"  # control characters other than line breaks and tabs
-    "\u202a-\u202e\u2066-\u2069\ufeff"  # what changes the reading direction, or hides
-    "\ud800-\udfff\U000e0000-\U000e007f]"  # halves of characters, invisible tags
-)
 _UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
 _UNFIT_FOR_DISPLAY_NAMES = re.compile(r'[@:,"<>;()\[\]\\]')
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
@@ -79,25 +75,14 @@ class MailEnvelope:
     attachments: tuple[Attachment, ...] = ()
 
 
-def showable(value: str) -> str:
-    """The value without control characters and without characters that change or hide the text around them."""
-    return _UNSHOWABLE.sub("", value) if _UNSHOWABLE.search(value) else value
-
-
-def one_line(value: str, longest: int) -> str:
-    """The value as one line of at most `longest` characters; an ellipsis tells that it was cut."""
-    line = " ".join(showable(value).split())
-    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
-
-
 def subject_line(value: str) -> str:
     """A subject: one line, at most 200 characters."""
-    return one_line(value, _LONGEST_SUBJECT)
+    return for_header(value, _LONGEST_SUBJECT)
 
 
 def display_name(value: str) -> str:
     """A name to stand before an address: nothing that mail readers take for syntax, at most 75 characters."""
-    return one_line(_UNFIT_FOR_DISPLAY_NAMES.sub(" ", value), _LONGEST_NAME)
+    return for_header(_UNFIT_FOR_DISPLAY_NAMES.sub(" ", value), _LONGEST_NAME)
 
 
 def build_mail(composed: Composed, envelope: MailEnvelope) -> bytes:
@@ -176,12 +161,12 @@ def _parts(composed: Composed, envelope: MailEnvelope) -> EmailMessage:
 
 def _attach(message: EmailMessage, attachment: Attachment) -> None:
     declared: Message = Message()
-    declared["Content-Type"] = one_line(attachment.content_type, _LONGEST_SUBJECT)
+    declared["Content-Type"] = for_header(attachment.content_type, _LONGEST_SUBJECT)
     parameters = declared.get_params() or []
     message.add_attachment(
         attachment.data,
         maintype=declared.get_content_maintype(),
         subtype=declared.get_content_subtype(),
-        filename=one_line(attachment.name.replace("/", "-").replace("\\", "-"), _LONGEST_NAME),
+        filename=for_header(attachment.name.replace("/", "-").replace("\\", "-"), _LONGEST_NAME),
         params=dict(parameters[1:]),
     )

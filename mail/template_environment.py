@@ -15,7 +15,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup, escape
 
-from mail.mime import one_line, showable
+from rules.text import for_header, for_mail
 
 _LONGEST_NAME = 120
 _LONGEST_LINE = 2_000
@@ -149,8 +149,8 @@ def prepared(context: Mapping[str, object]) -> dict[str, object]:
 def _clean(value: object, key: str) -> object:
     if isinstance(value, str):
         if key in _PASSAGES:
-            return showable(value).strip()[:_LONGEST_PASSAGE]
-        return one_line(value, _LONGEST_NAME if key in _NAMES else _LONGEST_LINE)
+            return for_mail(value).strip()[:_LONGEST_PASSAGE]
+        return for_header(value, _LONGEST_NAME if key in _NAMES else _LONGEST_LINE)
     if isinstance(value, Mapping):
         cleaned = {str(name): _clean(item, str(name)) for name, item in value.items()}
         if key in _LINKS:

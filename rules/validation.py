@@ -15,13 +15,13 @@ from difflib import get_close_matches
 from typing import NamedTuple, TypeVar
 
 from rules.calendar import known_zone
+from rules.text import LONGEST_TEXT
 
 T = TypeVar("T")
 Validator = Callable[[object], T]
 
 EARLIEST_YEAR, LATEST_YEAR = 1900, 2200
 LONGEST_LINE = 200
-LONGEST_TEXT = 10_000
 LONGEST_LINK = 2_000
 LONGEST_ADDRESS = 254
 
@@ -323,16 +323,6 @@ def without_repeats(reader: Validator[list[T]]) -> Validator[list[T]]:
         return kept
 
     return read
-
-
-def readable(text: str) -> str:
-    """Words that nobody has checked, as far as databases and terminals take them: control characters become spaces,
-    and what goes beyond LONGEST_TEXT is cut."""
-    kept = text[:LONGEST_TEXT].replace("\r\n", "\n")
-    return "".join(
-        " " if unicodedata.category(character) in _BREAKS_A_TEXT and character not in "\n\t" else character
-        for character in kept
-    )
 
 
 def _holds(text: str, categories: set[str]) -> bool:

@@ -13,7 +13,7 @@ from temporalio import workflow
 
 from rules.acts import NOBODY, PROGRAM, Act
 from rules.agenda import MessageChange
-from rules.validation import readable
+from rules.text import for_database
 
 
 def refuse_local(at: datetime | None) -> None:
@@ -48,8 +48,8 @@ class ActInput:
     def __post_init__(self) -> None:
         refuse_local(self.at)
         for name in ("reason", "actor", "event", "by", "answer", "end"):
-            object.__setattr__(self, name, readable(getattr(self, name)))
-        object.__setattr__(self, "domains", [readable(domain) for domain in self.domains])
+            object.__setattr__(self, name, for_database(getattr(self, name)))
+        object.__setattr__(self, "domains", [for_database(domain) for domain in self.domains])
 
     def to_act(self, name: str) -> Act:
         """Return the act of a signal or update. One that came as an event has an id of it: a repeat counts once."""
@@ -93,7 +93,7 @@ class Matched:
 
     def __post_init__(self) -> None:
         refuse_local(self.at)
-        object.__setattr__(self, "request", readable(self.request))
+        object.__setattr__(self, "request", for_database(self.request))
 
     def to_act(self) -> Act:
         """Return the act that it is: the program's."""

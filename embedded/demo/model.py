@@ -22,7 +22,7 @@ from embedded.demo.simulation import Simulation, checked
 from embedded.mail_pages import city, moment
 from embedded.mailbox import Mailbox
 from embedded.stack import EmbeddedStack, WorkflowFailed
-from gateway.links.page import typed
+from gateway.links.page import form_text
 from lifecycles.participants import participants
 from lifecycles.timeline import next_due, next_turn
 from rules.calendar import instant_in
@@ -61,7 +61,7 @@ class SignUp:
     @classmethod
     def of(cls, form: FormData) -> SignUp:
         """From a form, as it was typed."""
-        return cls(*(typed(form, name) for name in ("name", "email", "role", "language", "zone")))
+        return cls(*(form_text(form, name) for name in ("name", "email", "role", "language", "zone")))
 
 
 @dataclass

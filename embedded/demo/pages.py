@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from embedded.demo.cast import PLACES
 from embedded.demo.model import STEPS, Demo, SignUp
 from embedded.mail_pages import PageRenderer, require_loopback
-from gateway.links.page import typed
+from gateway.links.page import form_text
 from gateway.request_body import TooLarge, read_form
 
 ACTS: Final = ("pause", "resume", "extend", "cancel")
@@ -66,7 +66,7 @@ def routes(demo: Demo, look: PageRenderer) -> APIRouter:
     @router.post("/advance")
     async def advance(request: Request) -> Response:
         """Move the clock."""
-        step = typed(await form_of(request), "by")
+        step = form_text(await form_of(request), "by")
         if step != "next" and step not in STEPS:
             raise HTTPException(400, "the clock moves by next, day, week or month")
         await demo.advance(step)
@@ -83,23 +83,25 @@ def routes(demo: Demo, look: PageRenderer) -> APIRouter:
     async def staff(request: Request) -> Response:
         """Do a staff act."""
         form = await form_of(request)
-        act, count = typed(form, "act"), typed(form, "count") or "1"
+        act, count = form_text(form, "act"), form_text(form, "count") or "1"
         if act not in ACTS or not (count.isascii() and count.isdigit() and len(count) < 4):
             raise HTTPException(400, f"staff can {', '.join(ACTS)}; count is a number")
-        await demo.staff(typed(form, "target")[:200], act, typed(form, "reason")[:500], int(count))
+        await demo.staff(form_text(form, "target")[:200], act, form_text(form, "reason")[:500], int(count))
         return back()
 
     @router.post("/requests")
     async def ask(request: Request) -> Response:
         """Let a mentee ask a mentor."""
         form = await form_of(request)
-        await demo.ask(typed(form, "mentee")[:100], typed(form, "mentor")[:100], typed(form, "message"))
+        await demo.ask(
+            form_text(form, "mentee")[:100], form_text(form, "mentor")[:100], form_text(form, "message")
+        )
         return back()
 
     @router.post("/cast")
     async def cast(request: Request) -> Response:
         """Let the sample members act by themselves, or not."""
-        acts = typed(await form_of(request), "acts")
+        acts = form_text(await form_of(request), "acts")
         if acts not in ("yes", "no"):
             raise HTTPException(400, "the sample members act or not: yes or no")
         await demo.let_live(acts == "yes")
@@ -109,10 +111,10 @@ def routes(demo: Demo, look: PageRenderer) -> APIRouter:
     async def standing(request: Request) -> Response:
         """Change a member's standing."""
         form = await form_of(request)
-        told = typed(form, "standing")
+        told = form_text(form, "standing")
         if told not in ("good", "lapsed"):
             raise HTTPException(400, "a standing is good or lapsed")
-        await demo.set_standing(typed(form, "member")[:64], told)
+        await demo.set_standing(form_text(form, "member")[:64], told)
         return back()
 
     return router

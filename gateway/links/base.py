@@ -16,14 +16,14 @@ from starlette.datastructures import FormData
 from database.models import Engagement, Event, Member, Profile, Request
 from database.session import Database
 from gateway.event_store import Inbox
-from gateway.links.page import NOT_THEIRS, LinkVisit, Page, message, typed
+from gateway.links.page import NOT_THEIRS, LinkVisit, Page, form_text, message
 from gateway.links.reader import shown
 from gateway.pages import Text
 from rules.calendar import add_months, calendar_for
 from rules.engagement import MOST_MONTHS_AHEAD, EngagementFacts, planned_end
 from rules.events import Envelope, check_event
 from rules.request import RequestFacts
-from rules.validation import LONGEST_TEXT
+from rules.text import LONGEST_TEXT
 
 SOURCE = "/links"
 """The source of the events that personal links tell."""
@@ -88,7 +88,7 @@ class LifecycleLinkHandler(ABC):
         matter = await self._matter(visit)
         if isinstance(matter, Page):
             return matter
-        given = {name: typed(form, name) for name in self.fields}
+        given = {name: form_text(form, name) for name in self.fields}
         kind, data, errors = self.read(visit, matter, given)
         if not errors:
             data, problems = check_event(kind, {self._subject: matter.row.id, **data})

@@ -17,14 +17,14 @@ from database.models import Claim, Engagement, Member, Profile
 from database.session import Database
 from gateway.event_store import Inbox
 from gateway.links.base import SOURCE
-from gateway.links.page import NOT_THEIRS, LinkVisit, Page, message, typed
+from gateway.links.page import NOT_THEIRS, LinkVisit, Page, form_text, message
 from gateway.links.reader import shown
 from gateway.pages import Text
 from rules.agenda import Refused
 from rules.catalogue import Catalogue, Domain
 from rules.credit import fingerprint, same_name
 from rules.events import Envelope
-from rules.validation import LONGEST_TEXT
+from rules.text import LONGEST_TEXT
 
 log = structlog.get_logger()
 
@@ -172,7 +172,7 @@ class SignLetter(ClaimLinkHandler):
         purpose: str,
         domains: Sequence[str],
     ) -> Page:
-        name, consent = typed(form, "name"), typed(form, "consent")
+        name, consent = form_text(form, "name"), form_text(form, "consent")
         errors: Errors = {}
         if not same_name(name, visit.reader.member.name):
             errors["name"] = Text("letter.name_wrong")
@@ -227,7 +227,7 @@ class WriteLetter(SignLetter):
         matter = await self._matter(visit)
         if isinstance(matter, Page):
             return matter
-        purpose, domains = typed(form, "purpose"), _chosen(form, matter)
+        purpose, domains = form_text(form, "purpose"), _chosen(form, matter)
         errors: Errors = {}
         if not purpose:
             errors["purpose"] = Text("site.empty")

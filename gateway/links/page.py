@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,8 +12,7 @@ from starlette.datastructures import FormData
 
 from database.links import Link, Links
 from gateway.links.reader import Reader
-
-_KEPT = {"\n", "\t"}
+from rules.text import from_form
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +65,10 @@ def message(
     return Page("message.html", {"key": key, "names": names or {}, "action": action}, status)
 
 
-def typed(form: FormData, name: str) -> str:
-    """A field as it was typed, without what nobody types: control characters, and space around it."""
+def form_text(form: FormData, name: str) -> str:
+    """Return the text of a form field; empty where the field is missing or a file."""
     value = form.get(name)
-    if not isinstance(value, str):
-        return ""
-    lines = value.replace("\r\n", "\n").replace("\r", "\n")
-    return "".join(
-        character
-        for character in lines
-        if character in _KEPT or unicodedata.category(character) not in ("Cc", "Cs")
-    ).strip()
+    return from_form(value) if isinstance(value, str) else ""
 
 
 NOT_THEIRS = Page("", status=404)

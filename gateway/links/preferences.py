@@ -16,10 +16,10 @@ from database import audit
 from database.links import Link, Links
 from database.models import Feedback, Member, Profile
 from database.session import Database
-from gateway.links.page import LinkVisit, Page, message, typed
+from gateway.links.page import LinkVisit, Page, form_text, message
 from gateway.pages import Text
 from rules.messages import CATALOGUE, Audience
-from rules.validation import LONGEST_TEXT
+from rules.text import LONGEST_TEXT
 
 ONE_CLICK = ("List-Unsubscribe", "One-Click")
 EVERYTHING = "*"
@@ -137,7 +137,7 @@ class GiveFeedback:
 
     async def act(self, visit: LinkVisit, form: FormData) -> Page:
         """Keep what was written; the same text again is the same feedback."""
-        text = typed(form, "text")
+        text = form_text(form, "text")
         if not text:
             return _feedback(text, Text("site.empty"))
         if len(text) > LONGEST_TEXT:

@@ -19,11 +19,12 @@ from starlette.datastructures import FormData
 from database.links import Link, LinkRefused, Links
 from database.session import Database
 from gateway.event_store import Unavailable
-from gateway.links.page import NOT_THEIRS, LinkHandler, LinkVisit, Page, message, question, typed
+from gateway.links.page import NOT_THEIRS, LinkHandler, LinkVisit, Page, message, question
 from gateway.links.reader import Reader, about_program, reader_of
 from gateway.pages import Pages
 from gateway.request_body import TooLarge, read_form
 from rules.program import Program
+from rules.text import from_form
 
 log = structlog.get_logger()
 
@@ -174,7 +175,7 @@ class _PersonalLinks:
 def _texts(form: FormData | None) -> list[tuple[str, str]]:
     if form is None:
         return []
-    return [(name, typed(FormData([(name, value)]), name)) for name, value in form.multi_items()]
+    return [(name, from_form(value) if isinstance(value, str) else "") for name, value in form.multi_items()]
 
 
 _TOKEN = {

@@ -13,7 +13,7 @@ from database.session import Database
 from gateway.event_store import Inbox
 from gateway.links.base import SOURCE
 from gateway.links.claim import other_than
-from gateway.links.page import NOT_THEIRS, LinkVisit, Page, message, typed
+from gateway.links.page import NOT_THEIRS, LinkVisit, Page, form_text, message
 from gateway.links.reader import shown
 from gateway.pages import Text
 from rules.events import Envelope
@@ -40,7 +40,7 @@ class AnswerSurvey:
         if isinstance(row, Page):
             return row
         policy = visit.reader.program.survey
-        given = {question.id: typed(form, question.id) for question in policy.questions(row.role)}
+        given = {question.id: form_text(form, question.id) for question in policy.questions(row.role)}
         answers, faults = check_answers(policy, row.role, given)
         if faults:
             errors = {str(fault.path[0]) if fault.path else "form": Text("site.choose") for fault in faults}

@@ -45,8 +45,8 @@ from mail.smtp.verdicts import (
     Stage,
     TryLater,
     classify,
-    printable,
 )
+from rules.text import from_mail_server
 
 
 class SmtpChannel:
@@ -262,7 +262,7 @@ class SmtpChannel:
                 raise classify(Stage.END, code, response)
             if 200 <= code < 300:
                 connection.in_step = data.hand_back()
-                return Accepted(code, printable(response))
+                return Accepted(code, from_mail_server(response))
             doubt = f"no clear answer to the whole message ({code} {response})"
         raise Ambiguous(doubt)
 

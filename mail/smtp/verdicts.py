@@ -6,12 +6,13 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from rules.text import from_mail_server
+
 CROWDED_BACK_OFF = 300.0
 """Seconds to keep away from a server that refused for too many connections or too high a rate."""
 
 MAILBOX_FULL_BACK_OFF = 6 * 3600.0
 """Seconds to keep away from a full mailbox."""
-LONGEST_KEPT_RESPONSE = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class DeliveryError(Exception):
     def __init__(self, response: str, *, code: int | None = None, enhanced: str | None = None) -> None:
         named = (type(self).__name__, code, enhanced)
         super().__init__(" ".join(str(part) for part in named if part is not None))
-        self.response = printable(response)
+        self.response = from_mail_server(response)
         self.code = code
         self.enhanced = enhanced
 
@@ -145,11 +146,3 @@ def _kind(stage: Stage, code: int, enhanced: str | None, words: str) -> type[Del
         ):
             return RecipientRefused
     return ContentRefused
-
-
-def printable(text: str) -> str:
-    """Text that any database takes: no control characters but line ends, no half surrogates, not too long."""
-    clean = "".join(
-        char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text
-    )
-    return clean[:LONGEST_KEPT_RESPONSE]

@@ -1,0 +1,94 @@
+"""Sanitize text that somebody else wrote, for each place that it goes to.
+
+Each function is named by the target, or by the source where that decides what to remove. Targets differ: a database
+refuses NUL and lone surrogates, a terminal obeys escape sequences, a header ends at a line break. Validation
+(`rules.validation`) refuses such text where a sender can correct it; these functions keep what can be kept.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+LONGEST_TEXT = 10_000
+"""Longest free text that is kept, in characters."""
+
+LONGEST_KEPT_REPLY = 2_000
+"""Longest reply of a mail server that is kept, in characters."""
+
+_CONTROL = {"Cc", "Cs"}
+"""Unicode categories of control characters and of lone surrogates, which UTF-8 cannot encode."""
+
+_UNSAFE_IN_MAIL = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"  # control characters other than line breaks and tabs
+    "\u202a-\u202e\u2066-\u2069\ufeff"  # bidirectional overrides and isolates, byte order mark
+    "\ud800-\udfff\U000e0000-\U000e007f]"  # lone surrogates, tag characters
+)
+_INVISIBLE_IN_PRINT = re.compile("[\u00ad\u200b\u2060]")  # soft hyphen, zero-width space, word joiner
+_UNSAFE_IN_TERMINAL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def for_database(text: str) -> str:
+    """Return text for a column: control characters become spaces, and what exceeds LONGEST_TEXT is cut.
+
+    PostgreSQL refuses NUL in text, and no UTF-8 database takes lone surrogates. Line feeds and tabs stay.
+    """
+    kept = text[:LONGEST_TEXT].replace("\r\n", "\n")
+    return "".join(" " if _is_control(character) else character for character in kept)
+
+
+def for_mail(text: str) -> str:
+    """Return text for the body of a mail, without control and bidirectional characters; line breaks and tabs stay.
+
+    A bidirectional override makes a reader see other words or another address than the ones that are there.
+    """
+    return _UNSAFE_IN_MAIL.sub("", text)
+
+
+def for_header(text: str, longest: int) -> str:
+    """Return text for a header: like `for_mail`, on one line, cut to `longest` characters with an ellipsis.
+
+    A line break in a header would start another header.
+    """
+    line = " ".join(for_mail(text).split())
+    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
+
+
+def for_pdf(text: str) -> str:
+    """Return text for a letter: like `for_mail`, without invisible characters, line ends as `\\n`, tabs as spaces.
+
+    A letter is compared by eye with the record, so each character of it must be visible on the page.
+    """
+    visible = _INVISIBLE_IN_PRINT.sub("", for_mail(text))
+    return "\n".join(line.replace("\t", " ").rstrip() for line in visible.splitlines()).strip()
+
+
+def for_terminal(text: str) -> str:
+    """Escape control and bidirectional characters as `\\uXXXX`, so that a terminal shows them and obeys none."""
+    return _UNSAFE_IN_TERMINAL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def from_form(text: str) -> str:
+    """Return the text of a form field without control characters and outer space; line ends become `\\n`.
+
+    Browsers send `\\r\\n` for a line break, whatever was typed (HTML, form submission).
+    """
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    return "".join(character for character in lines if not _is_control(character)).strip()
+
+
+def from_mail_server(reply: str) -> str:
+    """Return a mail server's reply for the database: what cannot be printed becomes U+FFFD, the end is cut.
+
+    A reply is any bytes that a server sends. The replacement shows staff that something was there.
+    """
+    shown = (
+        character if character.isprintable() or character == "\n" else "\N{REPLACEMENT CHARACTER}"
+        for character in reply
+    )
+    return "".join(shown)[:LONGEST_KEPT_REPLY]
+
+
+def _is_control(character: str) -> bool:
+    """Whether a character is a control character or a lone surrogate, other than line feed and tab."""
+    return unicodedata.category(character) in _CONTROL and character not in "\n\t"

@@ -2,13 +2,17 @@ PYTHON ?= python3
 JOBS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 BIN := .venv/bin
 READY := .venv/ready
+SOAK ?= 25
+QUICK := $(wildcard $(addprefix tests/,rules database lifecycles staff contract evidence/test_dossier.py workflows/test_replay.py \
+	test_directions.py test_docs.py test_house.py test_repository.py))
+LONG := $(addprefix tests/,rules embedded/test_generated_scenarios.py system/test_soak.py)
 BROWSERS := chromium chromium-browser google-chrome
 
 # With it, each test process and each workflow loaded into memory would compile our modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench browser lock clean
+.PHONY: help setup demo test quick soak lint bench browser lock clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target does; do \
@@ -21,6 +25,12 @@ demo: setup  ## run the whole program on embedded parts, and open its page
 
 test: setup browser  ## run every test, and list the rules with the tests that name them
 	@$(BIN)/pytest --numprocesses=$(JOBS) --dist=worksteal
+
+quick: setup  ## run the tests of rules, records, replay and names: an answer in a minute and a half
+	@$(BIN)/pytest --numprocesses=$(JOBS) --dist=worksteal --hypothesis-profile=quick -k 'not postgres' $(QUICK)
+
+soak: setup  ## try the generated scenarios, faults and properties many times over (SOAK=25)
+	@SOAK=$(SOAK) $(BIN)/pytest --numprocesses=$(JOBS) --dist=worksteal --timeout=14400 $(LONG)
 
 lint: setup  ## check layout, style, types and the directions of imports
 	@$(BIN)/ruff format --check .

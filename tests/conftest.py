@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 from playwright.async_api import Browser, async_playwright
 from temporalio.testing import WorkflowEnvironment
 
+from tests.support.limits import SOAK, USUAL_EXAMPLES
 from tests.support.servers.capturing_smtp import CapturingSmtp
 from tests.support.servers.freezing_proxy import FreezingProxy
 from tests.support.servers.postgres_server import PostgresServer
@@ -28,11 +29,12 @@ pytest_plugins = [
 settings.register_profile(
     "throughline",
     deadline=None,
-    max_examples=60,
-    derandomize=os.environ.get("CI") == "true",
+    max_examples=USUAL_EXAMPLES * SOAK,
+    derandomize=os.environ.get("CI") == "true" and SOAK == 1,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
+settings.register_profile("quick", settings.get_profile("throughline"), max_examples=USUAL_EXAMPLES // 6)
 settings.load_profile("throughline")
 
 CHROMIUM_FLAGS = [

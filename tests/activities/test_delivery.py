@@ -45,6 +45,7 @@ from tests.support.delivery import (
     send,
     world,
 )
+from tests.support.limits import PATIENCE
 from tests.support.reports.fault_table import FaultRun, Judge
 from tests.support.servers.hostile_smtp import (
     HostileSmtp,
@@ -197,7 +198,7 @@ async def test_server_silent_before_the_last_byte_is_retried(
 ) -> None:
     hostile_smtp.answers(step, hang())
     await world.plan(OWED)
-    async with world.mailing(hostile_smtp, patience=0.3) as mail:
+    async with world.mailing(hostile_smtp, patience=1.0) as mail:
         await refused_for_now(mail, OWED.key)
     async with world.mailing(hostile_smtp) as mail:
         await send(mail, OWED.key, at=DUE + HOUR, attempt=2)
@@ -339,7 +340,7 @@ async def test_late_acceptance_causes_no_resend(
     late = asyncio.Event()
     hostile_smtp.answers("END", after(late, "250 2.0.0 queued, sorry for the wait"))
     await world.plan(OWED)
-    async with world.mailing(hostile_smtp, patience=0.5) as mail:
+    async with world.mailing(hostile_smtp, patience=2.0) as mail:
         (outcome,) = await send(mail, OWED.key)
         late.set()
         await send(mail, OWED.key, at=DUE + HOUR, attempt=2)
@@ -761,7 +762,7 @@ async def test_concurrent_attempts_lose_and_duplicate_nothing(
             if await asked(mail, *mixed, attempt=attempt, by=name):
                 return
 
-    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         for number in range(workers):
             group.create_task(_worker(world, hostile_smtp, insist, number, 4 if workers == 1 else 2))
     rows = await world.rows()

@@ -30,6 +30,7 @@ from tests.support.delivery import (
     send,
     world,
 )
+from tests.support.limits import PATIENCE
 from tests.support.servers.hostile_smtp import HostileSmtp, hostile_smtp, say
 from workflows.resend import ResendWorkflow
 
@@ -104,7 +105,7 @@ async def test_in_flight_message_is_left_to_its_worker(
     world: World, temporal_dev: WorkflowEnvironment
 ) -> None:
     await world.plan(NUDGE)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         if world.database.is_sqlite:
             # One writes at a time there: who looks waits for who decides, and finds it decided.
             async with world.database.begin() as session:

@@ -14,6 +14,7 @@ from uuid import uuid4
 import pytest
 
 from tests.support.cli import BUNDLED, COMMAND, environment, throughline
+from tests.support.limits import PATIENCE
 
 SCENARIO = """
 program = "asis-global"
@@ -200,13 +201,13 @@ def test_interrupted_rehearsal_exits_with_130_and_no_children(tmp_path: Path) ->
     ) as process:
         _wait_for(lambda: any(mail.glob("*.eml")) or process.poll() is not None)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (130, b""), err
     assert b"Traceback" not in err
     _wait_for(lambda: not _running_with(mark))
 
 
-def _wait_for(holds: object, seconds: float = 60) -> None:
+def _wait_for(holds: object, seconds: float = PATIENCE) -> None:
     assert callable(holds)
     until = time.monotonic() + seconds
     while not holds():

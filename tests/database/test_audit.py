@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from database import audit
 from database.models import AuditRecord
 from database.session import Database
+from tests.support.limits import PATIENCE
 
 AT = datetime(2028, 3, 6, 15, 0, tzinfo=UTC)
 SUBJECT = "onboarding/p-1"
@@ -189,7 +190,7 @@ async def test_erased_text_cannot_be_guessed_from_its_digest(database: Database)
 
 @pytest.mark.rule("STA3")
 async def test_concurrent_writers_extend_one_chain_without_a_fork(database: Database) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*(append(database, number) for number in range(20)))
         await asyncio.gather(*(append(database, n, f"onboarding/q-{n}") for n in range(10)))
     records = await chain(database)

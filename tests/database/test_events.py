@@ -14,6 +14,7 @@ from database import events
 from database.models import Event
 from database.session import Database
 from rules.events import Envelope, subject
+from tests.support.limits import PATIENCE
 
 AT = datetime(2028, 3, 6, 15, 0, tzinfo=UTC)
 CREATED = Envelope(
@@ -76,7 +77,7 @@ async def test_concurrent_repeats_of_an_event_are_stored_once(database: Database
         except IntegrityError:
             return await store(database, CREATED)
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         new = await asyncio.gather(*(send() for _ in range(6)))
     assert sum(new) == 1
     assert len(await stored(database)) == 1

@@ -15,7 +15,7 @@ from database.session import Database
 from tests.support.servers.freezing_proxy import FreezingProxy
 
 AT = datetime(2028, 3, 6, 15, 0, tzinfo=UTC)
-SHORT, LONG = 0.5, 30.0
+SHORT, LONG = 2.0, 60.0
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ async def found(database: Database, address: str) -> bool:
 
 @pytest.fixture
 async def patient(through: str) -> AsyncIterator[Database]:
-    """The database behind the proxy, given up after half a second."""
+    """The database behind the proxy, given up after two seconds."""
     database = Database(through, timeout=SHORT)
     yield database
     await database.close()
@@ -65,7 +65,7 @@ async def test_pool_of_frozen_connections_is_replaced(patient: Database, proxy: 
 
 async def test_server_silent_after_connecting_times_out(through: str, proxy: FreezingProxy) -> None:
     proxy.freeze()
-    database = Database(through, timeout=2)
+    database = Database(through, timeout=SHORT)
     with pytest.raises(OperationalError) as raised:
         await found(database, "nobody@example.org")
     await proxy.until_given_up()

@@ -17,6 +17,7 @@ from database.models import DECISIONS, AuditRecord, Message, Task
 from database.session import Database
 from database.tasks import close_task, open_task, snooze_task
 from rules.agenda import PlannedMail
+from tests.support.limits import PATIENCE
 
 AT = datetime(2028, 3, 6, 15, 0, tzinfo=UTC)
 DUE = datetime(2028, 3, 13, 13, 0, tzinfo=UTC)
@@ -188,7 +189,7 @@ async def test_concurrent_plans_write_each_row_once(database: Database) -> None:
         except IntegrityError:
             await plan(database, check_ins())
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*(plan_until_it_holds() for _ in range(5)))
     assert [row.occurrence for row in await rows(database)] == [1, 2, 3, 4]
 
@@ -196,7 +197,7 @@ async def test_concurrent_plans_write_each_row_once(database: Database) -> None:
 @pytest.mark.rule("MAIL1")
 async def test_concurrent_cancels_decide_each_message_once(database: Database) -> None:
     await plan(database, check_ins())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*(plan(database, [], because=f"reason {n}") for n in range(4)))
     assert {row.state for row in await rows(database)} == {"cancelled"}
     assert len({row.reason for row in await rows(database)}) == 1
@@ -293,7 +294,7 @@ async def test_cancel_and_last_byte_at_once_have_one_winner(database: Database) 
             async with database.begin() as session:
                 return await ledger.plan(session, workflow, "asis-global", [], AT, "cancelled", {})
 
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             handed, changes = await asyncio.gather(hand_over(database, message, "first"), cancel())
         async with database.reading() as session:
             state = await session.scalar(select(Message.state).where(Message.id == message))
@@ -307,7 +308,7 @@ async def test_only_the_claimant_hands_over_and_only_once(database: Database) ->
     message = await claim(database, "check-in/1", "first")
     await claim(database, "check-in/1", "second")
     assert not await hand_over(database, message, "first")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         won = await asyncio.gather(*(hand_over(database, message, "second") for _ in range(4)))
     assert sorted(won) == [False, False, False, True]
 
@@ -422,7 +423,7 @@ async def test_resend_is_planned_once_however_often_staff_ask(
             copied = await ledger.copy(session, original, "lina", "Ana asked for it", AT)
             return copied.delivery
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         first = await again()
         assert set(await asyncio.gather(*(again() for _ in range(3)))) == {first}
     copied = (await rows(database))[1]

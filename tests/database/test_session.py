@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Environment, Member, Suppression
 from database.session import Database
+from tests.support.limits import PATIENCE
 
 AT = datetime(2028, 3, 6, 15, 0, tzinfo=UTC)
 
@@ -60,7 +61,7 @@ async def test_cancelled_transaction_leaves_no_rows_and_no_lock(database: Databa
     await written.wait()
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
-    async with asyncio.timeout(10), database.begin() as session:
+    async with asyncio.timeout(PATIENCE), database.begin() as session:
         session.add(suppression("bob@example.org", AT))
     async with database.reading() as session:
         assert await addresses(session) == ["bob@example.org"]
@@ -70,7 +71,7 @@ async def test_reader_does_not_wait_and_sees_only_committed_rows(database: Datab
     async with database.begin() as writer:
         writer.add(suppression("ana@example.org", AT))
         await writer.flush()
-        async with asyncio.timeout(10), database.reading() as reader:
+        async with asyncio.timeout(PATIENCE), database.reading() as reader:
             assert await addresses(reader) == []
 
 
@@ -80,7 +81,7 @@ async def test_concurrent_writers_all_succeed(database: Database) -> None:
             found = await addresses(session)
             session.add(suppression(f"member{number:02}@example.org", AT + timedelta(days=len(found))))
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*(write(number) for number in range(30)))
     async with database.reading() as session:
         assert len(await addresses(session)) == 30

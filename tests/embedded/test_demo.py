@@ -23,6 +23,7 @@ from embedded.demo.model import Demo, demo_start
 from embedded.demo.run import demo_app, demo_on_stage
 from embedded.mailbox import Mail
 from tests.support.cli import throughline
+from tests.support.limits import PATIENCE
 from worker.http_server import address, listen, served
 from worker.settings import Settings
 
@@ -382,6 +383,7 @@ async def test_browser_walkthrough_works(chromium: Browser, width: int) -> None:
             java_script_enabled=False, viewport={"width": width, "height": 900}
         ) as context,
     ):
+        context.set_default_timeout(PATIENCE * 1000)
         page = await context.new_page()
         await page.goto(address(listening))
         await page.get_by_label("Name", exact=True).fill("Zoë <i>Okafor</i>")

@@ -27,8 +27,6 @@ from rules.events import Envelope
 from worker.assembly import load_programs
 from workflows.starting import notify_inbox
 
-pytestmark = pytest.mark.timeout(300)
-
 SCENARIOS = Path("tests/scenarios")
 PROGRAMS = Path("programs")
 TEMPLATES = Path("templates/mail")

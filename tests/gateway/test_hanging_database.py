@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.gateway import World, member_updated, world
+from tests.support.limits import PATIENCE
 from tests.support.servers.freezing_proxy import FreezingProxy
 
 
 @pytest.fixture
 async def hanging(proxy: FreezingProxy, postgres_database_url: str) -> AsyncIterator[World]:
-    """A gateway with connections of its own to a database that hangs, and is given up after a second."""
-    async with world(proxy.through(postgres_database_url), timeout=1) as made:
+    """A gateway with connections of its own to a database that hangs, and is given up after three seconds."""
+    async with world(proxy.through(postgres_database_url), timeout=3) as made:
         await asyncio.gather(*(made.events() for _ in range(5)))
         proxy.freeze()
         yield made
@@ -24,7 +25,7 @@ async def hanging(proxy: FreezingProxy, postgres_database_url: str) -> AsyncIter
 async def test_hanging_database_gives_503_and_recovers(hanging: World, proxy: FreezingProxy) -> None:
     page = hanging.path("unsubscribe", "p-ana", "mentee.checkin")
     told = [member_updated(f"m-{number}", f"e-{number}") for number in range(20)]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         answers = await asyncio.gather(*map(hanging.send, told), hanging.client.get(page))
     assert {(answer.status_code, answer.headers["Retry-After"]) for answer in answers} == {(503, "10")}
     assert (await hanging.client.get("/healthz")).status_code == 200
@@ -50,7 +51,7 @@ async def test_readiness_answers_at_once_while_the_database_hangs(
 ) -> None:
     async with world(proxy.through(postgres_database_url), timeout=60) as made:
         proxy.freeze()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             response = await made.client.get("/readyz")
         proxy.thaw()
     assert response.status_code == 503

@@ -63,10 +63,10 @@ def settings_for(server: HostileSmtp, **changes: Any) -> SmtpSettings:
     quick = SmtpSettings(
         host=server.host,
         port=server.port,
-        connect_timeout=5,
-        command_timeout=5,
-        data_timeout=5,
-        total_timeout=20,
+        connect_timeout=15,
+        command_timeout=15,
+        data_timeout=15,
+        total_timeout=60,
         helo_name="throughline.example.org",
     )
     return dataclasses.replace(quick, **changes)
@@ -354,7 +354,7 @@ async def test_malformed_reply_before_the_final_dot_means_retry(
     server: HostileSmtp, step: str, nonsense: Answer
 ) -> None:
     server.answers(step, nonsense)
-    async with channel_to(server, connect_timeout=0.2, command_timeout=0.2, data_timeout=0.2) as channel:
+    async with channel_to(server, connect_timeout=0.2, command_timeout=0.2, data_timeout=1) as channel:
         assert type(await refused(channel)) is TryLater
         await server.until(lambda: not server.open_sessions)
     assert server.accepted == []
@@ -367,7 +367,7 @@ async def test_malformed_reply_before_the_final_dot_means_retry(
 async def test_unclear_reply_to_the_final_dot_is_ambiguous(server: HostileSmtp, nonsense: Answer) -> None:
     handover = Handover()
     server.answers("END", nonsense)
-    async with channel_to(server, data_timeout=0.2) as channel:
+    async with channel_to(server, data_timeout=1) as channel:
         assert type(await refused(channel, handover)) is Ambiguous
         await server.until(lambda: not server.open_sessions)
         assert handover.times == 1
@@ -381,7 +381,7 @@ async def test_late_acceptance_is_ambiguous(
 ) -> None:
     too_late = asyncio.Event()
     server.answers("END", after(too_late, "250 2.0.0 queued"))
-    async with channel_to(server, data_timeout=0.2) as channel:
+    async with channel_to(server, data_timeout=1) as channel:
         assert type(await refused(channel)) is Ambiguous
         too_late.set()
         await server.until(lambda: not server.open_sessions)
@@ -443,7 +443,7 @@ async def test_whole_delivery_has_a_deadline(
     server: HostileSmtp, step: str, verdict: type[DeliveryError]
 ) -> None:
     server.answers(step, hang())
-    async with channel_to(server, total_timeout=0.6) as channel:
+    async with channel_to(server, total_timeout=2) as channel:
         assert type(await refused(channel)) is verdict
         await server.until(lambda: not server.open_sessions)
 
@@ -456,7 +456,7 @@ async def test_waiting_for_a_connection_counts_toward_the_deadline(server: Hosti
             with suppress(asyncio.CancelledError):
                 await released.wait()
 
-    async with channel_to(server, pool_size=1, total_timeout=0.6) as channel:
+    async with channel_to(server, pool_size=1, total_timeout=2) as channel:
         first = asyncio.create_task(deliver(channel, Handover(record_past_the_deadline)))
         await server.until(lambda: bool(server.messages))
         try:
@@ -574,7 +574,7 @@ async def test_connection_closed_while_idle_does_not_fail_the_next_message(
     [drop(), hang(), close("421 4.4.2 idle for too long"), raw(b"nonsense\r\n"), say("450 4.7.0 enough")],
 )
 async def test_reused_connection_found_dead_is_replaced(server: HostileSmtp, farewell: Answer) -> None:
-    async with channel_to(server, command_timeout=0.5) as channel:
+    async with channel_to(server, command_timeout=2) as channel:
         await deliver(channel)
         server.answers("MAIL", farewell)
         await deliver(channel)
@@ -617,7 +617,7 @@ async def test_rate_limit_spaces_messages(server: HostileSmtp) -> None:
 
 
 async def test_delivery_over_the_rate_limit_gets_a_retry_delay(server: HostileSmtp) -> None:
-    async with channel_to(server, rate_per_minute=1) as channel:
+    async with channel_to(server, rate_per_minute=1, total_timeout=20) as channel:
         await deliver(channel)
         error = await refused(channel)
         assert isinstance(error, TryLater)
@@ -941,7 +941,7 @@ async def test_check_greets_logs_in_and_quits() -> None:
 
 
 async def test_check_reports_why_no_mail_can_go_out(server: HostileSmtp) -> None:
-    async with channel_to(server, total_timeout=0.3) as channel:
+    async with channel_to(server, total_timeout=2) as channel:
         server.answers("banner", say("421 4.3.2 closed"), hang())
         with pytest.raises(TryLater, match=r"^TryLater 421 4\.3\.2$"):
             await channel.check()

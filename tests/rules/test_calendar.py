@@ -31,6 +31,7 @@ from rules.calendar import (
     public_holidays,
     reached_on,
 )
+from tests.support.limits import examples
 
 MONDAY_TO_FRIDAY = frozenset(range(5))
 HOURS = Hours(
@@ -627,8 +628,8 @@ def test_months_are_reached_later_by_the_earlier_paused_days_only(
 ZONES = sorted(name for name in available_timezones() if known_zone(name))
 COUNTRIES = ["US", "CO", "DE", "GB", "JP", "SA", "IL", "IN", "CN", "CL", "EG", "LB", "AU", "NZ", "WS", "BR"]
 
-many = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-some = settings(many, max_examples=60)
+many = settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+some = settings(many, max_examples=examples(60))
 
 
 @cache

@@ -58,6 +58,7 @@ from rules.credit import (
 )
 from rules.messages import CATALOGUE
 from rules.program import load_program
+from tests.support.limits import examples
 from tests.support.model.reference_ledger import ReferenceLedger
 
 PROGRAM = load_program(Path("programs/asis-global.toml"))
@@ -1408,4 +1409,4 @@ class ClaimMachine(RuleBasedStateMachine):
 class TestEveryOrderOfActs(ClaimMachine.TestCase):  # type: ignore[misc, valid-type]
     """The machine above as a test."""
 
-    settings = settings(max_examples=80, stateful_step_count=20)
+    settings = settings(max_examples=examples(80), stateful_step_count=20)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rules.calendar import add_months
 from rules.durations import Duration, parse_duration
+from tests.support.limits import examples
 
 NEW_YORK = "America/New_York"
 
@@ -134,7 +135,7 @@ def test_only_durations_without_months_have_an_exact_length() -> None:
 
 
 @pytest.mark.rule("COH5")
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     st.dictionaries(st.sampled_from(["Y", "M", "W", "D"]), st.integers(0, 400)),
     st.dictionaries(st.sampled_from(["H", "M", "S"]), st.integers(0, 10_000)),
@@ -159,7 +160,7 @@ def test_every_iso_duration_is_parsed_as_the_sum_of_its_parts(
 
 
 @pytest.mark.rule("T3", "T5")
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     st.integers(0, 78 * 365 * 24 * 60).map(lambda n: at("2012-01-01T00:00") + timedelta(minutes=n)),
     st.integers(0, 60),

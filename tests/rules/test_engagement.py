@@ -41,6 +41,7 @@ from rules.engagement import (
     start_day,
 )
 from rules.program import load_program
+from tests.support.limits import examples
 from tests.support.model.reference_ledger import ReferenceLedger
 
 PROGRAM_FILE = load_program(Path("programs/asis-global.toml"))
@@ -1068,7 +1069,7 @@ class EngagementMachine(RuleBasedStateMachine):
         assert wrap_ups <= 1 + len(self.facts.new_ends)
 
 
-EngagementMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
+EngagementMachine.TestCase.settings = settings(max_examples=examples(40), stateful_step_count=25)
 
 
 @pytest.mark.rule("ENG2", "ENG4", "ENG5", "ENG6", "ENG7", "ENG8", "ENG9", "ENG11", "MAIL1")

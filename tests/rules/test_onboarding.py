@@ -29,6 +29,7 @@ from rules.onboarding import (
     standing_changed,
 )
 from rules.program import load_program
+from tests.support.limits import examples
 from tests.support.model.reference_ledger import ReferenceLedger
 
 PROGRAM = load_program(Path("programs/asis-global.toml"))
@@ -910,7 +911,7 @@ class OnboardingMachine(RuleBasedStateMachine):
             assert not held or self.agenda.state_at(self.now) == "paused"
 
 
-OnboardingMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
+OnboardingMachine.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=30)
 
 
 @pytest.mark.rule("ONB1", "ONB2", "ONB3", "ONB4", "ONB5", "ONB6", "MEM1", "MEM2", "MAIL1")

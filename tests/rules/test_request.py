@@ -33,6 +33,7 @@ from rules.request import (
     standing_changed,
     withdraw,
 )
+from tests.support.limits import examples
 from tests.support.model.reference_ledger import ReferenceLedger
 
 PROGRAM = load_program(Path("programs/asis-global.toml"))
@@ -565,7 +566,7 @@ class RequestMachine(RuleBasedStateMachine):
         assert len(told) <= rounds
 
 
-RequestMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=20)
+RequestMachine.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=20)
 
 
 @pytest.mark.rule("REQ2", "REQ3", "REQ4", "REQ8", "REQ9", "REQ10", "MAIL1")

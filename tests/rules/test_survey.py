@@ -27,6 +27,7 @@ from rules.survey import (
     check_answers,
     closes_at,
 )
+from tests.support.limits import examples
 from tests.support.model.reference_ledger import ReferenceLedger
 
 PROGRAM = load_program(Path("programs/asis-global.toml"))
@@ -351,4 +352,4 @@ class SurveyMachine(RuleBasedStateMachine):
 class TestEveryOrderOfActs(SurveyMachine.TestCase):  # type: ignore[misc, valid-type]
     """The machine above as a test."""
 
-    settings = settings(max_examples=40, stateful_step_count=12)
+    settings = settings(max_examples=examples(40), stateful_step_count=12)

@@ -9,6 +9,7 @@ from typing import Any
 from playwright.async_api import Browser, ConsoleMessage, Page, Route
 
 from tests.support.gateway import World
+from tests.support.limits import PATIENCE
 
 _PASSED_ON = {"content-type", "accept-language"}
 
@@ -91,6 +92,7 @@ FAULTS = (
 async def browsing(browser: Browser, desk: World, **options: Any) -> AsyncIterator[tuple[Page, list[str]]]:
     """A page whose requests the gateway answers, headers and all, and what its console complains of."""
     context = await browser.new_context(base_url="https://mentoring.example.org", **options)
+    context.set_default_timeout(PATIENCE * 1000)
 
     async def answer(route: Route) -> None:
         request = route.request

@@ -34,6 +34,7 @@ from rules.onboarding import OnboardingFacts
 from rules.program import Program, load_program
 from rules.request import RequestFacts
 from rules.survey import SurveyFacts
+from tests.support.limits import PATIENCE
 from worker.assembly import DOCUMENTS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,7 +61,7 @@ def throughline(
         input=given,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=2 * PATIENCE,
         env=environment(**(settings or {})),
     )
 

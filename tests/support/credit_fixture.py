@@ -20,9 +20,9 @@ from lifecycles.facts import facts_to_row
 from rules.engagement import EngagementFacts
 from rules.events import Envelope
 from rules.request import RequestFacts
+from tests.support.limits import PATIENCE
 from workflows.starting import notify_inbox
 
-PATIENCE = 60
 """Seconds after which a wait fails the test."""
 
 

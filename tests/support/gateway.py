@@ -26,6 +26,7 @@ from gateway.pages import Pages
 from gateway.webhook_signatures import sign_events
 from rules.catalogue import load_catalogue
 from rules.program import Program, load_program
+from tests.support.limits import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -62,13 +63,13 @@ class Switch:
         async with self._changed:
             self._changed.notify_all()
 
-    async def has_worked(self, times: int, seconds: float = 10) -> None:
+    async def has_worked(self, times: int, seconds: float = PATIENCE) -> None:
         """Wait until it worked so often. Raises TimeoutError."""
         async with asyncio.timeout(seconds), self._changed:
             await self._changed.wait_for(lambda: self.worked >= times)
 
 
-async def eventually(holds: Callable[[], bool], seconds: float = 10) -> None:
+async def eventually(holds: Callable[[], bool], seconds: float = PATIENCE) -> None:
     """Wait until something holds. Raises TimeoutError."""
     async with asyncio.timeout(seconds):
         while not holds():  # noqa: ASYNC110 - what is waited for lies outside of any event loop

@@ -27,12 +27,11 @@ from database.models import DECISIONS, AuditRecord, Message, Request
 from database.session import Database
 from embedded.temporal_servers import HOST, binary, free_port
 from rules.events import Envelope
+from tests.support.limits import PATIENCE
 from tests.support.servers.hostile_smtp import Answer, HostileSmtp, Session, say
 from workflows.starting import notify_inbox
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 90.0
-"""Seconds after which a wait fails the test."""
 
 USUAL = {
     "banner": "220 localhost ESMTP",

@@ -25,6 +25,7 @@ from embedded.mail_catcher import MailCatcher
 from mail.smtp.channel import SmtpChannel
 from mail.smtp.settings import SmtpSettings
 from rules.events import Envelope
+from tests.support.limits import PATIENCE
 from worker.assembly import Components, Composers, load_programs, workers
 from workflows.inbox import INBOX
 from workflows.starting import notify_inbox
@@ -125,7 +126,7 @@ class WaitingCatcher(MailCatcher):
             if len(self.caught) >= mails:
                 event.set()
 
-    async def wait_for(self, mails: int, seconds: float = 30) -> None:
+    async def wait_for(self, mails: int, seconds: float = PATIENCE) -> None:
         """Wait until so many messages were accepted. Raises TimeoutError."""
         event = asyncio.Event()
         self._waiting.append((mails, event))

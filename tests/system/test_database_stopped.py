@@ -128,7 +128,6 @@ class Locks:
 
 
 @pytest.mark.rule("MAIL1", "MAIL2", "MAIL3")
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("kind", [Crash, Freeze])
 async def test_database_stopped_at_every_step_loses_and_duplicates_nothing(
     kind: type[Crash | Freeze], postgres: PostgresServer, tmp_path: Path, fault_run: Judge

@@ -20,6 +20,7 @@ from database import ledger
 from database.models import AuditRecord, Environment, Event, Message, Onboarding
 from embedded.temporal_servers import dev_server, free_port
 from tests.support.cli import COMMAND, CommandWorld, environment, throughline
+from tests.support.limits import PATIENCE
 from tests.support.servers.capturing_smtp import CapturingSmtp
 from workflows.starting import notify_inbox
 
@@ -52,7 +53,7 @@ class Deployment:
         """Wait until a process has logged some words."""
         await self.until(lambda: words in self.log.read_text(encoding="utf-8"))
 
-    async def until(self, holds: Callable[[], bool], seconds: float = 40) -> None:
+    async def until(self, holds: Callable[[], bool], seconds: float = PATIENCE) -> None:
         """Wait until something holds. Raises TimeoutError."""
         async with asyncio.timeout(seconds):
             while not holds():  # noqa: ASYNC110 - what is waited for lies in other processes
@@ -60,7 +61,7 @@ class Deployment:
 
     async def onboarding(self, profile: str) -> Onboarding:
         """An onboarding, once it is planned."""
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 for row in await self.world.all(Onboarding):
                     if row.profile_id == profile and row.next_at:

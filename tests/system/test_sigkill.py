@@ -40,7 +40,6 @@ STEPS = {**BEFORE_THE_LAST_BYTE, "end": "END", "answered": "END"}
 
 
 @pytest.mark.rule("MAIL1", "MAIL2")
-@pytest.mark.timeout(240)
 async def test_worker_killed_at_every_step_loses_and_duplicates_nothing(
     database_url: str, tmp_path: Path, fault_run: Judge
 ) -> None:

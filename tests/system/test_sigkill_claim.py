@@ -24,7 +24,6 @@ READY = "mentor.credit_ready"
 
 
 @pytest.mark.rule("CPE5", "CPE8", "CPE10", "CPE11", "MAIL1", "MAIL2")
-@pytest.mark.timeout(240)
 async def test_worker_killed_around_a_letter_makes_it_exactly_once(
     postgres: PostgresServer, tmp_path: Path
 ) -> None:

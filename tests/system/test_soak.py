@@ -23,6 +23,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from database.models import Task
 from embedded.temporal_servers import dev_server
+from tests.support.limits import SOAK
 from tests.support.processes import Program, joining, migrated, worker_process
 from tests.support.reports.fault_table import Judge
 from tests.support.servers.hostile_smtp import Answer, HostileSmtp, Session, drop, raw, say
@@ -32,7 +33,9 @@ PEOPLE = 7
 REQUESTS = PEOPLE**2
 """Every mentee asks every mentor, so that there are many messages and few people."""
 
-PATIENCE = 120.0
+ROUNDS = min(SOAK, 10)
+
+PATIENCE_FOR_HALF_A_WAVE = 240.0
 """Seconds that half a wave of messages may take, with the start of four workers; on a free machine some ten."""
 
 MOODS = {
@@ -136,9 +139,10 @@ async def try_again_soon(program: Program) -> None:
 
 
 @pytest.mark.rule("MAIL1", "MAIL2", "MAIL3", "STA2")
-@pytest.mark.timeout(480)
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", range(7, 7 + ROUNDS))
 async def test_four_workers_with_two_killed_send_each_message_once(
-    postgres: PostgresServer, tmp_path: Path, fault_run: Judge
+    postgres: PostgresServer, tmp_path: Path, fault_run: Judge, seed: int
 ) -> None:
     name = postgres.create_database()
     log = tmp_path / "workers.log"
@@ -146,13 +150,13 @@ async def test_four_workers_with_two_killed_send_each_message_once(
         database = await stack.enter_async_context(migrated(postgres.url(name)))
         server = await stack.enter_async_context(HostileSmtp())
         temporal = await stack.enter_async_context(dev_server(None))
-        smtp, program = MoodySmtp(server, random.Random(7)), Program(database, temporal.client)
+        smtp, program = MoodySmtp(server, random.Random(seed)), Program(database, temporal.client)
 
         async def another() -> asyncio.subprocess.Process:
             return await stack.enter_async_context(worker_process(temporal.port, database.url, server, log))
 
         async def replaced(worker: asyncio.subprocess.Process, when: int) -> None:
-            await server.until(lambda: len(server.accepted) >= when, within=PATIENCE)
+            await server.until(lambda: len(server.accepted) >= when, within=PATIENCE_FOR_HALF_A_WAVE)
             worker.send_signal(signal.SIGKILL)
             await worker.wait()
             await another()

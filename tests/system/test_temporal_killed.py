@@ -20,7 +20,6 @@ STEPS = {"claimed": "banner", "half": "DATA", "end": "END", "later": "END"}
 
 
 @pytest.mark.rule("MAIL1", "MAIL2")
-@pytest.mark.timeout(240)
 async def test_temporal_killed_during_deliveries_loses_and_duplicates_nothing(
     tmp_path: Path, fault_run: Judge
 ) -> None:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 from sqlalchemy import select
 
 from database.models import Message, Onboarding
@@ -25,8 +24,8 @@ from embedded.temporal_servers import free_port
 from embedded.up import Secrets
 from gateway.webhook_signatures import sign_events
 from tests.support.cli import COMMAND, environment, throughline
+from tests.support.limits import PATIENCE
 
-SECONDS = 90.0
 PLANNED = {"onboarding/p-eva": ["planned"] * 4, "onboarding/p-olga": ["sent"]}
 
 
@@ -42,7 +41,7 @@ class Running:
     async def stop(self, number: int = signal.SIGINT) -> int:
         """Send a signal, and wait for the end; its status."""
         self.process.send_signal(number)
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             status = await self.process.wait()
             while any(_lives(pid) for pid in self.children):  # noqa: ASYNC110 - they are not ours to wait for
                 await asyncio.sleep(0.05)
@@ -62,7 +61,7 @@ async def running(data: Path, *arguments: str) -> AsyncIterator[Running]:
     assert process.stdout is not None
     said = ""
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             while "Ready." not in said:
                 line = await process.stdout.readline()
                 assert line, said
@@ -128,12 +127,11 @@ async def ledger(data: Path) -> tuple[dict[str, str], dict[str, list[str]]]:
 
 async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
     """Wait until something holds in the other process. Raises TimeoutError."""
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         while not await holds():  # noqa: ASYNC110 - what is waited for lies in another process
             await asyncio.sleep(0.1)
 
 
-@pytest.mark.timeout(400)
 async def test_up_continues_after_stop_and_kill_and_leaves_no_process(tmp_path: Path) -> None:
     data = tmp_path / "var"
     async with running(data, "--port", str(free_port())) as first:

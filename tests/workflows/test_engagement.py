@@ -10,6 +10,7 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
 from database.models import AuditRecord, Engagement
+from tests.support.limits import PATIENCE
 from tests.support.temporal_workers import Office, office
 
 __all__ = ["office"]
@@ -86,7 +87,7 @@ async def test_pause_and_resume_at_one_instant_leave_it_active(office: Office) -
     engagement = await office.match()
     staff = {"target": engagement.id, "actor": "lina", "reason": "a slip"}
     await office.tell(("staff.pause", staff), ("staff.resume", staff))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while len(await office.events(engagement.id, "applied")) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     async with office.database.reading() as session:
@@ -128,7 +129,7 @@ async def test_agreed_plan_is_recorded_as_an_act_of_both(office: Office) -> None
     engagement = await office.match()
     told = {"engagement": engagement.id.removeprefix("engagement/"), "months": 8}
     await office.tell(("engagement.plan_agreed", told))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not await office.events(engagement.id, "applied"):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     async with office.database.reading() as session:

@@ -17,6 +17,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from database.models import AuditRecord, Member, Message, Onboarding, Profile
 from rules.onboarding import OnboardingFacts
+from tests.support.limits import PATIENCE
 from tests.support.temporal_workers import Office, office
 
 __all__ = ["office"]
@@ -89,7 +90,7 @@ async def state(office: Office, handle: Handle) -> str | None:
 
 async def until(office: Office, handle: Handle, holds: Callable[[str | None], bool]) -> None:
     """Wait until something holds of the state of an onboarding."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not holds(await state(office, handle)):  # noqa: ASYNC110 - the database tells nobody of a change
             await asyncio.sleep(0.02)
 
@@ -393,7 +394,7 @@ async def test_personal_data_of_events_stays_out_of_the_history(office: Office) 
         ("profile.created", {"profile": profile, "member": profile, "role": "mentee"}),
     )
     onboarding = office.client.get_workflow_handle(f"onboarding/{profile}")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not await rows(office, onboarding):  # noqa: ASYNC110 - the database tells nobody of a change
             await asyncio.sleep(0.02)
     cancel = {"target": onboarding.id, "actor": "lina", "reason": "Bea has moved to Lima"}

@@ -10,6 +10,7 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 
 from database.models import AuditRecord, Request, Task
+from tests.support.limits import PATIENCE
 from tests.support.temporal_workers import Office, office
 
 __all__ = ["office"]
@@ -126,7 +127,7 @@ async def test_late_answer_is_refused_and_changes_nothing(
         ("request.canceled", {"request": name, "reason": "found somebody else"}),
     )
     refused = {"request.accepted", "request.canceled"}
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while {event.type for event in await office.events(request.id, "refused")} != refused:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     assert {event.reason for event in await office.events(request.id, "refused")} == {
@@ -157,7 +158,7 @@ async def test_early_event_is_applied_when_a_plain_client_accepts(office: Office
 
 async def becomes(office: Office, about: str, state: str) -> None:
     """Wait until an event about a lifecycle has a state."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not await office.events(about, state):  # noqa: ASYNC110 - the database tells nobody of a change
             await asyncio.sleep(0.02)
 

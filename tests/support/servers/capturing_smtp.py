@@ -11,6 +11,8 @@ from types import TracebackType
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
+from tests.support.limits import PATIENCE
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
@@ -52,7 +54,7 @@ class CapturingSmtp:
                 connection.transport.abort()
         await self._server.wait_closed()
 
-    async def wait_for(self, count: int, seconds: float = 30) -> list[Received]:
+    async def wait_for(self, count: int, seconds: float = PATIENCE) -> list[Received]:
         """The messages, once there are at least `count`; raises TimeoutError when they do not come."""
         async with asyncio.timeout(seconds), self._arrived:
             await self._arrived.wait_for(lambda: len(self.messages) >= count)

@@ -10,9 +10,9 @@ from types import TracebackType
 
 from sqlalchemy.engine import make_url
 
+from tests.support.limits import PATIENCE
+
 HOST = "127.0.0.1"
-PATIENCE = 90.0
-"""Seconds after which a wait fails the test."""
 
 
 class _Line:

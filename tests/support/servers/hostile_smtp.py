@@ -28,8 +28,7 @@ from typing import cast
 
 import pytest
 
-PATIENCE = 10.0
-"""Seconds after which `until` gives up: a failed test, never a pace."""
+from tests.support.limits import PATIENCE
 
 
 @dataclass(frozen=True)

@@ -52,12 +52,12 @@ from lifecycles.participants import Programs, participant, participants
 from lifecycles.workflow_commands import WorkflowCommand, start
 from rules import engagement, request
 from rules.agenda import GRACE_PERIOD, MINUTE, PlannedMail, recorded_at
-from rules.catalogue import Catalogue
 from rules.credit import same_name
 from rules.engagement import STAFF, EngagementFacts
 from rules.events import references
 from rules.onboarding import OnboardingFacts
 from rules.program import program_calendar
+from rules.program.catalogue import Catalogue
 from rules.request import RequestFacts
 
 QUEUE = "throughline"

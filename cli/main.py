@@ -17,7 +17,7 @@ from cli import audit, events, mail, processes, program, rehearse, show, staff, 
 from cli.output import complain
 from cli.runner import Interrupted, leave
 from embedded.scenario import ScenarioError
-from rules.toml_schema import ProgramError
+from rules.program.toml_schema import ProgramError
 from worker.connections import database_trouble
 from worker.errors import Failure
 from worker.log_setup import set_up_logging

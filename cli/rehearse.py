@@ -17,7 +17,7 @@ from embedded.rehearsal import rehearse
 from embedded.scenario import Scenario, ScenarioError, read_scenario
 from embedded.stack import WorkflowFailed
 from rules.program import Program, load_program
-from rules.toml_schema import ProgramError
+from rules.program.toml_schema import ProgramError
 from staff.formatting import numbered
 from worker.connections import read_programs, read_settings
 from worker.errors import Failure

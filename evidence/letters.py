@@ -25,11 +25,11 @@ from lifecycles.participants import Participant, Programs
 from lifecycles.recording import resolve_reason
 from rules import credit, engagement
 from rules.agenda import PlannedMail, Refused
-from rules.calendar import days_paused
-from rules.catalogue import Catalogue
 from rules.credit import ClaimFacts
 from rules.engagement import ROLES
+from rules.pauses import days_paused
 from rules.program import CreditPolicy, Program
+from rules.program.catalogue import Catalogue
 
 log = structlog.get_logger()
 

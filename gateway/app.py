@@ -25,8 +25,8 @@ from gateway.links.router import router as links_router
 from gateway.pages import PageHeaders, Pages
 from gateway.problems import Problem, problem
 from gateway.webhook_signatures import SIGNATURE_HEADERS, Signatures
-from rules.catalogue import Catalogue
 from rules.program import Program
+from rules.program.catalogue import Catalogue
 
 
 def create_app(

@@ -19,10 +19,10 @@ from rules import credit, engagement
 from rules.acts import Act
 from rules.agenda import Agenda, recorded_at
 from rules.calendar import Calendar
-from rules.catalogue import Catalogue, Certification
 from rules.credit import ClaimFacts, Credit, Cycle, GateDays, Record
 from rules.engagement import ROLES
 from rules.program import Program
+from rules.program.catalogue import Catalogue, Certification
 from rules.survey import SurveyFacts
 
 _CLAIM_FACTS = TypeAdapter(ClaimFacts)

@@ -14,10 +14,11 @@ from lifecycles.facts import facts_from_row, facts_to_row
 from lifecycles.participants import Participant, Programs, participants_of, program_of
 from rules import credit, engagement
 from rules.acts import Act
-from rules.agenda import Agenda, Pause, StateChange, closing_change
+from rules.agenda import Agenda, StateChange, closing_change
 from rules.calendar import Calendar
 from rules.credit import GateDays
 from rules.engagement import EngagementFacts
+from rules.pauses import Pause
 from rules.program import Program, program_calendar
 
 

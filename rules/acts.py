@@ -1,16 +1,20 @@
-"""What somebody did to a lifecycle: the value that plans, previews and rules share (STA3)."""
+"""What people do to a lifecycle, as a value that plans, previews and the audit record share (STA3)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+
+from rules.agenda import PlannedTask
 
 EVENT_REASON = "event:"
-"""A reason of this form names the stored event that holds the words, so that they stay out of histories (MEM6)."""
+"""Prefix of a reason that names a stored event. The words stay in the event and out of workflow histories (MEM6)."""
 
 
 NOBODY = "unknown"
 """Actor recorded when the caller gave none."""
+
 
 PROGRAM = "program"
 """Actor of what the engine itself does, such as ending an onboarding at a match."""
@@ -18,17 +22,48 @@ PROGRAM = "program"
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Something that somebody did to a lifecycle, for the rules and the audit record (STA3).
-
-    `id` makes it count once; `at` is when it happened. `by` is a profile where one of the two people acted,
-    `event` the stored event behind it, if there is one. `details` are the act's own words, such as an end.
-    """
+    """Something that somebody did to a lifecycle (STA3)."""
 
     id: str
+    """An act counts once per id."""
     name: str
     actor: str
     reason: str = ""
     details: dict[str, str] = field(default_factory=dict)
+    """The act's own fields, such as a new end."""
     at: datetime | None = None
+    """When it happened; None for now."""
     by: str = ""
+    """The profile of the mentor or the mentee, if one of them acted."""
     event: str = ""
+    """The stored event that reported it, if there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lapse:
+    """The loss of good standing by one of two people. Their lifecycle continues, and staff get a task (MEM2)."""
+
+    profile: str
+    at: datetime
+
+
+def record_standing(lapses: Sequence[Lapse], profile: str, good: bool, at: datetime) -> list[Lapse]:
+    """Return the lapses, one per profile without good standing, after a profile lost or regained it."""
+    if not good and any(lapse.profile == profile for lapse in lapses):
+        return list(lapses)
+    others = [lapse for lapse in lapses if lapse.profile != profile]
+    return others if good else [*others, Lapse(profile, at)]
+
+
+def lapse_tasks(lapses: Sequence[Lapse], mentor: str, note: str) -> list[PlannedTask]:
+    """Return the staff task of each lapse. `mentor` is the mentor's profile, `note` a sentence for staff."""
+    return [
+        PlannedTask(
+            lapse.at,
+            "member_lapsed",
+            f"the {role} lost good standing on {lapse.at.astimezone(UTC).date().isoformat()}",
+            f"Help the {role} to renew. {note}",
+        )
+        for lapse in lapses
+        for role in ["mentor" if lapse.profile == mentor else "mentee"]
+    ]

@@ -6,8 +6,7 @@ already done stands in the database. All instants are timezone-aware UTC datetim
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 
@@ -99,15 +98,6 @@ class Agenda:
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
-    """A stretch in which nothing is mailed: from an instant until another, or open (`until` is None)."""
-
-    since: datetime
-    until: datetime | None = None
-    cause: str = "staff"
-
-
-@dataclass(frozen=True, slots=True)
 class Ended:
     """How and when a lifecycle was ended by somebody: its last state, the instant, why, by whom."""
 
@@ -136,37 +126,6 @@ def recorded_at(due: datetime | None, at: datetime) -> datetime:
     if due is not None and due <= at < due + MINUTE:
         return due
     return at.replace(microsecond=0)
-
-
-def merge_pauses(pauses: Iterable[Pause], since: datetime | None = None) -> list[Pause]:
-    """The pauses with overlaps joined, in order; what lies before `since` is cut off."""
-    joined: list[Pause] = []
-    for pause in sorted(pauses, key=lambda pause: pause.since):
-        start = max(pause.since, since) if since else pause.since
-        if pause.until is not None and pause.until <= start:
-            continue
-        last = joined[-1] if joined else None
-        if last and (last.until is None or start <= last.until):
-            if last.until is not None and (pause.until is None or pause.until > last.until):
-                joined[-1] = replace(last, until=pause.until)
-        else:
-            joined.append(replace(pause, since=start))
-    return joined
-
-
-def begin_pause(pauses: Sequence[Pause], cause: str, at: datetime) -> list[Pause]:
-    """The pauses with one more open at `at`; unchanged if one of the same cause is open."""
-    if any(pause.cause == cause and pause.until is None for pause in pauses):
-        return list(pauses)
-    return [*pauses, Pause(at, None, cause)]
-
-
-def end_pause(pauses: Sequence[Pause], cause: str, at: datetime) -> list[Pause]:
-    """The pauses with the open one of this cause closed at `at`."""
-    return [
-        replace(pause, until=max(at, pause.since)) if pause.cause == cause and pause.until is None else pause
-        for pause in pauses
-    ]
 
 
 def closing_change(agenda: Agenda, at: datetime) -> StateChange | None:

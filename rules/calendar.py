@@ -11,7 +11,6 @@ import re
 import warnings
 from bisect import bisect_left
 from calendar import monthrange
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache, lru_cache
@@ -20,8 +19,6 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import holidays
 from holidays.registry import EntityLoader
-
-from rules.agenda import Pause
 
 _DAY = timedelta(days=1)
 _LONGEST_SEARCH = 3 * 366
@@ -209,41 +206,6 @@ def months_between(start: date, day: date) -> int:
     """
     months = (day.year - start.year) * 12 + day.month - start.month
     return months if add_months(start, months) <= day else months - 1
-
-
-def days_paused(pauses: Sequence[Pause], calendar: Calendar, before: datetime | None = None) -> int:
-    """The calendar days spent paused, by the calendar's local dates (ENG11).
-
-    A pause covers the day it began up to, not including, the day it ended; days covered by several count once.
-    With `before`, nothing from its local date on counts, and an open pause counts until it; without, an open
-    pause does not count.
-    """
-    return len(_paused_days(pauses, calendar, before))
-
-
-def reached_on(
-    start: date, months: int, pauses: Sequence[Pause], calendar: Calendar, before: datetime | None = None
-) -> date:
-    """The date on which a number of calendar months have been spent unpaused (T3, ENG11, CPE1).
-
-    Each paused day before that date moves it by one; a pause that begins on it or later no longer does. Which
-    pauses count, and `before`, as in `days_paused`.
-    """
-    reached = add_months(start, months)
-    for paused in sorted(_paused_days(pauses, calendar, before)):
-        if start.toordinal() <= paused < reached.toordinal():
-            reached += _DAY
-    return reached
-
-
-def _paused_days(pauses: Sequence[Pause], calendar: Calendar, before: datetime | None) -> set[int]:
-    limit = [] if before is None else [calendar.date_of(before)]
-    days: set[int] = set()
-    for pause in pauses:
-        ends = limit if pause.until is None else [*limit, calendar.date_of(pause.until)]
-        if ends:
-            days.update(range(calendar.date_of(pause.since).toordinal(), min(ends).toordinal()))
-    return days
 
 
 def known_zone(name: str) -> bool:

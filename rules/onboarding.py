@@ -11,21 +11,10 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
 from rules.acts import Act
-from rules.agenda import (
-    Agenda,
-    Ended,
-    Pause,
-    PlannedMail,
-    PlannedTask,
-    Refused,
-    StateChange,
-    begin_pause,
-    end_pause,
-    merge_pauses,
-)
+from rules.agenda import Agenda, Ended, PlannedMail, PlannedTask, Refused, StateChange
 from rules.calendar import Calendar
 from rules.kinds import KINDS
-from rules.pauses import after_pause, send_at
+from rules.pauses import Pause, after_pause, begin_pause, end_pause, is_paused, merge_pauses, send_at
 from rules.program import OnboardingPolicy
 
 
@@ -153,7 +142,7 @@ def _state_changes(facts: OnboardingFacts, pauses: list[Pause]) -> list[StateCha
     changes = []
     decided = facts.first_decided_at
     done = facts.role == "mentor"
-    if decided and (done or not any(_covers(pause, decided) for pause in pauses)):
+    if decided and (done or not is_paused(pauses, decided)):
         changes.append(StateChange(decided, begun, "the first mail was decided", closes=done))
     for pause in pauses:
         cause = "good standing was lost" if pause.cause == "standing" else "paused by staff"
@@ -162,10 +151,6 @@ def _state_changes(facts: OnboardingFacts, pauses: list[Pause]) -> list[StateCha
             running = decided is not None and decided <= pause.until
             changes.append(StateChange(pause.until, "active" if running else "waiting", "the pause ended"))
     return changes
-
-
-def _covers(pause: Pause, at: datetime) -> bool:
-    return pause.since <= at and (pause.until is None or at < pause.until)
 
 
 def _welcome(

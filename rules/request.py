@@ -10,12 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
-from rules import lapses
-from rules.acts import NOBODY, Act
+from rules.acts import NOBODY, Act, Lapse, lapse_tasks, record_standing
 from rules.agenda import Agenda, Ended, PlannedMail, PlannedTask, Refused, StateChange, closing_change
 from rules.calendar import Calendar
 from rules.kinds import KINDS
-from rules.lapses import Lapse
 from rules.program import RequestPolicy
 
 OPEN = KINDS["request"].open_states
@@ -70,7 +68,7 @@ def agenda(facts: RequestFacts, policy: RequestPolicy, calendar: Calendar) -> Ag
     expires = expires_at(facts, policy, calendar)
     ended = facts.ended or Ended("expired", expires, "it was not answered in time")
     opening, *course = _state_changes(facts, answer)
-    lapsed = lapses.tasks(
+    lapsed = lapse_tasks(
         facts.lapses, facts.mentor, "The request stays open; cancel it if nothing comes of that."
     )
     return Agenda(
@@ -254,7 +252,7 @@ def extend(
 
 def standing_changed(facts: RequestFacts, profile: str, good: bool, at: datetime) -> RequestFacts:
     """Good standing of one of the two was lost or came back; the request stays open (MEM2)."""
-    return replace(facts, lapses=lapses.changed(facts.lapses, profile, good, at))
+    return replace(facts, lapses=record_standing(facts.lapses, profile, good, at))
 
 
 def _because(what: str, reason: str) -> str:

@@ -30,8 +30,8 @@ from lifecycles.participants import Programs
 from mail.composer import Composer
 from mail.smtp.dkim_signing import sign
 from mail.smtp.settings import DkimSettings
-from rules.catalogue import Catalogue, load_catalogue
 from rules.program import Program, load_program
+from rules.program.catalogue import Catalogue, load_catalogue
 from worker.workflow_runtime import WORKFLOWS, RedactErrors, workflow_runner
 from workflows.agenda_loop import MAIL_QUEUE
 

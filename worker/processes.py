@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import structlog
 
 from mail.smtp.verdicts import DeliveryError
-from rules.catalogue import load_catalogue
+from rules.program.catalogue import load_catalogue
 from worker.assembly import workers
 from worker.bounce_listener import BounceHandler, bounces_taken_in
 from worker.connections import (

@@ -20,10 +20,10 @@ from embedded.stack import SOURCE, EmbeddedStack
 from lifecycles.facts import facts_from_row
 from lifecycles.participants import Participant, participants
 from rules.calendar import add_months, calendar_for, instant_in
-from rules.catalogue import Catalogue
 from rules.engagement import EngagementFacts, planned_end
 from rules.events import check_event
 from rules.program import Program
+from rules.program.catalogue import Catalogue
 from rules.request import OPEN
 
 Told = tuple[str, dict[str, Any]]

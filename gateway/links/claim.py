@@ -21,9 +21,9 @@ from gateway.links.page import NOT_THEIRS, LinkVisit, Page, form_text, message
 from gateway.links.reader import shown
 from gateway.pages import Text
 from rules.agenda import Refused
-from rules.catalogue import Catalogue, Domain
 from rules.credit import fingerprint, same_name
 from rules.events import Envelope
+from rules.program.catalogue import Catalogue, Domain
 from rules.text import LONGEST_TEXT
 
 log = structlog.get_logger()

@@ -24,7 +24,7 @@ from gateway.links.engagement import (
 from gateway.links.page import LinkHandler
 from gateway.links.request import AnswerRequest, WithdrawRequest
 from gateway.links.survey import AnswerSurvey
-from rules.catalogue import Catalogue
+from rules.program.catalogue import Catalogue
 
 
 def lifecycle_handlers(database: Database, inbox: Inbox) -> dict[str, LinkHandler]:

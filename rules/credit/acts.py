@@ -7,13 +7,14 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from rules.acts import Act
-from rules.agenda import Pause, Refused, recorded_at
+from rules.agenda import Refused, recorded_at
 from rules.calendar import Calendar
-from rules.catalogue import Certification
 from rules.credit.facts import _STATES, EARNED, OTHER, OVER, REVOCATIONS, ClaimFacts, Cycle, Record, Step
 from rules.credit.gate import gate_days
 from rules.credit.timeline import _cycles, _records_at
+from rules.pauses import Pause, end_open_pauses
 from rules.program import CreditPolicy, Program, program_calendar
+from rules.program.catalogue import Certification
 
 
 def record_changed(facts: ClaimFacts, good_standing: bool, cycle: Cycle | None, at: datetime) -> ClaimFacts:
@@ -38,10 +39,7 @@ def engagement_changed(
     as it is. An open pause ends with the engagement. Not for an engagement that staff cancel: `engagement_canceled`.
     """
     if ended_at is not None:
-        pauses = [
-            replace(pause, until=max(ended_at, pause.since)) if pause.until is None else pause
-            for pause in pauses
-        ]
+        pauses = end_open_pauses(pauses, ended_at)
     known_at = facts.ended_known_at
     if facts.ended_at != ended_at:
         known_at = max(recorded_at(ended_at, at), facts.created_at)

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from rules.agenda import Agenda, Pause, PlannedMail, merge_pauses
+from rules.agenda import Agenda, PlannedMail
 from rules.calendar import Calendar
 from rules.credit.facts import EARNED, ClaimFacts
 from rules.credit.timeline import EvidenceRound, Timeline, timeline_of
-from rules.pauses import after_pause, send_at
+from rules.pauses import Pause, after_pause, is_paused, merge_pauses, send_at
 from rules.program import CreditPolicy
 
 
@@ -59,7 +59,7 @@ def _mails(
         if course.rejected:
             return
         due = round.ready_at
-        if due and (due > round.signature.at or _is_paused(facts.pauses, due)):
+        if due and (due > round.signature.at or is_paused(facts.pauses, due)):
             due = _from(due, merge_pauses(facts.pauses, since=due), claimant, program)
         letter = {**context, "letter": round.signature.letter}
         yield PlannedMail(
@@ -132,7 +132,3 @@ def _from(at: datetime, pauses: Sequence[Pause], calendar: Calendar, program: Ca
     """The first instant of scheduled mail at or after an instant, moved by the pauses; None while it is held (T4)."""
     due = calendar.next_send_after(at - timedelta(microseconds=1))
     return send_at(calendar.date_of(due), pauses, calendar, program)
-
-
-def _is_paused(pauses: Sequence[Pause], at: datetime) -> bool:
-    return any(pause.since <= at and (pause.until is None or at < pause.until) for pause in pauses)

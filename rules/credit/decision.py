@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from rules.calendar import Calendar, days_paused
-from rules.catalogue import Catalogue
+from rules.calendar import Calendar
 from rules.credit.facts import EARNED, ClaimFacts
 from rules.credit.gate import Credit, cap_on, countable, in_cycle
 from rules.credit.timeline import Timeline, _records_at, cause_of, state_at, timeline_of
+from rules.pauses import days_paused
 from rules.program import CreditPolicy, Program
+from rules.program.catalogue import Catalogue
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from rules.agenda import Pause
+from rules.pauses import Pause
 
 EARNED = frozenset({"ready", "submitted", "accepted"})
 """The states in which the credit is earned."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import NamedTuple
 
-from rules.agenda import Pause
-from rules.calendar import Calendar, reached_on
-from rules.catalogue import Catalogue
+from rules.calendar import Calendar
 from rules.credit.facts import EARNED, Cycle
+from rules.pauses import Pause, reached_on
 from rules.program import CreditPolicy
+from rules.program.catalogue import Catalogue
 
 
 class GateDays(NamedTuple):

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rules.agenda import Refused
-from rules.catalogue import Certification
 from rules.credit.acts import known_domains
 from rules.credit.facts import _STATES, EARNED, ClaimFacts, Signature
+from rules.program.catalogue import Certification
 
 
 class ShowAgain(Refused):

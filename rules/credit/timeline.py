@@ -8,11 +8,11 @@ from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import NamedTuple
 
-from rules.agenda import Agenda, PlannedTask, StateChange, merge_pauses
+from rules.agenda import Agenda, PlannedTask, StateChange
 from rules.calendar import Calendar
 from rules.credit.facts import EARNED, OVER, ClaimFacts, Cycle, Record, Signature, Step
 from rules.credit.gate import GateDays, gate_days
-from rules.pauses import close_at
+from rules.pauses import close_at, merge_pauses
 from rules.program import CreditPolicy
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, datetime
 
-from rules import lapses
-from rules.acts import Act
-from rules.agenda import Ended, Refused, begin_pause, end_pause
+from rules.acts import Act, record_standing
+from rules.agenda import Ended, Refused
 from rules.calendar import Calendar, add_months
 from rules.engagement.dates import after_start, counted_pauses, day_of, end_changes, planned_end, pulse_at
 from rules.engagement.facts import (
@@ -24,6 +23,7 @@ from rules.engagement.facts import (
     Report,
     Vote,
 )
+from rules.pauses import begin_pause, end_open_pauses
 from rules.program import EngagementPolicy, Program, program_calendar
 
 _MOST_NEW_ENDS = 200
@@ -203,7 +203,7 @@ def resume(facts: EngagementFacts, at: datetime, state: str) -> EngagementFacts:
     if not facts.paused:
         raise Refused("it is not paused")
     at = after_start(facts, at)
-    pauses = end_pause(end_pause(facts.pauses, STAFF, at), MISCONDUCT, at)
+    pauses = end_open_pauses(facts.pauses, at)
     return replace(facts, pauses=pauses, acts=[*facts.acts, "resume"])
 
 
@@ -228,7 +228,7 @@ def report_misconduct(
 
 def standing_changed(facts: EngagementFacts, profile: str, good: bool, at: datetime) -> EngagementFacts:
     """Good standing of one of the two was lost or came back; the engagement goes on (MEM2)."""
-    return replace(facts, lapses=lapses.changed(facts.lapses, profile, good, at))
+    return replace(facts, lapses=record_standing(facts.lapses, profile, good, at))
 
 
 def _pause(facts: EngagementFacts, cause: str, at: datetime) -> EngagementFacts:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, timedelta
 
-from rules import lapses
+from rules.acts import lapse_tasks
 from rules.agenda import Agenda, Ended, PlannedMail, PlannedTask, StateChange
 from rules.calendar import Calendar
 from rules.engagement.facts import MISCONDUCT, ROLES, STAFF, YESES_KEPT, EngagementFacts
@@ -47,7 +47,7 @@ def agenda(
     if closing:
         course = [*(change for change in course if change.due < closing.due), closing]
     planned = [task for task in (*_stalled(plan), *_inactive(plan)) if held is None or task.due < held]
-    lapsed = lapses.tasks(
+    lapsed = lapse_tasks(
         facts.lapses, facts.mentor, "The engagement goes on; credit needs good standing at its gate."
     )
     tasks = [task for task in (*planned, *lapsed) if closing is None or task.due < closing.due]

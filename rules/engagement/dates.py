@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
-from rules.agenda import Refused, merge_pauses
-from rules.calendar import Calendar, add_months, reached_on
+from rules.agenda import Refused
+from rules.calendar import Calendar, add_months
 from rules.engagement.facts import STAFF, EngagementFacts, NewEnd
-from rules.pauses import close_at
+from rules.pauses import close_at, end_open_pauses, merge_pauses, reached_on
 from rules.program import EngagementPolicy
 
 
@@ -92,13 +92,7 @@ def counted_pauses(facts: EngagementFacts, at: datetime | None) -> EngagementFac
     """The facts as if every open pause ended at an instant."""
     if at is None or not facts.paused:
         return facts
-    return replace(
-        facts,
-        pauses=[
-            replace(pause, until=max(at, pause.since)) if pause.until is None else pause
-            for pause in facts.pauses
-        ],
-    )
+    return replace(facts, pauses=end_open_pauses(facts.pauses, at))
 
 
 def after_start(facts: EngagementFacts, at: datetime) -> datetime:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from rules.agenda import Ended, Pause, Refused
-from rules.lapses import Lapse
+from rules.acts import Lapse
+from rules.agenda import Ended, Refused
+from rules.pauses import Pause
 
 ROLES = ("mentor", "mentee")
 STAFF = "staff"

@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 
-from rules.agenda import Pause, merge_pauses
 from rules.calendar import Calendar
 from rules.engagement.dates import EndChange, end_changes, pulse_day, start_day
 from rules.engagement.facts import ROLES, EngagementFacts, NewEnd
-from rules.pauses import close_at, send_at
+from rules.pauses import Pause, close_at, merge_pauses, send_at
 from rules.program import EngagementPolicy
 
 

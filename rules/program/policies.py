@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date, time
 
 from rules.calendar import Hours, known_subdivision
+from rules.program.toml_schema import field, table, tuple_of
 from rules.program.values import (
     DAYS,
     ascending,
@@ -19,7 +20,6 @@ from rules.program.values import (
     weekdays_shown,
     zone_value,
 )
-from rules.toml_schema import field, table, tuple_of
 from rules.validation import (
     Issue,
     certification_code,

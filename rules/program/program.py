@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rules.calendar import Calendar, Hours, calendar_for
-from rules.catalogue import BUNDLED_CATALOGUE, Catalogue, load_catalogue
+from rules.program.catalogue import BUNDLED_CATALOGUE, Catalogue, load_catalogue
 from rules.program.policies import (
     CreditPolicy,
     EngagementPolicy,
@@ -19,8 +19,8 @@ from rules.program.policies import (
     RequestPolicy,
 )
 from rules.program.survey_policy import SurveyPolicy
+from rules.program.toml_schema import Setting, field, nested, parse, read_text, settings, table, tuple_of
 from rules.program.values import LANGUAGE, MOST_CHECKED, resources
-from rules.toml_schema import Setting, field, nested, parse, read_text, settings, table, tuple_of
 from rules.validation import Issue, email, identifier, nearest, single_line
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from rules.program.policies import ROLES
+from rules.program.toml_schema import field, in_language, table, table_validator, texts, tuple_of
 from rules.program.values import QUESTION_ID, ascending, reminders_end_before
-from rules.toml_schema import field, in_language, table, table_validator, texts, tuple_of
 from rules.validation import Issue, boolean, choice, integer, multi_line, single_line
 
 

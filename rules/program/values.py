@@ -11,7 +11,7 @@ from zoneinfo import available_timezones
 
 from rules.calendar import known_country, known_zone
 from rules.messages import MessageClass
-from rules.toml_schema import tuple_of
+from rules.program.toml_schema import tuple_of
 from rules.validation import (
     Issue,
     Issues,

@@ -16,8 +16,8 @@ from activities.inbox import InboxActivities
 from database import events
 from database.models import Engagement, Event, Member, Profile, Request, Task
 from database.session import Database
-from rules.catalogue import load_catalogue
 from rules.events import Envelope
+from rules.program.catalogue import load_catalogue
 from tests.support.delivery import AT, bundled, environment, migrate
 from tests.support.servers.freezing_proxy import FreezingProxy
 from tests.support.servers.postgres_server import PostgresServer

@@ -28,9 +28,9 @@ from activities.planning import PlanOnboarding
 from database.models import AuditRecord, Onboarding
 from lifecycles.facts import facts_from_row
 from rules import onboarding
-from rules.catalogue import load_catalogue
 from rules.onboarding import OnboardingFacts
 from rules.program import load_program
+from rules.program.catalogue import load_catalogue
 from tests.support.cli import CommandWorld
 from tests.support.limits import SOAK
 from tests.support.model.generated_scenarios import delay, draw_faults, draw_lives

@@ -21,8 +21,8 @@ from database.models import Event, Suppression
 from mail.bounces import SOURCE, collect_bounces, read_report, store_reports
 from mail.smtp.channel import SmtpChannel
 from mail.smtp.settings import SmtpSettings
-from rules.catalogue import load_catalogue
 from rules.events import Envelope
+from rules.program.catalogue import load_catalogue
 from tests.support.delivery import (
     AT,
     DUE,

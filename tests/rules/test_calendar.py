@@ -15,13 +15,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from rules.agenda import Pause
 from rules.calendar import (
     Calendar,
     Hours,
     add_months,
     calendar_for,
-    days_paused,
     instant_in,
     known_country,
     known_subdivision,
@@ -29,8 +27,8 @@ from rules.calendar import (
     local_in,
     months_between,
     public_holidays,
-    reached_on,
 )
+from rules.pauses import Pause, days_paused, reached_on
 from tests.support.limits import examples
 
 MONDAY_TO_FRIDAY = frozenset(range(5))

@@ -18,9 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from pydantic import TypeAdapter
 from temporalio.converter import DefaultPayloadConverter
 
-from rules.agenda import Agenda, Pause, Refused, begin_pause, end_pause
+from rules.agenda import Agenda, Refused
 from rules.calendar import Calendar, add_months, calendar_for
-from rules.catalogue import load_catalogue
 from rules.credit import (
     EARNED,
     OVER,
@@ -57,7 +56,9 @@ from rules.credit import (
     submit,
 )
 from rules.messages import CATALOGUE
+from rules.pauses import Pause, begin_pause, end_pause
 from rules.program import load_program
+from rules.program.catalogue import load_catalogue
 from tests.support.limits import examples
 from tests.support.model.reference_ledger import ReferenceLedger
 

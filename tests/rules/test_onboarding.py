@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from pydantic import TypeAdapter
 from temporalio.converter import DefaultPayloadConverter
 
-from rules.agenda import Agenda, Ended, Pause, Refused
+from rules.agenda import Agenda, Ended, Refused
 from rules.calendar import Calendar, calendar_for
 from rules.onboarding import (
     OnboardingFacts,
@@ -28,6 +28,7 @@ from rules.onboarding import (
     resume,
     standing_changed,
 )
+from rules.pauses import Pause
 from rules.program import load_program
 from tests.support.limits import examples
 from tests.support.model.reference_ledger import ReferenceLedger

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rules.calendar import Hours, calendar_for
-from rules.catalogue import BUNDLED_CATALOGUE, load_catalogue, parse_catalogue
 from rules.messages import MessageClass
 from rules.program import NEEDED_RESOURCES, Program, load_program, parse_program
-from rules.toml_schema import ProgramError
+from rules.program.catalogue import BUNDLED_CATALOGUE, load_catalogue, parse_catalogue
+from rules.program.toml_schema import ProgramError
 
 FILE = Path(__file__).resolve().parents[2] / "programs" / "asis-global.toml"
 TEXT = FILE.read_text(encoding="utf-8")

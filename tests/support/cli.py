@@ -27,11 +27,11 @@ from database.session import Database
 from evidence.letters import LetterService
 from evidence.renderer import Documents
 from lifecycles.facts import facts_to_row
-from rules.catalogue import load_catalogue
 from rules.credit import ClaimFacts, Cycle, Record
 from rules.engagement import EngagementFacts
 from rules.onboarding import OnboardingFacts
 from rules.program import Program, load_program
+from rules.program.catalogue import load_catalogue
 from rules.request import RequestFacts
 from rules.survey import SurveyFacts
 from tests.support.limits import PATIENCE

@@ -24,8 +24,8 @@ from gateway.app import create_app
 from gateway.links.page import LinkHandler
 from gateway.pages import Pages
 from gateway.webhook_signatures import sign_events
-from rules.catalogue import load_catalogue
 from rules.program import Program, load_program
+from rules.program.catalogue import load_catalogue
 from tests.support.limits import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]

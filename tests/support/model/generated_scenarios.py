@@ -13,11 +13,11 @@ from typing import Any
 
 from embedded.scenario import Fault
 from rules.calendar import instant_in
-from rules.catalogue import Catalogue
 from rules.credit import ClaimFacts
 from rules.engagement import planned_end
 from rules.events import check_event
 from rules.program import Program
+from rules.program.catalogue import Catalogue
 from tests.support.model.model_check import Lives
 from tests.support.model.reference_model import Life, ReferenceModel, Told
 from tests.support.rehearsals import PROGRAM, ZONE

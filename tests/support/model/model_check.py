@@ -35,8 +35,8 @@ from embedded.scenario import Fault
 from embedded.stack import embedded_stack, set_faults
 from lifecycles.timeline import timeline
 from rules.calendar import add_months
-from rules.catalogue import load_catalogue
 from rules.events import check_event
+from rules.program.catalogue import load_catalogue
 from tests.support.model.reference_model import Noted, ReferenceModel, Told
 from tests.support.rehearsals import PROGRAM, ZONE
 from worker.assembly import load_programs

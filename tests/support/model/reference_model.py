@@ -15,14 +15,15 @@ from typing import Any
 
 from database.ledger import FIRST_RESEND_OCCURRENCE
 from rules import credit, engagement, onboarding, request, survey
-from rules.agenda import Agenda, Pause, PlannedMail, Refused, StateChange, recorded_at
+from rules.agenda import Agenda, PlannedMail, Refused, StateChange, recorded_at
 from rules.calendar import Calendar, calendar_for
-from rules.catalogue import Catalogue
 from rules.credit import ClaimFacts, Credit, Cycle, Decision, GateDays, Record, Signature, Signing
 from rules.engagement import ROLES, EngagementFacts
 from rules.events import references
 from rules.onboarding import OnboardingFacts
+from rules.pauses import Pause
 from rules.program import Program
+from rules.program.catalogue import Catalogue
 from rules.request import RequestFacts
 from rules.survey import SurveyFacts
 

@@ -12,10 +12,19 @@ from datetime import date
 from pathlib import Path
 from typing import Protocol
 
-from rules.toml_schema import field, in_language, parse, read_text, table, table_validator, texts, tuple_of
+from rules.program.toml_schema import (
+    field,
+    in_language,
+    parse,
+    read_text,
+    table,
+    table_validator,
+    texts,
+    tuple_of,
+)
 from rules.validation import Issue, certification_code, day, identifier, integer, language_code, single_line
 
-BUNDLED_CATALOGUE = Path(__file__).resolve().parent.parent / "programs" / "catalogue.toml"
+BUNDLED_CATALOGUE = Path(__file__).resolve().parents[2] / "programs" / "catalogue.toml"
 
 
 @table

@@ -162,7 +162,7 @@ async def workers(
             claims.plan_claim,
             surveys.plan_survey,
             inbox.apply_events,
-            inbox.tell,
+            inbox.perform_commands,
             watchdog.look_for_overdue,
             checkpoints.look_for_checkpoint,
         ],

@@ -62,7 +62,7 @@ async def plan_locally(activity: Callable[[Any, Order], Coroutine[Any, Any, Resu
 async def tell(effects: list[WorkflowCommand], summary: str) -> None:
     """Start other lifecycles, or tell them something; repeated until it is done."""
     await workflow.execute_activity_method(
-        InboxActivities.tell,
+        InboxActivities.perform_commands,
         effects,
         start_to_close_timeout=timedelta(minutes=1),
         retry_policy=RetryPolicy(maximum_interval=timedelta(minutes=5)),

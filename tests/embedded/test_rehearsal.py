@@ -649,7 +649,7 @@ async def test_event_that_raises_becomes_a_task_and_blocks_no_other() -> None:
         async with ready.database.reading() as session:
             bad, good = await session.scalars(select(Event).order_by(Event.id))
             tasks = list(await session.scalars(select(Task)))
-    assert [log["event"] for log in logs] == ["an event could not be applied"] * 2
+    assert [log["event"] for log in logs] == ["event_application_failed"] * 2
     assert good.state == "applied"
     assert (bad.state, bad.reason) == ("refused", "the program failed on it: KeyError")
     assert [(task.kind, task.subject) for task in tasks] == [("event_unapplied", "member/bob")]

@@ -1,0 +1,47 @@
+"""Handlers of `mail.*`: what a mail provider reports about our mail."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from activities.event_handlers.base import HandlerContext, RefusedEvent, StoredEvent
+from database import suppressions
+from database.models import Message
+from lifecycles.workflow_commands import WorkflowCommand
+
+_REASONS = {
+    "hard": "mail to it came back as undeliverable",
+    "soft": "mail to it came back",
+    "complaint": "its reader reported our mail as unwanted",
+}
+
+
+async def mail_bounced(context: HandlerContext, event: StoredEvent) -> list[WorkflowCommand]:
+    """Count a bounce or a complaint against the address that was mailed (MAIL7)."""
+    row = await _message_of(context.session, event)
+    if row is None:
+        raise RefusedEvent("there is no such delivery")
+    kind = event.data["kind"]
+    try:
+        await suppressions.take_in(context.session, row, kind, _REASONS[kind], event.occurred_at)
+    except ValueError as error:
+        raise RefusedEvent(str(error)) from None
+    return []
+
+
+async def _message_of(session: AsyncSession, event: StoredEvent) -> Message | None:
+    """Return the message of a bounce, locked: by its delivery, or by its Message-ID.
+
+    Providers report the Message-ID with or without its angle brackets.
+    """
+    if delivery := event.data.get("delivery"):
+        return await session.scalar(select(Message).where(Message.delivery == delivery).with_for_update())
+    message_id = "<" + str(event.data["message_id"]).strip().removeprefix("<").removesuffix(">") + ">"
+    return await session.scalar(
+        select(Message)
+        .where(Message.message_id == message_id)
+        .order_by(Message.id)
+        .limit(1)
+        .with_for_update()
+    )

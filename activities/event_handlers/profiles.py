@@ -1,0 +1,102 @@
+"""Handlers of `profile.*`: who takes part as mentor or mentee, and who no longer does."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from activities.event_handlers.base import HandlerContext, RefusedEvent, StoredEvent
+from database.models import Member, Onboarding, Profile, Request
+from lifecycles.capacity import places_left
+from lifecycles.facts import facts_to_row
+from lifecycles.workflow_commands import WorkflowCommand, start
+from rules.onboarding import OnboardingFacts
+
+
+async def profile_created(context: HandlerContext, event: StoredEvent) -> list[WorkflowCommand]:
+    """Write a profile and start its onboarding (ONB1, MEM1)."""
+    session, data, at = context.session, event.data, event.occurred_at
+    program = data.get("program") or next(iter(context.programs))
+    if program not in context.programs:
+        raise RefusedEvent(f"program {program} is not one of {', '.join(context.programs)}")
+    if await session.get(Profile, data["profile"]):
+        raise RefusedEvent(f"profile {data['profile']} exists already")
+    member = await session.get_one(Member, data["member"])
+    session.add(
+        Profile(
+            id=data["profile"],
+            member_id=member.id,
+            role=data["role"],
+            program=program,
+            mentees_at_a_time=data.get("mentees_at_a_time"),
+            areas=data.get("areas", []),
+            interests=data.get("interests", []),
+            goals=data.get("goals"),
+            languages=data.get("languages", []),
+            created_at=at,
+            updated_at=at,
+        )
+    )
+    await session.flush()
+    facts = OnboardingFacts(data["profile"], data["role"], at, blocked=member.standing != "good")
+    workflow = f"onboarding/{data['profile']}"
+    session.add(
+        Onboarding(
+            workflow=workflow,
+            profile_id=data["profile"],
+            program=program,
+            policy_version=context.programs[program].policy_version,
+            state="blocked" if facts.blocked else "waiting",
+            state_since=at,
+            facts=facts_to_row(facts),
+        )
+    )
+    return [start("Onboarding", workflow, facts)]
+
+
+async def profile_updated(context: HandlerContext, event: StoredEvent) -> list[WorkflowCommand]:
+    """Write what a profile changed; a mentor without a place left takes no open request any more (MEM4)."""
+    session = context.session
+    profile = await session.get_one(Profile, event.data["profile"])
+    for name in ("mentees_at_a_time", "areas", "interests", "goals", "languages"):
+        if name in event.data:
+            setattr(profile, name, event.data[name])
+    profile.updated_at = event.occurred_at
+    if profile.role != "mentor" or "mentees_at_a_time" not in event.data:
+        return []
+    await session.flush()
+    if await places_left(session, profile) != 0:
+        return []
+    reason = "the mentor's profile is on hold"
+    if profile.mentees_at_a_time:
+        reason = "the mentor has no place left"
+    return await _close_requests_to(session, profile, reason, event)
+
+
+async def profile_withdrawn(context: HandlerContext, event: StoredEvent) -> list[WorkflowCommand]:
+    """Withdraw a profile: its onboarding and its open requests end (ONB3, MEM4)."""
+    session = context.session
+    profile = await session.get_one(Profile, event.data["profile"])
+    if profile.withdrawn_at:
+        return []
+    profile.withdrawn_at = event.occurred_at
+    at = {"at": event.occurred_at.isoformat()}
+    commands = [WorkflowCommand("signal", f"onboarding/{profile.id}", "withdrawn", at)]
+    if profile.role == "mentor":
+        reason = "the mentor's profile was withdrawn"
+        return commands + await _close_requests_to(session, profile, reason, event)
+    requests = await session.scalars(
+        select(Request.workflow).where(Request.mentee_id == profile.id, Request.closed_at.is_(None))
+    )
+    return commands + [WorkflowCommand("signal", workflow, "withdraw", at) for workflow in requests]
+
+
+async def _close_requests_to(
+    session: AsyncSession, mentor: Profile, reason: str, event: StoredEvent
+) -> list[WorkflowCommand]:
+    """Return the commands that make the open requests to a mentor unavailable (MEM4)."""
+    requests = await session.scalars(
+        select(Request.workflow).where(Request.mentor_id == mentor.id, Request.closed_at.is_(None))
+    )
+    act = event.act(reason=reason, actor="program")
+    return [WorkflowCommand("signal", workflow, "unavailable", act) for workflow in requests]

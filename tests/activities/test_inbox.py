@@ -1,4 +1,4 @@
-"""The inbox: when the database takes its connection away amid an event, and events that tell a wrong time."""
+"""The inbox: an outage amid an event, and the events that are held or refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from activities.inbox import InboxActivities
 from database import events
-from database.models import Engagement, Event, Member, Profile, Request, Task
+from database.models import AuditRecord, Engagement, Event, Member, Profile, Report, Request, Task
 from database.session import Database
 from rules.events import Envelope
 from rules.program.catalogue import load_catalogue
@@ -93,6 +93,24 @@ async def test_event_from_the_future_is_refused_with_a_staff_task(
     await database.close()
 
 
+async def engagement_without_workflow(database: Database) -> None:
+    """Write an engagement that the database has open and Temporal does not have."""
+    async with database.begin() as session:
+        eva = {"id": "eva", "name": "Eva", "email": "eva@example.org", "standing": "good"}
+        session.add(Member(**eva, standing_since=AT, updated_at=AT))
+        await session.flush()
+        for role, profile in (("mentee", "p-eva"), ("mentor", "p-other")):
+            values = {"id": profile, "member_id": "eva", "role": role, "program": "asis-global"}
+            session.add(Profile(**values, created_at=AT, updated_at=AT))
+        await session.flush()
+        pair = {"id": "r-starting", "mentee_id": "p-eva", "mentor_id": "p-other", "program": "asis-global"}
+        since = {"policy_version": "1", "state_since": AT, "facts": {}}
+        session.add(Request(workflow="request/r-starting", state="accepted", created_at=AT, **pair, **since))
+        session.add(
+            Engagement(workflow="engagement/r-starting", state="active", started_at=AT, **pair, **since)
+        )
+
+
 @pytest.mark.rule("ENG4", "REQ10", "STA2")
 @pytest.mark.parametrize("first", [timedelta(), timedelta(days=2)], ids=["told at once", "told late"])
 async def test_act_before_its_engagement_waits_for_the_start(
@@ -103,21 +121,8 @@ async def test_act_before_its_engagement_waits_for_the_start(
     await database.upgrade()
     inbox = InboxActivities(database, {"asis-global": bundled()}, temporal_dev.client, load_catalogue())
     met = {"engagement": "r-starting", "by": "p-eva", "answer": "yes"}
+    await engagement_without_workflow(database)
     async with database.begin() as session:
-        eva = {"id": "eva", "name": "Eva", "email": "eva@example.org", "standing": "good"}
-        session.add(Member(**eva, standing_since=AT, updated_at=AT))
-        await session.flush()
-        for role, profile in (("mentee", "p-eva"), ("mentor", "p-other")):
-            told = {"id": profile, "member_id": "eva", "role": role, "program": "asis-global"}
-            session.add(Profile(**told, created_at=AT, updated_at=AT))
-        await session.flush()
-        pair = {"id": "r-starting", "mentee_id": "p-eva", "mentor_id": "p-other", "program": "asis-global"}
-        since = {"policy_version": "1", "state_since": AT, "facts": {}}
-        session.add(Request(workflow="request/r-starting", state="accepted", created_at=AT, **pair, **since))
-        session.add(
-            Engagement(workflow="engagement/r-starting", state="active", started_at=AT, **pair, **since)
-        )
-        await session.flush()
         await events.store(session, [Envelope("e-1", "/community", "engagement.met", AT, met)])
     over = ("refused", "engagement/r-starting does not run")
     for later, found in (
@@ -131,4 +136,62 @@ async def test_act_before_its_engagement_waits_for_the_start(
             assert tuple(row) == found
             task = await session.scalar(select(Task.kind))
             assert task == ("event_unapplied" if found[0] == "refused" else None)
+    await database.close()
+
+
+@pytest.mark.rule("ENG8", "STA2")
+async def test_report_before_its_engagement_runs_is_kept_once(
+    tmp_path: Path, temporal_dev: WorkflowEnvironment
+) -> None:
+    """Its handler runs at each try; the report has the event's id, which is unique."""
+    database = Database(f"sqlite:///{tmp_path / 'throughline.db'}")
+    await database.upgrade()
+    inbox = InboxActivities(database, {"asis-global": bundled()}, temporal_dev.client, load_catalogue())
+    await engagement_without_workflow(database)
+    report = {"engagement": "r-starting", "by": "p-eva", "text": "Please read this."}
+    async with database.begin() as session:
+        await events.store(
+            session, [Envelope("e-1", "/community", "engagement.misconduct_reported", AT, report)]
+        )
+    for minutes in (0, 2, 4):
+        await environment(AT + timedelta(minutes=minutes)).run(inbox.apply_events)
+    async with database.reading() as session:
+        row = (await session.execute(select(Event.state, Event.waits_for))).one()
+        assert tuple(row) == ("held", "engagement/r-starting")
+        assert (await session.scalars(select(Report.text))).all() == ["Please read this."]
+        assert await session.scalar(select(Task.kind)) is None
+    await database.close()
+
+
+@pytest.mark.rule("T8", "STA2", "MEM5", "REQ10")
+@pytest.mark.parametrize(
+    ("type", "data", "reason", "action"),
+    [
+        ("meetup.canceled", {"meetup": "m-1"}, "nothing here keeps a meetup", ""),
+        ("profile.withdrawn", {"profile": "p-none"}, "profile/p-none did not arrive in time", "See why"),
+        ("profile.created", {"profile": "p-eva", "member": "eva", "role": "mentee"}, "exists already", ""),
+        ("member.updated", {"member": "bob"}, "the program failed on it: KeyError", "Have this fault"),
+        ("staff.extend", {"target": "claim/r-starting/mentor/CPP"}, "there is no claim/", ""),
+    ],
+)
+async def test_refusal_has_a_reason_and_a_task_where_staff_can_act(
+    tmp_path: Path, type: str, data: dict[str, str], reason: str, action: str
+) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'throughline.db'}")
+    await database.upgrade()
+    client = await Client.connect("127.0.0.1:1", lazy=True)
+    inbox = InboxActivities(database, {"asis-global": bundled()}, client, load_catalogue())
+    await engagement_without_workflow(database)
+    async with database.begin() as session:
+        await events.store(session, [Envelope("e-1", "/members", type, AT, data)])
+    for days in (0, 2):
+        await environment(AT + timedelta(days=days)).run(inbox.apply_events)
+    async with database.reading() as session:
+        row = await session.get_one(Event, 1)
+        assert row.state == "refused"
+        assert reason in (row.reason or "")
+        actions = (await session.scalars(select(Task.action))).all()
+        assert [text.startswith(action) for text in actions] == ([True] if action else [])
+        refusals = select(AuditRecord.kind).where(AuditRecord.kind == "refused")
+        assert len((await session.scalars(refusals)).all()) == 1
     await database.close()

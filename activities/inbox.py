@@ -33,19 +33,15 @@ from activities.event_handlers.base import (
 from activities.heartbeat import heartbeats
 from database import audit
 from database.events import release_held
-from database.models import LIFECYCLES, Engagement, Event, Lifecycle, Member, Profile, Request
+from database.models import Event, Member, Profile
 from database.session import Database
 from database.tasks import open_task
-from lifecycles.facts import facts_from_row
-from lifecycles.participants import Programs, participant
+from lifecycles.participants import Programs
+from lifecycles.registry import closed_because, find_lifecycle
 from lifecycles.workflow_commands import WorkflowCommand
-from rules import engagement, request
 from rules.agenda import GRACE_PERIOD, MINUTE, recorded_at
-from rules.engagement import EngagementFacts
 from rules.events import references
-from rules.program import program_calendar
 from rules.program.catalogue import Catalogue
-from rules.request import RequestFacts
 
 QUEUE = "throughline"
 """The task queue of workflows and database work."""
@@ -290,20 +286,12 @@ class InboxActivities:
     async def _closed_because(self, workflow: str) -> str:
         """Return in which words a lifecycle refuses what comes after its end (REQ10). Raises WorkflowNotRunning."""
         async with self._database.reading() as session:
-            row: Lifecycle | None = await session.get(LIFECYCLES[workflow.partition("/")[0]], workflow)
+            row = await find_lifecycle(session, workflow)
             if row is None:
                 return f"{workflow} is over"
             if row.closed_at is None:
                 raise WorkflowNotRunning(workflow)
-            program = self._programs[row.program]
-            if isinstance(row, Request):
-                mentor = await participant(session, row.mentor_id)
-                on = mentor.calendar(program).date_of(row.closed_at)
-                return request.closed_because(facts_from_row(RequestFacts, row.facts), row.state, on)
-            on = program_calendar(program).date_of(row.closed_at)
-            if isinstance(row, Engagement):
-                return engagement.closed_because(facts_from_row(EngagementFacts, row.facts), row.state, on)
-            return f"{workflow} is over: {row.state} on {on.isoformat()}"
+            return await closed_because(session, row, self._programs)
 
 
 async def _decide(session: AsyncSession, row: Event, decision: Hold | Refusal, at: datetime) -> None:
@@ -340,15 +328,15 @@ def _is_outage(error: Exception) -> bool:
     )
 
 
-async def _first_missing(session: AsyncSession, wanted: tuple[str, ...]) -> str | None:
+async def _first_missing(session: AsyncSession, references: tuple[str, ...]) -> str | None:
     """Return the first reference that this deployment does not know; None if it knows them all."""
-    for reference in wanted:
+    for reference in references:
         kind, _, name = reference.partition("/")
         found: object | None
-        if kind in _PEOPLE:
-            found = await session.get(_PEOPLE[kind], name)
+        if table := _PEOPLE.get(kind):
+            found = await session.get(table, name)
         else:
-            found = await session.get(LIFECYCLES[kind], reference)
+            found = await find_lifecycle(session, reference)
         if found is None:
             return reference
     return None

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from activities.event_handlers.base import HandlerContext, StoredEvent
-from database.models import Claim, Engagement, Member, Onboarding, Profile, Request, Survey
+from database.models import Member
+from lifecycles.registry import open_lifecycles_of
 from lifecycles.workflow_commands import WorkflowCommand
 
 _FIELDS = (
@@ -40,7 +38,7 @@ async def member_updated(context: HandlerContext, event: StoredEvent) -> list[Wo
     await session.flush()
     if is_new or not (standing_changed or before != _planning_inputs(member)):
         return []
-    lifecycles = await _open_lifecycles(session, member.id)
+    lifecycles = await open_lifecycles_of(session, member.id)
     if not standing_changed:
         return [WorkflowCommand("signal", workflow, "replan") for workflow, _ in lifecycles]
     standing = {**event.act(), "good": member.standing == "good"}
@@ -63,33 +61,3 @@ def _write(member: Member, data: dict[str, Any], *, is_new: bool) -> None:
 def _planning_inputs(member: Member) -> tuple[Any, ...]:
     """Return the fields of a member from which agendas are computed."""
     return member.time_zone, member.country, member.subdivision, list(member.certifications or [])
-
-
-async def _open_lifecycles(session: AsyncSession, member: str) -> list[tuple[str, str]]:
-    """Return the open lifecycles that depend on a member, each with the profile concerned."""
-    queries = [
-        select(Onboarding.workflow, Profile.id)
-        .join(Profile, Profile.id == Onboarding.profile_id)
-        .where(Profile.member_id == member, Onboarding.closed_at.is_(None))
-    ]
-    for table in (Request, Engagement):
-        queries += [
-            select(table.workflow, Profile.id)
-            .join(Profile, Profile.id == part)
-            .where(Profile.member_id == member, table.closed_at.is_(None))
-            for part in (table.mentee_id, table.mentor_id)
-        ]
-    # A claim depends on both: on the record of the one, and on the calendar of the other, who signs (T4, CPE5).
-    queries += [
-        select(Claim.workflow, Profile.id)
-        .join(Engagement, Engagement.id == Claim.engagement_id)
-        .join(Profile, Profile.id == part)
-        .where(Profile.member_id == member, Claim.closed_at.is_(None))
-        for part in (Engagement.mentee_id, Engagement.mentor_id)
-    ]
-    queries.append(
-        select(Survey.workflow, Survey.profile_id)
-        .join(Profile, Profile.id == Survey.profile_id)
-        .where(Profile.member_id == member, Survey.closed_at.is_(None))
-    )
-    return [(workflow, profile) for query in queries for workflow, profile in await session.execute(query)]

@@ -6,9 +6,9 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.event_handlers.base import HandlerContext, RefusedEvent, StoredEvent
-from database.models import Member, Onboarding, Profile, Request
+from database.models import Member, Profile, Request
 from lifecycles.capacity import places_left
-from lifecycles.facts import facts_to_row
+from lifecycles.onboardings import onboarding_row
 from lifecycles.workflow_commands import WorkflowCommand, start
 from rules.onboarding import OnboardingFacts
 
@@ -40,17 +40,7 @@ async def profile_created(context: HandlerContext, event: StoredEvent) -> list[W
     await session.flush()
     facts = OnboardingFacts(data["profile"], data["role"], at, blocked=member.standing != "good")
     workflow = f"onboarding/{data['profile']}"
-    session.add(
-        Onboarding(
-            workflow=workflow,
-            profile_id=data["profile"],
-            program=program,
-            policy_version=context.programs[program].policy_version,
-            state="blocked" if facts.blocked else "waiting",
-            state_since=at,
-            facts=facts_to_row(facts),
-        )
-    )
+    session.add(onboarding_row(workflow, facts, context.programs[program]))
     return [start("Onboarding", workflow, facts)]
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from activities.event_handlers.base import HandlerContext, RefusedEvent, StoredEvent
-from database.models import LIFECYCLES
+from lifecycles.registry import find_lifecycle, lifecycle_of
 from lifecycles.workflow_commands import WorkflowCommand
-from rules.kinds import KINDS
 
 _PARTICIPLES = {"cancel": "cancelled", "extend": "extended", "pause": "paused", "resume": "resumed"}
 
@@ -14,9 +13,9 @@ async def staff_act(context: HandlerContext, event: StoredEvent) -> list[Workflo
     """Pass on an act to the lifecycle that it names. The reason stays in the database (MEM6)."""
     details = dict(event.data)
     target, act = str(details.pop("target")), event.type.partition(".")[2]
-    kind = KINDS[target.partition("/")[0]]
-    if await context.session.get(LIFECYCLES[kind.name], target) is None:
+    if await find_lifecycle(context.session, target) is None:
         raise RefusedEvent(f"there is no {target}")
+    kind = lifecycle_of(target).kind
     if act not in kind.staff_acts:
         possible = [_PARTICIPLES[name] for name in kind.staff_acts if name in _PARTICIPLES]
         raise RefusedEvent(

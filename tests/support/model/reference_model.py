@@ -18,7 +18,7 @@ from rules import credit, engagement, onboarding, request, survey
 from rules.agenda import Agenda, PlannedMail, Refused, StateChange, recorded_at
 from rules.calendar import Calendar, calendar_for
 from rules.credit import ClaimFacts, Credit, Cycle, Decision, GateDays, Record, Signature, Signing
-from rules.engagement import ROLES, EngagementFacts
+from rules.engagement import ROLES, EngagementFacts, NewEnd
 from rules.events import references
 from rules.onboarding import OnboardingFacts
 from rules.pauses import Pause
@@ -515,24 +515,21 @@ class ReferenceModel:
     ) -> EngagementFacts:
         facts: EngagementFacts = life.facts
         policy, calendar = self.program.engagement, self.calendar
-        months, end, by = data.get("months", 0), data.get("end", ""), data.get("by", "")
+        by = data.get("by", "")
+        set_by = {"plan_agreed": "plan", "agree_extension": "parties"}.get(name, "staff")
+        new_end = NewEnd(at, set_by, data.get("end", ""), data.get("months", 0), event)
         match name:
             case "plan_agreed":
-                return engagement.agree_plan(
-                    facts, at, state, policy, calendar, months=months, end=end, event=event
-                )
+                return engagement.agree_plan(facts, new_end, state, policy, calendar)
             case "agree_extension":
-                return engagement.agree_extension(facts, by, end, at, state, policy, calendar, event)
+                return engagement.agree_extension(facts, by, new_end, state, policy, calendar)
             case "extend":
-                return engagement.extend(
-                    facts, at, state, policy, calendar, months=months, end=end, event=event
-                )
+                return engagement.extend(facts, new_end, state, policy, calendar)
             case "discovery":
                 return engagement.answer_discovery(facts, by, data["answer"], at, state)
             case "met":
-                return engagement.answer_pulse(
-                    facts, by, data["answer"] == "yes", at, state, policy, calendar
-                )
+                number = engagement.pulse_at(facts, policy, calendar, at)
+                return engagement.answer_pulse(facts, by, data["answer"] == "yes", number, state)
             case "end":
                 return engagement.end(facts, by or "staff", data["reason"], at, state)
             case "misconduct":

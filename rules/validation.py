@@ -1,8 +1,8 @@
 """The shapes of values that come from outside, in events and in program files.
 
-A reader takes whatever came and gives back the value that the rules work with, or raises Wrong with everything
-that is wrong with it, each fault with its place. No reader raises anything else, whatever it is given, and none
-quotes what it was given, which may be personal.
+A reader takes whatever came and returns the value that the rules work with. It raises ValidationError with every
+issue of the value, each with its place, and nothing else, whatever it is given. A reason quotes a short, printable
+value, and describes any other.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from typing import NamedTuple, TypeVar
+from zoneinfo import available_timezones
 
 from rules.calendar import known_zone
 from rules.text import LONGEST_TEXT
@@ -24,6 +25,9 @@ EARLIEST_YEAR, LATEST_YEAR = 1900, 2200
 LONGEST_LINE = 200
 LONGEST_LINK = 2_000
 LONGEST_ADDRESS = 254
+LONGEST_QUOTE = 60
+"""Characters of a value that a reason quotes."""
+_MOST_BITS_SHOWN = 64
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CODE = re.compile(r"[A-Z][A-Z0-9-]{1,9}")
@@ -79,23 +83,43 @@ class Issues:
             return None
 
     def settle(self) -> None:
-        """Raises Wrong if there was any fault."""
+        """Raises ValidationError if there was any fault."""
         if self.found:
             raise ValidationError(faults=self.found)
 
 
 def kind_of(value: object) -> str:
-    """What sort of value it is, in words for whoever wrote it."""
-    kinds: tuple[tuple[type | tuple[type, ...], str], ...] = (
-        (bool, "true or false"),
-        (str, "text"),
-        ((int, float), "a number"),
-        ((datetime, date), "a date"),
-        (Mapping, "a table"),
-        ((list, tuple), "a list"),
-        (type(None), "nothing"),
-    )
-    return next((words for types, words in kinds if isinstance(value, types)), "something else")
+    """Return the kind of a value and, where it is short, the value: `the number 7`, `the text 'yes'`, `a list`."""
+    if isinstance(value, str):
+        return f"the text {quote(value)}" if _quotable(value) else quote(value)
+    if isinstance(value, bool):
+        return quote(value)
+    if isinstance(value, int | float):
+        return f"the number {quote(value)}" if _quotable(value) else quote(value)
+    if isinstance(value, date):
+        return f"the date {value.isoformat()}"
+    if isinstance(value, Mapping):
+        return "a table"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return "nothing" if value is None else "something else"
+
+
+def quote(value: object) -> str:
+    """Return a value as a reason may show it: quoted where it is short and printable, else described.
+
+    Line breaks, control characters and direction marks never come through, nor does text of more than
+    LONGEST_QUOTE characters.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        if _quotable(value):
+            return repr(value)
+        return f"text of {len(value)} characters" if len(value) > LONGEST_QUOTE else "unprintable text"
+    if isinstance(value, int | float):
+        return str(value) if _quotable(value) else "a number of very many digits"
+    return kind_of(value)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -105,14 +129,14 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def text_of(value: object) -> str:
-    """The value as text. Raises Wrong for any other kind."""
+    """The value as text. Raises ValidationError for any other kind."""
     if not isinstance(value, str):
         raise ValidationError(f"must be text, not {kind_of(value)}")
     return value
 
 
 def mapping(value: object) -> Mapping[str, object]:
-    """A table with text for keys; other keys are left out. Raises Wrong for anything else."""
+    """A table with text for keys; other keys are left out. Raises ValidationError for anything else."""
     if not isinstance(value, Mapping):
         raise ValidationError(f"must be a table of keys and values, not {kind_of(value)}")
     return {key: item for key, item in value.items() if isinstance(key, str)}
@@ -163,7 +187,7 @@ def matching(pattern: re.Pattern[str], reason: str) -> Validator[str]:
     def read(value: object) -> str:
         text = text_of(value)
         if not pattern.fullmatch(text):
-            raise ValidationError(f"must be {reason}")
+            raise ValidationError(f"must be {reason}, not {quote(text)}")
         return text
 
     return read
@@ -175,7 +199,9 @@ def choice(*words: str) -> Validator[str]:
     def read(value: object) -> str:
         text = text_of(value)
         if text not in words:
-            raise ValidationError(f"must be one of {', '.join(words)}{nearest(text, words)}")
+            raise ValidationError(
+                f"must be one of {', '.join(words)}, not {quote(text)}{nearest(text, words)}"
+            )
         return text
 
     return read
@@ -190,7 +216,7 @@ def integer(least: int, most: int) -> Validator[int]:
         if not isinstance(value, int) or isinstance(value, bool):
             raise ValidationError(f"must be a whole number from {least} to {most}, not {kind_of(value)}")
         if not least <= value <= most:
-            raise ValidationError(f"must be a whole number from {least} to {most}")
+            raise ValidationError(f"must be a whole number from {least} to {most}, not {quote(value)}")
         return value
 
     return read
@@ -214,18 +240,19 @@ def language_code(value: object) -> str:
     """A language, with script or region if need be: `es`, `es-CO`; the language comes out in lower case."""
     match = _LANGUAGE.fullmatch(text_of(value))
     if not match:
-        raise ValidationError("must be a language's code, like es or es-CO")
+        raise ValidationError(f"must be a language's code, like es or es-CO, not {quote(value)}")
     return match[1].lower() + match[2].replace("_", "-")
 
 
 def zone_name(value: object) -> str:
     """A time zone by its IANA name."""
-    text = text_of(value)
-    if not known_zone(text):
+    name = text_of(value)
+    if not known_zone(name):
+        hint = nearest(name, available_timezones()) if len(name) <= LONGEST_QUOTE else ""
         raise ValidationError(
-            "must be the name of a time zone that the zone database has, like America/Bogota"
+            f"{quote(name)} is no time zone of the zone database{hint or ' (America/Bogota is one)'}"
         )
-    return text
+    return name
 
 
 def email(value: object) -> str:
@@ -237,11 +264,11 @@ def email(value: object) -> str:
         raise ValidationError("must be on one line, without line breaks or other control characters")
     before, at, after = text.partition("@")
     if at and before and not before.isascii():
-        raise ValidationError("must have only ASCII characters before the @")
+        raise ValidationError(f"must have only ASCII characters before the @, unlike {quote(text)}")
     domain = _in_ascii(after)
     address = f"{before}@{domain}"
     if not (_BEFORE_AT.fullmatch(before) and _AFTER_AT.fullmatch(domain)) or len(address) > LONGEST_ADDRESS:
-        raise ValidationError("must be one mail address alone, like ana@example.org")
+        raise ValidationError(f"must be one mail address alone, like ana@example.org, not {quote(text)}")
     return address
 
 
@@ -251,7 +278,9 @@ def link(value: object) -> str:
     if len(text) > LONGEST_LINK:
         raise ValidationError(f"must be at most {LONGEST_LINK} characters long")
     if not _LINK.fullmatch(text):
-        raise ValidationError("must be an https address, like https://www.example.org/page")
+        # A password stands before an @ or in a query, and has no place in an error.
+        quoted = "" if {"@", "?"} & set(text) else f", not {quote(text)}"
+        raise ValidationError(f"must be an https address, like https://www.example.org/page{quoted}")
     return text
 
 
@@ -261,11 +290,11 @@ def day(value: object) -> date:
         value = value.date()
     if not isinstance(value, date):
         if not isinstance(value, str) or not _DAY.fullmatch(value):
-            raise ValidationError("must be a date like 2028-03-06")
+            raise ValidationError(f"must be a date like 2028-03-06, not {kind_of(value)}")
         try:
             value = date.fromisoformat(value)
         except ValueError:
-            raise ValidationError("must be a date that the calendar has") from None
+            raise ValidationError(f"must be a date that the calendar has, not {quote(value)}") from None
     _near(value.year)
     return value
 
@@ -274,7 +303,9 @@ def instant(value: object) -> datetime:
     """A moment in time: RFC 3339 text with its offset, or an aware datetime; comes out in UTC."""
     moment = _moment(value, _INSTANT, "a date and time with its offset, like 2028-03-06T10:00:00-05:00")
     if moment.utcoffset() is None:
-        raise ValidationError("must have an offset, like 2028-03-06T10:00:00-05:00")
+        raise ValidationError(
+            f"must have an offset, like 2028-03-06T10:00:00-05:00, unlike {moment.isoformat()}"
+        )
     return moment.astimezone(UTC)
 
 
@@ -325,6 +356,12 @@ def without_repeats(reader: Validator[list[T]]) -> Validator[list[T]]:
     return read
 
 
+def _quotable(value: str | int | float) -> bool:
+    if isinstance(value, str):
+        return len(value) <= LONGEST_QUOTE and value.isprintable()
+    return isinstance(value, float) or value.bit_length() <= _MOST_BITS_SHOWN
+
+
 def _holds(text: str, categories: set[str]) -> bool:
     return any(unicodedata.category(character) in categories for character in text)
 
@@ -345,15 +382,17 @@ def _in_ascii(domain: str) -> str:
 def _moment(value: object, form: re.Pattern[str], words: str) -> datetime:
     if not isinstance(value, datetime):
         if not isinstance(value, str) or not form.fullmatch(value):
-            raise ValidationError(f"must be {words}")
+            raise ValidationError(f"must be {words}, not {kind_of(value)}")
         try:
             value = datetime.fromisoformat(value.upper())
         except ValueError:
-            raise ValidationError("must be a date and time that the calendar has") from None
+            raise ValidationError(
+                f"must be a date and time that the calendar has, not {quote(value)}"
+            ) from None
     _near(value.year)
     return value
 
 
 def _near(year: int) -> None:
     if not EARLIEST_YEAR <= year <= LATEST_YEAR:
-        raise ValidationError(f"must lie between the years {EARLIEST_YEAR} and {LATEST_YEAR}")
+        raise ValidationError(f"must lie between the years {EARLIEST_YEAR} and {LATEST_YEAR}, not in {year}")

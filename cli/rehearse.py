@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from cli.output import Json, print_json_lines, print_table, working
+from cli.output import Json, complain, print_json_lines, print_table, working
 from cli.runner import run
 from embedded.rehearsal import rehearse
 from embedded.scenario import Scenario, ScenarioError, read_scenario
@@ -45,6 +45,7 @@ def rehearse_command(
             mail_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Failure(f"{mail_dir}: {error.strerror}") from None
+    complain(*played.ignored)
     # Faults are meant to make activities fail; the timeline tells what came of it.
     set_up_logging(logging.ERROR if played.faults else logging.WARNING)
     zone = ZoneInfo(programs[played.program].hours.zone)

@@ -29,14 +29,14 @@ LONGEST_QUOTE = 60
 """Characters of a value that a reason quotes."""
 _MOST_BITS_SHOWN = 64
 
-_IDENTIFIER = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_CODE = re.compile(r"[A-Z][A-Z0-9-]{1,9}")
-_COUNTRY = re.compile(r"[A-Z]{2}")
-_LANGUAGE = re.compile(r"([A-Za-z]{2,3})((?:[-_][A-Za-z0-9]{2,8}){0,3})")
+IDENTIFIER = re.compile(r"[A-Za-z0-9._-]{1,64}")
+CODE = re.compile(r"[A-Z][A-Z0-9-]{1,9}")
+COUNTRY = re.compile(r"[A-Z]{2}")
+LANGUAGE = re.compile(r"([A-Za-z]{2,3})((?:[-_][A-Za-z0-9]{2,8}){0,3})")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _CLOCK = r"[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.][0-9]{1,9})?)?"
-_LOCAL = re.compile(_DAY.pattern + _CLOCK)
-_INSTANT = re.compile(_DAY.pattern + _CLOCK + r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})")
+LOCAL = re.compile(_DAY.pattern + _CLOCK)
+INSTANT = re.compile(_DAY.pattern + _CLOCK + r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})")
 _BEFORE_AT = re.compile(r"(?=.{1,64}$)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:[.][A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?[.])+[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])"
 _AFTER_AT = re.compile(_HOST)
@@ -151,7 +151,7 @@ def single_line(most: int = LONGEST_LINE) -> Validator[str]:
     def read(value: object) -> str:
         text = text_of(value)
         if len(text) > most:
-            raise ValidationError(f"must be at most {most} characters long")
+            raise ValidationError(f"must be at most {most} characters long, not {len(text)}")
         if _holds(text, _BREAKS_A_LINE):
             raise ValidationError("must be on one line, without line breaks or other control characters")
         if _invisible(text):
@@ -170,7 +170,7 @@ def multi_line(most: int = LONGEST_TEXT, *, blank: bool = True) -> Validator[str
     def read(value: object) -> str:
         text = text_of(value)
         if len(text) > most:
-            raise ValidationError(f"must be at most {most} characters long")
+            raise ValidationError(f"must be at most {most} characters long, not {len(text)}")
         text = text.replace("\r\n", "\n").replace("\r", "\n")
         if _holds(text.replace("\n", "").replace("\t", ""), _BREAKS_A_TEXT):
             raise ValidationError("must not hold control characters other than line breaks and tabs")
@@ -229,16 +229,16 @@ def boolean(value: object) -> bool:
     return value
 
 
-identifier = matching(_IDENTIFIER, "an id: 1 to 64 characters out of A-Z a-z 0-9 . _ -")
+identifier = matching(IDENTIFIER, "an id: 1 to 64 characters out of A-Z a-z 0-9 . _ -")
 
-certification_code = matching(_CODE, "a certification's code, like CPP")
+certification_code = matching(CODE, "a certification's code, like CPP")
 
-country_code = matching(_COUNTRY, "a country's code of two capital letters (ISO 3166-1), like CO")
+country_code = matching(COUNTRY, "a country's code of two capital letters (ISO 3166-1), like CO")
 
 
 def language_code(value: object) -> str:
     """A language, with script or region if need be: `es`, `es-CO`; the language comes out in lower case."""
-    match = _LANGUAGE.fullmatch(text_of(value))
+    match = LANGUAGE.fullmatch(text_of(value))
     if not match:
         raise ValidationError(f"must be a language's code, like es or es-CO, not {quote(value)}")
     return match[1].lower() + match[2].replace("_", "-")
@@ -259,7 +259,7 @@ def email(value: object) -> str:
     """One mail address and nothing else, at most 254 characters; a domain in another script comes out as ASCII."""
     text = text_of(value).strip(" ")
     if len(text) > LONGEST_ADDRESS:
-        raise ValidationError(f"must be at most {LONGEST_ADDRESS} characters long")
+        raise ValidationError(f"must be at most {LONGEST_ADDRESS} characters long, not {len(text)}")
     if _holds(text, _BREAKS_A_LINE):
         raise ValidationError("must be on one line, without line breaks or other control characters")
     before, at, after = text.partition("@")
@@ -276,7 +276,7 @@ def link(value: object) -> str:
     """An https address of a host by name, without user or password."""
     text = text_of(value)
     if len(text) > LONGEST_LINK:
-        raise ValidationError(f"must be at most {LONGEST_LINK} characters long")
+        raise ValidationError(f"must be at most {LONGEST_LINK} characters long, not {len(text)}")
     if not _LINK.fullmatch(text):
         # A password stands before an @ or in a query, and has no place in an error.
         quoted = "" if {"@", "?"} & set(text) else f", not {quote(text)}"
@@ -301,7 +301,7 @@ def day(value: object) -> date:
 
 def instant(value: object) -> datetime:
     """A moment in time: RFC 3339 text with its offset, or an aware datetime; comes out in UTC."""
-    moment = _moment(value, _INSTANT, "a date and time with its offset, like 2028-03-06T10:00:00-05:00")
+    moment = _moment(value, INSTANT, "a date and time with its offset, like 2028-03-06T10:00:00-05:00")
     if moment.utcoffset() is None:
         raise ValidationError(
             f"must have an offset, like 2028-03-06T10:00:00-05:00, unlike {moment.isoformat()}"
@@ -311,12 +311,21 @@ def instant(value: object) -> datetime:
 
 def local_or_instant(value: object) -> datetime:
     """A date and time: with an offset an instant, in UTC; without one a local time of a zone told elsewhere."""
-    if isinstance(value, str) and _LOCAL.fullmatch(value):
-        return _moment(value, _LOCAL, "")
-    moment = _moment(
-        value, _INSTANT, "a date and time, like 2028-03-06T10:00:00 or 2028-03-06T10:00:00-05:00"
-    )
+    if isinstance(value, str) and LOCAL.fullmatch(value):
+        return _moment(value, LOCAL, "")
+    moment = _moment(value, INSTANT, "a date and time, like 2028-03-06T10:00:00 or 2028-03-06T10:00:00-05:00")
     return moment if moment.utcoffset() is None else moment.astimezone(UTC)
+
+
+def entries(value: object, least: int, most: int) -> Sequence[object]:
+    """Return a list whose entries nobody has read yet. Raises ValidationError for anything else."""
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes | bytearray):
+        raise ValidationError(f"must be a list, not {kind_of(value)}")
+    if len(value) > most:
+        raise ValidationError(f"must have at most {most} entries, not {len(value)}")
+    if len(value) < least:
+        raise ValidationError("must not be empty" if least == 1 else f"must have at least {least} entries")
+    return value
 
 
 def list_of(
@@ -327,16 +336,10 @@ def list_of(
     def read(value: object) -> list[T]:
         if alone and isinstance(value, str):
             value = [value]
-        if not isinstance(value, Sequence) or isinstance(value, str | bytes | bytearray):
-            raise ValidationError(f"must be a list, not {kind_of(value)}")
-        if len(value) > most:
-            raise ValidationError(f"must have at most {most} entries")
-        if len(value) < least:
-            raise ValidationError(
-                "must not be empty" if least == 1 else f"must have at least {least} entries"
-            )
         faults = Issues()
-        items = [faults.read(position, reader, item) for position, item in enumerate(value)]
+        items = [
+            faults.read(position, reader, item) for position, item in enumerate(entries(value, least, most))
+        ]
         faults.settle()
         return [item for item in items if item is not None]
 

@@ -9,7 +9,8 @@ import pytest
 
 from database import suppressions
 from database.models import AuditRecord
-from tests.support.cli import BUNDLED, CommandWorld
+from rules.events import EVENT_TYPES
+from tests.support.cli import BUNDLED, ROOT, CommandWorld
 from tests.support.servers.capturing_smtp import CapturingSmtp
 
 
@@ -110,6 +111,28 @@ async def test_wrong_events_are_refused_by_field_before_any_is_sent(
     assert len(lines) == 2
     assert lines[0].startswith(f"{file}: line 2: data.profile: ")
     assert lines[1].startswith(f"{file}: line 3: type: ")
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_misspelt_key_is_refused_with_the_known_one(
+    world: CommandWorld, tmp_path: Path, direct: bool
+) -> None:
+    file = tmp_path / "event.json"
+    data = {"profile": "p-1", "member": "ana", "role": "mentee", "area": "Career"}
+    file.write_text(json.dumps({"type": "profile.created", "data": data}), encoding="utf-8")
+    said = await world.throughline("event", "send", file, *(["--direct"] if direct else []))
+    assert said.err == f"{file}: data.area: is no field of profile.created; did you mean areas?\n"
+
+
+async def test_event_types_are_listed_with_schema_and_example(world: CommandWorld) -> None:
+    table = await world.throughline("event", "types")
+    assert "profile.created" in table.out
+    rows = {row["type"]: row for row in (await world.throughline("event", "types", "--json")).lines}
+    assert set(rows) == set(EVENT_TYPES)
+    assert rows["profile.created"]["schema"]["required"] == ["profile", "member", "role"]
+    assert rows["profile.created"]["example"]["data"]["role"] == "mentee"
+    page = await world.throughline("event", "types", "--markdown")
+    assert page.out == (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("content", ["{", "", "[1]", '{"a": 1}\n{"b"\n', '{"type": 1, "type": 2}'])

@@ -27,6 +27,7 @@ from database.session import Database
 from evidence import checkpoints
 from evidence.dossier import export
 from rules.events import EVENT_TYPES
+from rules.events.description import fields_of
 from rules.messages import CATALOGUE
 from tests.contract import wire_names
 from tests.support.dossiers import AT, opened
@@ -364,8 +365,8 @@ def test_kinds_of_staff_tasks_stay() -> None:
 def test_event_types_and_their_fields_stay() -> None:
     found = {
         f"{name}: {field.name}{'!' if field.required else ''}"
-        for name, event in EVENT_TYPES.items()
-        for field in event.fields
+        for name, model in EVENT_TYPES.items()
+        for field in fields_of(model)
     }
     hold("EVENTS", found | set(EVENT_TYPES))
 

@@ -52,7 +52,7 @@ from rules.validation import (
         (object(), "something else"),
     ],
 )
-def test_a_value_is_quoted_only_where_short_and_printable(value: object, quoted: str) -> None:
+def test_value_is_quoted_only_where_short_and_printable(value: object, quoted: str) -> None:
     assert quote(value) == quoted
 
 
@@ -66,7 +66,7 @@ def test_a_value_is_quoted_only_where_short_and_printable(value: object, quoted:
         ([], "a list"),
     ],
 )
-def test_a_wrong_kind_is_named_with_its_value(value: object, kind: str) -> None:
+def test_wrong_kind_is_named_with_its_value(value: object, kind: str) -> None:
     assert kind_of(value) == kind
 
 
@@ -87,14 +87,14 @@ def test_a_wrong_kind_is_named_with_its_value(value: object, kind: str) -> None:
         (link, "http://example.org", "not 'http://example.org'"),
     ],
 )
-def test_the_reason_names_the_wrong_value(read: Callable[[object], Any], value: object, reason: str) -> None:
+def test_reason_names_the_wrong_value(read: Callable[[object], Any], value: object, reason: str) -> None:
     with pytest.raises(ValidationError) as refused:
         read(value)
     assert reason in str(refused.value)
 
 
 @pytest.mark.parametrize("address", ["https://user:secret@example.org", "http://example.org/?pwd=secret"])
-def test_the_reason_for_a_link_repeats_no_password(address: str) -> None:
+def test_reason_for_a_link_repeats_no_password(address: str) -> None:
     with pytest.raises(ValidationError) as refused:
         link(address)
     assert "secret" not in str(refused.value)

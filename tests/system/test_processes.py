@@ -162,12 +162,14 @@ async def test_event_staff_act_and_resend_work_across_processes(
 
 
 async def test_direct_events_are_stored_and_gateway_refusals_are_shown(deployment: Deployment) -> None:
-    event = {"id": "1", "type": "profile.withdrawn", "data": {"profile": "p-bob"}}
+    event = {"id": "1", "type": "profile.withdrawn", "data": {"profile": "p-bob", "channel": "app"}}
     direct = await deployment.throughline("event", "send", "-", "--direct", given=json.dumps(event))
-    assert (direct.returncode, direct.stdout) == (0, "1 accepted\n"), direct.stderr
+    ignored = "data.channel: ignored, as profile.withdrawn has no such field"
+    assert (direct.returncode, direct.stdout) == (0, f"1 accepted\n{ignored}\n"), direct.stderr
     again = await deployment.throughline("event", "send", "-", "--direct", "--json", given=json.dumps(event))
-    assert json.loads(again.stdout) == {"accepted": 0, "known": 1}
-    assert len(await deployment.world.all(Event)) == 1
+    assert json.loads(again.stdout) == {"accepted": 0, "known": 1, "ignored": ["/0/data/channel"]}
+    (stored,) = await deployment.world.all(Event)
+    assert stored.ignored == ["/data/channel"]
 
     away = await deployment.throughline("event", "send", "-", given=json.dumps(event))
     assert (away.returncode, len(away.stderr.splitlines())) == (1, 1)

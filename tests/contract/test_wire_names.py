@@ -31,7 +31,7 @@ from rules.events.description import fields_of
 from rules.messages import CATALOGUE
 from tests.contract import wire_names
 from tests.support.dossiers import AT, opened
-from tests.support.gateway import world
+from tests.support.gateway import gateway_fixture
 from worker.settings import Settings
 from worker.workflow_runtime import WORKFLOWS
 
@@ -381,7 +381,7 @@ def test_purposes_of_links_stay() -> None:
 
 
 async def test_routes_stay(sqlite_url: str) -> None:
-    async with world(sqlite_url) as made:
+    async with gateway_fixture(sqlite_url) as made:
         paths = (await made.client.get("/openapi.json")).json()["paths"]
     hold(
         "ROUTES",

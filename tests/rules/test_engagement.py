@@ -428,7 +428,7 @@ def test_extension_is_possible_until_close_on_the_last_day() -> None:
 
 @pytest.mark.rule("ENG5", "ENG6")
 @pytest.mark.parametrize(
-    ("day", "told"),
+    ("day", "expected"),
     [
         ("2028-09-06", "later than the planned one, 2028-09-06"),
         ("2028-08-01", "later than the planned one"),
@@ -439,10 +439,10 @@ def test_extension_is_possible_until_close_on_the_last_day() -> None:
         ("9999-12-31", "20 years"),
     ],
 )
-def test_new_end_must_be_a_later_future_date(day: str, told: str) -> None:
-    with pytest.raises(Refused, match=told):
+def test_new_end_must_be_a_later_future_date(day: str, expected: str) -> None:
+    with pytest.raises(Refused, match=expected):
         voted(begun(), "p-mentor", day, "2028-05-20T10:00")
-    with pytest.raises(Refused, match=told):
+    with pytest.raises(Refused, match=expected):
         extended(begun(), "2028-05-20T10:00", day=day)
 
 
@@ -823,9 +823,9 @@ def test_report_while_paused_suspends_and_one_resume_ends_both() -> None:
 def test_lost_standing_opens_a_task_and_the_engagement_continues(profile: str, who: str) -> None:
     lost = at("2028-05-02T10:00")
     facts = standing_changed(begun(), profile, False, lost)
-    told = [task for task in agenda(facts).tasks if task.kind == "member_lapsed"]
-    assert [task.due for task in told] == [lost]
-    assert who in told[0].cause
+    lapses = [task for task in agenda(facts).tasks if task.kind == "member_lapsed"]
+    assert [task.due for task in lapses] == [lost]
+    assert who in lapses[0].cause
     assert agenda(facts).mails == agenda(begun()).mails
     assert standing_changed(facts, profile, True, at("2028-05-03T10:00")) == begun()
 
@@ -922,7 +922,7 @@ def test_extension_never_shortens(start: datetime, acts: list[tuple[int, int, bo
 
 
 class EngagementMachine(RuleBasedStateMachine):
-    """Every order of answers, votes, plans, pauses, reports, endings and waiting, against a ledger on paper."""
+    """Every order of answers, votes, plans, pauses, reports, endings and waiting, against a reference ledger."""
 
     @initialize(start=starts, months=st.one_of(st.none(), st.integers(1, 9)))
     def match(self, start: datetime, months: int | None) -> None:
@@ -982,11 +982,11 @@ class EngagementMachine(RuleBasedStateMachine):
 
     @rule(days=st.sampled_from([1, 10, 40, 200]))
     def both_agree(self, days: int) -> None:
-        before, told = ends_on(self.facts, self.now), len(self.facts.new_ends)
+        before, count = ends_on(self.facts, self.now), len(self.facts.new_ends)
         day = (before + timedelta(days=days)).isoformat()
         for by in BOTH:
             self.attempt(partial(self.vote_for, by, day))
-        if len(self.facts.new_ends) > told:
+        if len(self.facts.new_ends) > count:
             assert ends_on(self.facts, self.now) == before + timedelta(days=days)
 
     @rule(months=st.integers(0, 4), days=st.integers(1, 60))
@@ -1015,11 +1015,11 @@ class EngagementMachine(RuleBasedStateMachine):
         assert self.attempt(lambda facts, now: resume(facts, now, self.state)) == allowed
 
     @rule(by=st.sampled_from(BOTH), answer=st.sampled_from(["good_fit", "not_met", "not_met"]))
-    def tell_of_the_call(self, by: str, answer: str) -> None:
+    def answer_discovery_call(self, by: str, answer: str) -> None:
         self.attempt(lambda facts, now: answer_discovery(facts, by, answer, now, self.state))
 
     @rule(by=st.sampled_from(BOTH), yes=st.booleans())
-    def tell_of_meeting(self, by: str, yes: bool) -> None:
+    def answer_meeting(self, by: str, yes: bool) -> None:
         self.attempt(lambda facts, now: pulse_answered(facts, by, yes, now, self.state))
 
     @precondition(lambda self: self.runs)
@@ -1067,7 +1067,7 @@ class EngagementMachine(RuleBasedStateMachine):
             assert len(numbers) == len(set(numbers))
 
     @invariant()
-    def each_extension_and_each_report_is_told_once(self) -> None:
+    def each_extension_and_each_report_is_mailed_once(self) -> None:
         sent = self.ledger.sent_messages()
         assert sent.count("staff.misconduct") == len(self.facts.reports)
         assert sent.count("mentor.extended") == sent.count("mentee.extended")

@@ -460,7 +460,7 @@ def test_misspelled_event_type_gets_a_suggestion() -> None:
 
 @pytest.mark.rule("STA3", "ONB5")
 @pytest.mark.parametrize(
-    ("target", "told", "pointers"),
+    ("target", "details", "pointers"),
     [
         ("onboarding/p-1", {"check_ins": 2}, set()),
         ("request/r-1", {"business_days": 60}, set()),
@@ -479,9 +479,9 @@ def test_misspelled_event_type_gets_a_suggestion() -> None:
     ],
 )
 def test_extension_takes_only_the_unit_of_its_target(
-    target: str, told: dict[str, object], pointers: set[str]
+    target: str, details: dict[str, object], pointers: set[str]
 ) -> None:
-    _, problems = check_event("staff.extend", {"target": target, **STAFF, **told})
+    _, problems = check_event("staff.extend", {"target": target, **STAFF, **details})
     assert {problem.pointer for problem in problems} == pointers
 
 

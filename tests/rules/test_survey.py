@@ -276,7 +276,7 @@ def test_reminders_come_on_business_mornings_before_the_end(opened_at: datetime,
 
 
 class SurveyMachine(RuleBasedStateMachine):
-    """Every order of answers, a cancel and waiting, against a ledger on paper."""
+    """Every order of answers, a cancel and waiting, against a reference ledger."""
 
     @initialize(opened_at=moments, calendar=st.sampled_from(CALENDARS))
     def open(self, opened_at: datetime, calendar: Calendar) -> None:

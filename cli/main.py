@@ -1,97 +1,100 @@
-"""The command `throughline`: what each of its subcommands does stands in the modules `commands_…`."""
+"""The command `throughline`. Each subcommand is a module of `cli/commands/`."""
 
 from __future__ import annotations
 
 import os
 import sys
 import zoneinfo
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, ClassVar
 
 import typer
-from sqlalchemy.exc import SQLAlchemyError
-from typer.core import TyperGroup
 
-from cli import audit, events, mail, processes, program, rehearse, show, staff, survey, tasks
-from cli.output import complain
-from cli.runner import Interrupted, leave
-from embedded.scenario import ScenarioError
-from rules.program.toml_schema import ProgramError
-from worker.connections import database_trouble
-from worker.errors import Failure
-from worker.log_setup import set_up_logging
+from cli import runner
+from cli.groups import LazyCommand, TopGroup
+
+_HELP = """Know what a mentoring program owes to whom and when, and send it."""
 
 
-class Commands(TyperGroup):
-    """Turns what goes wrong into lines on standard error and an exit status, never into a traceback."""
+class Commands(TopGroup):
+    """The commands, by their panel in `throughline --help`."""
 
-    def invoke(self, ctx: Any) -> Any:
-        """Invoke a subcommand."""
-        try:
-            return super().invoke(ctx)
-        except (typer.Exit, typer.Abort, BrokenPipeError):
-            raise
-        except Interrupted as interrupted:
-            raise typer.Exit(interrupted.status) from None
-        except KeyboardInterrupt:
-            raise typer.Exit(130) from None
-        except Exception as error:
-            if os.environ.get("THROUGHLINE_TRACEBACK") or (lines := failure_lines(error)) is None:
-                raise
-            complain(*lines)
-            raise typer.Exit(1) from None
-
-
-def failure_lines(error: Exception) -> Sequence[str] | None:
-    """What an error says to whoever gave the command; None for wrong usage, which is told elsewhere."""
-    if isinstance(error, Failure):
-        return error.lines
-    if isinstance(error, ScenarioError):
-        return error.mistakes
-    if isinstance(error, ProgramError):
-        return [str(mistake) for mistake in error.mistakes]
-    if isinstance(error, SQLAlchemyError):
-        return [f"the database failed: {database_trouble(error)}"]
-    if isinstance(error, OSError):
-        return [f"{error.filename}: {error.strerror}" if error.filename else str(error)]
-    if hasattr(error, "exit_code"):
-        return None
-    words = " ".join(str(error).split())
-    return [f"this should not happen: {type(error).__name__}: {words} (THROUGHLINE_TRACEBACK=1 shows where)"]
+    panels: ClassVar[Mapping[str, Sequence[LazyCommand]]] = {
+        "Try it on this machine": (
+            LazyCommand("demo", "processes:demo", "Run a program with sample members and a clock to move."),
+            LazyCommand("up", "processes:up", "Run a program in real time; its data survives restarts."),
+            LazyCommand("rehearse", "rehearse:rehearse_command", "Play a scenario file, months in seconds."),
+        ),
+        "Look up": (
+            LazyCommand("show", "show:show", "Show the state, schedule and history of a target."),
+            LazyCommand("why", "show:why", "Explain every decision about messages to a member."),
+            LazyCommand("survey", "survey:app", "Count the answers to surveys."),
+        ),
+        "Act": (
+            LazyCommand("task", "tasks:app", "List and close tasks for staff."),
+            LazyCommand(
+                "staff", "staff:app", "Act on a running onboarding, request, engagement, claim or survey."
+            ),
+            LazyCommand(
+                "mail", "mail:app", "List, preview and resend messages; manage suppressed addresses."
+            ),
+            LazyCommand("audit", "audit:app", "Export and verify the evidence of an engagement."),
+        ),
+        "Run in production": (
+            LazyCommand("worker", "processes:worker", "Run a worker: workflows, planning and delivery."),
+            LazyCommand(
+                "gateway", "processes:gateway", "Run a gateway: events, personal links and health checks."
+            ),
+            LazyCommand("event", "events:app", "Send events, as other systems do."),
+            LazyCommand("program", "program:app", "Check and print program files."),
+            LazyCommand("db", "processes:database_app", "Migrate the database."),
+        ),
+    }
 
 
 app = typer.Typer(
     name="throughline",
-    help="Knows what a mentoring program owes whom and when, and sends it.",
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command("rehearse")(rehearse.rehearse_command)
-app.add_typer(events.app, name="event")
-app.add_typer(staff.app, name="staff")
-app.command("show")(show.show)
-app.command("why")(show.why)
-app.add_typer(tasks.app, name="task")
-app.add_typer(program.app, name="program")
-app.add_typer(mail.app, name="mail")
-app.add_typer(audit.app, name="audit")
-app.add_typer(survey.app, name="survey")
-app.add_typer(processes.database_app, name="db")
-app.command("worker")(processes.worker)
-app.command("gateway")(processes.gateway)
-app.command("demo")(processes.demo)
-app.command("up")(processes.up)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"throughline {version('throughline')}")
+        raise typer.Exit
+
+
+@app.callback(help=_HELP)
+def _top(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    pass
+
+
+def _log_warnings() -> None:
+    """Set up logging, unless the command has done so. Its libraries load slowly, so `--help` does without."""
+    import structlog
+
+    from worker.log_setup import set_up_logging
+
+    if not structlog.is_configured():
+        set_up_logging()
 
 
 def main() -> None:
-    """The console script. Leaves with the command's status: 0 done, 1 failed, 2 wrong usage."""
-    # Zones come from the locked package alone, so that every machine knows the same ones.
+    """Run the console script. It exits with the command's status: 0 done, 1 failed, 2 wrong usage."""
+    # Zones come from the locked package `tzdata` alone, so that every machine computes the same dates.
     zoneinfo.reset_tzpath(to=())
-    set_up_logging()
+    runner.before_work.append(_log_warnings)
     status = 1
     try:
         app()
@@ -100,8 +103,8 @@ def main() -> None:
     except KeyboardInterrupt:
         status = 130
     except BrokenPipeError:
-        # Whoever read our output has enough of it.
+        # The reader of our output, such as `head`, has closed the pipe.
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 141
-    leave(status)
+    runner.leave(status)

@@ -1,4 +1,4 @@
-"""What all commands share: how they fail, how they end, and how they show things."""
+"""What a command prints: tables, facts, JSON Lines, errors, and a sign of progress."""
 
 from __future__ import annotations
 
@@ -10,38 +10,51 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from time import monotonic
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from cli.runner import PATIENCE
 from rules.text import for_terminal
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# Rich is imported where something is drawn: loading it takes a third of the time of `throughline --help`.
+
+PROGRESS_AFTER: Final = 2.0
+"""Seconds after which a command that still works says so."""
+
+PROGRESS_INTERVAL: Final = 10.0
+"""Seconds between two lines of progress where standard error is not a terminal."""
+
+WIDTH_OF_FILES: Final = 200
+"""Columns of a table that does not go to a terminal, so that `grep` finds whole ids."""
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON Lines instead of a table.")]
 Actor = Annotated[
     str,
     typer.Option(
-        help="Who does it, for the audit record; by default, your login name.",
+        help="The person who acts, for the audit record; by default, your login name.",
         callback=lambda name: name or getpass.getuser(),
     ),
 ]
 
 
-def complain(*lines: str) -> None:
-    """Say on standard error what is wrong."""
+def print_errors(*lines: str) -> None:
+    """Print lines on standard error."""
     for line in lines:
         typer.echo(for_terminal(line), err=True)
 
 
 @contextmanager
 def working(what: str) -> Iterator[Callable[[str], None]]:
-    """Show that something is under way, once it takes longer than two seconds.
+    """Show that work goes on, once it takes longer than two seconds.
 
-    The block may call what it gets with words on how far it is.
+    The block gets a function that shows how far the work has come.
     """
+    from rich.console import Console
+    from rich.markup import escape
+
     console = Console(stderr=True)
     status = console.status(escape(what))
     shown_at: float | None = None
@@ -53,8 +66,8 @@ def working(what: str) -> Iterator[Callable[[str], None]]:
             status.update(escape(words))
             if shown_at is None:
                 status.start()
-        elif shown_at is None or monotonic() - shown_at > 10:
-            complain(words)
+        elif shown_at is None or monotonic() - shown_at > PROGRESS_INTERVAL:
+            print_errors(words)
         else:
             return
         shown_at = monotonic()
@@ -64,16 +77,16 @@ def working(what: str) -> Iterator[Callable[[str], None]]:
             if shown_at is None:
                 show(f"{what} …")
 
-    def tell(words: str) -> None:
+    def update(words: str) -> None:
         with lock:
             if shown_at is not None:
                 show(f"{what}: {words}")
 
-    timer = threading.Timer(PATIENCE, begin)
+    timer = threading.Timer(PROGRESS_AFTER, begin)
     timer.daemon = True
     timer.start()
     try:
-        yield tell
+        yield update
     finally:
         timer.cancel()
         with lock:
@@ -82,7 +95,7 @@ def working(what: str) -> Iterator[Callable[[str], None]]:
 
 def print_json(value: object) -> None:
     """Print a value as one line of JSON."""
-    typer.echo(for_terminal(json.dumps(value, ensure_ascii=False, default=_told)))
+    typer.echo(for_terminal(json.dumps(value, ensure_ascii=False, default=_json_of)))
 
 
 def print_json_lines(values: Iterable[object]) -> None:
@@ -91,14 +104,17 @@ def print_json_lines(values: Iterable[object]) -> None:
         print_json(value)
 
 
-def _told(value: object) -> str:
+def _json_of(value: object) -> str:
     return value.isoformat(timespec="seconds") if isinstance(value, datetime) else str(value)
 
 
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None, none: str = ""
 ) -> None:
-    """Print rows under their column names, or the words for none."""
+    """Print rows under the names of their columns. Where there are no rows, print `none` instead, if given."""
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table(*columns, title=title and escape(title), title_justify="left", box=None, pad_edge=False)
     for row in rows:
         table.add_row(*(escape("" if cell is None else for_terminal(str(cell))) for cell in row))
@@ -109,7 +125,10 @@ def print_table(
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
-    """Print names with their values, one a line; without those that have none."""
+    """Print names with their values, one per line. A name without a value is left out."""
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in facts.items():
         if value not in (None, "", []):
@@ -118,6 +137,6 @@ def print_facts(facts: Mapping[str, object]) -> None:
 
 
 def _console() -> Console:
-    """Standard output; where it is no terminal, wide enough not to cut what somebody looks for."""
-    wide = None if sys.stdout.isatty() else 200
-    return Console(width=wide, highlight=False)
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES, highlight=False)

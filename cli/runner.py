@@ -1,4 +1,4 @@
-"""Running a command: one event loop, one exit status, no traceback."""
+"""Running a command: one event loop, one exit status, no child process left behind."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-PATIENCE: Final = 2.0
-"""Seconds after which something that is not done yet shows that it is under way."""
-
 TIME_TO_LEAVE: Final = 10
-"""Seconds in which an interrupted command takes down what it put up; then it is ended all the same."""
+"""Seconds in which an interrupted command stops the servers that it started; then the process exits anyway."""
 
 Result = TypeVar("Result")
 
+before_work: list[Callable[[], None]] = []
+"""What `run` calls first. The console script sets up logging here; a test that calls a command in process does not."""
+
 
 class Interrupted(Exception):
-    """The command was told to stop by a signal; `status` is what it exits with."""
+    """A signal stopped the command; `status` is its exit status."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -30,12 +30,13 @@ class Interrupted(Exception):
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run a command's work to its end. Raises Interrupted after SIGINT or SIGTERM, when all is taken down."""
+    """Run a command's work to its end. Raises Interrupted after SIGINT or SIGTERM, once the clean-up is done."""
+    for prepare in before_work:
+        prepare()
     stopped = 0
 
     async def watched() -> Result:
-        task = asyncio.current_task()
-        assert task is not None
+        task = asyncio.ensure_future(work)
         loop = asyncio.get_running_loop()
 
         def stop(number: int) -> None:
@@ -49,7 +50,7 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
         with suppress(ValueError, RuntimeError, NotImplementedError):
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, stop, number)
-        return await work
+        return await task
 
     try:
         return asyncio.run(watched())
@@ -58,19 +59,19 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
 
 
 def leave(status: int) -> None:
-    """End this process now, with the servers that it started."""
+    """Exit at once. The servers that this process started are killed."""
     for child in _children():
         with suppress(OSError):
             os.kill(child, signal.SIGKILL)
     with suppress(OSError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()
-    # Temporal's core may abort the interpreter while it is taken down.
+    # Temporal's core may abort the interpreter at its regular exit, which would lose the status.
     os._exit(status)
 
 
 def _children() -> list[int]:
-    """The processes that this one started and that still run."""
+    """Return the ids of the child processes that still run."""
     own = str(os.getpid())
     if Path("/proc/self/stat").exists():
         found = []

@@ -80,15 +80,6 @@ def check_signature(
     return known_domains(facts, signing.domains, certification)
 
 
-def refuse_second_letter(facts: ClaimFacts, state: str) -> None:
-    """Raise Refused where a claim has its letter already, or takes none in its state (CPE7)."""
-    kept = any(earlier.void_from is None for earlier in facts.signatures)
-    if state in EARNED or (kept and state in ("precheck", "awaiting_evidence")):
-        raise Refused("this letter has already been signed")
-    if state not in ("precheck", "awaiting_evidence"):
-        raise Refused(f"this claim {_STATES[state]}")
-
-
 def sign(facts: ClaimFacts, signature: Signature, state: str) -> ClaimFacts:
     """The letter was signed, and checked before; one before the gate is kept and counts there (CPE5–CPE8).
 
@@ -97,7 +88,11 @@ def sign(facts: ClaimFacts, signature: Signature, state: str) -> ClaimFacts:
     """
     if any(signature.letter == earlier.letter for earlier in facts.signatures):
         return facts
-    refuse_second_letter(facts, state)
+    kept = any(earlier.void_from is None for earlier in facts.signatures)
+    if state in EARNED or (kept and state in ("precheck", "awaiting_evidence")):
+        raise Refused("this letter has already been signed")
+    if state not in ("precheck", "awaiting_evidence"):
+        raise Refused(f"this claim {_STATES[state]}")
     at = max([signature.at, *(step.at for step in facts.steps)])
     return replace(facts, signatures=[*facts.signatures, replace(signature, at=at)])
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.support.cli import cli
+from tests.support.cli import world
 
-__all__ = ["cli"]
+__all__ = ["world"]

@@ -1,4 +1,4 @@
-"""JSON that every parser reads the same way."""
+"""JSON that is one thing only, whoever reads it."""
 
 from __future__ import annotations
 

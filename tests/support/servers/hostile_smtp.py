@@ -428,6 +428,6 @@ def openssl(*arguments: str) -> None:
 
 @pytest.fixture
 async def hostile_smtp() -> AsyncIterator[HostileSmtp]:
-    """A server that behaves until a test scripts an answer."""
+    """A server that behaves until it is told otherwise."""
     async with HostileSmtp() as server:
         yield server

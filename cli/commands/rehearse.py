@@ -1,4 +1,4 @@
-"""`throughline rehearse`: plays a scenario and prints its dated timeline."""
+"""`throughline rehearse`: play a scenario and print its dated timeline."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from cli.output import Json, complain, print_json_lines, print_table, working
+from cli.output import Json, print_json_lines, print_table, working
 from cli.runner import run
 from embedded.rehearsal import rehearse
 from embedded.scenario import Scenario, ScenarioError, read_scenario
@@ -28,15 +28,17 @@ def rehearse_command(
     scenario: Annotated[Path, typer.Argument(help="The scenario, a TOML file.", metavar="SCENARIO.toml")],
     as_json: Json = False,
     program: Annotated[
-        Path | None, typer.Option(help="Rehearse with this program file, whatever the scenario names.")
+        Path | None,
+        typer.Option(help="Use this program file instead of the program that the scenario names."),
     ] = None,
     mail_dir: Annotated[
-        Path | None, typer.Option(help="Keep each accepted message here, one .eml file each.")
+        Path | None, typer.Option(help="Keep each accepted message in this folder, as an .eml file.")
     ] = None,
 ) -> None:
-    """Play a scenario through the real workflows, templates and database, and print its dated timeline.
+    """Play a scenario file, months in seconds.
 
-    Months pass in seconds. Times are those of the program's zone.
+    The real workflows, templates and database run on this machine, on a clock that skips. Prints a dated timeline, in
+    the time zone of the program.
     """
     settings = read_settings()
     programs, played = _read(scenario, program, read_programs(settings))
@@ -45,17 +47,16 @@ def rehearse_command(
             mail_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Failure(f"{mail_dir}: {error.strerror}") from None
-    complain(*played.ignored)
-    # Faults are meant to make activities fail; the timeline tells what came of it.
+    # The faults of a scenario make activities fail on purpose: warnings about it would only be noise.
     set_up_logging(logging.ERROR if played.faults else logging.WARNING)
     zone = ZoneInfo(programs[played.program].hours.zone)
     folder = program.parent if program else settings.programs
 
     async def play() -> list[dict[str, Any]]:
-        with working(f"rehearsing {scenario.name}") as tell:
+        with working(f"Rehearsing {scenario.name}") as update:
 
             def progress(at: datetime) -> None:
-                tell(f"{at.astimezone(zone):%Y-%m-%d}, until {played.until.astimezone(zone):%Y-%m-%d}")
+                update(f"{at.astimezone(zone):%Y-%m-%d}, until {played.until.astimezone(zone):%Y-%m-%d}")
 
             mail = settings.templates / "mail"
             return await rehearse(played, programs, mail, folder, mail_dir=mail_dir, progress=progress)
@@ -75,7 +76,7 @@ def rehearse_command(
 def _read(
     scenario: Path, program: Path | None, bundled: dict[str, Program]
 ) -> tuple[dict[str, Program], Scenario]:
-    """The programs and the scenario. Raises Failure with the mistakes of both files."""
+    """Read the programs and the scenario. Raises Failure with the mistakes of both files."""
     mistakes: list[str] = []
     programs, default = bundled, None
     if program is not None:
@@ -97,7 +98,7 @@ def _read(
 def _print(rows: Sequence[dict[str, Any]]) -> None:
     end = rows[-1]
     print_table(
-        ("when", "what", "whom", "subject"), (_shown(row) for row in rows[:-1]), none="Nothing happens."
+        ("when", "what", "whom", "subject"), (_shown(row) for row in rows[:-1]), none="Nothing happened."
     )
     mails, left = end["mails"], end["workflows_open"]
     typer.echo(

@@ -1,4 +1,4 @@
-"""`throughline program`: program files, validated and shown (COH5)."""
+"""`throughline program`: check and print program files (COH5)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cli.groups import command_group
 from cli.output import Json, print_json, print_json_lines, print_table, working
 from cli.runner import run
 from mail.context import program_context
@@ -14,7 +15,7 @@ from rules.program import Program, load_program
 from worker.connections import composers, read_programs, read_settings
 from worker.errors import Failure
 
-app = typer.Typer(help="Program files: every number of the rules.", no_args_is_help=True)
+app = command_group("Check and print program files.")
 
 
 @app.command()
@@ -22,12 +23,15 @@ def check(
     file: Annotated[Path, typer.Argument(help="A program file.")],
     as_json: Json = False,
 ) -> None:
-    """Validate a program file, and try every message with its words and links; all mistakes at once."""
+    """Check a program file, and render every message with it.
+
+    All mistakes are printed at once, one per line.
+    """
     settings = read_settings()
     program = load_program(file)
 
     async def missing() -> list[str]:
-        with working(f"trying the messages of {program.id}"):
+        with working(f"Rendering the messages of {program.id}"):
             return composers(settings, file.parent)(program).missing(program_context(program))
 
     if problems := run(missing()):
@@ -43,7 +47,7 @@ def check(
     else:
         typer.echo(
             f"{file}: {program.id} ({program.name}), policy version {program.policy_version}, is valid, and "
-            "every message can go out in it."
+            "every message can be rendered."
         )
 
 
@@ -55,7 +59,7 @@ def show(
     ] = "",
     as_json: Json = False,
 ) -> None:
-    """Print a program: each setting, its value, the rules that it serves, and what it means."""
+    """Print each setting of a program: its value, the rules that it serves, and what it means."""
     settings = _found(which).describe()
     if as_json:
         print_json_lines(setting._asdict() for setting in settings)

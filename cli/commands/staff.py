@@ -15,6 +15,7 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from cli.groups import command_group
 from cli.output import Actor, Json, print_json, print_table, working
 from cli.runner import run
 from database.ledger import AgendaChanges
@@ -32,9 +33,7 @@ from worker.connections import connect, database_ready, read_programs, read_sett
 from worker.errors import Failure
 from workflows.messages import Answer
 
-app = typer.Typer(
-    help="Act on a running onboarding, request, engagement, claim or survey.", no_args_is_help=True
-)
+app = command_group("Act on a running onboarding, request, engagement, claim or survey.")
 
 SECONDS: Final = 60
 """How long an act waits for a worker to take it."""

@@ -1,4 +1,4 @@
-"""`throughline task`: what staff have to look at (STA2, STA3)."""
+"""`throughline task`: the tasks for staff (STA2, STA3)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from cli.groups import command_group
 from cli.output import Actor, Json, print_json_lines, print_table
 from cli.runner import run
 from database.models import Task
@@ -19,18 +20,20 @@ from staff.formatting import local, local_iso
 from worker.connections import database_ready, read_programs, read_settings
 from worker.errors import Failure
 
-app = typer.Typer(help="What staff have to look at.", no_args_is_help=True)
+app = command_group("List and close tasks for staff.")
 
-Number = Annotated[int, typer.Argument(help="The task's number, as listed.")]
-Note = Annotated[str, typer.Option(help="A note, for the task and the audit record.")]
+Number = Annotated[int, typer.Argument(help="The number of the task, from task list.")]
+Note = Annotated[str, typer.Option(help="A note for the task and the audit record.")]
 
 
 @app.command("list")
 def list_tasks(
-    all_tasks: Annotated[bool, typer.Option("--all", help="Snoozed, done and dismissed ones too.")] = False,
+    all_tasks: Annotated[
+        bool, typer.Option("--all", help="Include snoozed, done and dismissed tasks.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Open tasks, the most urgent first. Times are the program's."""
+    """List the open tasks, the most urgent first. Times are on the clock of the program."""
     zone = _zone()
 
     async def look() -> list[Task]:
@@ -60,7 +63,7 @@ def list_tasks(
             )
             for task in tasks
         ),
-        none="No task." if all_tasks else "No open task.",
+        none="There is no task." if all_tasks else "There is no open task.",
     )
 
 
@@ -72,18 +75,20 @@ def done(number: Number, actor: Actor = "", note: Note = "") -> None:
 
 @app.command()
 def dismiss(number: Number, actor: Actor = "", note: Note = "") -> None:
-    """Mark a task as one that needs nothing done."""
+    """Dismiss a task that needs no action."""
     _change(number, lambda session, task, now: close_task(session, task, "dismissed", actor, note, now))
 
 
 @app.command()
 def snooze(
     number: Number,
-    until: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="The day to show it again.")],
+    until: Annotated[
+        datetime, typer.Option(formats=["%Y-%m-%d"], help="The day on which it is shown again.")
+    ],
     actor: Actor = "",
     note: Note = "",
 ) -> None:
-    """Put a task off until the morning of a day."""
+    """Hide a task until the start of a day."""
     day: date = until.date()
     instant = instant_in(_zone(), day, time(0))
     _change(number, lambda session, task, now: snooze_task(session, task, instant, actor, note, now))
@@ -106,7 +111,7 @@ def _change(number: int, change: Callable[[AsyncSession, Task, datetime], Corout
 
 
 def _zone() -> str:
-    """The zone of the first program: staff's own."""
+    """Return the time zone of the first program, on whose clock staff work."""
     return next(iter(read_programs(read_settings()).values())).hours.zone
 
 

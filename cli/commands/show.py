@@ -51,7 +51,10 @@ def show(
     ],
     as_json: Json = False,
 ) -> None:
-    """State, schedule ahead, and what happened and why. Times are the recipient's; else, the program's."""
+    """Show the state, schedule and history of a target.
+
+    Times of messages are on the clock of the recipient, all others on the clock of the program.
+    """
     kind, _, name = target.partition("/")
     if kind not in (*LIFECYCLES, "member", "profile") or not name:
         raise typer.BadParameter(
@@ -79,7 +82,10 @@ def why(
     message: Annotated[str, typer.Argument(help="A message's name, or its part after the dot.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Every decision about messages to a person, with its reason, and what is planned."""
+    """Explain every decision about messages to a member.
+
+    Planned messages are listed too, with their dates.
+    """
     wanted = [name for name in CATALOGUE if message in ("", name, name.rpartition(".")[2])]
     if not wanted:
         near = get_close_matches(message, CATALOGUE, 1)
@@ -454,7 +460,6 @@ async def _open_events(session: AsyncSession, subjects: Sequence[str], zone: str
             "state": row.state,
             "why": row.reason or (f"waits for {row.waits_for}" if row.waits_for else ""),
             "until": local_iso(row.held_until, zone),
-            "ignored": row.ignored,
         }
         for row in rows
     ]

@@ -1,4 +1,4 @@
-"""`throughline mail`: what went out, how it looks, and what to do about what did not arrive."""
+"""`throughline mail`: the ledger of messages, copies of them, and addresses that get none."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
 from activities.delivery import Outcome, SendMail
 from activities.inbox import QUEUE
-from cli import mail_preview
 from cli.arguments import program_named, refuse_unknown_message
+from cli.commands import mail_preview
+from cli.groups import command_group
 from cli.output import Actor, Json, print_json_lines, print_table, working
 from cli.runner import run
 from database import audit, ledger, suppressions
@@ -30,8 +32,8 @@ from worker.errors import Failure
 from workflows.resend import ResendWorkflow
 from workflows.starting import notify_inbox
 
-app = typer.Typer(help="What went out, how it looks, and what to do about the rest.", no_args_is_help=True)
-suppressions_app = typer.Typer(help="Addresses that are not mailed.", no_args_is_help=True)
+app = command_group("List, preview and resend messages; manage suppressed addresses.")
+suppressions_app = command_group("List suppressed addresses, and lift a suppression.")
 app.add_typer(mail_preview.app)
 app.add_typer(suppressions_app, name="suppressions")
 
@@ -40,35 +42,27 @@ STATES = ("planned", "claimed", "handed_over", *sorted(DECISIONS))
 
 @app.command()
 def log(
-    member: Annotated[str, typer.Option(help="Only mail to this member.")] = "",
-    message: Annotated[str, typer.Option(help="Only messages of this name.")] = "",
+    member: Annotated[str, typer.Option(help="Only messages to this member.")] = "",
+    message: Annotated[str, typer.Option(help="Only messages with this name.")] = "",
     state: Annotated[str, typer.Option(help=f"Only messages in this state: {', '.join(STATES)}.")] = "",
     since: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Only what was due, or decided, since this day."),
+        typer.Option(formats=["%Y-%m-%d"], help="Only messages that were due or decided since this day."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the latest.")] = 1000,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many, the latest ones.")] = 1000,
     as_json: Json = False,
 ) -> None:
-    """The ledger: every message with its decision. Times are the recipient's."""
+    """List messages with their decisions. Times are on the clock of the recipient."""
     if state and state not in STATES:
         raise typer.BadParameter(f"--state is one of {', '.join(STATES)}")
     refuse_unknown_message(message)
     programs = read_programs(read_settings())
+    start = None
+    if since:
+        start = instant_in(program_named(programs, "").hours.zone, since.date(), since.time())
+    wanted = _wanted(member.removeprefix("member/"), message, state, start).limit(limit)
 
     async def look() -> tuple[list[Message], People]:
-        wanted = select(Message)
-        if member:
-            wanted = wanted.where(Message.member_id == member.removeprefix("member/"))
-        if message:
-            wanted = wanted.where(Message.message == message)
-        if state:
-            wanted = wanted.where(Message.state == state)
-        if since:
-            zone = next(iter(programs.values())).hours.zone
-            start = instant_in(zone, since.date(), since.time())
-            wanted = wanted.where((Message.due_at >= start) | (Message.decided_at >= start))
-        wanted = wanted.order_by(Message.due_at.desc(), Message.id.desc()).limit(limit)
         async with database_ready(read_settings()) as database, database.reading() as session:
             rows = list(await session.scalars(wanted))[::-1]
             return rows, await People.of(session, {row.to_profile for row in rows}, programs)
@@ -91,8 +85,17 @@ def log(
             )
             for row in rows
         ),
-        none="No such message.",
+        none="No message matches.",
     )
+
+
+def _wanted(member: str, message: str, state: str, since: datetime | None) -> Select[Message]:
+    """Return the query for the ledger's rows that match all filters, the latest first."""
+    filters = {Message.member_id: member, Message.message: message, Message.state: state}
+    wanted = select(Message).where(*(column == value for column, value in filters.items() if value))
+    if since:
+        wanted = wanted.where((Message.due_at >= since) | (Message.decided_at >= since))
+    return wanted.order_by(Message.due_at.desc(), Message.id.desc())
 
 
 def _as_json(row: Message, zone: str) -> dict[str, Any]:
@@ -116,15 +119,18 @@ def _as_json(row: Message, zone: str) -> dict[str, Any]:
 
 @app.command()
 def resend(
-    delivery: Annotated[str, typer.Argument(help="A delivery, as mail log names it.")],
-    reason: Annotated[str, typer.Option(help="Why, for the audit record.")] = "",
+    delivery: Annotated[str, typer.Argument(help="The id of a delivery, from mail log.")],
+    reason: Annotated[str, typer.Option(help="The reason, for the audit record.")] = "",
     actor: Actor = "",
-    wait: Annotated[int, typer.Option(min=0, help="Seconds to wait for the decision.")] = 30,
+    wait: Annotated[int, typer.Option(min=0, help="How many seconds to wait for the decision.")] = 30,
 ) -> None:
-    """Send a message again that is ambiguous, failed or skipped: a copy, with a decision of its own."""
+    """Send a copy of a message that is ambiguous, failed or skipped.
+
+    The copy gets a decision of its own.
+    """
 
     async def again() -> tuple[Message, Outcome | None]:
-        with working("sending it again"):
+        with working("Sending a copy"):
             async with database_ready(read_settings()) as database:
                 client = await connect()
                 async with database.begin() as session:
@@ -132,35 +138,40 @@ def resend(
                         row = await ledger.copy(session, delivery, actor, reason, datetime.now(UTC))
                     except ValueError as error:
                         raise Failure(str(error)) from None
-                handle = await client.start_workflow(
-                    ResendWorkflow.run,
-                    SendMail(row.workflow, [f"{row.step}/{row.occurrence}"]),
-                    id=f"resend/{row.delivery}",
-                    task_queue=QUEUE,
-                    id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                    id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                    static_summary=f"resend {delivery}",
-                )
-                try:
-                    async with asyncio.timeout(wait):
-                        return row, (await handle.result())[0]
-                except TimeoutError:
-                    return row, None
+                return row, await _outcome(client, row, wait)
 
     row, outcome = run(again())
     if outcome is None:
-        typer.echo(
-            f"{row.delivery} is planned, and goes out as soon as a worker and the mail server take it."
-        )
+        typer.echo(f"{row.delivery} is planned. It goes out as soon as a worker and the mail server take it.")
         return
     if outcome.decision != "sent":
-        raise Failure(f"{row.delivery} is {outcome.decision}: throughline why {row.member_id} {row.message}")
+        raise Failure(
+            f"{row.delivery} is {outcome.decision}; see throughline why {row.member_id} {row.message}"
+        )
     typer.echo(f"{row.delivery} is sent.")
+
+
+async def _outcome(client: Client, copy: Message, wait: int) -> Outcome | None:
+    """Have a copy delivered, and return the decision; None if there is none within `wait` seconds."""
+    handle = await client.start_workflow(
+        ResendWorkflow.run,
+        SendMail(copy.workflow, [f"{copy.step}/{copy.occurrence}"]),
+        id=f"resend/{copy.delivery}",
+        task_queue=QUEUE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        static_summary=f"resend as {copy.delivery}",
+    )
+    try:
+        async with asyncio.timeout(wait):
+            return (await handle.result())[0]
+    except TimeoutError:
+        return None
 
 
 @suppressions_app.command("list")
 def list_suppressions(as_json: Json = False) -> None:
-    """Addresses that are not mailed, and why; the newest first."""
+    """List the suppressed addresses with the reasons, the newest first."""
     zone = program_named(read_programs(read_settings()), "").hours.zone
 
     async def look() -> list[Suppression]:
@@ -188,11 +199,11 @@ def list_suppressions(as_json: Json = False) -> None:
 
 @suppressions_app.command()
 def lift(
-    address: Annotated[str, typer.Argument(help="The address to mail again.")],
+    address: Annotated[str, typer.Argument(help="The address to send mail to again.")],
     actor: Actor = "",
-    reason: Annotated[str, typer.Option(help="Why, for the audit record.")] = "",
+    reason: Annotated[str, typer.Option(help="The reason, for the audit record.")] = "",
 ) -> None:
-    """Mail an address again."""
+    """Lift a suppression, so that an address gets mail again."""
 
     async def write() -> None:
         async with database_ready(read_settings()) as database, database.begin() as session:
@@ -211,14 +222,14 @@ def lift(
                 )
 
     run(write())
-    typer.echo(f"{address} is mailed again.")
+    typer.echo(f"{address} gets mail again.")
 
 
 @app.command()
 def bounces(
-    mailbox: Annotated[Path, typer.Argument(help="A Maildir, an mbox file, or one mail in a file.")],
+    mailbox: Annotated[Path, typer.Argument(help="A Maildir, an mbox file, or a file with one message.")],
 ) -> None:
-    """Read the reports of mail servers that came back, and have them counted (MAIL7)."""
+    """Read delivery reports from a mailbox, and count the bounces."""
 
     async def read() -> int:
         settings = read_settings()
@@ -231,11 +242,11 @@ def bounces(
                 await notify_inbox(await connect())
         return new
 
-    typer.echo(f"{run(read())} new reports")
+    typer.echo(f"{run(read())} new reports.")
 
 
 async def _subjects(session: AsyncSession, address: str) -> list[str]:
-    """The members with an address; for an address of nobody's, its digest, which names no person."""
+    """Return the members with an address. For an unknown address, return its digest, which names no person (MEM6)."""
     members = await session.scalars(select(Member.id).where(Member.email.ilike(address, escape="\\")))
     digest = hashlib.sha256(address.lower().encode()).hexdigest()[:16]
     return [f"member/{member}" for member in members] or [f"address/{digest}"]

@@ -1,4 +1,4 @@
-"""`throughline audit`: the dossier of an engagement, and its offline check (CPE11)."""
+"""`throughline audit`: the dossier of an engagement, its offline verification, and checkpoints (CPE11)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import select
 
+from cli.groups import command_group
 from cli.output import Json, print_json_lines, print_table
 from cli.runner import run
 from database.models import Checkpoint
@@ -17,15 +18,15 @@ from staff.formatting import local, local_iso
 from worker.connections import database_ready, read_programs, read_settings
 from worker.errors import Failure
 
-app = typer.Typer(help="Evidence that can be checked without us.", no_args_is_help=True)
+app = command_group("Export and verify the evidence of an engagement.")
 
 
 @app.command("export")
 def export_dossier(
-    engagement: Annotated[str, typer.Argument(help="The engagement's id, with or without engagement/.")],
-    out: Annotated[Path | None, typer.Option(help="Where to; dossier-ID.zip unless told.")] = None,
+    engagement: Annotated[str, typer.Argument(help="The id of the engagement, with or without engagement/.")],
+    out: Annotated[Path | None, typer.Option(help="The file to write; by default, dossier-ID.zip.")] = None,
 ) -> None:
-    """Write the dossier of an engagement: its records, letters, versions, and a verifier of its own."""
+    """Write the dossier of an engagement: records, letters, program versions, and a verifier to run without us."""
     name = engagement.removeprefix("engagement/")
 
     async def read() -> bytes:
@@ -41,22 +42,22 @@ def export_dossier(
         file.write_bytes(content)
     except OSError as error:
         raise Failure(f"{file}: {error.strerror or error}") from None
-    typer.echo(f"{file}: {len(content):,} bytes. Check it with: throughline audit verify {file}")
+    typer.echo(f"{file}: {len(content):,} bytes. Verify it with: throughline audit verify {file}")
 
 
 @app.command("verify")
 def verify_dossier(
     file: Annotated[Path, typer.Argument(help="A dossier.")],
     checkpoint: Annotated[
-        str, typer.Option(help="The hash of a checkpoint that was mailed, or the mail's text.")
+        str, typer.Option(help="The hash of a mailed checkpoint, or the text of that mail.")
     ] = "",
 ) -> None:
-    """Check a dossier offline: nothing changed, removed, swapped or forked since it was written.
+    """Verify a dossier offline: nothing was changed, removed, reordered or forked since the export.
 
-    Held against a checkpoint: nothing made anew since that was taken.
+    With --checkpoint: no record from before that checkpoint was rewritten since.
     """
     if not file.is_file():
-        raise Failure(f"{file}: there is no such file")
+        raise Failure(f"{file}: no such file")
     try:
         wanted = hash_in(checkpoint) if checkpoint else ""
     except ValueError as error:
@@ -71,7 +72,7 @@ def verify_dossier(
 
 @app.command("checkpoints")
 def list_checkpoints(as_json: Json = False) -> None:
-    """The checkpoints that were taken, the newest last. Times are the program's."""
+    """List the checkpoints, the newest last. Times are on the clock of the program."""
 
     async def read() -> list[Checkpoint]:
         async with database_ready(read_settings()) as database, database.reading() as session:
@@ -88,5 +89,5 @@ def list_checkpoints(as_json: Json = False) -> None:
     print_table(
         ("checkpoint", "taken", "chains", "hash"),
         ((row.number, local(row.at, zone), row.chains, row.hash) for row in rows),
-        none="No checkpoint was taken yet.",
+        none="There is no checkpoint yet.",
     )

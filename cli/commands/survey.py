@@ -1,4 +1,4 @@
-"""`throughline survey`: what mentors and mentees answered (SUR1, SUR3)."""
+"""`throughline survey`: the answers of mentors and mentees (SUR1, SUR3)."""
 
 from __future__ import annotations
 
@@ -10,25 +10,29 @@ from typing import Annotated
 import typer
 from sqlalchemy import select
 
+from cli.groups import command_group
 from cli.output import Json, print_json_lines, print_table
 from cli.runner import run
 from database.models import Survey
 from rules.program import Program, Question
 from worker.connections import database_ready, read_programs, read_settings
 
-app = typer.Typer(help="What mentors and mentees answered.", no_args_is_help=True)
+app = command_group("Count the answers to surveys.")
 
 Row = tuple[str, str, str, int, str]
 
 
 @app.command()
 def results(
-    as_csv: Annotated[bool, typer.Option("--csv", help="As CSV, for a spreadsheet.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for a spreadsheet.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Counts and averages of every question; what was written freely is for staff, under its question."""
+    """Print the counts and averages of every question.
+
+    Answers in free text are listed under their question. They are for staff only.
+    """
     if as_csv and as_json:
-        raise typer.BadParameter("either --csv or --json")
+        raise typer.BadParameter("--csv cannot be combined with --json")
 
     async def read() -> list[Survey]:
         async with database_ready(read_settings()) as database, database.reading() as session:
@@ -40,16 +44,16 @@ def results(
     if as_csv:
         writer = csv.writer(sys.stdout)
         writer.writerow(head)
-        writer.writerows([*row[:4], _harmless(row[4])] for row in rows)
+        writer.writerows([*row[:4], _for_spreadsheet(row[4])] for row in rows)
         return
     if as_json:
         print_json_lines(dict(zip(head, row, strict=True)) for row in rows)
         return
-    print_table(head, rows, none="No answer yet.")
+    print_table(head, rows, none="There is no answer yet.")
 
 
 def summary(surveys: list[Survey], programs: dict[str, Program]) -> list[Row]:
-    """A line for each question that somebody answered: how many did, and what."""
+    """Return a row for each answered question: how many answered, and what."""
     rows: list[Row] = []
     for name, program in programs.items():
         for role in ("mentor", "mentee"):
@@ -71,6 +75,6 @@ def _result(question: Question | None, values: list[object]) -> str:
     return ", ".join(f"{value}: {count}" for value, count in Counter(map(str, values)).most_common())
 
 
-def _harmless(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
+def _for_spreadsheet(text: str) -> str:
+    """Quote a cell that a spreadsheet would run as a formula."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t") else text

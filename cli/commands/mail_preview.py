@@ -1,4 +1,4 @@
-"""`throughline mail preview` and `mail test`: messages with sample data."""
+"""`throughline mail preview` and `throughline mail test`: messages with sample data."""
 
 from __future__ import annotations
 
@@ -21,41 +21,46 @@ from mail.mime import MailEnvelope, build_mail
 from mail.samples import sample_context
 from mail.smtp.channel import SmtpChannel
 from mail.smtp.dkim_signing import sign
-from mail.smtp.verdicts import DeliveryError
+from mail.smtp.settings import SmtpSettings
+from mail.smtp.verdicts import Accepted, DeliveryError
 from rules.messages import CATALOGUE
 from rules.program import Program
 from rules.text import for_terminal
 from staff.formatting import numbered
 from worker.connections import composers, read_programs, read_settings, smtp_of
 from worker.errors import Failure
+from worker.settings import Settings
 
 app = typer.Typer()
-"""Added to `throughline mail`."""
+"""Its commands are part of `throughline mail`."""
 
 
 @app.command()
 def preview(
-    message: Annotated[str, typer.Argument(help="A message's name; by default, all of them.")] = "",
+    message: Annotated[str, typer.Argument(help="The name of a message; by default, all messages.")] = "",
     locale: Annotated[str, typer.Option(help="Only this language.")] = "",
-    program: Annotated[str, typer.Option(help="The program whose words to use; by default, the first.")] = "",
+    program: Annotated[str, typer.Option(help="The program whose texts to use; by default, the first.")] = "",
     out: Annotated[Path, typer.Option(help="The folder to write into.")] = Path("mail-preview"),
     as_json: Json = False,
 ) -> None:
-    """Render messages with sample data: an .html and a .txt file each, and an index.html to see them all."""
+    """Render messages with sample data into HTML and text files.
+
+    An index.html shows them all.
+    """
     refuse_unknown_message(message)
     settings = read_settings()
     used = program_named(read_programs(settings), program)
 
     async def render() -> list[dict[str, Any]]:
-        with working("rendering") as tell:
+        with working("Rendering") as update:
             composer = composers(settings)(used)
             if locale and locale not in composer.languages:
-                raise Failure(f"there are no templates in {locale}: only in {', '.join(composer.languages)}")
+                raise Failure(f"there are no templates in {locale}, only in {', '.join(composer.languages)}")
             out.mkdir(parents=True, exist_ok=True)
             written = []
             for name, number, language in composer.written():
                 if message in ("", name) and locale in ("", language):
-                    tell(name)
+                    update(name)
                     written.append(_written(composer, used, name, number, language, out))
             (out / "index.html").write_text(_gallery(used, written), encoding="utf-8")
             return written
@@ -70,7 +75,7 @@ def preview(
         ("message", "language", "subject", "file"),
         ((numbered(w["message"], w["number"]), w["locale"], w["subject"], w["html"]) for w in written),
     )
-    typer.echo(f"\nAll of them: {out / 'index.html'}")
+    typer.echo(f"\nAll messages: {out / 'index.html'}")
 
 
 def _written(
@@ -129,9 +134,9 @@ def _gallery(program: Program, written: list[dict[str, Any]]) -> str:
 def send_sample(
     to: Annotated[str, typer.Option(help="The address to send to.")],
     message: Annotated[str, typer.Option(help="The message to send, with sample data.")] = "mentee.checkin",
-    locale: Annotated[str, typer.Option(help="Its language.")] = "en",
+    locale: Annotated[str, typer.Option(help="The language of the message.")] = "en",
 ) -> None:
-    """Send one sample message through the configured mail server, and tell what it answers."""
+    """Send a sample message through the configured mail server, and print its answer."""
     refuse_unknown_message(message)
     settings = read_settings()
     programs = read_programs(settings)
@@ -140,43 +145,50 @@ def send_sample(
         raise Failure(f"{to} is not on this environment's allow-list (THROUGHLINE_ALLOW)")
     smtp = smtp_of(settings, programs)
 
-    async def send() -> str:
-        number = CATALOGUE[message].occurrences[0]
-        context = {**sample_context(message, number, locale), "program": program_context(program)}
-        delivery = uuid4().hex
-        domain = program.sender.rpartition("@")[2]
-        envelope = MailEnvelope(
-            message_id=f"<test-{delivery}@{domain}>",
-            date=datetime.now(UTC),
-            from_name=program.manager.name,
-            from_address=program.sender,
-            reply_to=program.mailbox,
-            to_name="",
-            to_address=to,
-            delivery=delivery,
-            language=locale,
-        )
-
-        async def nothing_to_record() -> None:
-            """The ledger knows nothing of samples."""
-
-        with working(f"sending to {to}"):
-            channel = SmtpChannel(smtp)
+    async def send() -> Accepted:
+        with working(f"Sending to {to}"):
             try:
-                composed = composers(settings)(program).compose(message, number, locale, context)
-                content = build_mail(composed, envelope)
-                if dkim := settings.dkim:
-                    content = await asyncio.to_thread(sign, content, dkim)
-                accepted = await channel.deliver(
-                    program.sender, to, content, before_last_byte=nothing_to_record
-                )
+                content = await asyncio.to_thread(_sample, settings, program, message, locale, to)
+                return await _deliver(smtp, program.sender, to, content)
             except (AddressRefused, TemplateFailed, ValueError) as error:
                 raise Failure(f"{to}: {error}") from None
-            except DeliveryError as error:
-                raise Failure(f"{smtp.host}:{smtp.port} did not take it: {error.response or error}") from None
-            finally:
-                await channel.aclose()
-        return f"{accepted.code} {accepted.response}"
 
-    answer = run(send())
+    accepted = run(send())
+    answer = f"{accepted.code} {accepted.response}"
     typer.echo(for_terminal(f"{smtp.host}:{smtp.port} took {message} for {to}: {answer}"))
+
+
+def _sample(settings: Settings, program: Program, message: str, locale: str, to: str) -> bytes:
+    """Return a message with sample data, DKIM-signed where the settings have a key."""
+    number = CATALOGUE[message].occurrences[0]
+    context = {**sample_context(message, number, locale), "program": program_context(program)}
+    composed = composers(settings)(program).compose(message, number, locale, context)
+    delivery = uuid4().hex
+    envelope = MailEnvelope(
+        message_id=f"<test-{delivery}@{program.sender.rpartition('@')[2]}>",
+        date=datetime.now(UTC),
+        from_name=program.manager.name,
+        from_address=program.sender,
+        reply_to=program.mailbox,
+        to_name="",
+        to_address=to,
+        delivery=delivery,
+        language=locale,
+    )
+    content = build_mail(composed, envelope)
+    return sign(content, settings.dkim) if settings.dkim else content
+
+
+async def _deliver(smtp: SmtpSettings, sender: str, to: str, content: bytes) -> Accepted:
+    """Hand a message to the mail server. Raises Failure if the server refuses it or cannot be reached."""
+
+    async def nothing_to_record() -> None:
+        """Samples have no row in the ledger."""
+
+    channel = SmtpChannel(smtp)
+    try:
+        return await channel.deliver(sender, to, content, before_last_byte=nothing_to_record)
+    except DeliveryError as error:
+        raise Failure(f"{smtp.host}:{smtp.port} did not take it: {error.response or error}") from None
+    finally:
+        await channel.aclose()

@@ -1,4 +1,4 @@
-"""`throughline event`: CloudEvents into a running gateway, or straight into the database."""
+"""`throughline event`: send CloudEvents to a running gateway, or straight to the database."""
 
 from __future__ import annotations
 
@@ -11,108 +11,56 @@ from uuid import uuid4
 import httpx
 import typer
 
-from cli.output import Json, print_json, print_json_lines, print_table, working
+from cli.groups import command_group
+from cli.output import Json, print_json, working
 from cli.runner import run
 from database import events
 from gateway.strict_json import NotJson, parse
 from gateway.webhook_signatures import sign_events
-from rules.events import EVENT_TYPES, Envelope, description, read_event
-from rules.events.model import EventData
-from rules.text import for_terminal
+from rules.events import Envelope, check_envelope, check_event
 from worker.connections import connect, database_ready, gateway_address, read_settings, webhook_secrets
 from worker.errors import Failure
 from workflows.starting import notify_inbox
 
-app = typer.Typer(help="Send events, as other systems do, and list their types.", no_args_is_help=True)
+app = command_group("Send events, as other systems do.")
 
 SOURCE: Final = "/throughline/cli"
 MOST_AT_ONCE: Final = 200
-"""Events in one request: of usual size they stay far below the gateway's limit."""
-
-
-@app.callback()
-def _group() -> None:
-    """Send events, as other systems do, and list their types."""
+"""Events in one request. At their usual size they stay far below the gateway's limit of 1 MiB."""
 
 
 @app.command()
 def send(
-    file: Annotated[str, typer.Argument(help="CloudEvents as JSON or JSON Lines; - reads standard input.")],
-    url: Annotated[str, typer.Option(help="The gateway's address, in place of the settings'.")] = "",
+    file: Annotated[str, typer.Argument(help="CloudEvents in JSON or JSON Lines; - reads standard input.")],
+    url: Annotated[
+        str, typer.Option(help="The address of the gateway; by default, the one in the settings.")
+    ] = "",
     direct: Annotated[
         bool,
-        typer.Option("--direct", help="Store them in the database and tell Temporal, without a gateway."),
+        typer.Option("--direct", help="Store them in the database without a gateway, and notify Temporal."),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Send one event or many: to the gateway, signed, or with --direct straight to database and Temporal.
+    """Send events to the gateway, signed, or with --direct straight to the database and Temporal.
 
-    What is missing of specversion, id and source is filled in. An event without a time happens when it arrives.
+    A missing specversion, id or source is filled in. An event without a time happens when it arrives.
     """
     if direct and url:
-        raise typer.BadParameter("--url has no place beside --direct")
+        raise typer.BadParameter("--url cannot be combined with --direct")
     given = [(where, _completed(event)) for where, event in _read(file)]
     checked = _checked(given, "standard input" if file == "-" else file)
     if not checked:
-        raise Failure(f"{file}: no event in it")
+        raise Failure(f"{file}: contains no event")
     accepted = run(_store(checked) if direct else _post([event for _, event in given], url))
     known = len(checked) - accepted
     if as_json:
-        ignored = [
-            f"/{position}{pointer}" for position, event in enumerate(checked) for pointer in event.ignored
-        ]
-        print_json({"accepted": accepted, "known": known, **({"ignored": ignored} if ignored else {})})
-        return
-    typer.echo(f"{accepted} accepted" + (f", {known} known before" if known else ""))
-    for (where, _), event in zip(given, checked, strict=True):
-        for pointer in event.ignored:
-            typer.echo(for_terminal(f"{where}{_dotted(pointer)}: ignored, as {event.type} has no such field"))
-
-
-@app.command()
-def types(
-    as_json: Json = False,
-    markdown: Annotated[
-        bool, typer.Option("--markdown", help="Print the page about events, docs/events.md.")
-    ] = False,
-) -> None:
-    """List the types of events with their fields; with --json, each with its JSON schema and an example."""
-    if as_json and markdown:
-        raise typer.BadParameter("--markdown has no place beside --json")
-    if markdown:
-        typer.echo(description.page(), nl=False)
-    elif as_json:
-        print_json_lines(
-            {
-                "type": name,
-                "about": model.about,
-                "waits_for": model.waits_for,
-                "schema": description.data_schema(name),
-                "example": description.example(name),
-            }
-            for name, model in EVENT_TYPES.items()
-        )
+        print_json({"accepted": accepted, "known": known})
     else:
-        print_table(
-            ("type", "required", "optional"),
-            (
-                (name, *(_names(model, required=required) for required in (True, False)))
-                for name, model in EVENT_TYPES.items()
-            ),
-            title="Types of events",
-        )
-
-
-def _names(model: type[EventData], *, required: bool) -> str:
-    return ", ".join(field.name for field in description.fields_of(model) if field.required == required)
-
-
-def _dotted(pointer: str) -> str:
-    return pointer.lstrip("/").replace("/", ".")
+        typer.echo(f"{accepted} accepted" + (f", {known} already known" if known else ""))
 
 
 def _read(file: str) -> Iterator[tuple[str, Any]]:
-    """Each event with where it stands: a JSON object, a list of them, or one on each line."""
+    """Yield each event with its place in the input: a JSON object, a list of objects, or one object per line."""
     try:
         content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
@@ -153,14 +101,16 @@ def _completed(event: Any) -> Any:
 
 
 def _checked(given: Sequence[tuple[str, Any]], file: str) -> list[Envelope]:
-    """The events as read. Raises Failure with a line for each wrong field."""
+    """Return the validated events. Raises Failure with a line for each wrong field."""
     mistakes, checked = [], []
     for where, event in given:
-        envelope, errors = read_event(event)
+        envelope, problems = check_envelope(event)
         if envelope is not None:
-            checked.append(envelope)
+            data, problems = check_event(envelope.type, envelope.data)
+            checked.append(Envelope(envelope.id, envelope.source, envelope.type, envelope.time, data))
         mistakes += [
-            f"{file}: {where}{_dotted(error.pointer) or 'event'}: {error.reason}" for error in errors
+            f"{file}: {where}{problem.pointer.lstrip('/').replace('/', '.') or 'event'}: {problem.reason}"
+            for problem in problems
         ]
     if mistakes:
         raise Failure(*mistakes)
@@ -168,7 +118,7 @@ def _checked(given: Sequence[tuple[str, Any]], file: str) -> list[Envelope]:
 
 
 async def _store(checked: Sequence[Envelope]) -> int:
-    with working("storing the events"):
+    with working("Storing the events"):
         async with database_ready(read_settings()) as database:
             client = await connect()
             async with database.begin() as session:
@@ -182,11 +132,11 @@ async def _post(given: Sequence[Mapping[str, Any]], url: str) -> int:
     address = url.rstrip("/") or gateway_address(settings)
     secret = webhook_secrets(settings)[0]
     accepted = 0
-    with working(f"sending to {address}") as tell:
+    with working(f"Sending to {address}") as update:
         async with httpx.AsyncClient(timeout=60) as client:
             for start in range(0, len(given), MOST_AT_ONCE):
                 chunk = given[start : start + MOST_AT_ONCE]
-                tell(f"{start} of {len(given)}")
+                update(f"{start} of {len(given)}")
                 try:
                     headers, body = sign_events(secret, chunk)
                     answer = await client.post(f"{address}/events", content=body, headers=headers)
@@ -201,7 +151,7 @@ async def _post(given: Sequence[Mapping[str, Any]], url: str) -> int:
 
 
 def _accepted(answer: httpx.Response, address: str, start: int) -> int:
-    """How many events were new. Raises Failure with the gateway's words if it refused them."""
+    """Return how many events were new. Raises Failure with the gateway's reasons if it refused them."""
     try:
         said = answer.json()
     except ValueError:

@@ -1,0 +1,91 @@
+"""`throughline worker`, `gateway`, `demo` and `up`: the processes; `throughline db upgrade`: the schema they need."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from sqlalchemy.exc import SQLAlchemyError
+
+from cli.groups import command_group
+from cli.output import working
+from cli.runner import run
+from worker.connections import database_trouble, open_database, read_settings
+from worker.errors import Failure
+from worker.log_setup import set_up_logging
+from worker.processes import run_gateway, run_worker
+
+database_app = command_group("Migrate the database.")
+
+Port = Annotated[
+    int | None, typer.Option(min=0, max=65535, help="The port of the web pages; by default, a free one.")
+]
+
+
+@database_app.command()
+def upgrade() -> None:
+    """Migrate the database to the schema of this version."""
+    settings = read_settings()
+
+    async def migrate() -> None:
+        database = open_database(settings)
+        try:
+            with working("Upgrading the database"):
+                await database.upgrade()
+                await database.check()
+        except SQLAlchemyError as error:
+            raise Failure(f"the database could not be upgraded: {database_trouble(error)}") from None
+        finally:
+            await database.close()
+
+    run(migrate())
+    typer.echo("The database has the schema of this version.")
+
+
+def worker() -> None:
+    """Run a worker: workflows, planning and delivery.
+
+    It runs until SIGTERM. Settings are environment variables: THROUGHLINE_… and TEMPORAL_…
+    """
+    set_up_logging(logging.INFO)
+    run(run_worker(read_settings()))
+
+
+def gateway() -> None:
+    """Run a gateway: events, personal links and health checks.
+
+    It runs until SIGTERM. Settings are environment variables: THROUGHLINE_… and TEMPORAL_…
+    """
+    set_up_logging(logging.INFO)
+    run(run_gateway(read_settings()))
+
+
+def demo(
+    script: Annotated[
+        bool, typer.Option("--script", help="Play a story in the terminal, without a web page, and exit.")
+    ] = False,
+    port: Port = None,
+) -> None:
+    """Run a program with sample members and a clock to move.
+
+    All parts run on this machine. A web page shows the mail, what happened and what comes. No mail leaves the
+    machine, and nothing is kept.
+    """
+    from embedded.demo.run import demo as run_demo
+
+    raise typer.Exit(run(run_demo(script=script, port=port)))
+
+
+def up(
+    data: Annotated[Path, typer.Option(help="The folder for all data.")] = Path("var"),
+    port: Port = None,
+) -> None:
+    """Run a program in real time; its data survives restarts.
+
+    All parts run on this machine. A web page shows the mail, and no mail leaves the machine.
+    """
+    from embedded.up import up as run_up
+
+    raise typer.Exit(run(run_up(data=data, port=port)))

@@ -1,9 +1,9 @@
-"""TODO: say what this module is."""
+"""The agenda of a claim: its mail, with the states and tasks of its timeline (CPE1, CPE3–CPE7, CPE10, MEM2)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from rules.agenda import Agenda, PlannedMail
@@ -17,118 +17,146 @@ from rules.program import CreditPolicy
 def agenda(
     facts: ClaimFacts, policy: CreditPolicy, program: Calendar, claimant: Calendar, counterpart: Calendar
 ) -> Agenda:
-    """All that a claim does (CPE1, CPE3–CPE7, CPE10, MEM2). The calendars are the program's own and the two persons'.
+    """Return everything that a claim does (CPE1, CPE3–CPE7, CPE10, MEM2).
 
-    The gate changes at the program's send time of its day. Letters that are asked for again, after staff reopened the
-    claim or the record was corrected, come under further occurrences, since a message that was decided never goes
-    out again (MAIL1); what may yet come back is held rather than dropped.
+    The calendars are the program's own and those of the two people. The gate opens at the program's send time of its
+    day.
     """
-    course = timeline_of(facts, policy, program)
-    paused, pauses = any(pause.until is None for pause in facts.pauses), merge_pauses(facts.pauses)
+    timeline = timeline_of(facts, policy, program)
+    planner = _MailPlanner(facts, policy, program, claimant, counterpart, timeline)
+    held, pauses = any(pause.until is None for pause in facts.pauses), merge_pauses(facts.pauses)
     mails = []
-    for mail in _mails(facts, policy, program, claimant, counterpart, course):
+    for mail in planner.mails():
         calendar = claimant if mail.to == facts.profile else counterpart
         late = after_pause(mail.due, pauses, calendar)
-        mails.append(replace(mail, due=None) if paused else replace(mail, after_pause=late))
+        mails.append(replace(mail, due=None) if held else replace(mail, after_pause=late))
     return Agenda(
-        tuple(mails),
-        tuple(course.state_changes),
-        tuple(course.tasks),
-        course.dropped_because,
+        mails=tuple(mails),
+        state_changes=tuple(timeline.state_changes),
+        tasks=tuple(timeline.tasks),
+        dropped_because=timeline.dropped_because,
     )
 
 
-def _mails(
-    facts: ClaimFacts,
-    policy: CreditPolicy,
-    program: Calendar,
-    claimant: Calendar,
-    counterpart: Calendar,
-    course: Timeline,
-) -> Iterator[PlannedMail]:
-    round, last = course.round, course.last
-    context = {"certification": facts.certification, "gate": course.days.earliest.isoformat()}
-    if round.cycle:
-        context |= {"cycle_start": round.cycle.start, "cycle_end": round.cycle.end}
-    if last is None:
-        yield from _precheck(facts, program, claimant, course, context)
-    untouched = last is None or last.name == "reopened"
-    if round.waits or (last and not untouched and last.name not in EARNED):
-        return
-    if round.outcome == "inside" and round.signature:
-        if course.rejected:
-            return
-        due = round.ready_at
-        if due and (due > round.signature.at or is_paused(facts.pauses, due)):
-            due = _from(due, merge_pauses(facts.pauses, since=due), claimant, program)
-        letter = {**context, "letter": round.signature.letter}
-        yield PlannedMail(
-            "ready", due, f"{facts.role}.credit_ready", facts.profile, round.asking + 1, context=letter
-        )
-    elif round.outcome == "inside" and untouched:
-        yield from _requests(facts, policy, program, counterpart, round, context)
-    elif round.outcome == "outside" and untouched:
-        due = round.opens and _from(
-            round.opens, merge_pauses(facts.pauses, since=round.opens), claimant, program
-        )
-        over = round.cycle is not None and date.fromisoformat(round.cycle.end) < course.days.earliest
-        occurrence = 2 * round.changes - over
-        yield PlannedMail(
-            "outside", due, f"{facts.role}.credit_outside_cycle", facts.profile, occurrence, context=context
-        )
+@dataclass(frozen=True, slots=True)
+class _MailPlanner:
+    """The messages that the latest round of a claim calls for.
 
-
-def _precheck(
-    facts: ClaimFacts, program: Calendar, claimant: Calendar, course: Timeline, context: dict[str, str]
-) -> Iterator[PlannedMail]:
-    """The pre-check of domains, cycle and cap (CPE7), unless the certification was lost or the gate is there."""
-    if any(record.cycle is None for record in facts.records):
-        return
-    day, opens = course.days.precheck, course.round.opens
-    due = None
-    if day:
-        later = [pause for pause in merge_pauses(facts.pauses) if program.date_of(pause.since) >= day]
-        due = send_at(day, later, claimant, program)
-        if due and due < facts.created_at:
-            due = _from(
-                facts.created_at, merge_pauses(facts.pauses, since=facts.created_at), claimant, program
-            )
-    if due is None or opens is None or due < opens:
-        yield PlannedMail("precheck", due, f"{facts.role}.credit_precheck", facts.profile, context=context)
-
-
-def _requests(
-    facts: ClaimFacts,
-    policy: CreditPolicy,
-    program: Calendar,
-    counterpart: Calendar,
-    round: EvidenceRound,
-    context: dict[str, str],
-) -> Iterator[PlannedMail]:
-    """The request for the letter and its reminders, to whoever signs (CPE5–CPE7).
-
-    A reminder that closing days push onto the mail before it is left out, and so is one beyond the deadline.
+    A key is never sent twice (MAIL1), so letters that are requested again, after staff reopened the claim or the record
+    was corrected, have further occurrences. What may come back later is held rather than dropped.
     """
-    message = "mentee.sign_confirmation" if facts.role == "mentor" else "mentor.write_letter"
-    if round.missing_at:
-        context = {**context, "closes": program.date_of(round.missing_at).isoformat()}
-    offsets = (0, *policy.reminder_days)
-    before: datetime | None = None
-    for number, days in enumerate(offsets, start=1):
-        due = None
-        if round.asks and round.asked_on:
-            pauses = merge_pauses(facts.pauses, since=round.asks)
-            due = send_at(round.asked_on + timedelta(days=days), pauses, counterpart, program)
-            if due and due < round.asks:
-                due = _from(round.asks, pauses, counterpart, program)
-            if due and ((before and due <= before) or (round.missing_at and due >= round.missing_at)):
+
+    facts: ClaimFacts
+    policy: CreditPolicy
+    program: Calendar
+    claimant: Calendar
+    counterpart: Calendar
+    timeline: Timeline
+
+    def mails(self) -> Iterator[PlannedMail]:
+        """Yield the messages of the pre-check, the letter, the credit, or of a gate outside the cycle."""
+        evidence, last = self.timeline.round, self.timeline.last_step
+        if last is None:
+            yield from self._precheck()
+        pending = last is None or last.name == "reopened"
+        if evidence.lacks_standing or not (pending or (last and last.name in EARNED)):
+            return
+        if evidence.outcome == "inside" and evidence.signature:
+            yield from self._ready(evidence)
+        elif evidence.outcome == "inside" and pending:
+            yield from self._requests(evidence)
+        elif evidence.outcome == "outside" and pending:
+            yield self._outside_cycle(evidence)
+
+    @property
+    def _context(self) -> dict[str, str]:
+        context = {
+            "certification": self.facts.certification,
+            "gate": self.timeline.days.earliest.isoformat(),
+        }
+        if cycle := self.timeline.round.cycle:
+            context |= {"cycle_start": cycle.start, "cycle_end": cycle.end}
+        return context
+
+    def _precheck(self) -> Iterator[PlannedMail]:
+        """Yield the pre-check of domains, cycle and cap (CPE7).
+
+        None is sent once the gate is reached, or after the certification was lost.
+        """
+        if any(record.cycle is None for record in self.facts.records):
+            return
+        day, opens_at, due = self.timeline.days.precheck, self.timeline.round.opens_at, None
+        if day:
+            pauses = merge_pauses(self.facts.pauses)
+            later = [pause for pause in pauses if self.program.date_of(pause.since) >= day]
+            due = send_at(day, later, self.claimant, self.program)
+            if due and due < self.facts.created_at:
+                due = self._next_send(self.facts.created_at, self.claimant)
+        if due is None or opens_at is None or due < opens_at:
+            message = f"{self.facts.role}.credit_precheck"
+            yield PlannedMail("precheck", due, message, self.facts.profile, context=self._context)
+
+    def _ready(self, evidence: EvidenceRound) -> Iterator[PlannedMail]:
+        """Yield the notice that the credit is complete, with the letter (CPE10); none after a rejection."""
+        if self.timeline.rejected or evidence.signature is None:
+            return
+        due = evidence.ready_at
+        if due and (due > evidence.signature.at or is_paused(self.facts.pauses, due)):
+            due = self._next_send(due, self.claimant)
+        yield PlannedMail(
+            "ready",
+            due,
+            f"{self.facts.role}.credit_ready",
+            self.facts.profile,
+            occurrence=evidence.earlier_requests + 1,
+            context={**self._context, "letter": evidence.signature.letter},
+        )
+
+    def _outside_cycle(self, evidence: EvidenceRound) -> PlannedMail:
+        """Return the notice that the credit date lies outside the cycle on record (CPE4)."""
+        due = self._next_send(evidence.opens_at, self.claimant) if evidence.opens_at else None
+        cycle = evidence.cycle
+        is_past = cycle is not None and date.fromisoformat(cycle.end) < self.timeline.days.earliest
+        # Each change of the cycle has two occurrences: a cycle that is over, and one that begins later.
+        occurrence = 2 * evidence.cycle_changes - is_past
+        message = f"{self.facts.role}.credit_outside_cycle"
+        return PlannedMail(
+            "outside", due, message, self.facts.profile, occurrence=occurrence, context=self._context
+        )
+
+    def _requests(self, evidence: EvidenceRound) -> Iterator[PlannedMail]:
+        """Yield the request for the letter and its reminders, to the person who signs (CPE5–CPE7).
+
+        A reminder that closing days push onto the mail before it, or that falls after the deadline, is left out.
+        """
+        message = "mentee.sign_confirmation" if self.facts.role == "mentor" else "mentor.write_letter"
+        context, missing_at = self._context, evidence.missing_at
+        if missing_at:
+            context["closes"] = self.program.date_of(missing_at).isoformat()
+        offsets = (0, *self.policy.reminder_days)
+        previous: datetime | None = None
+        for number, days in enumerate(offsets, start=1):
+            due = self._request_due(evidence, days)
+            if due and ((previous and due <= previous) or (missing_at and due >= missing_at)):
                 continue
-            before = due or before
-        occurrence = round.asking * len(offsets) + number
-        yield PlannedMail("evidence", due, message, facts.counterpart, occurrence, number, context)
+            previous = due or previous
+            occurrence = evidence.earlier_requests * len(offsets) + number
+            yield PlannedMail("evidence", due, message, self.facts.counterpart, occurrence, number, context)
 
+    def _request_due(self, evidence: EvidenceRound, days: int) -> datetime | None:
+        """Return when a request goes out so many days after the first; never before the letter is requested."""
+        if not (evidence.asks_from and evidence.asked_on):
+            return None
+        pauses = self._pauses_since(evidence.asks_from)
+        due = send_at(evidence.asked_on + timedelta(days=days), pauses, self.counterpart, self.program)
+        if due and due < evidence.asks_from:
+            return self._next_send(evidence.asks_from, self.counterpart)
+        return due
 
-def _from(at: datetime, pauses: Sequence[Pause], calendar: Calendar, program: Calendar) -> datetime | None:
-    """The first instant of scheduled mail at or after an instant, moved by the pauses; None while it is held (T4)."""
-    due = calendar.next_send_after(at - timedelta(microseconds=1))
-    return send_at(calendar.date_of(due), pauses, calendar, program)
+    def _next_send(self, at: datetime, calendar: Calendar) -> datetime | None:
+        """Return the first send time at or after an instant, moved by later pauses; None while one is open (T4)."""
+        due = calendar.next_send_after(at - timedelta(microseconds=1))
+        return send_at(calendar.date_of(due), self._pauses_since(at), calendar, self.program)
+
+    def _pauses_since(self, at: datetime) -> Sequence[Pause]:
+        return merge_pauses(self.facts.pauses, since=at)

@@ -1,73 +1,81 @@
-"""The states of a claim over time: rounds of evidence, records of membership, decisions (CPE4, CPE7, MEM2)."""
+"""The states and tasks of a claim over time: rounds of evidence, cut short by what people do (CPE4, CPE7, MEM2)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from itertools import pairwise
-from typing import NamedTuple
 
 from rules.agenda import Agenda, PlannedTask, StateChange
 from rules.calendar import Calendar
 from rules.credit.facts import EARNED, OVER, ClaimFacts, Cycle, Record, Signature, Step
-from rules.credit.gate import GateDays, gate_days
+from rules.credit.gate import GateDays, gate_days_of
+from rules.credit.records import cycles_on_record, records_known_at, times_lapsed
 from rules.pauses import close_at, merge_pauses
 from rules.program import CreditPolicy
 
 
 def deciding_cycle(facts: ClaimFacts, policy: CreditPolicy, program: Calendar) -> Cycle | None:
-    """The cycle that decides a claim, and that its letter states (CPE4); None if the certification was not held.
+    """Return the cycle that decides a claim and that its letter states (CPE4); None if there is no certification.
 
-    It is the one on record at the gate, whatever is told of the certification later, until staff reopen the claim.
+    It is the cycle on record at the gate, whatever is reported later, until staff reopen the claim.
     """
     return timeline_of(facts, policy, program).round.cycle
 
 
 @dataclass(frozen=True, slots=True)
 class EvidenceRound:
-    """One stretch of waiting for a letter: the gate's own (`number` 1), or one that staff reopened.
-
-    `opens` is None while a pause holds the gate. `outcome` is `inside`, `outside` or `not_held`; `changes` counts how
-    often the cycle on record changed, `asking` how often a letter may have been asked for before. `waited` tells that
-    good standing was not there, `waits` that it still is not. `asks` is from when on the letter is asked for: None
-    while it waits, or a pause holds the gate.
-    """
+    """One stretch of waiting for a letter. The first begins at the gate, each other one when staff reopen the claim."""
 
     number: int
-    opens: datetime | None
+    opens_at: datetime | None
+    """None while an open pause holds the gate."""
     outcome: str
+    """Where the credit date lies: `inside` or `outside` the cycle on record; `not_held` without a certification."""
     cycle: Cycle | None
-    asking: int
-    changes: int
-    waits: bool = False
-    waited: bool = False
-    asks: datetime | None = None
+    cycle_changes: int = 0
+    """How often the cycle on record changed until the round opened."""
+    earlier_requests: int = 0
+    """How often a letter may have been requested before this round; it numbers the messages of the round."""
+    lacked_standing: bool = False
+    """Whether good standing was missing when the round opened."""
+    lacks_standing: bool = False
+    """Whether good standing has not returned since, or not in time."""
+    asks_from: datetime | None = None
+    """When the letter is requested; None while standing is missing or an open pause holds the gate."""
     asked_on: date | None = None
+    """The day from which reminders and deadlines count."""
     task_at: datetime | None = None
     missing_at: datetime | None = None
+    """The deadline of the evidence; None while an open pause holds it."""
     signature: Signature | None = None
+    """The letter that counts for this round."""
     ready_at: datetime | None = None
 
 
 @dataclass(slots=True)
 class Timeline:
-    """The changes and tasks of a claim, the round that it is in, its last step, and whether it was ever rejected in
-    this round."""
+    """The state changes and tasks of a claim, past and future."""
 
     days: GateDays
     round: EvidenceRound
+    """The latest round."""
     state_changes: list[StateChange] = field(default_factory=list)
     tasks: list[PlannedTask] = field(default_factory=list)
-    last: Step | None = None
+    last_step: Step | None = None
     rejected: bool = False
+    """Whether the claim was ever rejected in the latest round."""
+
+    def state_at(self, at: datetime) -> str:
+        """Return the state in force at an instant."""
+        return Agenda((), tuple(self.state_changes)).state_at(at)
 
     @property
     def dropped_because(self) -> str:
-        """Why messages of an earlier agenda are not in this one."""
-        if self.last:
-            return cause_of(self.last)
-        if self.round.waits:
+        """Why messages of an earlier agenda are not in this one, in words for staff."""
+        if self.last_step:
+            return self.last_step.cause
+        if self.round.lacks_standing:
             return "the member is not in good standing"
         if self.round.signature:
             return "the letter is signed"
@@ -76,260 +84,249 @@ class Timeline:
         return "no longer due"
 
 
-class _Cycles(NamedTuple):
-    """The cycles on record at an instant, in the order in which they came, each with its place in the history.
+def timeline_of(facts: ClaimFacts, policy: CreditPolicy, program: Calendar) -> Timeline:
+    """Return the timeline of a claim, ended where its engagement ended before the gate (CPE1).
 
-    `changes` is the length of the history, `latest` its last entry.
+    An earned claim is not ended by an early end that was reported too late; staff decide about it.
     """
+    steps = sorted(facts.steps, key=lambda step: step.at)
+    timeline = _build_timeline(facts, policy, program, steps)
+    gate = timeline.days.earliest
+    if facts.ended_at is None or program.date_of(facts.ended_at) >= gate:
+        return timeline
+    known_at = facts.ended_known_at or facts.ended_at
+    state = timeline.state_at(known_at)
+    if state in OVER:
+        return timeline
+    ended_on = program.date_of(facts.ended_at).isoformat()
+    if state in EARNED:
+        timeline.tasks.append(
+            PlannedTask(
+                known_at,
+                "event_unapplied",
+                "the engagement ended before the gate of a claim that is complete",
+                f"The engagement ended on {ended_on}, before its gate on {gate.isoformat()}, but this was reported "
+                "too late. Decide whether to revoke the claim.",
+            )
+        )
+        return timeline
+    reason = f"the engagement ended on {ended_on}, before its gate on {gate.isoformat()}"
+    ending = Step("not_eligible", known_at, reason=reason)
+    return _build_timeline(facts, policy, program, [*(step for step in steps if step.at <= known_at), ending])
 
-    changes: int
-    latest: Cycle | None
-    valid: list[tuple[int, Cycle]]
 
-    def covering(self, day: date) -> tuple[int, Cycle] | None:
-        """The one that a day lies in, with its place; two that are valid have no day in common."""
-        return next(((place, cycle) for place, cycle in self.valid if cycle.covers(day)), None)
-
-
-def _records_at(facts: ClaimFacts, opens: datetime | None, number: int) -> list[Record]:
-    """What was on record when a round opened, oldest first, at least the first; all of it while that is not known.
-
-    What comes at the very instant of the gate comes after it.
-    """
-    known = [
-        record
-        for record in facts.records
-        if opens is None or record.at < opens or (record.at == opens and number > 1)
-    ]
-    return known or facts.records[:1]
-
-
-def _cycles(records: Sequence[Record]) -> _Cycles:
-    """A cycle that begins after another has ended renews it, and both are on record; any other one replaces it."""
-    history: list[Cycle | None] = []
-    valid: list[tuple[int, Cycle]] = []
-    for record in records:
-        if history and record.cycle == history[-1]:
-            continue
-        if record.cycle is None:
-            valid = []
+def _build_timeline(
+    facts: ClaimFacts, policy: CreditPolicy, program: Calendar, steps: Sequence[Step]
+) -> Timeline:
+    """Play the rounds: each does what it would do alone until the next step cuts it short."""
+    days = gate_days_of(facts, policy, program)
+    gate_at = None
+    if days.gate:
+        gate_at = max(program.instant(days.gate, program.hours.send_time), facts.created_at)
+    timeline = Timeline(days, _evidence_round(facts, 1, gate_at, days, policy, program))
+    timeline.state_changes.append(StateChange(facts.created_at, "precheck", "the claim was opened"))
+    changes, tasks = _course_of(timeline.round, facts, "the gate is reached")
+    for step in steps:
+        timeline.state_changes += [change for change in changes if change.due <= step.at]
+        timeline.tasks += [task for task in tasks if task.due <= step.at]
+        changes, tasks = [], []
+        timeline.last_step = step
+        timeline.rejected = step.name == "rejected" or (timeline.rejected and step.name != "reopened")
+        if step.name == "reopened":
+            number = timeline.round.number + 1
+            timeline.round = _evidence_round(facts, number, step.at, days, policy, program)
+            changes, tasks = _course_of(timeline.round, facts, step.cause)
         else:
-            begins = date.fromisoformat(record.cycle.start)
-            valid = [(place, cycle) for place, cycle in valid if date.fromisoformat(cycle.end) < begins]
-            valid.append((len(history), record.cycle))
-        history.append(record.cycle)
-    return _Cycles(len(history), history[-1], valid)
-
-
-def _lapses(records: Sequence[Record]) -> int:
-    """How often good standing was lost after it was there (MEM2)."""
-    return sum(before.good_standing and not after.good_standing for before, after in pairwise(records))
+            timeline.state_changes.append(
+                StateChange(step.at, step.name, step.cause, closes=step.name in OVER)
+            )
+    timeline.state_changes += changes
+    timeline.tasks += tasks
+    return timeline
 
 
 def _evidence_round(
     facts: ClaimFacts,
     number: int,
-    opens: datetime | None,
+    opens_at: datetime | None,
     days: GateDays,
     policy: CreditPolicy,
     program: Calendar,
 ) -> EvidenceRound:
-    """What comes of the gate, or of reopening the claim at `opens` (CPE4, CPE7, MEM2)."""
-    known = _records_at(facts, opens, number)
-    cycles = _cycles(known)
-    found = cycles.covering(days.earliest)
+    """Return a round that opens at the gate, or when staff reopen the claim (CPE4, CPE7, MEM2)."""
+    known = records_known_at(facts, opens_at, inclusive=number > 1)
+    cycles = cycles_on_record(known)
     if cycles.latest is None:
-        return EvidenceRound(number, opens, "not_held", None, 0, cycles.changes)
+        return EvidenceRound(number, opens_at, "not_held", None, cycles.changes)
+    found = cycles.covering(days.earliest)
     if found is None:
-        return EvidenceRound(number, opens, "outside", cycles.latest, 0, cycles.changes)
-    later = range(len(known) - 1, len(facts.records))
-    good = next((place for place in later if facts.records[place].good_standing), None)
+        return EvidenceRound(number, opens_at, "outside", cycles.latest, cycles.changes)
     place, cycle = found
-    asking = place + number - 1 + _lapses(facts.records[: later[0] + 1 if good is None else good + 1])
-    round = EvidenceRound(number, opens, "inside", cycle, asking, cycles.changes, waits=good is None)
-    if opens is None:
-        return replace(round, signature=_signature(facts, number, None))
-    asks, asked_on = opens, program.date_of(opens)
-    if number == 1 and opens > facts.created_at:
-        asked_on = days.earliest
-    task_at, missing_at = _deadlines(asked_on, opens, facts, policy, program)
-    waited = good != later[0]
-    if waited and good is not None:
-        asks = max(opens, facts.records[good].at)
-        if missing_at and asks >= missing_at:
-            good = None
+    since_opening = facts.records[len(known) - 1 :]
+    waited_for = next((index for index, record in enumerate(since_opening) if record.good_standing), None)
+    lapses = times_lapsed(facts.records[: len(known) + (waited_for or 0)])
+    evidence = EvidenceRound(
+        number,
+        opens_at,
+        "inside",
+        cycle,
+        cycle_changes=cycles.changes,
+        earlier_requests=place + number - 1 + lapses,
+        lacked_standing=waited_for != 0,
+        lacks_standing=waited_for is None,
+    )
+    standing = None if waited_for is None else since_opening[waited_for]
+    return _with_deadlines(evidence, facts, standing, days, policy, program)
+
+
+def _with_deadlines(
+    evidence: EvidenceRound,
+    facts: ClaimFacts,
+    standing: Record | None,
+    days: GateDays,
+    policy: CreditPolicy,
+    program: Calendar,
+) -> EvidenceRound:
+    """Return the round with its deadlines and its letter.
+
+    `standing` is the record that gives or returned good standing. Deadlines count from the opening or, where standing
+    returns before the evidence counts as missing, from its return (MEM2).
+    """
+    opens_at = evidence.opens_at
+    if opens_at is None:
+        return replace(evidence, signature=_signature(facts, evidence.number, None))
+    asks_from: datetime | None = opens_at
+    at_gate = evidence.number == 1 and opens_at > facts.created_at
+    asked_on = days.earliest if at_gate else program.date_of(opens_at)
+    task_at, missing_at = _deadlines(asked_on, opens_at, facts, policy, program)
+    if evidence.lacked_standing:
+        returned_at = max(opens_at, standing.at) if standing else None
+        if returned_at is None or (missing_at and returned_at >= missing_at):
+            asks_from = None
         else:
-            asked_on = program.date_of(asks)
-            task_at, missing_at = _deadlines(asked_on, asks, facts, policy, program)
-    signature = _signature(facts, number, missing_at)
+            asks_from, asked_on = returned_at, program.date_of(returned_at)
+            task_at, missing_at = _deadlines(asked_on, returned_at, facts, policy, program)
+    signature = _signature(facts, evidence.number, missing_at)
     return replace(
-        round,
-        waits=good is None,
-        waited=waited,
-        asks=None if good is None else asks,
+        evidence,
+        lacks_standing=asks_from is None,
+        asks_from=asks_from,
         asked_on=asked_on,
         task_at=task_at,
         missing_at=missing_at,
         signature=signature,
-        ready_at=max(signature.at, asks) if signature and good is not None else None,
+        ready_at=max(signature.at, asks_from) if signature and asks_from else None,
     )
 
 
 def _deadlines(
-    asked_on: date, asks: datetime, facts: ClaimFacts, policy: CreditPolicy, program: Calendar
+    asked_on: date, since: datetime, facts: ClaimFacts, policy: CreditPolicy, program: Calendar
 ) -> tuple[datetime | None, datetime | None]:
-    """When staff get a task and when the evidence counts as missing, counted from a day; None while paused."""
-    pauses = merge_pauses(facts.pauses, since=asks)
+    """Return when staff get a task and when the evidence counts as missing; None for what an open pause holds.
+
+    Both count from the day `asked_on`; pauses from `since` on move them.
+    """
+    pauses = merge_pauses(facts.pauses, since=since)
 
     def moved(days: int) -> tuple[date, datetime | None]:
-        over = [pause for pause in pauses if pause.until is not None]
-        day, closes = close_at(asked_on + timedelta(days=days), over, program)
+        finished = [pause for pause in pauses if pause.until is not None]
+        day, closes = close_at(asked_on + timedelta(days=days), finished, program)
         held = any(pause.until is None and pause.since < closes for pause in pauses)
         return day, None if held else closes
 
-    task_on, known = moved(policy.task_after_days)
-    task_at = program.instant(task_on, program.hours.send_time) if known else None
+    task_on, closes = moved(policy.task_after_days)
+    task_at = program.instant(task_on, program.hours.send_time) if closes else None
     return task_at, moved(policy.missing_after_days)[1]
 
 
-def _signature(facts: ClaimFacts, number: int, missing_at: datetime | None) -> Signature | None:
-    """The letter that counts for a round: signed before it was missing, and not let go since."""
+def _signature(facts: ClaimFacts, round_number: int, missing_at: datetime | None) -> Signature | None:
+    """Return the letter that counts for a round: signed in time and not void by then."""
     for signature in facts.signatures:
         in_time = missing_at is None or signature.at < missing_at
-        if in_time and (signature.void_from is None or number < signature.void_from):
+        if in_time and (signature.void_from is None or round_number < signature.void_from):
             return signature
     return None
 
 
-def timeline_of(facts: ClaimFacts, policy: CreditPolicy, program: Calendar) -> Timeline:
-    """The changes and tasks of a claim, past and future: what rounds would do, each cut short by the next step."""
-    steps = sorted(facts.steps, key=lambda step: step.at)
-    course = build_timeline(facts, policy, program, steps)
-    if facts.ended_at is None or program.date_of(facts.ended_at) >= course.days.earliest:
-        return course
-    known_at = facts.ended_known_at or facts.ended_at
-    state = state_at(course.state_changes, known_at)
-    if state in OVER:
-        return course
-    ended_on, gate = program.date_of(facts.ended_at).isoformat(), course.days.earliest.isoformat()
-    if state in EARNED:
-        course.tasks.append(
-            PlannedTask(
-                known_at,
-                "event_unapplied",
-                "the engagement ended before the gate of a claim that is complete",
-                f"The engagement ended on {ended_on}, before its gate on {gate}, which was told too late. "
-                "Decide whether to revoke the claim.",
-            )
-        )
-        return course
-    reason = f"the engagement ended on {ended_on}, before its gate on {gate}"
-    ending = Step("not_eligible", known_at, reason=reason)
-    return build_timeline(facts, policy, program, [*(step for step in steps if step.at <= known_at), ending])
-
-
-def build_timeline(
-    facts: ClaimFacts, policy: CreditPolicy, program: Calendar, steps: Sequence[Step]
-) -> Timeline:
-    days = gate_days(date.fromisoformat(facts.started_on), facts.pauses, policy, program)
-    gate_at = None
-    if days.gate:
-        gate_at = max(program.instant(days.gate, program.hours.send_time), facts.created_at)
-    course = Timeline(days, _evidence_round(facts, 1, gate_at, days, policy, program))
-    course.state_changes.append(StateChange(facts.created_at, "precheck", "the claim was opened"))
-    changes, tasks = _of_round(facts, course.round, "the gate is reached")
-    for step in steps:
-        course.state_changes += [change for change in changes if change.due <= step.at]
-        course.tasks += [task for task in tasks if task.due <= step.at]
-        changes, tasks = [], []
-        course.last = step
-        course.rejected = step.name == "rejected" or (course.rejected and step.name != "reopened")
-        if step.name == "reopened":
-            course.round = _evidence_round(facts, course.round.number + 1, step.at, days, policy, program)
-            changes, tasks = _of_round(facts, course.round, cause_of(step))
-        else:
-            course.state_changes.append(
-                StateChange(step.at, step.name, cause_of(step), closes=step.name in OVER)
-            )
-    course.state_changes += changes
-    course.tasks += tasks
-    return course
-
-
-def _of_round(
-    facts: ClaimFacts, round: EvidenceRound, cause: str
+def _course_of(
+    evidence: EvidenceRound, facts: ClaimFacts, cause: str
 ) -> tuple[list[StateChange], list[PlannedTask]]:
-    """What a round does if nobody steps in."""
-    opens = round.opens
-    if opens is None:
+    """Return what a round does if nobody intervenes; nothing while an open pause holds the gate."""
+    opens_at = evidence.opens_at
+    if opens_at is None:
         return [], []
-    again = f", round {round.number}" if round.number > 1 else ""
-    if round.outcome == "not_held":
-        return [
-            StateChange(opens, "not_eligible", "the certification was not held at the gate", closes=True)
-        ], []
-    if round.outcome == "outside":
+    if evidence.outcome == "not_held":
+        reason = "the certification was not held at the gate"
+        return [StateChange(opens_at, "not_eligible", reason, closes=True)], []
+    if evidence.outcome == "outside":
         task = PlannedTask(
-            opens,
+            opens_at,
             "outside_cycle",
-            f"outside the cycle{again}",
+            f"outside the cycle{_round_suffix(evidence)}",
             "Check the cycle on record. Once the membership record is right, the claim can be reopened.",
         )
-        return [StateChange(opens, "outside_cycle", "the credit date lies outside the cycle on record")], [
+        return [StateChange(opens_at, "outside_cycle", "the credit date lies outside the cycle on record")], [
             task
         ]
-    tasks = []
-    if round.waits:
-        tasks.append(
-            PlannedTask(
-                opens,
-                "member_lapsed",
-                f"no good standing at the gate{again}",
-                "Help the member to renew: the claim waits, and goes on by itself once good standing is reported.",
-            )
-        )
-    signer = "mentee" if facts.role == "mentor" else "mentor"
-    letter = "letter of confirmation" if facts.role == "mentor" else "letter"
-    if round.task_at and round.asks:
-        tasks.append(
-            PlannedTask(
-                round.task_at,
-                "evidence_missing",
-                f"no letter{again}",
-                f"Ask the {signer} for the {letter}, or help them with the page.",
-            )
-        )
-    elif round.task_at:
-        tasks.append(
-            PlannedTask(
-                round.task_at,
-                "evidence_missing",
-                f"no good standing, so no letter was asked for{again}",
-                "Help the member to renew: the letter is asked for once good standing is reported.",
-            )
-        )
-    if round.signature and round.ready_at:
-        changes = [StateChange(round.ready_at, "ready", "the evidence is complete")]
-        if round.waited or round.signature.at >= opens:
-            changes.insert(0, StateChange(opens, "awaiting_evidence", cause))
-        return changes, [task for task in tasks if task.due < round.ready_at]
-    changes = [StateChange(opens, "awaiting_evidence", cause)]
-    if round.missing_at:
-        why = (
-            f"the {signer} signed no letter in time" if round.asks else "good standing did not return in time"
-        )
-        changes.append(StateChange(round.missing_at, "evidence_missing", why))
+    changes = _states_inside(evidence, facts, opens_at, cause)
+    tasks = _tasks_inside(evidence, facts, opens_at)
+    if evidence.ready_at:
+        tasks = [task for task in tasks if task.due < evidence.ready_at]
     return changes, tasks
 
 
-def state_at(changes: Iterable[StateChange], at: datetime) -> str:
-    return Agenda((), tuple(changes)).state_at(at)
+def _states_inside(
+    evidence: EvidenceRound, facts: ClaimFacts, opens_at: datetime, cause: str
+) -> list[StateChange]:
+    waiting = StateChange(opens_at, "awaiting_evidence", cause)
+    if evidence.signature and evidence.ready_at:
+        ready = StateChange(evidence.ready_at, "ready", "the evidence is complete")
+        signed_early = evidence.signature.at < opens_at and not evidence.lacked_standing
+        return [ready] if signed_early else [waiting, ready]
+    if not evidence.missing_at:
+        return [waiting]
+    reason = (
+        f"the {facts.signer} signed no letter in time"
+        if evidence.asks_from
+        else "good standing did not return in time"
+    )
+    return [waiting, StateChange(evidence.missing_at, "evidence_missing", reason)]
 
 
-def cause_of(step: Step) -> str:
-    if step.name == "not_eligible":
-        return step.reason
-    if step.name == "submitted":
-        return "submitted by the claimant"
-    done = "cancelled" if step.name == "canceled" else step.name
-    return f"{done} by staff: {step.reason}" if step.reason else f"{done} by staff"
+def _tasks_inside(evidence: EvidenceRound, facts: ClaimFacts, opens_at: datetime) -> list[PlannedTask]:
+    suffix = _round_suffix(evidence)
+    letter = "letter of confirmation" if facts.role == "mentor" else "letter"
+    tasks = []
+    if evidence.lacks_standing:
+        tasks.append(
+            PlannedTask(
+                opens_at,
+                "member_lapsed",
+                f"no good standing at the gate{suffix}",
+                "Help the member to renew: the claim waits, and goes on by itself once good standing is reported.",
+            )
+        )
+    if evidence.task_at and evidence.asks_from:
+        tasks.append(
+            PlannedTask(
+                evidence.task_at,
+                "evidence_missing",
+                f"no letter{suffix}",
+                f"Ask the {facts.signer} for the {letter}, or help them with the page.",
+            )
+        )
+    elif evidence.task_at:
+        tasks.append(
+            PlannedTask(
+                evidence.task_at,
+                "evidence_missing",
+                f"no good standing, so no letter was asked for{suffix}",
+                "Help the member to renew: the letter is requested once good standing is reported.",
+            )
+        )
+    return tasks
+
+
+def _round_suffix(evidence: EvidenceRound) -> str:
+    """Return what makes the cause of a task unique to its round."""
+    return f", round {evidence.number}" if evidence.number > 1 else ""

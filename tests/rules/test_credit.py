@@ -131,6 +131,10 @@ def tasks(facts: ClaimFacts) -> list[tuple[str, datetime]]:
     return [(task.kind, task.due) for task in plan(facts).tasks]
 
 
+def gate_of(facts: ClaimFacts) -> date:
+    return gate_days(date.fromisoformat(facts.started_on), facts.pauses, POLICY, PROGRAM_DAYS).earliest
+
+
 def letter(text: str, name: str = "l-1", by: str = "p-mentee") -> Signature:
     return Signature(name, at(text), by, [ASSESSMENT])
 
@@ -140,7 +144,7 @@ def signed(facts: ClaimFacts, text: str, name: str = "l-1") -> ClaimFacts:
 
 
 def again(facts: ClaimFacts, text: str, reason: str = "they were ill") -> ClaimFacts:
-    return reopen(facts, at(text), state(facts, text), reason, POLICY, PROGRAM_DAYS, "lina")
+    return reopen(facts, at(text), state(facts, text), reason, gate_of(facts), "lina")
 
 
 def made(facts: ClaimFacts, when: str, *others: Credit) -> Decision:
@@ -924,7 +928,7 @@ ACTS: dict[str, Callable[[ClaimFacts, str], ClaimFacts]] = {
     "reject": lambda facts, now: reject(facts, at("2029-06-01T12:00"), now, "so it is"),
     "revoke": lambda facts, now: revoke(facts, at("2029-06-01T12:00"), now, "so it is"),
     "cancel": lambda facts, now: cancel(facts, at("2029-06-01T12:00"), now, "so it is"),
-    "reopen": lambda facts, now: reopen(facts, at("2029-06-01T12:00"), now, "so it is", POLICY, PROGRAM_DAYS),
+    "reopen": lambda facts, now: reopen(facts, at("2029-06-01T12:00"), now, "so it is", gate_of(facts)),
     "sign": lambda facts, now: sign(facts, letter("2029-06-01T12:00"), now),
 }
 ALLOWED = {
@@ -968,9 +972,9 @@ def test_act_is_applied_or_refused_by_the_claims_state(act: str, now: str) -> No
 def test_revocation_class_is_known_or_absent() -> None:
     ready = claim()
     with pytest.raises(Refused, match="because is one of mistake, untrue"):
-        revoke(ready, at("2029-06-01T12:00"), "ready", "so it is", because="spite")
+        revoke(ready, at("2029-06-01T12:00"), "ready", "so it is", reason_code="spite")
     for said, kept in (("untrue", "untrue"), ("", "other")):
-        revoked = revoke(ready, at("2029-06-01T12:00"), "ready", "so it is", because=said)
+        revoked = revoke(ready, at("2029-06-01T12:00"), "ready", "so it is", reason_code=said)
         assert revoked.steps[-1].because == kept
 
 
@@ -1354,7 +1358,7 @@ class ClaimMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.is_open)
     @rule()
     def reopen(self) -> None:
-        self.act(lambda facts, now: reopen(facts, self.now, now, "why", POLICY, PROGRAM_DAYS))
+        self.act(lambda facts, now: reopen(facts, self.now, now, "why", gate_of(facts)))
 
     def act(self, act: Callable[[ClaimFacts, str], ClaimFacts]) -> None:
         try:

@@ -557,7 +557,7 @@ class ReferenceModel:
         self, life: Life, name: str, data: dict[str, Any], state: str, at: datetime, event: str
     ) -> ClaimFacts:
         facts: ClaimFacts = life.facts
-        policy, by, reason = self.program.credit, data.get("by", ""), data.get("reason", "")
+        by, reason = data.get("by", ""), data.get("reason", "")
         gate = self.gate(facts.engagement).earliest
         certification = self.catalogue.certification(facts.certification, gate)
         match name:
@@ -574,7 +574,7 @@ class ReferenceModel:
             case "revoke":
                 return credit.revoke(facts, at, state, reason)
             case "reopen":
-                return credit.reopen(facts, at, state, reason, policy, self.calendar)
+                return credit.reopen(facts, at, state, reason, gate)
         return credit.cancel(facts, at, state, reason)
 
     def _sign(

@@ -1,4 +1,4 @@
-"""Checkpoints of the audit record: taken once a day, and mailed to the staff of each program (CPE11, T4)."""
+"""Checkpoints of the audit record, taken once a day and mailed to the staff of each program (CPE11, T4)."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from evidence.checkpoints import OF_CHECKPOINTS
 from lifecycles.participants import Programs
 from mail.context import STAFF
 from rules.agenda import PlannedMail
-from rules.calendar import calendar_for
-from rules.program import Program
+from rules.program import Program, program_calendar
 
 STEP = "checkpoint"
+"""The step of the mails about checkpoints."""
 
 
 class CheckpointActivities:
@@ -38,10 +38,10 @@ class CheckpointActivities:
 
     @activity.defn
     async def look_for_checkpoint(self) -> datetime:
-        """Do what is due by now; the answer is when to look again.
+        """Take and mail what is due by now; return when to look again.
 
-        On each day (UTC) on which there is something new on record, one checkpoint is taken, as early as can be. On
-        the morning of a program's next business day its staff get the newest one, which binds those before it.
+        Each day (UTC) that has a new record gets one checkpoint, as early as possible. On the morning of a program's
+        next business day its staff get the newest one, which covers those before it.
         """
         at = activity.info().started_time
         async with self._database.begin() as session:
@@ -53,22 +53,13 @@ class CheckpointActivities:
                 for program in self._programs.values():
                     await _plan_mail(session, program, newest, at)
         for workflow in await self._undecided():
-            await self._client.start_workflow(
-                "Resend",
-                SendMail(workflow, [f"{STEP}/1"]),
-                id=workflow,
-                task_queue=QUEUE,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                static_summary=workflow,
-            )
+            await self._start_delivery(workflow)
         tomorrow = datetime(at.year, at.month, at.day, tzinfo=UTC) + timedelta(days=1)
-        mornings = (
-            calendar_for(program.hours, None, None, None).next_send_after(at)
-            for program in self._programs.values()
-        )
+        mornings = (program_calendar(program).next_send_after(at) for program in self._programs.values())
         return min(tomorrow, *mornings)
 
     async def _undecided(self) -> Sequence[str]:
+        """Return the workflow ids of the mails about checkpoints that are not decided yet."""
         async with self._database.reading() as session:
             rows = await session.scalars(
                 select(Message.workflow).where(
@@ -77,10 +68,21 @@ class CheckpointActivities:
             )
             return rows.all()
 
+    async def _start_delivery(self, workflow: str) -> None:
+        """Start the delivery of one mail, unless it runs already."""
+        await self._client.start_workflow(
+            "Resend",
+            SendMail(workflow, [f"{STEP}/1"]),
+            id=workflow,
+            task_queue=QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            static_summary=workflow,
+        )
+
 
 async def _plan_mail(session: AsyncSession, program: Program, newest: Checkpoint, at: datetime) -> None:
-    """Plan the mail of this morning about the newest checkpoint, unless it was planned already."""
-    calendar = calendar_for(program.hours, None, None, None)
+    """Plan this morning's mail about the newest checkpoint, once."""
+    calendar = program_calendar(program)
     due = calendar.send_at(calendar.date_of(at))
     workflow = f"{OF_CHECKPOINTS}{newest.number}/{program.id}"
     if not newest.at <= due <= at or await ledger.found(session, workflow, f"{STEP}/1"):
@@ -96,7 +98,7 @@ async def _plan_mail(session: AsyncSession, program: Program, newest: Checkpoint
 
 
 async def _report_altered(session: AsyncSession, newest: Checkpoint | None, at: datetime) -> None:
-    """Tell staff of each chain that no longer holds what the last checkpoint saw (STA2)."""
+    """Open a task for each chain that no longer has the record that the last checkpoint saw (STA2)."""
     if newest is None:
         return
     for chain in await checkpoints.altered(session):
@@ -105,7 +107,7 @@ async def _report_altered(session: AsyncSession, newest: Checkpoint | None, at: 
             "record_altered",
             chain,
             f"not the record of checkpoint {newest.number}",
-            "Its audit record is not the one that the last checkpoint saw: find out who changed the database, "
-            "and compare it with a backup.",
+            "Find out who changed the database, and compare it with a backup: this audit record is not the one that "
+            "the last checkpoint saw.",
             at.replace(microsecond=0),
         )

@@ -1,8 +1,8 @@
-"""Messages that nobody brings to a decision, found and decided or shown to staff (MAIL1, STA2).
+"""Overdue messages, found and decided or reported to staff (MAIL1, STA2).
 
-Lifecycles bring their messages to a decision by themselves. What stays undecided has a cause outside of them: a mail
-server that is away, a text that cannot be written, a workflow that was ended from outside, a database restored
-from an older copy.
+Lifecycles decide their messages by themselves. A message that stays undecided has a cause outside of them: an
+unreachable mail server, a text that cannot be rendered, a workflow that was terminated, a database restored from an
+older copy.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.delivery import decide_ambiguous, message_task
+from activities.heartbeat import heartbeats
 from database import ledger
 from database.models import DECISIONS, Message
 from database.session import Database
@@ -25,13 +26,17 @@ from lifecycles.participants import Programs
 from rules.messages import MessageClass
 
 OVERDUE = timedelta(hours=6)
-"""So long after its instant an undecided message is looked into, and a held one after it was planned."""
+"""How long after its due instant an undecided message is overdue; for a held one, how long after it was planned."""
 
 BATCH = 200
+"""The most messages that one query reads."""
+
+UNKNOWN_PROGRAM_LIMIT = timedelta(days=365)
+"""The time to decide for a message whose program is no longer loaded, and whose limits are thus unknown."""
 
 
 class WatchdogActivities:
-    """Looks for overdue messages. `client` tells whether their workflows still run."""
+    """Looks for overdue messages. `client` reports whether their workflows still run."""
 
     def __init__(self, database: Database, programs: Programs, client: Client) -> None:
         self._database = database
@@ -40,20 +45,21 @@ class WatchdogActivities:
 
     @activity.defn
     async def look_for_overdue(self) -> int:
-        """Decide or report every message that should have its decision by now; the number of those found."""
+        """Decide or report every overdue message; return how many were found."""
         at = activity.info().started_time
         found, last, running = 0, 0, dict[str, bool]()
-        while rows := await self._overdue(at, last):
-            for row in rows:
-                driver = driver_of(row)
-                if driver not in running:
-                    running[driver] = await self._runs(driver)
-                found += await self._look_into(row.id, running[driver], at)
-            last = rows[-1].id
-            activity.heartbeat(found)
+        async with heartbeats():
+            while rows := await self._overdue(at, last):
+                for row in rows:
+                    workflow = sender_of(row)
+                    if workflow not in running:
+                        running[workflow] = await self._runs(workflow)
+                    found += await self._resolve(row.id, running[workflow], at)
+                last = rows[-1].id
         return found
 
     async def _overdue(self, at: datetime, last: int) -> Sequence[Message]:
+        """Return the next overdue messages after the one with the number `last`."""
         async with self._database.reading() as session:
             rows = await session.scalars(
                 select(Message)
@@ -68,6 +74,7 @@ class WatchdogActivities:
             return rows.all()
 
     async def _runs(self, workflow: str) -> bool:
+        """Return whether a workflow runs."""
         try:
             description = await self._client.get_workflow_handle(workflow).describe()
         except RPCError as error:
@@ -76,14 +83,13 @@ class WatchdogActivities:
             return False
         return description.status == WorkflowExecutionStatus.RUNNING
 
-    async def _look_into(self, message: int, running: bool, at: datetime) -> bool:
-        """Decide or report one message; tells whether it should have had its decision.
+    async def _resolve(self, message: int, running: bool, at: datetime) -> bool:
+        """Decide or report one message; return whether it was overdue.
 
-        What a pause or a lapsed membership holds is left alone as long as a workflow is there to go on with it: staff
-        held it, and see it as held.
+        A message that a pause or a lapsed membership holds stays held while its workflow runs: staff see it as held.
         """
         async with self._database.begin() as session:
-            # What another worker has in hand at this moment is its own to decide.
+            # A row that another worker has locked is in flight there, and is decided there.
             row = await session.get(Message, message, with_for_update={"skip_locked": True})
             if row is None or row.state in DECISIONS or (row.due_at or row.planned_at) > at - OVERDUE:
                 return False
@@ -94,38 +100,44 @@ class WatchdogActivities:
                 await self._skip(session, row, "its workflow no longer runs", at)
             elif row.due_at is None:
                 return False
-            elif at - row.due_at > self._patience(row):
+            elif at - row.due_at > self._time_to_decide(row):
                 await self._skip(session, row, "its workflow never brought it to a decision", at)
-            elif row.trouble:
-                await open_task(
-                    session,
-                    "mail_failed",
-                    "channel/smtp",
-                    f"mail is overdue on {at.date().isoformat()}",
-                    "Messages wait for the mail server: see what it says (throughline why), and mend it.",
-                    at,
-                )
             else:
-                action = "It is overdue and was never tried: see the worker's log for why it cannot be sent."
-                await message_task(session, row, "mail_failed", action, at)
+                await _report(session, row, at)
             return True
 
     async def _skip(self, session: AsyncSession, row: Message, reason: str, at: datetime) -> None:
-        """Decide what nobody will ask for any more; staff see what was owed, and can have it sent."""
+        """Skip a message that no workflow will send; staff can still have an owed one sent."""
         if row.message_class != MessageClass.NUDGE:
-            action = f"It was not sent: {reason}. If it is still wanted, send it with mail resend."
+            action = f"Send it with mail resend if it is still wanted. It was not sent: {reason}."
             await message_task(session, row, "mail_failed", action, at)
             reason = f"{reason}; staff were asked"
         await ledger.decide(session, row, "skipped", reason, at)
 
-    def _patience(self, row: Message) -> timedelta:
-        """How long a workflow that runs is left to decide: longer than any retry or staleness rule takes."""
+    def _time_to_decide(self, row: Message) -> timedelta:
+        """Return how long a running workflow may leave a message undecided: longer than any retry or stale limit."""
         program = self._programs.get(row.program)
         if program is None:
-            return timedelta(days=365)
+            return UNKNOWN_PROGRAM_LIMIT
         return timedelta(days=max(program.mail.retry_days, *program.mail.stale_after.values()) + 1)
 
 
-def driver_of(row: Message) -> str:
-    """The workflow that has a message sent: its own, or for a copy that of the copy."""
+async def _report(session: AsyncSession, row: Message, at: datetime) -> None:
+    """Open a task for a message that its workflow still tries to send: one a day for the mail server (STA2)."""
+    if not row.trouble:
+        action = "See the worker's log for why it cannot be sent: it is overdue and was never tried."
+        await message_task(session, row, "mail_failed", action, at)
+        return
+    await open_task(
+        session,
+        "mail_failed",
+        "channel/smtp",
+        f"mail is overdue on {at.date().isoformat()}",
+        "Fix the connection to the mail server: messages wait for it. `throughline why` has its answer.",
+        at,
+    )
+
+
+def sender_of(row: Message) -> str:
+    """Return the workflow that sends a message: its own, or for a resent copy the one of the copy."""
     return f"resend/{row.delivery}" if row.occurrence >= ledger.FIRST_RESEND_OCCURRENCE else row.workflow

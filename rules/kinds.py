@@ -34,6 +34,8 @@ class Kind:
     """The acts that staff may order (STA1)."""
     units: tuple[str, ...] = ()
     """What an extension is measured in: an order names exactly one of these."""
+    follows_standing: bool = True
+    """Whether good standing lost or regained changes it (MEM2): whether its workflow has the signal `standing`."""
     of_engagement: bool = False
     """Whether its records stand in the audit chain of its engagement (CPE11)."""
     links: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -119,6 +121,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 open_states=("open",),
                 closed_states=("answered", "closed", "canceled"),
                 staff_acts=("cancel",),
+                follows_standing=False,
                 of_engagement=True,
                 links={"survey": ("survey", "")},
             ),

@@ -6,7 +6,7 @@ from typing import Any
 
 from activities.event_handlers.base import HandlerContext, StoredEvent
 from database.models import Member
-from lifecycles.registry import open_lifecycles_of
+from lifecycles.registry import lifecycle_of, open_lifecycles_of
 from lifecycles.workflow_commands import WorkflowCommand
 
 _FIELDS = (
@@ -43,10 +43,9 @@ async def member_updated(context: HandlerContext, event: StoredEvent) -> list[Wo
         return [WorkflowCommand("signal", workflow, "replan") for workflow, _ in lifecycles]
     standing = {**event.act(), "good": member.standing == "good"}
     return [
-        # Good standing is no condition of a survey (SUR2).
-        WorkflowCommand("signal", workflow, "replan")
-        if workflow.startswith("survey/")
-        else WorkflowCommand("signal", workflow, "standing", {**standing, "by": profile})
+        WorkflowCommand("signal", workflow, "standing", {**standing, "by": profile})
+        if lifecycle_of(workflow).kind.follows_standing
+        else WorkflowCommand("signal", workflow, "replan")
         for workflow, profile in lifecycles
     ]
 

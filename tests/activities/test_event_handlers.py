@@ -6,12 +6,15 @@ import inspect
 from datetime import timedelta
 
 import pytest
+from temporalio import workflow
 
 from activities.event_handlers import AFTER_APPLIED, HANDLERS, UNSUPPORTED
 from activities.event_handlers.base import StoredEvent
 from database.models import Event
 from rules.events import EVENT_TYPES
+from rules.kinds import KINDS
 from tests.support.delivery import AT
+from worker.workflow_runtime import WORKFLOWS
 
 
 def row(**changed: object) -> Event:
@@ -58,3 +61,11 @@ def test_key_of_an_event_fits_its_column() -> None:
 def test_act_of_an_event_has_ids_and_no_empty_details() -> None:
     act = StoredEvent.of(row(data={"text": "private"}), AT).act(by="p-eva", end="", months=0)
     assert act == {"event": "7", "at": AT.isoformat(), "by": "p-eva"}
+
+
+@pytest.mark.rule("MEM2")
+def test_kind_that_follows_standing_has_the_signal_for_it() -> None:
+    types = {found.name: found for found in map(workflow._Definition.must_from_class, WORKFLOWS)}
+    for kind in KINDS.values():
+        assert ("standing" in types[kind.workflow].signals) == kind.follows_standing
+        assert "replan" in types[kind.workflow].signals

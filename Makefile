@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 SOAK ?= 25
 QUICK := $(wildcard $(addprefix tests/,rules database lifecycles staff contract evidence/test_dossier.py workflows/test_replay.py \
-	test_directions.py test_docs.py test_house.py test_repository.py))
+	test_architecture_example.py test_directions.py test_docs.py test_house.py test_repository.py))
 LONG := $(addprefix tests/,rules embedded/test_generated_scenarios.py system/test_soak.py)
 BROWSERS := chromium chromium-browser google-chrome
 

@@ -33,6 +33,7 @@ async def store(session: AsyncSession, envelopes: Iterable[Envelope]) -> int:
                 type=envelope.type,
                 subject=subject(envelope.type, envelope.data),
                 data=envelope.data,
+                ignored=list(envelope.ignored),
                 occurred_at=envelope.time,
             )
         )

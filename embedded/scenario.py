@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from rules.calendar import instant_in
 from rules.durations import parse_duration
-from rules.events import EVENT_TYPES, check_event
+from rules.events import check_event, ignored_fields
 from rules.program import Program
+from rules.validation import kind_of, quote
 
 FAULTS: Final = (
     "smtp_down",
@@ -54,6 +55,8 @@ class Scenario:
     until: datetime
     events: list[ScenarioEvent] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    """A line for each key of an event's data that nobody knows: file, key and reason."""
 
 
 class ScenarioError(ValueError):
@@ -88,6 +91,7 @@ class _Reader:
         self._lines = text.splitlines()
         self._programs = programs
         self._mistakes: list[str] = []
+        self._ignored: list[str] = []
         self._zone = "UTC"
 
     def read(self, table: dict[str, Any], default: str | None) -> Scenario:
@@ -95,7 +99,9 @@ class _Reader:
             self._wrong(key, f"no such key; a scenario has {', '.join(sorted(KEYS))}")
         program = default or table.get("program")
         if not isinstance(program, str) or program not in self._programs:
-            self._wrong("program", f"must be one of {', '.join(sorted(self._programs))}, not {program!r}")
+            self._wrong(
+                "program", f"must be one of {', '.join(sorted(self._programs))}, not {quote(program)}"
+            )
             raise ScenarioError(self._mistakes)
         self._zone = self._programs[program].hours.zone
         start = self._moment("start", table.get("start"), None)
@@ -117,10 +123,14 @@ class _Reader:
             raise ScenarioError(self._mistakes)
         assert start is not None
         assert until is not None
-        return Scenario(program, start, until, sorted(events, key=lambda event: event.at), faults)
+        in_order = sorted(events, key=lambda event: event.at)
+        return Scenario(program, start, until, in_order, faults, self._ignored)
 
     def _wrong(self, key: str, reason: str) -> None:
-        self._mistakes.append(f"{self._file}: {self._line(key)}{key}: {reason}")
+        self._mistakes.append(f"{self._place(key)}: {reason}")
+
+    def _place(self, key: str) -> str:
+        return f"{self._file}: {self._line(key)}{key}"
 
     def _line(self, key: str) -> str:
         """The line on which a key stands, as far as it can be told from the text."""
@@ -173,7 +183,7 @@ class _Reader:
         if isinstance(value, date):
             return instant_in(self._zone, value, time(0))
         kinds = "a local date-time" if start is None else "a local date-time or a duration such as P7D"
-        self._wrong(key, "is missing" if value is None else f"must be {kinds}, not {value!r}")
+        self._wrong(key, "is missing" if value is None else f"must be {kinds}, not {kind_of(value)}")
         return None
 
     def _event(self, key: str, item: Any, base: datetime, start: datetime | None) -> list[ScenarioEvent]:
@@ -183,19 +193,20 @@ class _Reader:
         at = self._moment(f"{key}.at", event["at"], base) if "at" in event else base
         if "at" not in event and event.get("type") != "member.updated":
             self._wrong(f"{key}.at", "is missing")
-        kind = event.get("type")
-        if not isinstance(kind, str) or kind not in EVENT_TYPES:
-            self._wrong(f"{key}.type", f"no event type {kind!r}")
-            return []
-        data, problems = check_event(kind, event.get("data"))
-        for problem in problems:
-            path = problem.pointer.removeprefix("/data").replace("/", ".").lstrip(".")
-            where = key if key.startswith("members") else f"{key}.data"
-            self._wrong(f"{where}.{path}" if path else where, problem.reason)
+        kind: Any = event.get("type")
+        data, errors = check_event(kind, event.get("data"))
+        for error in errors:
+            if error.pointer == "/type":
+                self._wrong(f"{key}.type", error.reason if "type" in event else "is missing")
+            else:
+                self._wrong(_within(key, error.pointer), error.reason)
         if start and at and at < start:
             self._wrong(f"{key}.at", "lies before the start")
-        if problems or at is None:
+        if errors or at is None:
             return []
+        for pointer in ignored_fields(kind, event["data"]):
+            where = _within(key, pointer)
+            self._ignored.append(f"{self._place(where)}: ignored, as {kind} has no such field")
         return [ScenarioEvent(at, kind, data)]
 
     def _fault(self, key: str, item: Any, start: datetime) -> list[Fault]:
@@ -204,7 +215,7 @@ class _Reader:
             return []
         kind = fault.get("kind")
         if kind not in FAULTS:
-            self._wrong(f"{key}.kind", f"must be one of {', '.join(FAULTS)}, not {kind!r}")
+            self._wrong(f"{key}.kind", f"must be one of {', '.join(FAULTS)}, not {quote(kind)}")
         since = self._moment(f"{key}.at", fault.get("at"), start)
         if since is None:
             return []
@@ -214,3 +225,9 @@ class _Reader:
         if until <= since:
             self._wrong(f"{key}.for", "must be longer than nothing")
         return [Fault(since, until, str(kind))]
+
+
+def _within(key: str, pointer: str) -> str:
+    """Return the key in the file of a field in the data of an event; the data of a member have no key of their own."""
+    path = pointer.removeprefix("/data").replace("/", ".")
+    return f"{key}{path}" if key.startswith("members") else f"{key}.data{path}"

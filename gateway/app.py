@@ -25,6 +25,7 @@ from gateway.links.router import router as links_router
 from gateway.pages import PageHeaders, Pages
 from gateway.problems import Problem, problem
 from gateway.webhook_signatures import SIGNATURE_HEADERS, Signatures
+from rules.events.description import component_schemas
 from rules.program import Program
 from rules.program.catalogue import Catalogue
 
@@ -119,7 +120,7 @@ def _described(app: FastAPI) -> dict[str, Any]:
         )
         components = schema.setdefault("components", {})
         components.setdefault("schemas", {}).update(
-            {"Problem": _flat(Problem.model_json_schema()), **events.EVENT_SCHEMA}
+            {"Problem": _flat(Problem.model_json_schema()), **component_schemas()}
         )
         components["securitySchemes"] = {
             name: {"type": "apiKey", "in": "header", "name": name, "description": _SIGNATURE[name]}

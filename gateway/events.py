@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -21,7 +22,8 @@ from gateway.webhook_signatures import (
     SignatureRefused,
     Signatures,
 )
-from rules.events import EVENT_TYPES, Envelope, EventType, check_envelope, check_event
+from rules.events import EVENT_TYPES, MOST_IGNORED, Envelope, read_event
+from rules.events.description import example
 
 log = structlog.get_logger()
 
@@ -35,6 +37,11 @@ class Accepted(BaseModel):
 
     accepted: int = Field(description="Events that were new, and are stored now.", ge=0)
     known: int = Field(description="Events that were stored before, by the same source and id.", ge=0)
+    ignored: list[str] | None = Field(
+        default=None,
+        description=f"Data that nobody knows, which were left out: JSON pointers into the body, up to {MOST_IGNORED} of"
+        f" an event and {MOST_ERRORS} of a request. Only where there are any.",
+    )
 
 
 def router(inbox: Inbox, signatures: Signatures) -> APIRouter:
@@ -48,10 +55,7 @@ def router(inbox: Inbox, signatures: Signatures) -> APIRouter:
         response_description="All events of the request are stored, now or before. None is lost from here on.",
         responses=documented(400, 401, 413, 415, 503),
         openapi_extra={
-            "requestBody": {
-                "required": True,
-                "content": {name: {"schema": _BODY} for name in CONTENT_TYPES},
-            },
+            "requestBody": described_body(),
             "security": [{name: [] for name in SIGNATURE_HEADERS}],
         },
     )
@@ -93,7 +97,10 @@ def router(inbox: Inbox, signatures: Signatures) -> APIRouter:
                 "the events could not be stored, and none was accepted; send them again later",
                 headers={"Retry-After": RETRY_AFTER},
             )
-        return JSONResponse({"accepted": new, "known": len(envelopes) - new}, 202)
+        answer: dict[str, Any] = {"accepted": new, "known": len(envelopes) - new}
+        if ignored := _ignored(content, envelopes):
+            answer["ignored"] = ignored
+        return JSONResponse(answer, 202)
 
     return routes
 
@@ -116,14 +123,23 @@ def _read(content: object) -> tuple[list[Envelope], list[tuple[str, str]], bool]
     envelopes: list[Envelope] = []
     errors: list[tuple[str, str]] = []
     for base, event in _each(content):
-        envelope, wrong = check_envelope(event)
+        envelope, wrong = read_event(event)
         if envelope is not None:
-            data, wrong = check_event(envelope.type, envelope.data)
-            envelopes.append(Envelope(envelope.id, envelope.source, envelope.type, envelope.time, data))
-        errors += ((f"{base}{fault.pointer}", fault.reason) for fault in wrong)
+            envelopes.append(envelope)
+        errors += ((f"{base}{error.pointer}", error.reason) for error in wrong)
         if len(errors) > MOST_ERRORS:
             return [], errors[:MOST_ERRORS], True
     return envelopes, errors, False
+
+
+def _ignored(content: object, envelopes: Sequence[Envelope]) -> list[str]:
+    bases = (base for base, _ in _each(content))
+    named = (
+        f"{base}{pointer}"
+        for base, envelope in zip(bases, envelopes, strict=True)
+        for pointer in envelope.ignored
+    )
+    return list(islice(named, MOST_ERRORS))
 
 
 def _each(content: object) -> Iterator[tuple[str, object]]:
@@ -134,27 +150,17 @@ def _each(content: object) -> Iterator[tuple[str, object]]:
         yield "", content
 
 
-def _fields_of(event: EventType) -> dict[str, list[str]]:
-    return {
-        "required": [field.name for field in event.fields if field.required],
-        "optional": [field.name for field in event.fields if not field.required],
+def described_body() -> dict[str, Any]:
+    """Return how the API describes the body: an event or a list of them, with an example of each type."""
+    examples = {
+        name: {"summary": (model.__doc__ or "").partition(". ")[0], "value": example(name)}
+        for name, model in EVENT_TYPES.items()
     }
-
-
-_EVENT: dict[str, Any] = {
-    "type": "object",
-    "required": ["specversion", "id", "source", "type", "data"],
-    "properties": {
-        "specversion": {"const": "1.0"},
-        "id": {"type": "string", "minLength": 1, "maxLength": 200},
-        "source": {"type": "string", "pattern": "^[!-~]{1,200}$"},
-        "type": {"enum": sorted(EVENT_TYPES)},
-        "time": {"type": "string", "format": "date-time", "description": "When it happened; else, now."},
-        "datacontenttype": {"type": "string", "description": "JSON, in one of its names."},
-        "data": {"type": "object", "description": "The fields of the type, as x-event-types lists them."},
-    },
-    "x-event-types": {event.name: _fields_of(event) for event in EVENT_TYPES.values()},
-}
-EVENT_SCHEMA = {"CloudEvent": _EVENT}
-_REFERENCE = {"$ref": "#/components/schemas/CloudEvent"}
-_BODY: dict[str, Any] = {"anyOf": [_REFERENCE, {"type": "array", "items": _REFERENCE}]}
+    reference = {"$ref": "#/components/schemas/CloudEvent"}
+    several = {"type": "array", "items": reference}
+    bodies: dict[str, dict[str, Any]] = {
+        ONE_EVENT: {"schema": reference, "examples": examples},
+        SEVERAL_EVENTS: {"schema": several},
+        "application/json": {"schema": {"anyOf": [reference, several]}},
+    }
+    return {"required": True, "content": bodies}

@@ -75,19 +75,34 @@ def send_at(
     (`merge_pauses`). `calendar` is the recipient's; `counting` is the calendar in which paused days are counted,
     where that is another one.
     """
+    due = send_after(day, finished(pauses), calendar, counting)
+    held = any(pause.until is None and pause.since <= due for pause in pauses)
+    return None if held else due
+
+
+def send_after(
+    day: date,
+    finished_pauses: Sequence[tuple[datetime, datetime]],
+    calendar: Calendar,
+    counting: Calendar | None = None,
+) -> datetime:
+    """Return what `send_at` returns where no pause is open. Pauses are pairs of their first and last instants."""
     counting = counting or calendar
     due = calendar.send_at(day)
-    for pause in pauses:
-        if pause.since > due:
+    for since, until in finished_pauses:
+        if since > due:
             break
-        if pause.until is None:
-            return None
-        day += counting.date_of(pause.until) - counting.date_of(pause.since)
+        day += counting.date_of(until) - counting.date_of(since)
         due = calendar.send_at(day)
-        if due <= pause.until:
-            due = calendar.next_send_after(pause.until)
+        if due <= until:
+            due = calendar.next_send_after(until)
             day = max(day, calendar.date_of(due))
     return due
+
+
+def finished(pauses: Iterable[Pause]) -> list[tuple[datetime, datetime]]:
+    """Return the first and last instants of the pauses that are over."""
+    return [(pause.since, pause.until) for pause in pauses if pause.until is not None]
 
 
 def after_pause(

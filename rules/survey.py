@@ -155,7 +155,7 @@ def _reader(question: Question, policy: SurveyPolicy) -> Callable[[object], Answ
     if question.kind == "yes_no":
         return _yes_or_no
     if question.kind == "rating":
-        return lambda value: integer(1, policy.rating_most)(_number(value))
+        return lambda value: integer(1, policy.rating_most)(_number(value, policy.rating_most))
     if question.kind == "choice":
         return lambda value: _choice(question, value)
     return lambda value: multi_line(blank=False)(value).strip()
@@ -171,9 +171,14 @@ def _yes_or_no(value: object) -> bool:
     return word in _YES
 
 
-def _number(value: object) -> object:
-    text = value.strip() if isinstance(value, str) else ""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else value
+def _number(value: object, most: int) -> object:
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        # The words of an answer are confidential: a reason does not quote them.
+        raise ValidationError(f"must be a whole number from 1 to {most}, not text")
+    return int(text)
 
 
 def _choice(question: Question, value: object) -> str:

@@ -1,8 +1,8 @@
 """The shapes of values that come from outside, in events and in program files.
 
-A reader takes whatever came and gives back the value that the rules work with, or raises Wrong with everything
-that is wrong with it, each fault with its place. No reader raises anything else, whatever it is given, and none
-quotes what it was given, which may be personal.
+A reader takes whatever came and returns the value that the rules work with. It raises ValidationError with every
+issue of the value, each with its place, and nothing else, whatever it is given. A reason quotes a short, printable
+value, and describes any other.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from difflib import get_close_matches
 from typing import NamedTuple, TypeVar
+from zoneinfo import available_timezones
 
 from rules.calendar import known_zone
 from rules.text import LONGEST_TEXT
@@ -24,15 +25,18 @@ EARLIEST_YEAR, LATEST_YEAR = 1900, 2200
 LONGEST_LINE = 200
 LONGEST_LINK = 2_000
 LONGEST_ADDRESS = 254
+LONGEST_QUOTE = 60
+"""Characters of a value that a reason quotes."""
+_MOST_BITS_SHOWN = 64
 
-_IDENTIFIER = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_CODE = re.compile(r"[A-Z][A-Z0-9-]{1,9}")
-_COUNTRY = re.compile(r"[A-Z]{2}")
-_LANGUAGE = re.compile(r"([A-Za-z]{2,3})((?:[-_][A-Za-z0-9]{2,8}){0,3})")
+IDENTIFIER = re.compile(r"[A-Za-z0-9._-]{1,64}")
+CODE = re.compile(r"[A-Z][A-Z0-9-]{1,9}")
+COUNTRY = re.compile(r"[A-Z]{2}")
+LANGUAGE = re.compile(r"([A-Za-z]{2,3})((?:[-_][A-Za-z0-9]{2,8}){0,3})")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _CLOCK = r"[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.][0-9]{1,9})?)?"
-_LOCAL = re.compile(_DAY.pattern + _CLOCK)
-_INSTANT = re.compile(_DAY.pattern + _CLOCK + r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})")
+LOCAL = re.compile(_DAY.pattern + _CLOCK)
+INSTANT = re.compile(_DAY.pattern + _CLOCK + r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})")
 _BEFORE_AT = re.compile(r"(?=.{1,64}$)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:[.][A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?[.])+[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])"
 _AFTER_AT = re.compile(_HOST)
@@ -79,23 +83,43 @@ class Issues:
             return None
 
     def settle(self) -> None:
-        """Raises Wrong if there was any fault."""
+        """Raises ValidationError if there was any fault."""
         if self.found:
             raise ValidationError(faults=self.found)
 
 
 def kind_of(value: object) -> str:
-    """What sort of value it is, in words for whoever wrote it."""
-    kinds: tuple[tuple[type | tuple[type, ...], str], ...] = (
-        (bool, "true or false"),
-        (str, "text"),
-        ((int, float), "a number"),
-        ((datetime, date), "a date"),
-        (Mapping, "a table"),
-        ((list, tuple), "a list"),
-        (type(None), "nothing"),
-    )
-    return next((words for types, words in kinds if isinstance(value, types)), "something else")
+    """Return the kind of a value and, where it is short, the value: `the number 7`, `the text 'yes'`, `a list`."""
+    if isinstance(value, str):
+        return f"the text {quote(value)}" if _quotable(value) else quote(value)
+    if isinstance(value, bool):
+        return quote(value)
+    if isinstance(value, int | float):
+        return f"the number {quote(value)}" if _quotable(value) else quote(value)
+    if isinstance(value, date):
+        return f"the date {value.isoformat()}"
+    if isinstance(value, Mapping):
+        return "a table"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return "nothing" if value is None else "something else"
+
+
+def quote(value: object) -> str:
+    """Return a value as a reason may show it: quoted where it is short and printable, else described.
+
+    Line breaks, control characters and direction marks never come through, nor does text of more than
+    LONGEST_QUOTE characters.
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        if _quotable(value):
+            return repr(value)
+        return f"text of {len(value)} characters" if len(value) > LONGEST_QUOTE else "unprintable text"
+    if isinstance(value, int | float):
+        return str(value) if _quotable(value) else "a number of very many digits"
+    return kind_of(value)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -105,14 +129,14 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def text_of(value: object) -> str:
-    """The value as text. Raises Wrong for any other kind."""
+    """The value as text. Raises ValidationError for any other kind."""
     if not isinstance(value, str):
         raise ValidationError(f"must be text, not {kind_of(value)}")
     return value
 
 
 def mapping(value: object) -> Mapping[str, object]:
-    """A table with text for keys; other keys are left out. Raises Wrong for anything else."""
+    """A table with text for keys; other keys are left out. Raises ValidationError for anything else."""
     if not isinstance(value, Mapping):
         raise ValidationError(f"must be a table of keys and values, not {kind_of(value)}")
     return {key: item for key, item in value.items() if isinstance(key, str)}
@@ -127,7 +151,7 @@ def single_line(most: int = LONGEST_LINE) -> Validator[str]:
     def read(value: object) -> str:
         text = text_of(value)
         if len(text) > most:
-            raise ValidationError(f"must be at most {most} characters long")
+            raise ValidationError(f"must be at most {most} characters long, not {len(text)}")
         if _holds(text, _BREAKS_A_LINE):
             raise ValidationError("must be on one line, without line breaks or other control characters")
         if _invisible(text):
@@ -146,7 +170,7 @@ def multi_line(most: int = LONGEST_TEXT, *, blank: bool = True) -> Validator[str
     def read(value: object) -> str:
         text = text_of(value)
         if len(text) > most:
-            raise ValidationError(f"must be at most {most} characters long")
+            raise ValidationError(f"must be at most {most} characters long, not {len(text)}")
         text = text.replace("\r\n", "\n").replace("\r", "\n")
         if _holds(text.replace("\n", "").replace("\t", ""), _BREAKS_A_TEXT):
             raise ValidationError("must not hold control characters other than line breaks and tabs")
@@ -163,7 +187,7 @@ def matching(pattern: re.Pattern[str], reason: str) -> Validator[str]:
     def read(value: object) -> str:
         text = text_of(value)
         if not pattern.fullmatch(text):
-            raise ValidationError(f"must be {reason}")
+            raise ValidationError(f"must be {reason}, not {quote(text)}")
         return text
 
     return read
@@ -175,7 +199,9 @@ def choice(*words: str) -> Validator[str]:
     def read(value: object) -> str:
         text = text_of(value)
         if text not in words:
-            raise ValidationError(f"must be one of {', '.join(words)}{nearest(text, words)}")
+            raise ValidationError(
+                f"must be one of {', '.join(words)}, not {quote(text)}{nearest(text, words)}"
+            )
         return text
 
     return read
@@ -190,7 +216,7 @@ def integer(least: int, most: int) -> Validator[int]:
         if not isinstance(value, int) or isinstance(value, bool):
             raise ValidationError(f"must be a whole number from {least} to {most}, not {kind_of(value)}")
         if not least <= value <= most:
-            raise ValidationError(f"must be a whole number from {least} to {most}")
+            raise ValidationError(f"must be a whole number from {least} to {most}, not {quote(value)}")
         return value
 
     return read
@@ -203,45 +229,46 @@ def boolean(value: object) -> bool:
     return value
 
 
-identifier = matching(_IDENTIFIER, "an id: 1 to 64 characters out of A-Z a-z 0-9 . _ -")
+identifier = matching(IDENTIFIER, "an id: 1 to 64 characters out of A-Z a-z 0-9 . _ -")
 
-certification_code = matching(_CODE, "a certification's code, like CPP")
+certification_code = matching(CODE, "a certification's code, like CPP")
 
-country_code = matching(_COUNTRY, "a country's code of two capital letters (ISO 3166-1), like CO")
+country_code = matching(COUNTRY, "a country's code of two capital letters (ISO 3166-1), like CO")
 
 
 def language_code(value: object) -> str:
     """A language, with script or region if need be: `es`, `es-CO`; the language comes out in lower case."""
-    match = _LANGUAGE.fullmatch(text_of(value))
+    match = LANGUAGE.fullmatch(text_of(value))
     if not match:
-        raise ValidationError("must be a language's code, like es or es-CO")
+        raise ValidationError(f"must be a language's code, like es or es-CO, not {quote(value)}")
     return match[1].lower() + match[2].replace("_", "-")
 
 
 def zone_name(value: object) -> str:
     """A time zone by its IANA name."""
-    text = text_of(value)
-    if not known_zone(text):
+    name = text_of(value)
+    if not known_zone(name):
+        hint = nearest(name, available_timezones()) if len(name) <= LONGEST_QUOTE else ""
         raise ValidationError(
-            "must be the name of a time zone that the zone database has, like America/Bogota"
+            f"{quote(name)} is no time zone of the zone database{hint or ' (America/Bogota is one)'}"
         )
-    return text
+    return name
 
 
 def email(value: object) -> str:
     """One mail address and nothing else, at most 254 characters; a domain in another script comes out as ASCII."""
     text = text_of(value).strip(" ")
     if len(text) > LONGEST_ADDRESS:
-        raise ValidationError(f"must be at most {LONGEST_ADDRESS} characters long")
+        raise ValidationError(f"must be at most {LONGEST_ADDRESS} characters long, not {len(text)}")
     if _holds(text, _BREAKS_A_LINE):
         raise ValidationError("must be on one line, without line breaks or other control characters")
     before, at, after = text.partition("@")
     if at and before and not before.isascii():
-        raise ValidationError("must have only ASCII characters before the @")
+        raise ValidationError(f"must have only ASCII characters before the @, unlike {quote(text)}")
     domain = _in_ascii(after)
     address = f"{before}@{domain}"
     if not (_BEFORE_AT.fullmatch(before) and _AFTER_AT.fullmatch(domain)) or len(address) > LONGEST_ADDRESS:
-        raise ValidationError("must be one mail address alone, like ana@example.org")
+        raise ValidationError(f"must be one mail address alone, like ana@example.org, not {quote(text)}")
     return address
 
 
@@ -249,9 +276,11 @@ def link(value: object) -> str:
     """An https address of a host by name, without user or password."""
     text = text_of(value)
     if len(text) > LONGEST_LINK:
-        raise ValidationError(f"must be at most {LONGEST_LINK} characters long")
+        raise ValidationError(f"must be at most {LONGEST_LINK} characters long, not {len(text)}")
     if not _LINK.fullmatch(text):
-        raise ValidationError("must be an https address, like https://www.example.org/page")
+        # A password stands before an @ or in a query, and has no place in an error.
+        quoted = "" if {"@", "?"} & set(text) else f", not {quote(text)}"
+        raise ValidationError(f"must be an https address, like https://www.example.org/page{quoted}")
     return text
 
 
@@ -261,31 +290,42 @@ def day(value: object) -> date:
         value = value.date()
     if not isinstance(value, date):
         if not isinstance(value, str) or not _DAY.fullmatch(value):
-            raise ValidationError("must be a date like 2028-03-06")
+            raise ValidationError(f"must be a date like 2028-03-06, not {kind_of(value)}")
         try:
             value = date.fromisoformat(value)
         except ValueError:
-            raise ValidationError("must be a date that the calendar has") from None
+            raise ValidationError(f"must be a date that the calendar has, not {quote(value)}") from None
     _near(value.year)
     return value
 
 
 def instant(value: object) -> datetime:
     """A moment in time: RFC 3339 text with its offset, or an aware datetime; comes out in UTC."""
-    moment = _moment(value, _INSTANT, "a date and time with its offset, like 2028-03-06T10:00:00-05:00")
+    moment = _moment(value, INSTANT, "a date and time with its offset, like 2028-03-06T10:00:00-05:00")
     if moment.utcoffset() is None:
-        raise ValidationError("must have an offset, like 2028-03-06T10:00:00-05:00")
+        raise ValidationError(
+            f"must have an offset, like 2028-03-06T10:00:00-05:00, unlike {moment.isoformat()}"
+        )
     return moment.astimezone(UTC)
 
 
 def local_or_instant(value: object) -> datetime:
     """A date and time: with an offset an instant, in UTC; without one a local time of a zone told elsewhere."""
-    if isinstance(value, str) and _LOCAL.fullmatch(value):
-        return _moment(value, _LOCAL, "")
-    moment = _moment(
-        value, _INSTANT, "a date and time, like 2028-03-06T10:00:00 or 2028-03-06T10:00:00-05:00"
-    )
+    if isinstance(value, str) and LOCAL.fullmatch(value):
+        return _moment(value, LOCAL, "")
+    moment = _moment(value, INSTANT, "a date and time, like 2028-03-06T10:00:00 or 2028-03-06T10:00:00-05:00")
     return moment if moment.utcoffset() is None else moment.astimezone(UTC)
+
+
+def entries(value: object, least: int, most: int) -> Sequence[object]:
+    """Return a list whose entries nobody has read yet. Raises ValidationError for anything else."""
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes | bytearray):
+        raise ValidationError(f"must be a list, not {kind_of(value)}")
+    if len(value) > most:
+        raise ValidationError(f"must have at most {most} entries, not {len(value)}")
+    if len(value) < least:
+        raise ValidationError("must not be empty" if least == 1 else f"must have at least {least} entries")
+    return value
 
 
 def list_of(
@@ -296,16 +336,10 @@ def list_of(
     def read(value: object) -> list[T]:
         if alone and isinstance(value, str):
             value = [value]
-        if not isinstance(value, Sequence) or isinstance(value, str | bytes | bytearray):
-            raise ValidationError(f"must be a list, not {kind_of(value)}")
-        if len(value) > most:
-            raise ValidationError(f"must have at most {most} entries")
-        if len(value) < least:
-            raise ValidationError(
-                "must not be empty" if least == 1 else f"must have at least {least} entries"
-            )
         faults = Issues()
-        items = [faults.read(position, reader, item) for position, item in enumerate(value)]
+        items = [
+            faults.read(position, reader, item) for position, item in enumerate(entries(value, least, most))
+        ]
         faults.settle()
         return [item for item in items if item is not None]
 
@@ -323,6 +357,12 @@ def without_repeats(reader: Validator[list[T]]) -> Validator[list[T]]:
         return kept
 
     return read
+
+
+def _quotable(value: str | int | float) -> bool:
+    if isinstance(value, str):
+        return len(value) <= LONGEST_QUOTE and value.isprintable()
+    return isinstance(value, float) or value.bit_length() <= _MOST_BITS_SHOWN
 
 
 def _holds(text: str, categories: set[str]) -> bool:
@@ -345,15 +385,17 @@ def _in_ascii(domain: str) -> str:
 def _moment(value: object, form: re.Pattern[str], words: str) -> datetime:
     if not isinstance(value, datetime):
         if not isinstance(value, str) or not form.fullmatch(value):
-            raise ValidationError(f"must be {words}")
+            raise ValidationError(f"must be {words}, not {kind_of(value)}")
         try:
             value = datetime.fromisoformat(value.upper())
         except ValueError:
-            raise ValidationError("must be a date and time that the calendar has") from None
+            raise ValidationError(
+                f"must be a date and time that the calendar has, not {quote(value)}"
+            ) from None
     _near(value.year)
     return value
 
 
 def _near(year: int) -> None:
     if not EARLIEST_YEAR <= year <= LATEST_YEAR:
-        raise ValidationError(f"must lie between the years {EARLIEST_YEAR} and {LATEST_YEAR}")
+        raise ValidationError(f"must lie between the years {EARLIEST_YEAR} and {LATEST_YEAR}, not in {year}")

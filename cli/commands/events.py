@@ -12,17 +12,19 @@ import httpx
 import typer
 
 from cli.groups import command_group
-from cli.output import Json, print_json, working
+from cli.output import Json, print_json, print_json_lines, print_table, working
 from cli.runner import run
 from database import events
 from gateway.strict_json import NotJson, parse
 from gateway.webhook_signatures import sign_events
-from rules.events import Envelope, check_envelope, check_event
+from rules.events import EVENT_TYPES, Envelope, description, read_event
+from rules.events.model import EventData
+from rules.text import for_terminal
 from worker.connections import connect, database_ready, gateway_address, read_settings, webhook_secrets
 from worker.errors import Failure
 from workflows.starting import notify_inbox
 
-app = command_group("Send events, as other systems do.")
+app = command_group("Send events, as other systems do, and list their types.")
 
 SOURCE: Final = "/throughline/cli"
 MOST_AT_ONCE: Final = 200
@@ -54,9 +56,57 @@ def send(
     accepted = run(_store(checked) if direct else _post([event for _, event in given], url))
     known = len(checked) - accepted
     if as_json:
-        print_json({"accepted": accepted, "known": known})
+        ignored = [
+            f"/{position}{pointer}" for position, event in enumerate(checked) for pointer in event.ignored
+        ]
+        print_json({"accepted": accepted, "known": known, **({"ignored": ignored} if ignored else {})})
+        return
+    typer.echo(f"{accepted} accepted" + (f", {known} already known" if known else ""))
+    for (where, _), event in zip(given, checked, strict=True):
+        for pointer in event.ignored:
+            typer.echo(for_terminal(f"{where}{_dotted(pointer)}: ignored, as {event.type} has no such field"))
+
+
+@app.command()
+def types(
+    as_json: Json = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the page about events, docs/events.md.")
+    ] = False,
+) -> None:
+    """List the types of events with their fields; with --json, each with its JSON schema and an example."""
+    if as_json and markdown:
+        raise typer.BadParameter("--markdown has no place beside --json")
+    if markdown:
+        typer.echo(description.page(), nl=False)
+    elif as_json:
+        print_json_lines(
+            {
+                "type": name,
+                "about": model.about,
+                "waits_for": model.waits_for,
+                "schema": description.data_schema(name),
+                "example": description.example(name),
+            }
+            for name, model in EVENT_TYPES.items()
+        )
     else:
-        typer.echo(f"{accepted} accepted" + (f", {known} already known" if known else ""))
+        print_table(
+            ("type", "required", "optional"),
+            (
+                (name, *(_names(model, required=required) for required in (True, False)))
+                for name, model in EVENT_TYPES.items()
+            ),
+            title="Types of events",
+        )
+
+
+def _names(model: type[EventData], *, required: bool) -> str:
+    return ", ".join(field.name for field in description.fields_of(model) if field.required == required)
+
+
+def _dotted(pointer: str) -> str:
+    return pointer.lstrip("/").replace("/", ".")
 
 
 def _read(file: str) -> Iterator[tuple[str, Any]]:
@@ -104,13 +154,11 @@ def _checked(given: Sequence[tuple[str, Any]], file: str) -> list[Envelope]:
     """Return the validated events. Raises Failure with a line for each wrong field."""
     mistakes, checked = [], []
     for where, event in given:
-        envelope, problems = check_envelope(event)
+        envelope, errors = read_event(event)
         if envelope is not None:
-            data, problems = check_event(envelope.type, envelope.data)
-            checked.append(Envelope(envelope.id, envelope.source, envelope.type, envelope.time, data))
+            checked.append(envelope)
         mistakes += [
-            f"{file}: {where}{problem.pointer.lstrip('/').replace('/', '.') or 'event'}: {problem.reason}"
-            for problem in problems
+            f"{file}: {where}{_dotted(error.pointer) or 'event'}: {error.reason}" for error in errors
         ]
     if mistakes:
         raise Failure(*mistakes)

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from cli.output import Json, print_json_lines, print_table, working
+from cli.output import Json, print_errors, print_json_lines, print_table, working
 from cli.runner import run
 from embedded.rehearsal import rehearse
 from embedded.scenario import Scenario, ScenarioError, read_scenario
@@ -47,6 +47,7 @@ def rehearse_command(
             mail_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Failure(f"{mail_dir}: {error.strerror}") from None
+    print_errors(*played.ignored)
     # The faults of a scenario make activities fail on purpose: warnings about it would only be noise.
     set_up_logging(logging.ERROR if played.faults else logging.WARNING)
     zone = ZoneInfo(programs[played.program].hours.zone)

@@ -460,6 +460,7 @@ async def _open_events(session: AsyncSession, subjects: Sequence[str], zone: str
             "state": row.state,
             "why": row.reason or (f"waits for {row.waits_for}" if row.waits_for else ""),
             "until": local_iso(row.held_until, zone),
+            "ignored": row.ignored,
         }
         for row in rows
     ]

@@ -42,7 +42,8 @@ class Event(Base):
 
     `state`: `stored`, `held` (it waits for `waits_for`, until `held_until`), `applying` (its data is written,
     its `effects` on workflows are not yet all done), `applied`, or `refused` with `reason`. `occurred_at` is
-    the event's own time where it names one, else the moment at which it was first looked at.
+    the event's own time where it names one, else the moment at which it was first looked at. `ignored` has JSON
+    pointers to data of the event that nobody knows, which were not stored.
     """
 
     __tablename__ = "events"
@@ -53,6 +54,7 @@ class Event(Base):
     type: Mapped[str] = mapped_column(String(60))
     subject: Mapped[str] = mapped_column(String(200), index=True)
     data: Mapped[dict[str, Any]]
+    ignored: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     occurred_at: Mapped[datetime | None]
     state: Mapped[str] = mapped_column(String(10), default="stored", index=True)
     waits_for: Mapped[str | None] = mapped_column(String(200), index=True)

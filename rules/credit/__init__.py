@@ -27,7 +27,15 @@ from rules.credit.facts import (
     claim_id,
 )
 from rules.credit.gate import Credit, GateDays, cap_on, claimable, countable, gate_days, in_cycle, opens_at
-from rules.credit.letter import ShowAgain, Signing, check_signature, fingerprint, same_name, sign
+from rules.credit.letter import (
+    ShowAgain,
+    Signing,
+    check_signature,
+    fingerprint,
+    refuse_second_letter,
+    same_name,
+    sign,
+)
 from rules.credit.timeline import deciding_cycle
 
 __all__ = [
@@ -63,6 +71,7 @@ __all__ = [
     "in_cycle",
     "opens_at",
     "record_changed",
+    "refuse_second_letter",
     "reject",
     "reopen",
     "revoke",

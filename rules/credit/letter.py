@@ -80,6 +80,15 @@ def check_signature(
     return domain_ids(facts, signing.domains, certification)
 
 
+def refuse_second_letter(facts: ClaimFacts, state: str) -> None:
+    """Raise Refused where a claim has its letter already, or takes none in its state (CPE7)."""
+    has_letter = any(earlier.void_from is None for earlier in facts.signatures)
+    if state in EARNED or (has_letter and state in ("precheck", "awaiting_evidence")):
+        raise Refused("this letter has already been signed")
+    if state not in ("precheck", "awaiting_evidence"):
+        raise Refused(f"this claim {STATE_TEXTS[state]}")
+
+
 def sign(facts: ClaimFacts, signature: Signature, state: str) -> ClaimFacts:
     """Add a signed letter, which `check_signature` has accepted (CPE5–CPE8).
 
@@ -88,11 +97,7 @@ def sign(facts: ClaimFacts, signature: Signature, state: str) -> ClaimFacts:
     """
     if any(signature.letter == earlier.letter for earlier in facts.signatures):
         return facts
-    has_letter = any(earlier.void_from is None for earlier in facts.signatures)
-    if state in EARNED or (has_letter and state in ("precheck", "awaiting_evidence")):
-        raise Refused("this letter has already been signed")
-    if state not in ("precheck", "awaiting_evidence"):
-        raise Refused(f"this claim {STATE_TEXTS[state]}")
+    refuse_second_letter(facts, state)
     at = max([signature.at, *(step.at for step in facts.steps)])
     return replace(facts, signatures=[*facts.signatures, replace(signature, at=at)])
 

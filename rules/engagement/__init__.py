@@ -17,7 +17,7 @@ from rules.engagement.acts import (
 )
 from rules.engagement.agenda import agenda
 from rules.engagement.dates import end_day, gate_day, planned_end, pulse_at, start_day
-from rules.engagement.facts import END_REASONS, MOST_MONTHS_AHEAD, ROLES, STAFF, EngagementFacts, Vote
+from rules.engagement.facts import END_REASONS, MOST_MONTHS_AHEAD, ROLES, STAFF, EngagementFacts, NewEnd, Vote
 
 __all__ = [
     "END_REASONS",
@@ -25,6 +25,7 @@ __all__ = [
     "ROLES",
     "STAFF",
     "EngagementFacts",
+    "NewEnd",
     "Vote",
     "agenda",
     "agree_extension",

@@ -1,8 +1,8 @@
-"""Two people who work together: what is mailed when, and how it ends (ENG1–ENG11, MEM2).
+"""The agenda of an engagement: two people who work together (ENG1–ENG11, MEM2).
 
-Dates of an engagement are local to the program's zone, and pauses are counted in its days; mail goes out on
-each recipient's own days and clock (T4). Months count from the first day (T3). Sources: handbook, "Discovery Call"
-to "Reflect and Assess"; FAQ; the rest is decided in the rulebook.
+Dates of an engagement are local to the program's zone, and paused days are counted there. Mail goes out on each
+recipient's own business days and clock (T4). Months count from the first day (T3). Sources: handbook, "Discovery Call"
+to "Reflect and Assess"; FAQ; what both leave open is decided in the rulebook.
 """
 
 from __future__ import annotations
@@ -15,60 +15,58 @@ from rules.acts import lapse_tasks
 from rules.agenda import Agenda, Ended, PlannedMail, PlannedTask, StateChange
 from rules.calendar import Calendar
 from rules.engagement.facts import MISCONDUCT, ROLES, STAFF, YESES_KEPT, EngagementFacts
-from rules.engagement.plan import Draft, MailHistory, MessagePlan, mail_histories
-from rules.pauses import after_pause
+from rules.engagement.plan import Draft, DraftKey, MailHistory, MessagePlan, mail_histories
+from rules.pauses import Pause, after_pause, is_paused
 from rules.program import EngagementPolicy
 
 
 def agenda(
     facts: EngagementFacts, policy: EngagementPolicy, program: Calendar, mentor: Calendar, mentee: Calendar
 ) -> Agenda:
-    """All that an engagement does (ENG1–ENG11, MEM2). The calendars are the program's own and the two persons'.
+    """Return everything that an engagement does (ENG1–ENG11, MEM2).
 
-    While it is suspended only staff are mailed. A message that an act took out before it was due, and a later act
-    brings back, comes under a step of its own: what was decided once never goes out again (MAIL1).
+    The calendars are the program's own and those of the two people. While the engagement is suspended, only staff
+    are mailed.
     """
     plan = MessagePlan(facts, policy, program, {"mentor": mentor, "mentee": mentee})
-    histories, held = mail_histories(plan), plan.held_since
-    because, closing = "no longer due", None
+    histories = mail_histories(plan)
+    closing = _closing_change(plan)
     if facts.ended:
-        ended, because = facts.ended, facts.ended.cause
-        closing = StateChange(ended.at, ended.state, ended.cause, closes=True)
-        mails = _closing_mails(plan, ended, histories)
+        mails, dropped_because = _closing_mails(plan, facts.ended, histories), facts.ended.cause
     elif facts.suspended:
-        because, mails = "the engagement is suspended", []
+        mails, dropped_because = [], "the engagement is suspended"
     else:
-        mails = [
-            replace(mail, due=None, after_pause=None) if held else mail for mail in _mails(plan, histories)
-        ]
-    if closing is None and held is None:
-        closing = StateChange(plan.closes, "completed", "the planned end was reached", closes=True)
-    opening, *course = _state_changes(facts)
+        mails, dropped_because = list(_mails(plan, histories)), "no longer due"
+    opening, *changes = _state_changes(facts)
+    tasks = [*_planned_tasks(plan), *_lapse_tasks(facts)]
     if closing:
-        course = [*(change for change in course if change.due < closing.due), closing]
-    planned = [task for task in (*_stalled(plan), *_inactive(plan)) if held is None or task.due < held]
-    lapsed = lapse_tasks(
-        facts.lapses, facts.mentor, "The engagement goes on; credit needs good standing at its gate."
-    )
-    tasks = [task for task in (*planned, *lapsed) if closing is None or task.due < closing.due]
+        changes = [*(change for change in changes if change.due < closing.due), closing]
+        tasks = [task for task in tasks if task.due < closing.due]
     return Agenda(
-        (*mails, *_reports(facts)), (opening, *course), (*tasks, *_misconduct_tasks(facts)), because
+        mails=(*mails, *_misconduct_mails(facts)),
+        state_changes=(opening, *changes),
+        tasks=(*tasks, *_misconduct_tasks(facts)),
+        dropped_because=dropped_because,
     )
+
+
+def _closing_change(plan: MessagePlan) -> StateChange | None:
+    """Return the change that ends the engagement; None while a pause holds the planned end."""
+    if ended := plan.facts.ended:
+        return StateChange(ended.at, ended.state, ended.cause, closes=True)
+    if plan.held_since is None:
+        return StateChange(plan.closes, "completed", "the planned end was reached", closes=True)
+    return None
 
 
 def _state_changes(facts: EngagementFacts) -> list[StateChange]:
-    """The changes before the end: active, paused, suspended, and back."""
+    """Return the changes before the end: active, paused, suspended, and back."""
     changes = [StateChange(facts.started_at, "active", "the mentor accepted the request")]
     instants = {at for pause in facts.pauses for at in (pause.since, pause.until) if at is not None}
     for at in sorted(instants):
-        causes = {
-            pause.cause
-            for pause in facts.pauses
-            if pause.since <= at and (pause.until is None or at < pause.until)
-        }
-        if MISCONDUCT in causes:
+        if is_paused(_suspensions(facts), at):
             state, cause = "suspended", "misconduct was reported"
-        elif causes:
+        elif is_paused(facts.pauses, at):
             state, cause = "paused", "paused by staff"
         else:
             state, cause = "active", "resumed by staff"
@@ -77,18 +75,28 @@ def _state_changes(facts: EngagementFacts) -> list[StateChange]:
     return changes
 
 
-def _mails(plan: MessagePlan, histories: dict[tuple[str, str, int], MailHistory]) -> Iterator[PlannedMail]:
+def _suspensions(facts: EngagementFacts) -> list[Pause]:
+    return [pause for pause in facts.pauses if pause.cause == MISCONDUCT]
+
+
+def _mails(plan: MessagePlan, histories: dict[DraftKey, MailHistory]) -> Iterator[PlannedMail]:
+    """Yield the messages that are on the agenda now; those of a paused engagement are held."""
     for history in histories.values():
         draft = history.draft
-        if history.planned and not _answered(plan, draft):
+        if not history.planned or _answered(plan, draft):
+            continue
+        mail = _planned_mail(plan.facts, history)
+        if plan.held_since:
+            yield replace(mail, due=None)
+        else:
             calendar = plan.calendars[draft.role] if draft.scheduled else None
-            late = after_pause(draft.due, plan.pauses, calendar)
-            yield replace(_mail(plan.facts, history), after_pause=late)
+            yield replace(mail, after_pause=after_pause(draft.due, plan.pauses, calendar))
 
 
-def _mail(facts: EngagementFacts, history: MailHistory) -> PlannedMail:
+def _planned_mail(facts: EngagementFacts, history: MailHistory) -> PlannedMail:
+    """Return a message under its key. Each time that it was dropped begins another step, since no key is reused."""
     draft = history.draft
-    message = f"{draft.role}.{draft.what}"
+    message = f"{draft.role}.{draft.name}"
     return PlannedMail(
         step=f"{message}.{history.times_dropped + 1}" if history.times_dropped else message,
         due=draft.due,
@@ -101,38 +109,41 @@ def _mail(facts: EngagementFacts, history: MailHistory) -> PlannedMail:
 
 
 def _answered(plan: MessagePlan, draft: Draft) -> bool:
-    """Whether the reader has already said what the message asks for (ENG2, ENG4, MAIL4)."""
-    if draft.what == "discovery":
+    """Return whether the reader has already answered the question that the message asks (ENG2, ENG4, MAIL4)."""
+    if draft.name == "discovery":
         held = plan.held_since is not None and plan.held_since < draft.due
         return any(
-            told.by == draft.role and (told.answer == "good_fit" or (told.at >= draft.due and not held))
-            for told in plan.facts.discovery
+            answer.by == draft.role and (answer.answer == "good_fit" or (answer.at >= draft.due and not held))
+            for answer in plan.facts.discovery
         )
-    if draft.what == "pulse":
-        return any(told.by == draft.role and told.number >= draft.occurrence for told in plan.facts.answered)
+    if draft.name == "pulse":
+        return any(
+            answer.by == draft.role and answer.number >= draft.occurrence for answer in plan.facts.answered
+        )
     return False
 
 
 def _closing_mails(
-    plan: MessagePlan, ended: Ended, histories: dict[tuple[str, str, int], MailHistory]
+    plan: MessagePlan, ended: Ended, histories: dict[DraftKey, MailHistory]
 ) -> list[PlannedMail]:
-    """What an ending has mailed. The mail of a completion is the one that was planned all along."""
-    what = {"completed": "completed", "canceled": "canceled"}.get(ended.state, "ended")
+    """Return the mail about an ending. For a completion it has the key of the planned completion mail."""
+    name = {"completed": "completed", "canceled": "canceled"}.get(ended.state, "ended")
     context = {
         "started": plan.start.isoformat(),
         "ends": plan.program.date_of(ended.at).isoformat(),
         "outcome": ended.state,
         "by": plan.facts.ended_by,
     }
-    drafts = [Draft(role, what, ended.at, context, scheduled=False) for role in ROLES]
+    drafts = [Draft(role, name, ended.at, context, scheduled=False) for role in ROLES]
     dropped = [histories[draft.key].times_dropped if draft.key in histories else 0 for draft in drafts]
     return [
-        _mail(plan.facts, MailHistory(draft, times_dropped=times))
+        _planned_mail(plan.facts, MailHistory(draft, times_dropped=times))
         for draft, times in zip(drafts, dropped, strict=True)
     ]
 
 
-def _reports(facts: EngagementFacts) -> Iterator[PlannedMail]:
+def _misconduct_mails(facts: EngagementFacts) -> Iterator[PlannedMail]:
+    """Yield the notice of each report to staff, which no pause and no end stops (ENG8)."""
     for number, report in enumerate(facts.reports, start=1):
         context = {"opened": report.at.astimezone(UTC).isoformat()}
         yield PlannedMail("staff.misconduct", report.at, "staff.misconduct", STAFF, number, context=context)
@@ -149,10 +160,24 @@ def _misconduct_tasks(facts: EngagementFacts) -> Iterator[PlannedTask]:
         )
 
 
-def _stalled(plan: MessagePlan) -> Iterator[PlannedTask]:
+def _lapse_tasks(facts: EngagementFacts) -> list[PlannedTask]:
+    note = "The engagement goes on; credit needs good standing at its gate."
+    return lapse_tasks(facts.lapses, facts.mentor, note)
+
+
+def _planned_tasks(plan: MessagePlan) -> list[PlannedTask]:
+    """Return the tasks that open by date; an open pause holds back those that are due after it began."""
+    held = plan.held_since
+    return [
+        task for task in (*_stalled_tasks(plan), *_inactive_tasks(plan)) if held is None or task.due < held
+    ]
+
+
+def _stalled_tasks(plan: MessagePlan) -> Iterator[PlannedTask]:
+    """Yield a task if nobody has called the discovery call a good fit after all its questions (ENG2)."""
     days = (plan.policy.discovery_repeats + 2) * plan.policy.discovery_days
     due = plan.send_at(plan.program, plan.start + timedelta(days=days))
-    if not any(told.answer == "good_fit" and told.at <= due for told in plan.facts.discovery):
+    if not any(answer.answer == "good_fit" and answer.at <= due for answer in plan.facts.discovery):
         yield PlannedTask(
             due,
             "discovery_stalled",
@@ -161,21 +186,22 @@ def _stalled(plan: MessagePlan) -> Iterator[PlannedTask]:
         )
 
 
-def _inactive(plan: MessagePlan) -> Iterator[PlannedTask]:
-    """A task for each row of pulses without a yes; rows do not overlap, and a yes begins anew (ENG4).
+def _inactive_tasks(plan: MessagePlan) -> Iterator[PlannedTask]:
+    """Yield a task for each run of pulses without a yes; runs do not overlap, and a yes begins a new run (ENG4).
 
-    One that a weekend or a holiday would move past the end opens on its own day: the row was whole before the end.
+    The month of the last pulse must be over before the end. Where a weekend or a holiday would move the task past the
+    end, it opens on its own day instead.
     """
-    met, row = plan.facts.met, plan.policy.inactive_after_pulses
-    number = met[0] if len(met) >= YESES_KEPT else 1
-    while plan.moved(plan.pulse(number + row)) <= plan.ends[-1].day:
-        pulses = range(number, number + row)
-        yes = max((each for each in pulses if each in met), default=None)
-        if yes is None:
+    met, run_length = plan.facts.met, plan.policy.inactive_after_pulses
+    first = met[0] if len(met) >= YESES_KEPT else 1
+    while plan.moved(plan.pulse(first + run_length)) <= plan.ends[-1].day:
+        run = range(first, first + run_length)
+        last_yes = max((number for number in run if number in met), default=None)
+        if last_yes is None:
             yield PlannedTask(
-                plan.before_the_end(plan.pulse(number + row)),
+                plan.open_task_at(plan.pulse(first + run_length)),
                 "inactive",
-                f"no meeting confirmed in the pulses {', '.join(map(str, pulses))}",
+                f"no meeting confirmed in the pulses {', '.join(map(str, run))}",
                 "Ask both how it goes: whether they still meet, want more time, or would rather end it.",
             )
-        number = number + row if yes is None else yes + 1
+        first = first + run_length if last_yes is None else last_yes + 1

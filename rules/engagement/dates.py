@@ -1,4 +1,7 @@
-"""The dates of an engagement: start, planned end, gate, pulses (T3, ENG1, ENG3, ENG5)."""
+"""The dates of an engagement: start, planned end, gate, pulses (T3, ENG1, ENG3, ENG5).
+
+`program` is the program's own calendar in every function of this package.
+"""
 
 from __future__ import annotations
 
@@ -13,39 +16,39 @@ from rules.program import EngagementPolicy
 
 
 def start_day(facts: EngagementFacts, program: Calendar) -> date:
-    """The first day, in the program's zone (ENG1). `program` is the program's own calendar, here and below."""
+    """Return the first day, in the program's zone (ENG1)."""
     return program.date_of(facts.started_at)
 
 
 def planned_end(
     facts: EngagementFacts, policy: EngagementPolicy, program: Calendar, at: datetime | None = None
 ) -> date:
-    """The day on which it is planned to end, moved by paused days (ENG3, ENG5, ENG6, ENG11).
+    """Return the last day by plan, moved by paused days (ENG3, ENG5, ENG6, ENG11).
 
-    With `at`, an open pause counts as far as that instant; without, it does not count yet.
+    With `at`, an open pause counts up to that instant; without, it does not count yet.
     """
-    return end_changes(counted_pauses(facts, at), policy, program)[-1].day
+    return end_changes(as_if_resumed(facts, at), policy, program)[-1].day
 
 
 def gate_day(facts: EngagementFacts, gate_months: int, program: Calendar, at: datetime | None = None) -> date:
-    """The day on which it has been active for so many months: paused days do not count (CPE1, ENG11).
+    """Return the day on which the engagement has been active for the months of the gate (CPE1, ENG11).
 
-    `at` as for `planned_end`.
+    Paused days do not count. `at` as for `planned_end`.
     """
     return reached_on(start_day(facts, program), gate_months, facts.pauses, program, before=at)
 
 
 def end_day(facts: EngagementFacts, policy: EngagementPolicy, program: Calendar) -> date:
-    """The day on which it ended, or on which it will by its plan (CPE1)."""
+    """Return the day on which the engagement ended, or the planned one while it goes on (CPE1)."""
     return program.date_of(facts.ended.at) if facts.ended else planned_end(facts, policy, program)
 
 
 def pulse_at(facts: EngagementFacts, policy: EngagementPolicy, program: Calendar, at: datetime) -> int:
-    """The number of the pulse that an answer at an instant counts for: the last one before it; 0 before the first.
+    """Return the number of the pulse that an answer at an instant counts for; 0 before the first pulse (ENG4).
 
-    A pulse's answers count until the day of the next (ENG4).
+    An answer counts for the latest pulse, until the day of the next one.
     """
-    facts, today, number = counted_pauses(facts, at), program.date_of(at), 0
+    facts, today, number = as_if_resumed(facts, at), program.date_of(at), 0
     start, pauses = start_day(facts, program), merge_pauses(facts.pauses)
     while close_at(pulse_day(policy, start, number + 1), pauses, program)[0] <= today:
         number += 1
@@ -54,23 +57,29 @@ def pulse_at(facts: EngagementFacts, policy: EngagementPolicy, program: Calendar
 
 @dataclass(frozen=True, slots=True)
 class EndChange:
-    """A planned end: when it was set, the day as it was set, from when on pauses move it, and the day and the
-    instant that come of it."""
+    """A planned end, from when it is set until the next one replaces it."""
 
     set_at: datetime
     given: date
+    """The day as it was set, before pauses move it."""
     moves_from: datetime
+    """The instant from which pauses move the end."""
     day: date
+    """The last day, moved by pauses."""
     closes: datetime
+    """Close of business of that day."""
     extension: bool
 
 
 def end_changes(facts: EngagementFacts, policy: EngagementPolicy, program: Calendar) -> list[EndChange]:
-    """The planned end at first, and after each change (ENG3, ENG5, ENG6, T3). An open pause moves nothing yet."""
+    """Return the first planned end, and the planned end after each change (ENG3, ENG5, ENG6, T3).
+
+    An open pause moves nothing yet.
+    """
     start = start_day(facts, program)
     pauses = [pause for pause in facts.pauses if pause.until is not None]
     anchor, months, moves_from = start, facts.months or policy.default_months, facts.started_at
-    ends = []
+    changes = []
     for new in (NewEnd(facts.started_at, "request", months=months), *facts.new_ends):
         if new.end:
             anchor, months, moves_from = date.fromisoformat(new.end), 0, new.at
@@ -80,28 +89,31 @@ def end_changes(facts: EngagementFacts, policy: EngagementPolicy, program: Calen
             months += new.months
         given = add_months(anchor, months)
         day, closes = close_at(given, merge_pauses(pauses, since=moves_from), program)
-        ends.append(EndChange(new.at, given, moves_from, day, closes, new.by in ("parties", STAFF)))
-    return ends
+        changes.append(EndChange(new.at, given, moves_from, day, closes, new.by in ("parties", STAFF)))
+    return changes
 
 
 def pulse_day(policy: EngagementPolicy, start: date, number: int) -> date:
+    """Return the day of a pulse before pauses move it; number 0 is a month before the first one (ENG4, T3)."""
     return add_months(start, policy.pulse_from_month + number - 1)
 
 
-def counted_pauses(facts: EngagementFacts, at: datetime | None) -> EngagementFacts:
-    """The facts as if every open pause ended at an instant."""
-    if at is None or not facts.paused:
-        return facts
-    return replace(facts, pauses=end_open_pauses(facts.pauses, at))
+def as_if_resumed(facts: EngagementFacts, at: datetime | None) -> EngagementFacts:
+    """Return the facts as if every open pause ended at an instant; unchanged for None."""
+    return facts if at is None else replace(facts, pauses=end_open_pauses(facts.pauses, at))
 
 
-def after_start(facts: EngagementFacts, at: datetime) -> datetime:
-    """The instant of an act, never before that of an earlier one: an act told late counts from the last one on."""
+def not_before_last_act(facts: EngagementFacts, at: datetime) -> datetime:
+    """Return the instant of an act, or the instant of the last act before it if that is later.
+
+    An act that is reported late takes effect from the last recorded act on.
+    """
     pauses = (instant for pause in facts.pauses for instant in (pause.since, pause.until) if instant)
     return max([at, facts.started_at, *pauses, *(new.at for new in facts.new_ends)])
 
 
-def day_of(text: str) -> date:
+def parse_day(text: str) -> date:
+    """Parse a date of an act. Raises Refused."""
     try:
         return date.fromisoformat(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What decides an engagement: ids, instants and answers, never personal data (MEM6)."""
+"""The facts of an engagement: ids, instants and answers, never personal data (MEM6)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rules.pauses import Pause
 
 ROLES = ("mentor", "mentee")
 STAFF = "staff"
-"""Who acts for the program, and the recipient of mail to its own people."""
+"""Who acts for the program, and the recipient of mail to the program's own people."""
 
 MISCONDUCT = "misconduct"
 """The cause of the pause that a report opens (ENG8)."""
@@ -26,37 +26,42 @@ END_REASONS = {
 """The reasons for which a party ends an engagement, in words for staff (ENG7)."""
 
 MOST_MONTHS_AHEAD = 240
-"""How far ahead an end may lie: whoever wants more extends again (ENG10)."""
+"""How far ahead an end may lie. A longer engagement is extended again later (ENG10)."""
+
 YESES_KEPT = 24
+"""How many pulses with a yes the facts keep, so that they stay bounded however long an engagement runs (ENG10)."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewEnd:
-    """A planned end that was agreed or set at an instant, by `plan`, `parties` or `staff` (ENG3, ENG5, ENG6).
-
-    It is a day, `end` (YYYY-MM-DD), or `months`: of a plan counted from the first day, else added to the end before
-    it. `event` is the stored event behind it, if any.
-    """
+    """A new planned end: either the day `end` or a number of `months` (ENG3, ENG5, ENG6)."""
 
     at: datetime
+    """When it was agreed or set."""
     by: str
+    """Who set it: `plan`, `parties` or `staff`."""
     end: str = ""
+    """The last day, YYYY-MM-DD."""
     months: int = 0
+    """The length: of a plan, counted from the first day; of an extension, added to the end before it."""
     event: str = ""
+    """The stored event that reported it, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """The new end (YYYY-MM-DD) for which a side, `mentor` or `mentee`, is (ENG5)."""
+    """One side's consent to a new end (ENG5)."""
 
     by: str
+    """The side: `mentor` or `mentee`, here and in the values below."""
     end: str
+    """The last day, YYYY-MM-DD."""
     at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """The last answer of a side about the discovery call: `good_fit`, `not_a_fit` or `not_met` (ENG2)."""
+    """The latest answer of a side about the discovery call: `good_fit`, `not_a_fit` or `not_met` (ENG2)."""
 
     by: str
     answer: str
@@ -65,7 +70,7 @@ class Discovery:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The last pulse that a side has answered, yes or no (ENG4)."""
+    """The latest pulse that a side answered, with yes or no (ENG4)."""
 
     by: str
     number: int
@@ -73,53 +78,56 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """That misconduct was reported, by a side or `staff` (ENG8). The words are in the event."""
+    """The fact that a side or `staff` reported misconduct (ENG8)."""
 
     by: str
     at: datetime
     event: str = ""
+    """The stored event that holds the words of the report."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngagementFacts:
-    """All that decides an engagement: ids, instants and dates only (MEM6).
-
-    `mentee` and `mentor` are profiles, `months` is the length asked for in the request. `met` are the numbers of the
-    last pulses with a yes from either. A pause with the cause `misconduct` is a suspension. `acts` is the order in
-    which `pauses` began (`pause`) and ended (`resume`) and the `new_ends` came (`end`). `end_reason` is one of
-    `END_REASONS` where a party ended it, `ended_by` is `mentor`, `mentee` or `staff`.
-    """
+    """Everything that decides an engagement: ids, instants and dates only (MEM6)."""
 
     engagement: str
     mentee: str
+    """The mentee's profile."""
     mentor: str
+    """The mentor's profile."""
     started_at: datetime
     months: int | None = None
+    """The length that the request asked for."""
     new_ends: list[NewEnd] = field(default_factory=list)
     votes: list[Vote] = field(default_factory=list)
     discovery: list[Discovery] = field(default_factory=list)
     met: list[int] = field(default_factory=list)
+    """The numbers of the last pulses that at least one side answered with yes."""
     answered: list[Answered] = field(default_factory=list)
     pauses: list[Pause] = field(default_factory=list)
+    """A pause with the cause `misconduct` is a suspension."""
     acts: list[str] = field(default_factory=list)
+    """The order in which pauses began (`pause`) and ended (`resume`) and new ends came (`end`)."""
     reports: list[Report] = field(default_factory=list)
     lapses: list[Lapse] = field(default_factory=list)
     ended: Ended | None = None
     ended_by: str = ""
+    """`mentor`, `mentee` or `staff`."""
     end_reason: str = ""
+    """One of END_REASONS where a party ended it."""
 
     @property
     def suspended(self) -> bool:
-        """Whether a report of misconduct has stopped it (ENG8)."""
+        """Whether a report of misconduct has stopped the engagement (ENG8)."""
         return any(pause.cause == MISCONDUCT and pause.until is None for pause in self.pauses)
 
     @property
     def paused(self) -> bool:
-        """Whether nothing is mailed just now, by staff or because it is suspended (ENG8, ENG11)."""
+        """Whether a pause is open, by staff or by a suspension: nothing is mailed (ENG8, ENG11)."""
         return any(pause.until is None for pause in self.pauses)
 
     def role(self, by: str) -> str:
-        """`mentor` or `mentee`, for their profiles and for these words. Raises Refused for anybody else."""
+        """Return `mentor` or `mentee` for a profile, or for one of these words. Raises Refused for anybody else."""
         roles = {"mentor": "mentor", "mentee": "mentee", self.mentor: "mentor", self.mentee: "mentee"}
         if by in roles:
             return roles[by]

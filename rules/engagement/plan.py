@@ -1,4 +1,9 @@
-"""The messages of an engagement over its life, with what pauses and new ends did to each (ENG1–ENG9, ENG11)."""
+"""The messages of an engagement over its life, and what pauses and new ends did to each (ENG1–ENG9, ENG11).
+
+The agenda of an engagement cannot be computed from the latest facts alone. A message that an act dropped and a later
+act brought back needs a key of its own, because a key is never sent twice (MAIL1). So `mail_histories` replays the
+acts: it drafts the messages after each act and records what that act did to each of them.
+"""
 
 from __future__ import annotations
 
@@ -10,26 +15,33 @@ from itertools import pairwise
 from rules.calendar import Calendar
 from rules.engagement.dates import EndChange, end_changes, pulse_day, start_day
 from rules.engagement.facts import ROLES, EngagementFacts, NewEnd
-from rules.pauses import Pause, close_at, merge_pauses, send_at
+from rules.pauses import Pause, close_at, finished, merge_pauses, send_after
 from rules.program import EngagementPolicy
+
+DraftKey = tuple[str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A message as the facts alone would have it; `scheduled` is what goes by T4, `end` the end it asks about."""
+    """A message as the facts at one instant call for it."""
 
     role: str
-    what: str
+    """Who reads it: `mentor` or `mentee`."""
+    name: str
+    """The message's name without its audience, such as `pulse`."""
     due: datetime
     context: dict[str, str]
     occurrence: int = 1
     numbered: bool = False
+    """Whether the occurrence is shown to the reader, as in the third pulse."""
     scheduled: bool = True
+    """Whether it waits for the send time (T4), rather than going out at once."""
     end: int = 0
+    """For a message about a planned end: the place of that end among all ends. A new end asks again."""
 
     @property
-    def key(self) -> tuple[str, str, int]:
-        return self.role, self.what, self.occurrence
+    def key(self) -> DraftKey:
+        return self.role, self.name, self.occurrence
 
 
 @dataclass(slots=True)
@@ -44,12 +56,12 @@ class MailHistory:
     """How often it left the agenda before it was sent."""
     repeated: int = 0
     """How often it was sent and came back for another end."""
-    brought_in: datetime | None = None
+    added_late_at: datetime | None = None
     """When it came onto the agenda, if its due instant had passed by then."""
 
 
 class MessagePlan:
-    """What the facts come to, as if a pause that is open had not begun."""
+    """The messages that one state of the facts calls for, as if an open pause had not begun."""
 
     def __init__(
         self,
@@ -60,8 +72,8 @@ class MessagePlan:
     ) -> None:
         self.facts, self.policy, self.program, self.calendars = facts, policy, program, calendars
         self.start = start_day(facts, program)
-        self.paused = [pause for pause in facts.pauses if pause.until is not None]
-        self.pauses = merge_pauses(self.paused)
+        self.finished_pauses = [pause for pause in facts.pauses if pause.until is not None]
+        self.pauses = merge_pauses(self.finished_pauses)
         self.ends = end_changes(facts, policy, program)
         self.closes = self.ends[-1].closes
         open_since = [
@@ -69,99 +81,90 @@ class MessagePlan:
         ]
         self.held_since = min(open_since, default=None)
 
-    def at(self, facts: EngagementFacts) -> MessagePlan:
-        """The same for other facts."""
+    def with_facts(self, facts: EngagementFacts) -> MessagePlan:
+        """Return the plan of other facts under the same policy and calendars."""
         return MessagePlan(facts, self.policy, self.program, self.calendars)
 
     def send_at(self, calendar: Calendar, day: date, moves_from: datetime | None = None) -> datetime:
-        """When mail of a day goes out on a calendar, moved by the pauses, or by those from an instant on."""
-        due = send_at(
-            day,
-            merge_pauses(self.paused, since=moves_from) if moves_from else self.pauses,
-            calendar,
-            self.program,
-        )
-        assert due is not None
-        return due
+        """Return when mail of a day goes out on a calendar, moved by all pauses or by those after `moves_from`."""
+        pauses = merge_pauses(self.finished_pauses, since=moves_from) if moves_from else self.pauses
+        return send_after(day, finished(pauses), calendar, self.program)
 
-    def before_the_end(self, day: date) -> datetime:
-        """When something of a day opens for staff: on a business day, or if that comes after the end, on the day."""
+    def open_task_at(self, day: date) -> datetime:
+        """Return when a staff task of a day opens.
+
+        That is at the send time of the next business day or, where that comes after the end, of the day itself.
+        """
         due = self.send_at(self.program, day)
         if due < self.closes:
             return due
         morning = self.program.instant(self.moved(day), self.program.hours.send_time)
-        return max([morning, *(p.until for p in self.pauses if p.until and p.until < self.closes)])
+        return max([morning, *(until for _, until in finished(self.pauses) if until < self.closes)])
 
     def moved(self, day: date) -> date:
-        """A day moved by the pauses."""
+        """Return a day moved by the pauses."""
         return close_at(day, self.pauses, self.program)[0]
 
     def pulse(self, number: int) -> date:
-        """The day of a pulse before pauses; 0 is a month before the first."""
+        """Return the day of a pulse before pauses move it; number 0 is a month before the first one."""
         return pulse_day(self.policy, self.start, number)
 
     def drafts(self) -> Iterator[Draft]:
-        """Every message to the two, whatever their answers."""
-        yield from self._both("match", self.facts.started_at, scheduled=False, ends=self.ends[0].day)
+        """Yield every message to the two parties, whatever they have answered."""
+        yield from self._to_both("match", self.facts.started_at, ends=self.ends[0].day)
         for number, (before, end) in enumerate(self._extensions(), start=1):
-            due = self._at_once(end.set_at)
-            yield from self._both("extended", due, number, scheduled=False, ends=before.day, new_end=end.day)
+            due = self._after_any_pause(end.set_at)
+            yield from self._to_both("extended", due, number, ends=before.day, new_end=end.day)
         for role in ROLES:
             yield from self._discovery(role)
             yield from self._pulses(role)
             yield from self._wrap_up(role)
-        yield from self._both("completed", self.closes, scheduled=False, ends=self.ends[-1].day)
+        yield from self._to_both("completed", self.closes, ends=self.ends[-1].day)
 
-    def wanted(
-        self, histories: dict[tuple[str, str, int], MailHistory], at: datetime
-    ) -> Iterator[tuple[tuple[str, str, int], tuple[Draft, datetime | None]]]:
-        """The messages that the facts ask for at an instant, by key, after what became of them before.
+    def drafts_at(
+        self, histories: dict[DraftKey, MailHistory], at: datetime
+    ) -> Iterator[tuple[Draft, datetime | None]]:
+        """Yield the drafts of an instant, each with when it was added late, given the histories until then.
 
-        One that comes in when its hour is past goes out on the next occasion; none goes out after the end.
+        A draft that is added after its due instant moves to the next send time. None goes out after the end.
         """
         for draft in () if self.facts.suspended else self.drafts():
             history = histories.get(draft.key)
-            brought_in = history.brought_in if history else None
-            if (
-                draft.scheduled
-                and draft.due <= at
-                and (history is None or not (history.planned or history.sent))
-            ):
-                brought_in = at
-            if brought_in:
-                draft = self._postponed(draft, brought_in)
-            if draft.due < self.closes or draft.what == "completed":
-                yield draft.key, (draft, brought_in)
+            added_late_at = history.added_late_at if history else None
+            on_record = history is not None and (history.planned or history.sent)
+            if draft.scheduled and draft.due <= at and not on_record:
+                added_late_at = at
+            if added_late_at:
+                draft = self._postponed(draft, added_late_at)
+            if draft.due < self.closes or draft.name == "completed":
+                yield draft, added_late_at
 
-    def _postponed(self, draft: Draft, brought_in: datetime) -> Draft:
+    def _postponed(self, draft: Draft, added_late_at: datetime) -> Draft:
         calendar = self.calendars[draft.role]
-        day = calendar.date_of(calendar.next_send_after(brought_in))
-        return replace(draft, due=self.send_at(calendar, day, brought_in))
+        day = calendar.date_of(calendar.next_send_after(added_late_at))
+        return replace(draft, due=self.send_at(calendar, day, added_late_at))
 
     def _extensions(self) -> list[tuple[EndChange, EndChange]]:
+        """Return each extension with the planned end before it."""
         return [(before, end) for before, end in pairwise(self.ends) if end.extension]
 
-    def _both(
-        self, what: str, due: datetime, occurrence: int = 1, *, scheduled: bool, **days: date
-    ) -> Iterator[Draft]:
+    def _to_both(self, name: str, due: datetime, occurrence: int = 1, **days: date) -> Iterator[Draft]:
         for role in ROLES:
-            yield Draft(role, what, due, self._days(**days), occurrence, scheduled=scheduled)
+            yield Draft(role, name, due, self._context(**days), occurrence, scheduled=False)
 
-    def _days(self, **days: date) -> dict[str, str]:
+    def _context(self, **days: date) -> dict[str, str]:
         return {name: day.isoformat() for name, day in {"started": self.start, **days}.items()}
 
-    def _at_once(self, at: datetime) -> datetime:
-        for pause in self.pauses:
-            if pause.until and pause.since <= at < pause.until:
-                return pause.until
-        return at
+    def _after_any_pause(self, at: datetime) -> datetime:
+        """Return the instant, or the end of the pause that it lies in."""
+        return next((until for since, until in finished(self.pauses) if since <= at < until), at)
 
     def _discovery(self, role: str) -> Iterator[Draft]:
         for number in range(1, self.policy.discovery_repeats + 2):
             day = self.start + timedelta(days=number * self.policy.discovery_days)
             if self.moved(day) < self.ends[-1].day:
                 due = self.send_at(self.calendars[role], day)
-                yield Draft(role, "discovery", due, self._days(), number, numbered=True)
+                yield Draft(role, "discovery", due, self._context(), number, numbered=True)
 
     def _pulses(self, role: str) -> Iterator[Draft]:
         number = 1
@@ -176,11 +179,11 @@ class MessagePlan:
         day = end.given - timedelta(days=self.policy.wrap_up_days)
         due = self.send_at(self.calendars[role], day, end.moves_from)
         if day >= self.start and due > end.set_at:
-            yield Draft(role, "wrap_up", due, self._days(ends=end.day), end=len(self.ends))
+            yield Draft(role, "wrap_up", due, self._context(ends=end.day), end=len(self.ends))
 
 
-def steps_between(facts: EngagementFacts) -> Iterator[tuple[datetime, EngagementFacts]]:
-    """The facts at first and after each act that moves mail, with its instant."""
+def facts_over_time(facts: EngagementFacts) -> Iterator[tuple[datetime, EngagementFacts]]:
+    """Yield the facts at the start and after each act that moves mail, each with the instant of the act."""
     pauses: list[Pause] = []
     new_ends: list[NewEnd] = []
     at = facts.started_at
@@ -197,22 +200,22 @@ def steps_between(facts: EngagementFacts) -> Iterator[tuple[datetime, Engagement
         yield at, replace(facts, pauses=list(pauses), new_ends=list(new_ends))
 
 
-def mail_histories(plan: MessagePlan) -> dict[tuple[str, str, int], MailHistory]:
-    """What became of every message through all the acts."""
-    histories: dict[tuple[str, str, int], MailHistory] = {}
+def mail_histories(plan: MessagePlan) -> dict[DraftKey, MailHistory]:
+    """Return the history of every message through all acts, by the key of its draft."""
+    histories: dict[DraftKey, MailHistory] = {}
     held = True
-    for at, facts in steps_between(plan.facts):
-        then = plan.at(facts)
-        drafts = dict(then.wanted(histories, at))
+    for at, facts in facts_over_time(plan.facts):
+        plan_then = plan.with_facts(facts)
+        drafts = {draft.key: (draft, added) for draft, added in plan_then.drafts_at(histories, at)}
         for key, history in histories.items():
             history.sent |= history.planned and not held and history.draft.due <= at
             if history.planned and key not in drafts:
                 history.planned = False
                 history.times_dropped += not history.sent
-        for key, (draft, brought_in) in drafts.items():
+        for key, (draft, added_late_at) in drafts.items():
             history = histories.setdefault(key, MailHistory(draft))
             if history.sent and history.draft.end != draft.end:
                 history.sent, history.repeated = False, history.repeated + 1
-            history.draft, history.brought_in, history.planned = draft, brought_in, True
-        held = then.held_since is not None
+            history.draft, history.added_late_at, history.planned = draft, added_late_at, True
+        held = plan_then.held_since is not None
     return histories

@@ -18,7 +18,6 @@ from rules.program.values import (
     time_of_day,
     weekdays,
     weekdays_shown,
-    zone_value,
 )
 from rules.validation import (
     Issue,
@@ -28,7 +27,9 @@ from rules.validation import (
     identifier,
     integer,
     nearest,
+    quote,
     single_line,
+    zone_name,
 )
 
 ROLES = ("mentor", "mentee")
@@ -51,13 +52,16 @@ class HoursTable:
         single_line(20), "T1", about="and of which part of the country", default=None
     )
     zone: str = field(
-        zone_value, "T4", "ENG1", about="the program's time zone, for its own dates and unknown persons"
+        zone_name, "T4", "ENG1", about="the program's time zone, for its own dates and unknown persons"
     )
 
     def conflicts(self) -> Iterator[Issue]:
         """A subdivision that the country does not have, and a day that ends before its mail."""
         if self.subdivision is not None and not known_subdivision(self.country, self.subdivision):
-            yield Issue(("subdivision",), f"is no part of {self.country} with known holidays")
+            yield Issue(
+                ("subdivision",),
+                f"{quote(self.subdivision)} is no part of {self.country} with known holidays",
+            )
         if self.close_of_business <= self.send_time:
             yield Issue(("close_of_business",), "must be later than send_time")
 
@@ -201,7 +205,8 @@ class CreditPolicy:
         if self.missing_after_days <= self.task_after_days:
             yield Issue(("missing_after_days",), "must be more than task_after_days")
         if self.counts_as not in self.caps:
-            yield Issue(("counts_as",), f"must be a key of caps{nearest(self.counts_as, self.caps)}")
+            hint = nearest(self.counts_as, self.caps)
+            yield Issue(("counts_as",), f"must be a key of caps, not {quote(self.counts_as)}{hint}")
 
 
 @table

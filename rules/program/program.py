@@ -21,7 +21,7 @@ from rules.program.policies import (
 from rules.program.survey_policy import SurveyPolicy
 from rules.program.toml_schema import Setting, field, nested, parse, read_text, settings, table, tuple_of
 from rules.program.values import LANGUAGE, MOST_CHECKED, resources
-from rules.validation import Issue, email, identifier, nearest, single_line
+from rules.validation import Issue, email, identifier, nearest, quote, single_line
 
 
 @table
@@ -103,7 +103,7 @@ def _against(content: Mapping[str, Any], catalogue: Catalogue) -> Iterator[Issue
     for name, key in (("onboarding", "mentor_certifications"), ("credit", "certifications")):
         for position, code in enumerate(_inside(content, name, key, list)[:MOST_CHECKED]):
             if isinstance(code, str) and code not in catalogue.codes:
-                reason = f"is no certification of the catalogue{nearest(code, catalogue.codes)}"
+                reason = f"{quote(code)} is no certification of the catalogue{nearest(code, catalogue.codes)}"
                 yield Issue((name, key, position), reason)
     most: dict[str, int] = {}
     for category in catalogue.categories:
@@ -112,7 +112,8 @@ def _against(content: Mapping[str, Any], catalogue: Catalogue) -> Iterator[Issue
         if name not in most:
             yield Issue(("credit", "caps", name), f"is no category of the catalogue{nearest(name, most)}")
         elif isinstance(cap, int) and cap > most[name]:
-            yield Issue(("credit", "caps", name), f"must not be above the catalogue's cap of {most[name]}")
+            reason = f"must not be above the catalogue's cap of {most[name]}, unlike {quote(cap)}"
+            yield Issue(("credit", "caps", name), reason)
 
 
 def _inside(content: Mapping[str, Any], name: str, key: str, kind: type[Any]) -> Any:

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 from datetime import date, time
 from types import MappingProxyType
 from typing import Any
-from zoneinfo import available_timezones
 
-from rules.calendar import known_country, known_zone
+from rules.calendar import known_country
 from rules.messages import MessageClass
 from rules.program.toml_schema import tuple_of
 from rules.validation import (
@@ -25,6 +24,7 @@ from rules.validation import (
     mapping,
     matching,
     nearest,
+    quote,
     text_of,
 )
 
@@ -80,22 +80,16 @@ def time_of_day(value: object) -> time:
     if not isinstance(value, time):
         raise ValidationError(f"must be a time like 09:00:00, without quotes, not {kind_of(value)}")
     if value.second or value.microsecond:
-        raise ValidationError("must be on a full minute")
+        raise ValidationError(f"must be on a full minute, not {value.isoformat()}")
     return value
-
-
-def zone_value(value: object) -> str:
-    name = text_of(value)
-    if not known_zone(name):
-        raise ValidationError(f"is no time zone of the zone database{nearest(name, available_timezones())}")
-    return name
 
 
 def country_value(value: object) -> str:
     code = text_of(value)
     if not (len(code) == 2 and code.isupper() and known_country(code)):
         raise ValidationError(
-            "must be the code of a country with known holidays, of two capital letters, like CO"
+            "must be the code of a country with known holidays, of two capital letters, like CO,"
+            f" not {quote(code)}"
         )
     return code
 

@@ -27,7 +27,7 @@ ANA = {"member": "ana", "name": "Ana", "email": "ana@example.org", "standing": "
 
 async def tell(ready: EmbeddedStack, when: str, profile: str) -> None:
     """Somebody signs up, so that something is on record."""
-    told: list[tuple[str, dict[str, Any]]] = [
+    events: list[tuple[str, dict[str, Any]]] = [
         ("member.updated", {**ANA, "languages": ["en"]}),
         (
             "profile.created",
@@ -35,7 +35,7 @@ async def tell(ready: EmbeddedStack, when: str, profile: str) -> None:
         ),
     ]
     await ready.advance(instant(when))
-    await ready.tell(instant(when), told)
+    await ready.tell(instant(when), events)
 
 
 @pytest.mark.rule("T4", "MAIL1")
@@ -79,9 +79,9 @@ async def test_rewritten_record_is_found_within_a_week_of_checkpoints(tmp_path: 
     assert mornings == [instant("2035-03-09T09:00"), instant("2035-03-12T09:00")], "none on a weekend"
     assert tasks == [("record_altered", "onboarding/p-thursday")]
     letters = [file.read_text("utf-8") for file in sorted(mails.glob("*.eml"))]
-    told = [letter for letter in letters if "Please keep this email" in letter]
+    reports = [letter for letter in letters if "Please keep this email" in letter]
     assert [
-        hash_in(letter.partition("What it is for")[0].rpartition("Chains")[2]) for letter in told[:2]
+        hash_in(letter.partition("What it is for")[0].rpartition("Chains")[2]) for letter in reports[:2]
     ] == [row.hash for row in taken[:2]]
     file = tmp_path / "dossier.zip"
     file.write_bytes(dossier)

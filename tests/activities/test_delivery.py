@@ -35,15 +35,15 @@ from tests.support.delivery import (
     NUDGE,
     OWED,
     WORKFLOW,
-    World,
+    DeliveryFixture,
     asked,
     check_ins,
     composers,
+    deliveries,
     migrated_url,
     received,
     refused_for_now,
     send,
-    world,
 )
 from tests.support.limits import PATIENCE
 from tests.support.reports.fault_table import FaultRun, Judge
@@ -61,29 +61,31 @@ from tests.support.servers.hostile_smtp import (
 )
 from worker.assembly import Components
 
-__all__ = ["hostile_smtp", "migrated_url", "world"]
+__all__ = ["deliveries", "hostile_smtp", "migrated_url"]
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
 
-async def counted(fault_run: Judge, fault: str, world: World, server: HostileSmtp) -> FaultRun:
+async def counted(fault_run: Judge, fault: str, deliveries: DeliveryFixture, server: HostileSmtp) -> FaultRun:
     """Count what came of a fault, for the table at the end of the run."""
-    decided = [delivery for delivery, _ in await world.decisions()]
-    return fault_run(f"mail: {fault}", await world.rows(), received(server), decided)
+    decided = [delivery for delivery, _ in await deliveries.decisions()]
+    return fault_run(f"mail: {fault}", await deliveries.rows(), received(server), decided)
 
 
 # --- what a delivery leaves behind
 
 
 @pytest.mark.rule("MAIL1", "MAIL2")
-async def test_message_is_sent_once_and_recorded_as_sent(world: World, hostile_smtp: HostileSmtp) -> None:
-    await world.plan(NUDGE)
-    async with world.mailing(hostile_smtp) as mail:
+async def test_message_is_sent_once_and_recorded_as_sent(
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
+) -> None:
+    await deliveries.plan(NUDGE)
+    async with deliveries.mailing(hostile_smtp) as mail:
         first = await send(mail, NUDGE.key)
         assert first == [Outcome(NUDGE.key, "sent", DUE)]
         assert await send(mail, NUDGE.key, at=DUE + HOUR, attempt=2) == first
-    row = await world.row(NUDGE.key)
+    row = await deliveries.row(NUDGE.key)
     assert (row.state, row.decided_at, row.attempts, row.content) == ("sent", DUE, 1, None)
     assert row.response == "250 2.0.0 queued as 1"
     assert received(hostile_smtp) == [row.delivery]
@@ -92,20 +94,20 @@ async def test_message_is_sent_once_and_recorded_as_sent(world: World, hostile_s
     assert f"+{row.delivery}@" in message.sender
     assert row.message_id is not None
     assert row.message_id.encode() in message.content
-    assert await world.decisions() == [(row.delivery, "sent")]
+    assert await deliveries.decisions() == [(row.delivery, "sent")]
 
 
 @pytest.mark.rule("MAIL2")
 async def test_claim_commits_before_the_smtp_transaction_starts(
-    world: World, hostile_smtp: HostileSmtp
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
 ) -> None:
     release = asyncio.Event()
     hostile_smtp.answers("banner", after(release, "220 at last"))
-    await world.plan(NUDGE)
-    async with world.mailing(hostile_smtp) as mail:
+    await deliveries.plan(NUDGE)
+    async with deliveries.mailing(hostile_smtp) as mail:
         sending = asyncio.create_task(send(mail, NUDGE.key))
         await hostile_smtp.until(lambda: bool(hostile_smtp.sessions))
-        row = await world.row(NUDGE.key)
+        row = await deliveries.row(NUDGE.key)
         assert (row.state, row.attempts) == ("claimed", 1)
         assert row.content
         assert hostile_smtp.commands == []
@@ -115,14 +117,16 @@ async def test_claim_commits_before_the_smtp_transaction_starts(
 
 
 @pytest.mark.rule("MAIL2")
-async def test_hand_over_commits_before_the_last_byte(world: World, hostile_smtp: HostileSmtp) -> None:
+async def test_hand_over_commits_before_the_last_byte(
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
+) -> None:
     release = asyncio.Event()
     hostile_smtp.answers("END", after(release, "250 2.0.0 kept"))
-    await world.plan(NUDGE)
-    async with world.mailing(hostile_smtp) as mail:
+    await deliveries.plan(NUDGE)
+    async with deliveries.mailing(hostile_smtp) as mail:
         sending = asyncio.create_task(send(mail, NUDGE.key))
         await hostile_smtp.until(lambda: any(message.ended for message in hostile_smtp.messages))
-        assert (await world.row(NUDGE.key)).state == "handed_over"
+        assert (await deliveries.row(NUDGE.key)).state == "handed_over"
         release.set()
         assert [outcome.decision for outcome in await sending] == ["sent"]
 
@@ -168,14 +172,14 @@ class UnhurriedDatabase(Database):
 @pytest.mark.rule("MAIL2", "MAIL3")
 @pytest.mark.parametrize("fault", NOT_YET)
 async def test_message_not_accepted_is_retried_with_the_same_bytes(
-    world: World, hostile_smtp: HostileSmtp, fault_run: Judge, fault: str
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp, fault_run: Judge, fault: str
 ) -> None:
     hostile_smtp.answers(*NOT_YET[fault])
-    await world.plan(OWED)
-    unhurried = UnhurriedDatabase(world.database.url)
-    async with replace(world, database=unhurried).mailing(hostile_smtp) as mail:
+    await deliveries.plan(OWED)
+    unhurried = UnhurriedDatabase(deliveries.database.url)
+    async with replace(deliveries, database=unhurried).mailing(hostile_smtp) as mail:
         await refused_for_now(mail, OWED.key)
-        waiting = await world.row(OWED.key)
+        waiting = await deliveries.row(OWED.key)
         assert (waiting.state, waiting.claimed_by) == ("planned", None)
         assert (waiting.trouble or "").startswith("TryLater")
         assert received(hostile_smtp) == []
@@ -183,86 +187,86 @@ async def test_message_not_accepted_is_retried_with_the_same_bytes(
             "sent"
         ]
     await unhurried.close()
-    row = await world.row(OWED.key)
+    row = await deliveries.row(OWED.key)
     assert (row.attempts, row.decided_at) == (2, DUE + HOUR)
     assert received(hostile_smtp) == [row.delivery]
     assert hostile_smtp.accepted[0].content == waiting.content
-    assert await world.tasks() == []
-    await counted(fault_run, fault, world, hostile_smtp)
+    assert await deliveries.tasks() == []
+    await counted(fault_run, fault, deliveries, hostile_smtp)
 
 
 @pytest.mark.rule("MAIL3")
 @pytest.mark.parametrize("step", ["banner", "EHLO", "MAIL", "RCPT", "DATA"])
 async def test_server_silent_before_the_last_byte_is_retried(
-    world: World, hostile_smtp: HostileSmtp, fault_run: Judge, step: str
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp, fault_run: Judge, step: str
 ) -> None:
     hostile_smtp.answers(step, hang())
-    await world.plan(OWED)
-    async with world.mailing(hostile_smtp, patience=1.0) as mail:
+    await deliveries.plan(OWED)
+    async with deliveries.mailing(hostile_smtp, patience=1.0) as mail:
         await refused_for_now(mail, OWED.key)
-    async with world.mailing(hostile_smtp) as mail:
+    async with deliveries.mailing(hostile_smtp) as mail:
         await send(mail, OWED.key, at=DUE + HOUR, attempt=2)
-    assert received(hostile_smtp) == [(await world.row(OWED.key)).delivery]
-    await counted(fault_run, f"silence at {step}", world, hostile_smtp)
+    assert received(hostile_smtp) == [(await deliveries.row(OWED.key)).delivery]
+    await counted(fault_run, f"silence at {step}", deliveries, hostile_smtp)
 
 
 @pytest.mark.rule("MAIL2", "MAIL3")
 async def test_server_that_replies_byte_by_byte_gets_each_message_once(
-    world: World, hostile_smtp: HostileSmtp, fault_run: Judge
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp, fault_run: Judge
 ) -> None:
     answers = {"banner": b"220 slow\r\n", "DATA": b"354 go\r\n", "END": b"250-kept\r\n250 at last\r\n"}
     for step in ("banner", "MAIL", "RCPT", "DATA", "END"):
         answer = answers.get(step, b"250 ok\r\n")
         hostile_smtp.always(step, pieces(*(answer[at : at + 1] for at in range(len(answer)))))
-    await world.plan(*check_ins(3))
-    async with world.mailing(hostile_smtp) as mail:
+    await deliveries.plan(*check_ins(3))
+    async with deliveries.mailing(hostile_smtp) as mail:
         outcomes = await send(mail, *(one.key for one in check_ins(3)))
     assert [outcome.decision for outcome in outcomes] == ["sent"] * 3
-    await counted(fault_run, "slow answers", world, hostile_smtp)
+    await counted(fault_run, "slow answers", deliveries, hostile_smtp)
 
 
 @pytest.mark.rule("MAIL2", "MAIL3")
 async def test_mail_waits_until_the_server_offers_trusted_tls(
-    world: World, tmp_path: Path, fault_run: Judge
+    deliveries: DeliveryFixture, tmp_path: Path, fault_run: Judge
 ) -> None:
     made = make_certificate(tmp_path)
-    await world.plan(OWED)
+    await deliveries.plan(OWED)
     async with HostileSmtp(tls="starttls", certificate=made) as server:
-        async with world.mailing(server, tls="starttls") as mail:
+        async with deliveries.mailing(server, tls="starttls") as mail:
             await refused_for_now(mail, OWED.key)
-        async with world.mailing(server, tls="starttls", ca_file=made.certificate) as mail:
+        async with deliveries.mailing(server, tls="starttls", ca_file=made.certificate) as mail:
             for attempt, answer in enumerate([say("454 4.7.0 no TLS now"), drop(), raw(b"220 go\r\n!")], 2):
                 server.answers("STARTTLS", replace(answer, stores=False))
                 await refused_for_now(mail, OWED.key, attempt=attempt)
             assert "MAIL" not in server.commands
             await send(mail, OWED.key, at=DUE + HOUR, attempt=5)
-        await counted(fault_run, "TLS fails", world, server)
+        await counted(fault_run, "TLS fails", deliveries, server)
 
 
 @pytest.mark.rule("MAIL1", "MAIL3")
 async def test_concurrent_messages_each_get_their_own_reply(
-    world: World, hostile_smtp: HostileSmtp, fault_run: Judge
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp, fault_run: Judge
 ) -> None:
     keys = [one.key for one in check_ins(3)]
     hostile_smtp.answers("RCPT", say("250 ok"), say("450 4.2.0 greylisted"), say("250 ok"))
     hostile_smtp.answers("END", say("250 2.0.0 kept"), say("554 5.6.0 not this"))
-    await world.plan(*check_ins(3))
-    async with world.mailing(hostile_smtp) as mail:
+    await deliveries.plan(*check_ins(3))
+    async with deliveries.mailing(hostile_smtp) as mail:
         await refused_for_now(mail, *keys)
         outcomes = await send(mail, *keys, at=DUE + HOUR, attempt=2)
     assert [outcome.decision for outcome in outcomes] == ["sent", "sent", "failed"]
-    run = await counted(fault_run, "partial refusal", world, hostile_smtp)
+    run = await counted(fault_run, "partial refusal", deliveries, hostile_smtp)
     assert run.received == 2
 
 
 @pytest.mark.rule("MAIL3")
 async def test_retry_delay_grows_to_an_hour_and_follows_the_server(
-    world: World, hostile_smtp: HostileSmtp
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
 ) -> None:
     """The delays grow to an hour; a reply about a full mailbox makes them longer."""
     hostile_smtp.always("RCPT", say("450 4.2.0 greylisted"))
-    await world.plan(OWED)
-    async with world.mailing(hostile_smtp) as mail:
+    await deliveries.plan(OWED)
+    async with deliveries.mailing(hostile_smtp) as mail:
         delays = [await refused_for_now(mail, OWED.key, attempt=attempt) for attempt in (1, 2, 3, 8, 500)]
         assert delays == [timedelta(minutes=minutes) for minutes in (1, 2, 4, 60, 60)]
         hostile_smtp.always("RCPT", say("552 5.2.2 mailbox full"))
@@ -271,36 +275,36 @@ async def test_retry_delay_grows_to_an_hour_and_follows_the_server(
 
 @pytest.mark.rule("MAIL3")
 async def test_messages_survive_a_two_day_outage_of_the_mail_server(
-    world: World, hostile_smtp: HostileSmtp, fault_run: Judge
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp, fault_run: Judge
 ) -> None:
-    await world.plan(NUDGE, OWED, COMPLIANCE)
+    await deliveries.plan(NUDGE, OWED, COMPLIANCE)
     keys = (NUDGE.key, OWED.key, COMPLIANCE.key)
     port = hostile_smtp.port
     await hostile_smtp.stop()
     at, attempt = DUE, 1
-    async with world.mailing(hostile_smtp) as mail:
+    async with deliveries.mailing(hostile_smtp) as mail:
         while at < DUE + 2 * DAY:
             at += await refused_for_now(mail, *keys, at=at, attempt=attempt)
             attempt += 1
         await hostile_smtp.start(port)
         await send(mail, *keys, at=at, attempt=attempt)
-    assert sorted(received(hostile_smtp)) == sorted(row.delivery for row in await world.rows())
-    await counted(fault_run, "server gone for two days", world, hostile_smtp)
+    assert sorted(received(hostile_smtp)) == sorted(row.delivery for row in await deliveries.rows())
+    await counted(fault_run, "server gone for two days", deliveries, hostile_smtp)
 
 
 @pytest.mark.rule("MAIL1", "MAIL3", "STA2")
 async def test_message_refused_for_days_fails_with_a_staff_task(
-    world: World, hostile_smtp: HostileSmtp
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
 ) -> None:
     hostile_smtp.always("RCPT", say("450 4.2.0 greylisted"))
-    await world.plan(OWED)
-    async with world.mailing(hostile_smtp) as mail:
+    await deliveries.plan(OWED)
+    async with deliveries.mailing(hostile_smtp) as mail:
         await refused_for_now(mail, OWED.key, at=DUE + 4 * DAY)
         (outcome,) = await send(mail, OWED.key, at=DUE + 5 * DAY + HOUR, attempt=90)
     assert outcome.decision == "failed"
-    row = await world.row(OWED.key)
+    row = await deliveries.row(OWED.key)
     assert row.reason == "not accepted within 5 days; last: TryLater 450 4.2.0"
-    assert await world.tasks() == [("mail_failed", WORKFLOW)]
+    assert await deliveries.tasks() == [("mail_failed", WORKFLOW)]
     assert received(hostile_smtp) == []
 
 
@@ -317,51 +321,51 @@ DOUBTFUL = {
 @pytest.mark.parametrize("wanted", [NUDGE, OWED, COMPLIANCE], ids=lambda mail: mail.message)
 @pytest.mark.parametrize("answer", DOUBTFUL)
 async def test_ambiguous_message_is_never_resent_and_owed_ones_open_a_task(
-    world: World, hostile_smtp: HostileSmtp, fault_run: Judge, answer: str, wanted: PlannedMail
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp, fault_run: Judge, answer: str, wanted: PlannedMail
 ) -> None:
     hostile_smtp.answers("END", DOUBTFUL[answer])
-    await world.plan(wanted)
-    async with world.mailing(hostile_smtp) as mail:
+    await deliveries.plan(wanted)
+    async with deliveries.mailing(hostile_smtp) as mail:
         outcomes = await send(mail, wanted.key)
         assert [outcome.decision for outcome in outcomes] == ["ambiguous"]
         assert await send(mail, wanted.key, at=DUE + HOUR, attempt=2) == outcomes
     assert [message.ended for message in hostile_smtp.messages] == [True]
-    assert await world.tasks() == ([] if wanted is NUDGE else [("mail_ambiguous", WORKFLOW)])
-    row = await world.row(wanted.key)
+    assert await deliveries.tasks() == ([] if wanted is NUDGE else [("mail_ambiguous", WORKFLOW)])
+    row = await deliveries.row(wanted.key)
     assert row.content, "staff can see what may have arrived"
-    assert await world.decisions() == [(row.delivery, "ambiguous")]
-    await counted(fault_run, f"{answer} after the message", world, hostile_smtp)
+    assert await deliveries.decisions() == [(row.delivery, "ambiguous")]
+    await counted(fault_run, f"{answer} after the message", deliveries, hostile_smtp)
 
 
 @pytest.mark.rule("MAIL2")
 async def test_late_acceptance_causes_no_resend(
-    world: World, hostile_smtp: HostileSmtp, fault_run: Judge
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp, fault_run: Judge
 ) -> None:
     late = asyncio.Event()
     hostile_smtp.answers("END", after(late, "250 2.0.0 queued, sorry for the wait"))
-    await world.plan(OWED)
-    async with world.mailing(hostile_smtp, patience=2.0) as mail:
+    await deliveries.plan(OWED)
+    async with deliveries.mailing(hostile_smtp, patience=2.0) as mail:
         (outcome,) = await send(mail, OWED.key)
         late.set()
         await send(mail, OWED.key, at=DUE + HOUR, attempt=2)
     assert outcome.decision == "ambiguous"
-    assert received(hostile_smtp) == [(await world.row(OWED.key)).delivery]
-    await counted(fault_run, "a yes that comes too late", world, hostile_smtp)
+    assert received(hostile_smtp) == [(await deliveries.row(OWED.key)).delivery]
+    await counted(fault_run, "a yes that comes too late", deliveries, hostile_smtp)
 
 
 @pytest.mark.rule("MAIL2")
 @pytest.mark.parametrize("state", ["claimed", "handed_over"])
 async def test_retry_after_a_dead_worker_follows_the_recorded_state(
-    world: World, hostile_smtp: HostileSmtp, state: str
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp, state: str
 ) -> None:
     """The row that a dead worker left behind decides what the next attempt may do."""
-    await world.plan(OWED)
-    async with world.database.begin() as session:
+    await deliveries.plan(OWED)
+    async with deliveries.database.begin() as session:
         row = await ledger.locked(session, WORKFLOW, OWED.key)
         assert row is not None
         row.state, row.claimed_by, row.claimed_at, row.attempts = state, "a dead worker", DUE, 1
         row.content, row.recipient = b"Subject: rendered\r\n\r\nbefore the end\r\n", "ana@example.org"
-    async with world.mailing(hostile_smtp) as mail:
+    async with deliveries.mailing(hostile_smtp) as mail:
         (outcome,) = await send(mail, OWED.key, attempt=2)
     if state == "claimed":
         assert outcome.decision == "sent"
@@ -408,7 +412,7 @@ class TornDatabase(Database):
     ids=["yes", "later", "no"],
 )
 async def test_worker_remembers_the_reply_while_the_database_is_down(
-    world: World,
+    deliveries: DeliveryFixture,
     hostile_smtp: HostileSmtp,
     fault_run: Judge,
     answer: str,
@@ -417,10 +421,10 @@ async def test_worker_remembers_the_reply_while_the_database_is_down(
     how: str,
 ) -> None:
     hostile_smtp.answers("END", say(answer))
-    await world.plan(OWED)
-    torn = TornDatabase(world.database.url, TRANSACTIONS.index(failing) + 1, how)
+    await deliveries.plan(OWED)
+    torn = TornDatabase(deliveries.database.url, TRANSACTIONS.index(failing) + 1, how)
     outcomes: list[Outcome] = []
-    async with replace(world, database=torn).mailing(hostile_smtp) as mail:
+    async with replace(deliveries, database=torn).mailing(hostile_smtp) as mail:
         with pytest.raises(OperationalError):
             await send(mail, OWED.key)
         for attempt in (2, 3):
@@ -428,7 +432,7 @@ async def test_worker_remembers_the_reply_while_the_database_is_down(
                 outcomes = outcomes or await send(mail, OWED.key, at=DUE + HOUR, attempt=attempt)
     await torn.close()
     assert [outcome.decision for outcome in outcomes] == [decision]
-    await counted(fault_run, f"database fails at the {failing}", world, hostile_smtp)
+    await counted(fault_run, f"database fails at the {failing}", deliveries, hostile_smtp)
 
 
 # --- a clear no
@@ -439,20 +443,20 @@ async def test_worker_remembers_the_reply_while_the_database_is_down(
     "answer", ["550 5.1.1 no such user", "551 not local", "553 5.1.3 bad address", "556 5.1.10 null MX"]
 )
 async def test_refused_recipient_is_suppressed_with_one_staff_task(
-    world: World, hostile_smtp: HostileSmtp, fault_run: Judge, answer: str
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp, fault_run: Judge, answer: str
 ) -> None:
     hostile_smtp.answers("RCPT", say(answer))
-    await world.plan(OWED, NUDGE)
-    async with world.mailing(hostile_smtp) as mail:
+    await deliveries.plan(OWED, NUDGE)
+    async with deliveries.mailing(hostile_smtp) as mail:
         assert [outcome.decision for outcome in await send(mail, OWED.key)] == ["failed"]
         asked = len(hostile_smtp.commands)
         assert [outcome.decision for outcome in await send(mail, NUDGE.key)] == ["suppressed"]
         assert len(hostile_smtp.commands) == asked
-    assert await world.tasks() == [("address_suppressed", "member/ana")]
-    assert (await world.row(NUDGE.key)).reason == (
+    assert await deliveries.tasks() == [("address_suppressed", "member/ana")]
+    assert (await deliveries.row(NUDGE.key)).reason == (
         f"the address is suppressed since 2028-03-13: the address was refused ({answer[:3]})"
     )
-    await counted(fault_run, "a refused recipient", world, hostile_smtp)
+    await counted(fault_run, "a refused recipient", deliveries, hostile_smtp)
 
 
 @pytest.mark.rule("MAIL3", "STA2")
@@ -468,25 +472,27 @@ async def test_refused_recipient_is_suppressed_with_one_staff_task(
     ],
 )
 async def test_refused_content_fails_without_suppressing_the_address(
-    world: World, hostile_smtp: HostileSmtp, fault_run: Judge, step: str, answer: str
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp, fault_run: Judge, step: str, answer: str
 ) -> None:
     hostile_smtp.answers(step, say(answer))
-    await world.plan(OWED, NUDGE)
-    async with world.mailing(hostile_smtp) as mail:
+    await deliveries.plan(OWED, NUDGE)
+    async with deliveries.mailing(hostile_smtp) as mail:
         assert [outcome.decision for outcome in await send(mail, OWED.key)] == ["failed"]
         assert [outcome.decision for outcome in await send(mail, NUDGE.key)] == ["sent"]
-    assert await world.tasks() == [("mail_failed", WORKFLOW)]
-    assert received(hostile_smtp) == [(await world.row(NUDGE.key)).delivery]
-    await counted(fault_run, f"a refused text at {step}", world, hostile_smtp)
+    assert await deliveries.tasks() == [("mail_failed", WORKFLOW)]
+    assert received(hostile_smtp) == [(await deliveries.row(NUDGE.key)).delivery]
+    await counted(fault_run, f"a refused text at {step}", deliveries, hostile_smtp)
 
 
 @pytest.mark.rule("MAIL3", "STA2")
-async def test_refused_login_opens_the_circuit_with_one_alarm(world: World, fault_run: Judge) -> None:
+async def test_refused_login_opens_the_circuit_with_one_alarm(
+    deliveries: DeliveryFixture, fault_run: Judge
+) -> None:
     """A refused login stops the channel, raises one alarm, and loses no message."""
     keys = [mail.key for mail in check_ins(6)]
-    await world.plan(*check_ins(6))
+    await deliveries.plan(*check_ins(6))
     async with HostileSmtp(users={"worker": "right"}) as server:
-        async with world.mailing(server, password="wrong") as mail:
+        async with deliveries.mailing(server, password="wrong") as mail:
             for attempt in (1, 2):
                 assert await refused_for_now(mail, *keys, attempt=attempt) == timedelta(minutes=15)
             waiting = await asyncio.gather(
@@ -494,13 +500,13 @@ async def test_refused_login_opens_the_circuit_with_one_alarm(world: World, faul
             )
             assert all(isinstance(error, ApplicationError) for error in waiting)
             assert server.logins == [("worker", False)]
-        assert await world.tasks() == [("mail_failed", "channel/smtp")]
-        assert {row.state for row in await world.rows()} == {"planned"}
-        async with world.mailing(server, password="right") as mail:
+        assert await deliveries.tasks() == [("mail_failed", "channel/smtp")]
+        assert {row.state for row in await deliveries.rows()} == {"planned"}
+        async with deliveries.mailing(server, password="right") as mail:
             await send(mail, *keys, at=DUE + HOUR, attempt=4)
-        assert sorted(received(server)) == sorted(row.delivery for row in await world.rows())
-        await counted(fault_run, "a refused login", world, server)
-    assert {decision for _, decision in await world.decisions()} == {"sent"}
+        assert sorted(received(server)) == sorted(row.delivery for row in await deliveries.rows())
+        await counted(fault_run, "a refused login", deliveries, server)
+    assert {decision for _, decision in await deliveries.decisions()} == {"sent"}
 
 
 # --- what must not go out
@@ -519,18 +525,18 @@ async def test_refused_login_opens_the_circuit_with_one_alarm(world: World, faul
     ids=lambda value: value.message if isinstance(value, PlannedMail) else str(value),
 )
 async def test_late_mail_follows_the_policy_of_its_class(
-    world: World,
+    deliveries: DeliveryFixture,
     hostile_smtp: HostileSmtp,
     mail_due: PlannedMail,
     days: int,
     decision: str,
     tasks: list[tuple[str, str]],
 ) -> None:
-    await world.plan(mail_due)
-    async with world.mailing(hostile_smtp) as mail:
+    await deliveries.plan(mail_due)
+    async with deliveries.mailing(hostile_smtp) as mail:
         (outcome,) = await send(mail, mail_due.key, at=DUE + days * DAY)
     assert outcome.decision == decision
-    assert await world.tasks() == tasks
+    assert await deliveries.tasks() == tasks
     assert len(hostile_smtp.accepted) == (decision == "sent")
 
 
@@ -547,21 +553,21 @@ async def test_late_mail_follows_the_policy_of_its_class(
     ids=repr,
 )
 async def test_outside_production_only_listed_recipients_are_mailed(
-    world: World, hostile_smtp: HostileSmtp, outgoing: Outgoing, decision: str
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp, outgoing: Outgoing, decision: str
 ) -> None:
-    await world.plan(COMPLIANCE)
-    async with world.mailing(hostile_smtp, outgoing=outgoing) as mail:
+    await deliveries.plan(COMPLIANCE)
+    async with deliveries.mailing(hostile_smtp, outgoing=outgoing) as mail:
         (outcome,) = await send(mail, COMPLIANCE.key)
     assert outcome.decision == decision
     assert bool(hostile_smtp.sessions) == (decision == "sent")
 
 
 @pytest.mark.rule("MAIL8")
-async def test_copied_database_sends_no_mail(world: World, hostile_smtp: HostileSmtp) -> None:
+async def test_copied_database_sends_no_mail(deliveries: DeliveryFixture, hostile_smtp: HostileSmtp) -> None:
     def parts(environment: str) -> Components:
         return Components(
-            world.database,
-            world.programs,
+            deliveries.database,
+            deliveries.programs,
             composers(),
             SmtpChannel(SmtpSettings(host=hostile_smtp.host, port=hostile_smtp.port)),
             Links("https://mentoring.example.org", "a secret for tests only"),
@@ -578,28 +584,28 @@ async def test_copied_database_sends_no_mail(world: World, hostile_smtp: Hostile
 @pytest.mark.rule("MAIL6")
 @pytest.mark.parametrize("stopped", ["*", "mentee.checkin", "checkin"])
 async def test_unsubscribe_stops_nudges_but_not_owed_mail(
-    world: World, hostile_smtp: HostileSmtp, stopped: str
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp, stopped: str
 ) -> None:
-    await world.member(preferences={"stopped": [stopped]})
-    await world.plan(NUDGE, OWED, COMPLIANCE)
-    async with world.mailing(hostile_smtp) as mail:
+    await deliveries.member(preferences={"stopped": [stopped]})
+    await deliveries.plan(NUDGE, OWED, COMPLIANCE)
+    async with deliveries.mailing(hostile_smtp) as mail:
         outcomes = await send(mail, NUDGE.key, OWED.key, COMPLIANCE.key)
     assert [outcome.decision for outcome in outcomes] == ["suppressed", "sent", "sent"]
-    assert (await world.row(NUDGE.key)).reason == (
+    assert (await deliveries.row(NUDGE.key)).reason == (
         "the recipient has unsubscribed from messages of this kind"
     )
 
 
 @pytest.mark.rule("MAIL3", "MAIL7")
 async def test_suppressed_address_gets_no_mail_until_staff_lift_it(
-    world: World, hostile_smtp: HostileSmtp
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
 ) -> None:
-    async with world.database.begin() as session:
+    async with deliveries.database.begin() as session:
         await suppressions.suppress(session, "Ana@example.org", "complaint", "reported as unwanted", AT)
-    await world.plan(OWED, COMPLIANCE)
-    async with world.mailing(hostile_smtp) as mail:
+    await deliveries.plan(OWED, COMPLIANCE)
+    async with deliveries.mailing(hostile_smtp) as mail:
         assert [outcome.decision for outcome in await send(mail, OWED.key)] == ["suppressed"]
-        async with world.database.begin() as session:
+        async with deliveries.database.begin() as session:
             assert await suppressions.lift(session, "ana@example.org")
         assert [outcome.decision for outcome in await send(mail, COMPLIANCE.key)] == ["sent"]
 
@@ -607,44 +613,48 @@ async def test_suppressed_address_gets_no_mail_until_staff_lift_it(
 @pytest.mark.rule("MAIL3", "STA2")
 @pytest.mark.parametrize("address", ["no address", "ana@", "añá@example.org", f"{'a' * 65}@example.org"])
 async def test_invalid_address_fails_without_a_connection(
-    world: World, hostile_smtp: HostileSmtp, address: str
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp, address: str
 ) -> None:
-    await world.member(email=address)
-    await world.plan(OWED)
-    async with world.mailing(hostile_smtp) as mail:
+    await deliveries.member(email=address)
+    await deliveries.plan(OWED)
+    async with deliveries.mailing(hostile_smtp) as mail:
         (outcome,) = await send(mail, OWED.key)
     assert outcome.decision == "failed"
     assert hostile_smtp.sessions == []
-    assert await world.tasks() == [("address_suppressed", "member/ana")]
+    assert await deliveries.tasks() == [("address_suppressed", "member/ana")]
 
 
 @pytest.mark.rule("MAIL1")
-async def test_unplanned_message_is_not_sent(world: World, hostile_smtp: HostileSmtp) -> None:
-    async with world.mailing(hostile_smtp) as mail:
+async def test_unplanned_message_is_not_sent(deliveries: DeliveryFixture, hostile_smtp: HostileSmtp) -> None:
+    async with deliveries.mailing(hostile_smtp) as mail:
         assert await send(mail, NUDGE.key) == [Outcome(NUDGE.key, "cancelled", DUE)]
     assert hostile_smtp.sessions == []
 
 
 @pytest.mark.rule("MAIL1")
-async def test_message_that_fails_to_render_delays_no_other(world: World, hostile_smtp: HostileSmtp) -> None:
-    await world.plan(replace(COMPLIANCE, context={}), OWED)
-    async with world.mailing(hostile_smtp) as mail:
+async def test_message_that_fails_to_render_delays_no_other(
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
+) -> None:
+    await deliveries.plan(replace(COMPLIANCE, context={}), OWED)
+    async with deliveries.mailing(hostile_smtp) as mail:
         with pytest.raises(Exception, match="a date is missing"):
             await send(mail, COMPLIANCE.key, OWED.key)
-    assert (await world.row(OWED.key)).state == "sent"
-    assert (await world.row(COMPLIANCE.key)).state == "planned"
+    assert (await deliveries.row(OWED.key)).state == "sent"
+    assert (await deliveries.row(COMPLIANCE.key)).state == "planned"
 
 
 # --- a change of plan on the way
 
 
 @pytest.mark.rule("MAIL4")
-async def test_cancel_before_the_claim_stops_the_message(world: World, hostile_smtp: HostileSmtp) -> None:
-    await world.plan(NUDGE)
-    await world.plan(because="cancelled by staff")
-    async with world.mailing(hostile_smtp) as mail:
+async def test_cancel_before_the_claim_stops_the_message(
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
+) -> None:
+    await deliveries.plan(NUDGE)
+    await deliveries.plan(because="cancelled by staff")
+    async with deliveries.mailing(hostile_smtp) as mail:
         assert [outcome.decision for outcome in await send(mail, NUDGE.key)] == ["cancelled"]
-    assert (await world.row(NUDGE.key)).reason == "cancelled by staff"
+    assert (await deliveries.row(NUDGE.key)).reason == "cancelled by staff"
     assert hostile_smtp.sessions == []
 
 
@@ -659,7 +669,7 @@ CHANGES = {
 @pytest.mark.parametrize("step", ["banner", "RCPT", "DATA"])
 @pytest.mark.parametrize(("agenda", "outcome", "state"), CHANGES.values(), ids=list(CHANGES))
 async def test_change_before_the_last_byte_stops_the_message(
-    world: World,
+    deliveries: DeliveryFixture,
     hostile_smtp: HostileSmtp,
     step: str,
     agenda: tuple[PlannedMail, ...],
@@ -670,46 +680,48 @@ async def test_change_before_the_last_byte_stops_the_message(
     usual = {"banner": "220 hello", "RCPT": "250 2.1.5 ok", "DATA": "354 go ahead"}[step]
     answer = after(release, usual)
     hostile_smtp.answers(step, replace(answer, stores=True))
-    await world.plan(NUDGE)
-    async with world.mailing(hostile_smtp) as mail:
+    await deliveries.plan(NUDGE)
+    async with deliveries.mailing(hostile_smtp) as mail:
         sending = asyncio.create_task(send(mail, NUDGE.key))
         reached = {"banner": 1}.get(step, 0)
         await hostile_smtp.until(
             lambda: len(hostile_smtp.sessions) == reached if reached else step in hostile_smtp.commands
         )
-        await world.plan(*agenda)
+        await deliveries.plan(*agenda)
         release.set()
         assert [found.decision for found in await sending] == [outcome]
         await hostile_smtp.until(lambda: not hostile_smtp.open_sessions)
     assert received(hostile_smtp) == []
     assert not any(message.ended for message in hostile_smtp.messages)
-    assert (await world.row(NUDGE.key)).state == state
+    assert (await deliveries.row(NUDGE.key)).state == state
 
 
 @pytest.mark.rule("MAIL2", "MAIL4")
-async def test_cancel_after_the_last_byte_changes_nothing(world: World, hostile_smtp: HostileSmtp) -> None:
+async def test_cancel_after_the_last_byte_changes_nothing(
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
+) -> None:
     release = asyncio.Event()
     hostile_smtp.answers("END", after(release, "250 2.0.0 kept"))
-    await world.plan(NUDGE)
-    async with world.mailing(hostile_smtp) as mail:
+    await deliveries.plan(NUDGE)
+    async with deliveries.mailing(hostile_smtp) as mail:
         sending = asyncio.create_task(send(mail, NUDGE.key))
         await hostile_smtp.until(lambda: any(message.ended for message in hostile_smtp.messages))
-        await world.plan(because="cancelled by staff")
+        await deliveries.plan(because="cancelled by staff")
         release.set()
         assert [outcome.decision for outcome in await sending] == ["sent"]
-    assert await world.decisions() == [((await world.row(NUDGE.key)).delivery, "sent")]
+    assert await deliveries.decisions() == [((await deliveries.row(NUDGE.key)).delivery, "sent")]
 
 
 @pytest.mark.rule("MAIL2")
 @pytest.mark.parametrize("step", ["banner", "MAIL", "DATA", "END"])
 async def test_attempt_cancelled_at_any_step_is_resumed_by_the_next(
-    world: World, hostile_smtp: HostileSmtp, fault_run: Judge, step: str
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp, fault_run: Judge, step: str
 ) -> None:
     release = asyncio.Event()
     usual = {"banner": "220 hello", "MAIL": "250 ok", "DATA": "354 go ahead", "END": "250 2.0.0 kept"}[step]
     hostile_smtp.answers(step, replace(after(release, usual), stores=True))
-    await world.plan(OWED)
-    async with world.mailing(hostile_smtp) as mail:
+    await deliveries.plan(OWED)
+    async with deliveries.mailing(hostile_smtp) as mail:
         sending = asyncio.create_task(send(mail, OWED.key))
         if step == "END":
             await hostile_smtp.until(lambda: any(message.ended for message in hostile_smtp.messages))
@@ -720,8 +732,8 @@ async def test_attempt_cancelled_at_any_step_is_resumed_by_the_next(
         again = asyncio.create_task(send(mail, OWED.key, attempt=2))
         release.set()
         assert [outcome.decision for outcome in await again] == ["sent"]
-    assert received(hostile_smtp) == [(await world.row(OWED.key)).delivery]
-    await counted(fault_run, f"the attempt cancelled at {step}", world, hostile_smtp)
+    assert received(hostile_smtp) == [(await deliveries.row(OWED.key)).delivery]
+    await counted(fault_run, f"the attempt cancelled at {step}", deliveries, hostile_smtp)
 
 
 @pytest.mark.rule("MAIL2")
@@ -729,19 +741,19 @@ async def test_attempt_cancelled_at_any_step_is_resumed_by_the_next(
     ("answer", "state"), [("250 2.0.0 kept", "sent"), ("451 4.3.0 not now", "planned")], ids=["yes", "no"]
 )
 async def test_reply_during_worker_shutdown_is_recorded(
-    world: World, hostile_smtp: HostileSmtp, answer: str, state: str
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp, answer: str, state: str
 ) -> None:
     release = asyncio.Event()
     hostile_smtp.answers("END", after(release, answer))
-    await world.plan(OWED)
-    async with world.mailing(hostile_smtp) as mail:
+    await deliveries.plan(OWED)
+    async with deliveries.mailing(hostile_smtp) as mail:
         sending = asyncio.create_task(send(mail, OWED.key))
         await hostile_smtp.until(lambda: any(message.ended for message in hostile_smtp.messages))
         sending.cancel()
         await asyncio.wait([sending])
         release.set()
         await mail.aclose()
-    assert (await world.row(OWED.key)).state == state
+    assert (await deliveries.row(OWED.key)).state == state
 
 
 # --- many at once
@@ -750,11 +762,11 @@ async def test_reply_during_worker_shutdown_is_recorded(
 @pytest.mark.rule("MAIL1", "MAIL2")
 @pytest.mark.parametrize("workers", [1, 2, 4])
 async def test_concurrent_attempts_lose_and_duplicate_nothing(
-    world: World, hostile_smtp: HostileSmtp, fault_run: Judge, workers: int
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp, fault_run: Judge, workers: int
 ) -> None:
     """One worker with four attempts, or several with two each, all with the same keys: more than Temporal ever does."""
     keys = [mail.key for mail in check_ins(12)]
-    await world.plan(*check_ins(12))
+    await deliveries.plan(*check_ins(12))
 
     async def insist(mail: MailActivities, name: str) -> None:
         for attempt in count(1):
@@ -764,27 +776,29 @@ async def test_concurrent_attempts_lose_and_duplicate_nothing(
 
     async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         for number in range(workers):
-            group.create_task(_worker(world, hostile_smtp, insist, number, 4 if workers == 1 else 2))
-    rows = await world.rows()
+            group.create_task(_worker(deliveries, hostile_smtp, insist, number, 4 if workers == 1 else 2))
+    rows = await deliveries.rows()
     found = Counter(received(hostile_smtp))
     assert {row.state for row in rows} <= {"sent", "ambiguous"}
     assert found == Counter(row.delivery for row in rows)
-    assert Counter(delivery for delivery, _ in await world.decisions()) == found
+    assert Counter(delivery for delivery, _ in await deliveries.decisions()) == found
     if workers == 1:
         assert {row.state for row in rows} == {"sent"}
-    await counted(fault_run, f"several attempts at the same, {workers} worker(s)", world, hostile_smtp)
+    await counted(fault_run, f"several attempts at the same, {workers} worker(s)", deliveries, hostile_smtp)
 
 
-async def _worker(world: World, server: HostileSmtp, insist: object, number: int, attempts: int) -> None:
+async def _worker(
+    deliveries: DeliveryFixture, server: HostileSmtp, insist: object, number: int, attempts: int
+) -> None:
     assert callable(insist)
-    async with world.mailing(server) as mail:
+    async with deliveries.mailing(server) as mail:
         await asyncio.gather(*(insist(mail, f"run-{number}-{one}") for one in range(attempts)))
 
 
 @pytest.mark.rule("MAIL1", "MAIL2", "MAIL3")
 @pytest.mark.parametrize("seed", range(4))
 async def test_every_message_gets_one_true_decision_on_a_hostile_server(
-    world: World, hostile_smtp: HostileSmtp, fault_run: Judge, seed: int
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp, fault_run: Judge, seed: int
 ) -> None:
     chance = random.Random(seed)
     faults = [
@@ -795,8 +809,8 @@ async def test_every_message_gets_one_true_decision_on_a_hostile_server(
         ("MAIL", say("250 ok")),
     ]
     wanted = check_ins(16)
-    await world.plan(*wanted)
-    async with world.mailing(hostile_smtp) as mail:
+    await deliveries.plan(*wanted)
+    async with deliveries.mailing(hostile_smtp) as mail:
         left = {one.key for one in wanted}
         for attempt in range(1, 60):
             for _ in range(3 if attempt < 30 else 0):
@@ -804,19 +818,21 @@ async def test_every_message_gets_one_true_decision_on_a_hostile_server(
             keys = chance.sample(sorted(left), min(len(left), 4))
             await asked(mail, *keys, at=DUE + timedelta(minutes=attempt), attempt=attempt)
             left = {
-                f"{row.step}/{row.occurrence}" for row in await world.rows() if row.state not in DECISIONS
+                f"{row.step}/{row.occurrence}"
+                for row in await deliveries.rows()
+                if row.state not in DECISIONS
             }
             if not left:
                 break
     assert not left, "stuck"
     arrived = Counter(received(hostile_smtp))
     assert not [delivery for delivery, times in arrived.items() if times > 1], "doubled"
-    for row in await world.rows():
+    for row in await deliveries.rows():
         if row.state == "sent":
             assert arrived[row.delivery] == 1
         elif row.state == "failed":
             assert arrived[row.delivery] == 0
         else:
             assert row.state == "ambiguous"
-    assert len(await world.decisions()) == len(wanted)
-    await counted(fault_run, "one fault after the other, at random", world, hostile_smtp)
+    assert len(await deliveries.decisions()) == len(wanted)
+    await counted(fault_run, "one fault after the other, at random", deliveries, hostile_smtp)

@@ -78,12 +78,12 @@ async def test_event_from_the_future_is_refused_with_a_staff_task(
     await database.upgrade()
     client = await Client.connect("127.0.0.1:1", lazy=True)
     inbox = InboxActivities(database, {"asis-global": bundled()}, client, load_catalogue())
-    told = [
+    envelopes = [
         Envelope("e-1", "/members", "member.updated", AT + timedelta(hours=5), {**EVA, "name": "Later"}),
         Envelope("e-2", "/members", "member.updated", AT + timedelta(minutes=4), EVA),
     ]
     async with database.begin() as session:
-        await events.store(session, told)
+        await events.store(session, envelopes)
     await environment(AT).run(inbox.apply_events)
     async with database.reading() as session:
         rows = await session.execute(select(Event.state, Event.reason).order_by(Event.id))
@@ -112,7 +112,7 @@ async def engagement_without_workflow(database: Database) -> None:
 
 
 @pytest.mark.rule("ENG4", "REQ10", "STA2")
-@pytest.mark.parametrize("first", [timedelta(), timedelta(days=2)], ids=["told at once", "told late"])
+@pytest.mark.parametrize("first", [timedelta(), timedelta(days=2)], ids=["at once", "late"])
 async def test_act_before_its_engagement_waits_for_the_start(
     tmp_path: Path, temporal_dev: WorkflowEnvironment, first: timedelta
 ) -> None:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.support.cli import world
+from tests.support.cli import cli
 
-__all__ = ["world"]
+__all__ = ["cli"]

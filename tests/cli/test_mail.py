@@ -9,32 +9,33 @@ import pytest
 
 from database import suppressions
 from database.models import AuditRecord
-from tests.support.cli import BUNDLED, CommandWorld
+from rules.events import EVENT_TYPES
+from tests.support.cli import BUNDLED, ROOT, CliFixture
 from tests.support.servers.capturing_smtp import CapturingSmtp
 
 
 @pytest.mark.rule("MAIL3", "MAIL7", "STA3")
-async def test_suppressions_are_listed_and_lifted_on_record(world: CommandWorld) -> None:
-    async with world.database.begin() as session:
-        await suppressions.suppress(session, "ana@example.org", "hard", "no such mailbox", world.now)
-    listed = (await world.throughline("mail", "suppressions", "list", "--json")).lines
+async def test_suppressions_are_listed_and_lifted_on_record(cli: CliFixture) -> None:
+    async with cli.database.begin() as session:
+        await suppressions.suppress(session, "ana@example.org", "hard", "no such mailbox", cli.now)
+    listed = (await cli.throughline("mail", "suppressions", "list", "--json")).lines
     assert [(each["address"], each["kind"], each["reason"]) for each in listed] == [
         ("ana@example.org", "hard", "no such mailbox")
     ]
     lift = ("mail", "suppressions", "lift", "ana@example.org", "--actor", "lina", "--reason", "she wrote")
-    assert (await world.throughline(*lift)).status == 0
-    assert (await world.throughline("mail", "suppressions", "list")).out == "No address is suppressed.\n"
-    acts = [record for record in await world.all(AuditRecord) if record.kind == "act"]
+    assert (await cli.throughline(*lift)).status == 0
+    assert (await cli.throughline("mail", "suppressions", "list")).out == "No address is suppressed.\n"
+    acts = [record for record in await cli.all(AuditRecord) if record.kind == "act"]
     assert [(record.subject, record.actor) for record in acts] == [("member/ana", "lina")]
     assert "ana@example.org" not in json.dumps(acts[0].data)
-    again = await world.throughline(*lift)
+    again = await cli.throughline(*lift)
     assert (again.status, again.err) == (1, "ana@example.org is not suppressed\n")
 
 
 @pytest.mark.rule("MAIL5")
-async def test_preview_renders_each_language_with_an_index_page(world: CommandWorld, tmp_path: Path) -> None:
+async def test_preview_renders_each_language_with_an_index_page(cli: CliFixture, tmp_path: Path) -> None:
     out = tmp_path / "preview"
-    said = await world.throughline("mail", "preview", "mentee.checkin", "--out", out, "--json")
+    said = await cli.throughline("mail", "preview", "mentee.checkin", "--out", out, "--json")
     assert said.status == 0, said.err
     assert {(each["number"], each["locale"]) for each in said.lines} >= {
         (number, language) for number in (1, 2, 3, 4) for language in ("en", "es")
@@ -45,7 +46,7 @@ async def test_preview_renders_each_language_with_an_index_page(world: CommandWo
     gallery = (out / "index.html").read_text(encoding="utf-8")
     assert gallery.count("<iframe") == len(said.lines)
     assert Path(first["html"]).name in gallery
-    spanish = await world.throughline("mail", "preview", "mentor.welcome", "--locale", "es", "--out", out)
+    spanish = await cli.throughline("mail", "preview", "mentor.welcome", "--locale", "es", "--out", out)
     assert "mentor.welcome.es.html" in spanish.out
     assert "mentor.welcome.en.html" not in spanish.out
 
@@ -55,24 +56,22 @@ async def test_preview_renders_each_language_with_an_index_page(world: CommandWo
     [(("no.such",), 2, "no message no.such"), (("--locale", "xx"), 1, "there are no templates in xx")],
 )
 async def test_preview_refuses_an_unknown_message_or_language_by_name(
-    world: CommandWorld, tmp_path: Path, arguments: tuple[str, ...], status: int, words: str
+    cli: CliFixture, tmp_path: Path, arguments: tuple[str, ...], status: int, words: str
 ) -> None:
-    said = await world.throughline("mail", "preview", *arguments, "--out", tmp_path / "preview")
+    said = await cli.throughline("mail", "preview", *arguments, "--out", tmp_path / "preview")
     assert said.status == status
     assert words in said.err
 
 
 @pytest.mark.rule("MAIL8")
-async def test_sample_mail_goes_only_to_allowed_addresses(
-    world: CommandWorld, smtp_sink: CapturingSmtp
-) -> None:
+async def test_sample_mail_goes_only_to_allowed_addresses(cli: CliFixture, smtp_sink: CapturingSmtp) -> None:
     host, port = smtp_sink.address
     settings = {"THROUGHLINE_SMTP_HOST": host, "THROUGHLINE_SMTP_PORT": str(port)}
     send = ("mail", "test", "--to", "lina@example.org", "--message", "mentor.welcome")
-    refused = await world.throughline(*send, **settings)
+    refused = await cli.throughline(*send, **settings)
     assert refused.status == 1
     assert "is not on this environment's allow-list" in refused.err
-    said = await world.throughline(*send, **settings, THROUGHLINE_ALLOW='["*@example.org"]')
+    said = await cli.throughline(*send, **settings, THROUGHLINE_ALLOW='["*@example.org"]')
     assert said.status == 0, said.err
     assert "took mentor.welcome for lina@example.org: 250" in said.out
     received = await smtp_sink.wait_for(1)
@@ -80,8 +79,8 @@ async def test_sample_mail_goes_only_to_allowed_addresses(
     assert received[0].message["To"] == "lina@example.org"
 
 
-async def test_unreachable_mail_server_is_one_clear_line(world: CommandWorld) -> None:
-    said = await world.throughline(
+async def test_unreachable_mail_server_is_one_clear_line(cli: CliFixture) -> None:
+    said = await cli.throughline(
         "mail",
         "test",
         "--to",
@@ -97,14 +96,14 @@ async def test_unreachable_mail_server_is_one_clear_line(world: CommandWorld) ->
 
 @pytest.mark.parametrize("direct", [True, False])
 async def test_wrong_events_are_refused_by_field_before_any_is_sent(
-    world: CommandWorld, tmp_path: Path, direct: bool
+    cli: CliFixture, tmp_path: Path, direct: bool
 ) -> None:
     file = tmp_path / "events.jsonl"
     good = {"type": "profile.withdrawn", "data": {"profile": "p-1"}}
     bad = {"type": "profile.withdrawn", "data": {"profile": "no blanks"}}
     unknown = {"type": "profile.gone", "data": {}}
     file.write_text("\n".join(map(json.dumps, (good, bad, unknown))), encoding="utf-8")
-    said = await world.throughline("event", "send", file, *(["--direct"] if direct else []))
+    said = await cli.throughline("event", "send", file, *(["--direct"] if direct else []))
     assert said.status == 1
     lines = said.err.splitlines()
     assert len(lines) == 2
@@ -112,29 +111,51 @@ async def test_wrong_events_are_refused_by_field_before_any_is_sent(
     assert lines[1].startswith(f"{file}: line 3: type: ")
 
 
+@pytest.mark.parametrize("direct", [True, False])
+async def test_misspelt_key_is_refused_with_the_known_one(
+    cli: CliFixture, tmp_path: Path, direct: bool
+) -> None:
+    file = tmp_path / "event.json"
+    data = {"profile": "p-1", "member": "ana", "role": "mentee", "area": "Career"}
+    file.write_text(json.dumps({"type": "profile.created", "data": data}), encoding="utf-8")
+    said = await cli.throughline("event", "send", file, *(["--direct"] if direct else []))
+    assert said.err == f"{file}: data.area: is no field of profile.created; did you mean areas?\n"
+
+
+async def test_event_types_are_listed_with_schema_and_example(cli: CliFixture) -> None:
+    table = await cli.throughline("event", "types")
+    assert "profile.created" in table.out
+    rows = {row["type"]: row for row in (await cli.throughline("event", "types", "--json")).lines}
+    assert set(rows) == set(EVENT_TYPES)
+    assert rows["profile.created"]["schema"]["required"] == ["profile", "member", "role"]
+    assert rows["profile.created"]["example"]["data"]["role"] == "mentee"
+    page = await cli.throughline("event", "types", "--markdown")
+    assert page.out == (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("content", ["{", "", "[1]", '{"a": 1}\n{"b"\n', '{"type": 1, "type": 2}'])
-async def test_input_that_is_no_event_is_refused_with_a_reason(world: CommandWorld, content: str) -> None:
-    said = await world.throughline("event", "send", "-", given=content)
+async def test_input_that_is_no_event_is_refused_with_a_reason(cli: CliFixture, content: str) -> None:
+    said = await cli.throughline("event", "send", "-", given=content)
     assert (said.status, said.out) == (1, "")
     assert said.err
     assert "should not happen" not in said.err
 
 
 @pytest.mark.rule("COH5")
-async def test_program_show_prints_values_and_rules(world: CommandWorld) -> None:
-    said = await world.throughline("program", "show", "asis-global", "--json")
+async def test_program_show_prints_values_and_rules(cli: CliFixture) -> None:
+    said = await cli.throughline("program", "show", "asis-global", "--json")
     settings = {(each["section"], each["key"]): each for each in said.lines}
     assert settings["request", "answer_business_days"]["value"] == "2"
     assert settings["request", "answer_business_days"]["rules"] == ["REQ2"]
-    by_file = await world.throughline("program", "show", BUNDLED)
+    by_file = await cli.throughline("program", "show", BUNDLED)
     assert "answer_business_days" in by_file.out
-    unknown = await world.throughline("program", "show", "asis-mars")
+    unknown = await cli.throughline("program", "show", "asis-mars")
     assert unknown.status == 1
     assert "asis-global" in unknown.err
 
 
 async def test_outdated_database_names_the_upgrade_command(tmp_path: Path) -> None:
-    fresh = CommandWorld(tmp_path)
+    fresh = CliFixture(tmp_path)
     before = await fresh.throughline("task", "list")
     assert before.status == 1
     assert before.err.endswith("has no tables yet: throughline db upgrade\n")
@@ -143,16 +164,16 @@ async def test_outdated_database_names_the_upgrade_command(tmp_path: Path) -> No
     await fresh.database.close()
 
 
-async def test_read_commands_create_no_database(world: CommandWorld, tmp_path: Path) -> None:
+async def test_read_commands_create_no_database(cli: CliFixture, tmp_path: Path) -> None:
     nowhere = tmp_path / "folder"
-    said = await world.throughline("task", "list", THROUGHLINE_DATABASE=f"sqlite:///{nowhere}/t.db")
+    said = await cli.throughline("task", "list", THROUGHLINE_DATABASE=f"sqlite:///{nowhere}/t.db")
     assert (said.status, len(said.err.splitlines())) == (1, 1)
     assert said.err.endswith("has no tables yet: throughline db upgrade\n")
     assert not nowhere.exists()
 
 
-async def test_unreachable_database_error_hides_the_password(world: CommandWorld) -> None:
-    said = await world.throughline(
+async def test_unreachable_database_error_hides_the_password(cli: CliFixture) -> None:
+    said = await cli.throughline(
         "task", "list", THROUGHLINE_DATABASE="postgresql://throughline:hunter2@127.0.0.1:1/throughline"
     )
     assert (said.status, len(said.err.splitlines())) == (1, 1)
@@ -160,14 +181,14 @@ async def test_unreachable_database_error_hides_the_password(world: CommandWorld
     assert "hunter2" not in said.err
 
 
-async def test_wrong_settings_are_named_in_the_error(world: CommandWorld) -> None:
-    said = await world.throughline("task", "list", THROUGHLINE_SMTP_PORT="none", THROUGHLINE_PORT="-1")
+async def test_wrong_settings_are_named_in_the_error(cli: CliFixture) -> None:
+    said = await cli.throughline("task", "list", THROUGHLINE_SMTP_PORT="none", THROUGHLINE_PORT="-1")
     assert said.status == 1
     assert [line.split(":")[0] for line in said.err.splitlines()] == [
         "THROUGHLINE_PORT",
         "THROUGHLINE_SMTP_PORT",
     ]
-    said = await world.throughline("task", "list", THROUGHLINE_ALLOW="ana@example.org")
+    said = await cli.throughline("task", "list", THROUGHLINE_ALLOW="ana@example.org")
     assert (said.status, said.err) == (
         1,
         'THROUGHLINE_ALLOW: must be a JSON list, like ["*@example.org"]\n',
@@ -175,9 +196,9 @@ async def test_wrong_settings_are_named_in_the_error(world: CommandWorld) -> Non
 
 
 async def test_unreadable_settings_file_is_named(
-    world: CommandWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cli: CliFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / ".env").write_bytes(b"THROUGHLINE_PORT=\xff\xfe")
-    said = await world.throughline("task", "list")
+    said = await cli.throughline("task", "list")
     assert (said.status, said.err) == (1, ".env: is not UTF-8 text\n")

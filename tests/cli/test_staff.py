@@ -14,32 +14,32 @@ from database.models import AuditRecord, Member, Message, Task
 from database.tasks import open_task
 from rules import onboarding
 from rules.calendar import add_months
-from tests.support.cli import CommandWorld
+from tests.support.cli import CliFixture
 
 
 @pytest.mark.rule("STA1", "ONB5")
-async def test_cancel_preview_names_each_message_and_changes_nothing(world: CommandWorld) -> None:
-    said = await world.throughline("staff", "cancel", "onboarding/p-ana", "--preview", "--json")
+async def test_cancel_preview_names_each_message_and_changes_nothing(cli: CliFixture) -> None:
+    said = await cli.throughline("staff", "cancel", "onboarding/p-ana", "--preview", "--json")
     assert (said.status, said.err) == (0, "")
     assert said.json["state"] == "canceled"
     assert [(each["change"], each["message"], each["number"]) for each in said.json["changes"]] == [
         ("not_sent", "mentee.checkin", number) for number in (1, 2, 3, 4)
     ]
     assert all(each["was"].endswith(":00:00-05:00") for each in said.json["changes"])
-    assert {message.state for message in await world.all(Message)} == {"planned"}
-    assert not [record for record in await world.all(AuditRecord) if record.kind == "act"]
+    assert {message.state for message in await cli.all(Message)} == {"planned"}
+    assert not [record for record in await cli.all(AuditRecord) if record.kind == "act"]
 
 
 @pytest.mark.rule("STA1", "ONB5")
-async def test_extend_preview_shows_added_messages_and_dates(world: CommandWorld) -> None:
+async def test_extend_preview_shows_added_messages_and_dates(cli: CliFixture) -> None:
     arguments = ("staff", "extend", "onboarding/p-ana", "--check-ins", "2", "--preview")
-    said = await world.throughline(*arguments, "--json")
+    said = await cli.throughline(*arguments, "--json")
     added = said.json["changes"]
     assert [(each["change"], each["number"]) for each in added] == [("added", 5), ("added", 6)]
     first, second = (datetime.fromisoformat(each["due"]) for each in added)
     assert (first.hour, second.hour) == (9, 9)
     assert second - first >= timedelta(days=13)
-    people = await world.throughline(*arguments)
+    people = await cli.throughline(*arguments)
     assert "onboarding/p-ana would be waiting." in people.out
     assert "mentee.checkin 6" in people.out
     assert "Ana (p-ana)" in people.out
@@ -47,23 +47,23 @@ async def test_extend_preview_shows_added_messages_and_dates(world: CommandWorld
 
 @pytest.mark.rule("STA1", "ONB5")
 async def test_pause_preview_shows_held_messages_and_resume_new_dates(
-    world: CommandWorld,
+    cli: CliFixture,
 ) -> None:
-    said = await world.throughline("staff", "pause", "onboarding/p-ana", "--preview", "--json")
+    said = await cli.throughline("staff", "pause", "onboarding/p-ana", "--preview", "--json")
     assert said.json["state"] == "paused"
     assert [(each["change"], each["due"]) for each in said.json["changes"]] == [("moved", None)] * 4
-    facts = onboarding.OnboardingFacts("p-ana", "mentee", world.now - timedelta(days=1))
-    await world.plan(onboarding.pause(facts, "staff", world.now - timedelta(hours=1)))
-    said = await world.throughline("staff", "resume", "onboarding/p-ana", "--preview", "--json")
+    facts = onboarding.OnboardingFacts("p-ana", "mentee", cli.now - timedelta(days=1))
+    await cli.plan(onboarding.pause(facts, "staff", cli.now - timedelta(hours=1)))
+    said = await cli.throughline("staff", "resume", "onboarding/p-ana", "--preview", "--json")
     assert said.json["state"] == "waiting"
     assert len(said.json["changes"]) == 4
     assert all(each["was"] is None and each["due"] for each in said.json["changes"])
 
 
 @pytest.mark.rule("REQ9", "STA1")
-async def test_extend_preview_of_a_request_shows_moved_deadlines(world: CommandWorld) -> None:
-    await world.request("r-1", "p-ana", "p-bob")
-    said = await world.throughline(
+async def test_extend_preview_of_a_request_shows_moved_deadlines(cli: CliFixture) -> None:
+    await cli.request("r-1", "p-ana", "p-bob")
+    said = await cli.throughline(
         "staff", "extend", "request/r-1", "--business-days", "3", "--preview", "--json"
     )
     moved = [each for each in said.json["changes"] if each["change"] == "moved"]
@@ -72,34 +72,32 @@ async def test_extend_preview_of_a_request_shows_moved_deadlines(world: CommandW
 
 
 @pytest.mark.rule("ENG6", "STA1")
-async def test_end_and_extend_previews_of_an_engagement_show_changes(world: CommandWorld) -> None:
-    await world.engage("r-1", "p-ana", "p-bob")
-    said = await world.throughline(
-        "staff", "extend", "engagement/r-1", "--months", "2", "--preview", "--json"
-    )
+async def test_end_and_extend_previews_of_an_engagement_show_changes(cli: CliFixture) -> None:
+    await cli.engage("r-1", "p-ana", "p-bob")
+    said = await cli.throughline("staff", "extend", "engagement/r-1", "--months", "2", "--preview", "--json")
     assert {"mentor.extended", "mentee.extended"} <= {
         each["message"] for each in said.json["changes"] if each["change"] == "added"
     }
     assert {"mentor.wrap_up", "mentee.wrap_up"} <= {
         each["message"] for each in said.json["changes"] if each["change"] == "moved"
     }
-    said = await world.throughline(
+    said = await cli.throughline(
         "staff", "end", "engagement/r-1", "--reason", "goals_met", "--preview", "--json"
     )
     assert said.json["state"] == "completed"
 
 
 @pytest.mark.rule("SUR2", "CPE7", "STA1")
-async def test_cancel_preview_of_a_survey_and_a_claim_shows_changes(world: CommandWorld) -> None:
-    await world.engage("r-1", "p-ana", "p-bob")
-    await world.survey("r-1", "p-ana", "mentee")
-    await world.claim("r-1", "p-bob", "p-ana", "mentor", "CPP")
+async def test_cancel_preview_of_a_survey_and_a_claim_shows_changes(cli: CliFixture) -> None:
+    await cli.engage("r-1", "p-ana", "p-bob")
+    await cli.survey("r-1", "p-ana", "mentee")
+    await cli.claim("r-1", "p-bob", "p-ana", "mentor", "CPP")
     for target in ("survey/r-1/mentee", "claim/r-1/mentor/CPP"):
-        said = await world.throughline("staff", "cancel", target, "--preview", "--json")
+        said = await cli.throughline("staff", "cancel", target, "--preview", "--json")
         assert (said.status, said.err) == (0, "")
         assert said.json["state"] == "canceled"
         assert {each["change"] for each in said.json["changes"]} == {"not_sent"}
-        shown = await world.throughline("show", target, "--json")
+        shown = await cli.throughline("show", target, "--json")
         assert shown.json["ahead"]
         assert shown.json["state"] != "canceled"
 
@@ -120,9 +118,9 @@ async def test_cancel_preview_of_a_survey_and_a_claim_shows_changes(world: Comma
     ],
 )
 async def test_refused_staff_act_is_one_clear_line(
-    world: CommandWorld, arguments: tuple[str, ...], status: int, words: str
+    cli: CliFixture, arguments: tuple[str, ...], status: int, words: str
 ) -> None:
-    said = await world.throughline("staff", *arguments)
+    said = await cli.throughline("staff", *arguments)
     assert said.status == status
     assert words in said.err
     assert said.out == ""
@@ -131,32 +129,32 @@ async def test_refused_staff_act_is_one_clear_line(
 
 @pytest.mark.rule("STA2", "STA3")
 async def test_tasks_are_listed_snoozed_done_and_dismissed_on_record(
-    world: CommandWorld,
+    cli: CliFixture,
 ) -> None:
-    async with world.database.begin() as session:
+    async with cli.database.begin() as session:
         for number in (1, 2, 3):
             await open_task(
-                session, "inactive", "engagement/r-1", f"cause {number}", "Write to both.", world.now
+                session, "inactive", "engagement/r-1", f"cause {number}", "Write to both.", cli.now
             )
-    listed = (await world.throughline("task", "list", "--json")).lines
+    listed = (await cli.throughline("task", "list", "--json")).lines
     tasks = [each["id"] for each in listed if each["task"] == "inactive"]
     assert len(tasks) == 3
     assert {each["action"] for each in listed if each["id"] in tasks} == {"Write to both."}
 
     act = ("--actor", "lina", "--note", "called them")
-    assert (await world.throughline("task", "done", str(tasks[0]), *act)).status == 0
-    assert (await world.throughline("task", "dismiss", str(tasks[1]), *act)).status == 0
-    until = (world.now + timedelta(days=9)).date()
-    assert (await world.throughline("task", "snooze", str(tasks[2]), "--until", str(until), *act)).status == 0
-    left = (await world.throughline("task", "list", "--json")).lines
+    assert (await cli.throughline("task", "done", str(tasks[0]), *act)).status == 0
+    assert (await cli.throughline("task", "dismiss", str(tasks[1]), *act)).status == 0
+    until = (cli.now + timedelta(days=9)).date()
+    assert (await cli.throughline("task", "snooze", str(tasks[2]), "--until", str(until), *act)).status == 0
+    left = (await cli.throughline("task", "list", "--json")).lines
     assert not {each["id"] for each in left} & set(tasks)
     everything = {
-        each["id"]: each for each in (await world.throughline("task", "list", "--all", "--json")).lines
+        each["id"]: each for each in (await cli.throughline("task", "list", "--all", "--json")).lines
     }
     assert [everything[task]["state"] for task in tasks] == ["done", "dismissed", "snoozed"]
     assert everything[tasks[0]]["closed_by"] == "lina"
     assert everything[tasks[2]]["due"].startswith(f"{until}T00:00:00")
-    acts = [record for record in await world.all(AuditRecord) if record.kind == "act"]
+    acts = [record for record in await cli.all(AuditRecord) if record.kind == "act"]
     assert [(record.data["act"], record.actor, record.veiled) for record in acts] == [
         ("task done", "lina", {"reason": "called them"}),
         ("task dismissed", "lina", {"reason": "called them"}),
@@ -165,21 +163,21 @@ async def test_tasks_are_listed_snoozed_done_and_dismissed_on_record(
 
 
 @pytest.mark.rule("STA2")
-async def test_task_closes_once_and_snoozes_only_to_a_later_day(world: CommandWorld) -> None:
-    async with world.database.begin() as session:
-        await open_task(session, "inactive", "engagement/r-1", "cause", "Write to both.", world.now)
-    task = next(each.id for each in await world.all(Task) if each.kind == "inactive")
-    past = await world.throughline("task", "snooze", str(task), "--until", "2020-01-01")
+async def test_task_closes_once_and_snoozes_only_to_a_later_day(cli: CliFixture) -> None:
+    async with cli.database.begin() as session:
+        await open_task(session, "inactive", "engagement/r-1", "cause", "Write to both.", cli.now)
+    task = next(each.id for each in await cli.all(Task) if each.kind == "inactive")
+    past = await cli.throughline("task", "snooze", str(task), "--until", "2020-01-01")
     assert (past.status, past.err) == (1, "a task is put off to a later day\n")
-    await world.throughline("task", "done", str(task))
-    again = await world.throughline("task", "done", str(task))
+    await cli.throughline("task", "done", str(task))
+    again = await cli.throughline("task", "done", str(task))
     assert (again.status, again.err) == (1, f"task {task} is done already\n")
-    none = await world.throughline("task", "done", "999")
+    none = await cli.throughline("task", "done", "999")
     assert (none.status, none.err) == (1, "there is no task 999\n")
 
 
-async def test_show_prints_state_schedule_and_history_in_recipient_time(world: CommandWorld) -> None:
-    said = await world.throughline("show", "onboarding/p-ana", "--json")
+async def test_show_prints_state_schedule_and_history_in_recipient_time(cli: CliFixture) -> None:
+    said = await cli.throughline("show", "onboarding/p-ana", "--json")
     assert said.status == 0, said.err
     assert said.json["state"] == "waiting"
     assert said.json["people"] == {"profile": "Ana (p-ana)"}
@@ -190,20 +188,20 @@ async def test_show_prints_state_schedule_and_history_in_recipient_time(world: C
     assert [(each["what"], each["why"]) for each in said.json["happened"]] == [
         ("now waiting", "the profile was created")
     ]
-    people = await world.throughline("show", "onboarding/p-ana")
+    people = await cli.throughline("show", "onboarding/p-ana")
     assert "09:00 -05" in people.out
     assert "mentee.checkin 4" in people.out
 
 
 @pytest.mark.rule("STA3", "MAIL1")
-async def test_untrusted_text_is_escaped_for_the_terminal(world: CommandWorld) -> None:
+async def test_untrusted_text_is_escaped_for_the_terminal(cli: CliFixture) -> None:
     wicked = "\x1b]0;mine\x07\x1b[2J\u202eevil\x9b31m\x85"
-    await world.add_member("eve")
-    await world.sign_up("p-eve", "eve")
-    async with world.database.begin() as session:
+    await cli.add_member("eve")
+    await cli.sign_up("p-eve", "eve")
+    async with cli.database.begin() as session:
         (await session.get_one(Member, "eve")).name = f"Eve {wicked}"
         done, why = {"act": "pause"}, {"reason": wicked}
-        await audit.append(session, "onboarding/p-eve", "act", world.now, done, actor=wicked, veiled=why)
+        await audit.append(session, "onboarding/p-eve", "act", cli.now, done, actor=wicked, veiled=why)
         for row in await session.scalars(select(Message).where(Message.workflow == "onboarding/p-eve")):
             row.trouble = row.reason = row.subject = wicked
     for command in (
@@ -213,20 +211,20 @@ async def test_untrusted_text_is_escaped_for_the_terminal(world: CommandWorld) -
         ("mail", "log", "--member", "eve"),
     ):
         for arguments in (command, (*command, "--json")):
-            said = await world.throughline(*arguments)
+            said = await cli.throughline(*arguments)
             assert said.status == 0, said.err
             assert "mine" in said.out
             assert not set(said.out) & set("\x1b\x07\u202e\x9b\x85"), arguments
-    told = (await world.throughline("show", "onboarding/p-eve", "--json")).json
-    assert told["people"]["profile"] == f"Eve {wicked} (p-eve)"
-    refused = await world.throughline("show", f"request/{wicked}")
+    shown = (await cli.throughline("show", "onboarding/p-eve", "--json")).json
+    assert shown["people"]["profile"] == f"Eve {wicked} (p-eve)"
+    refused = await cli.throughline("show", f"request/{wicked}")
     assert not set(refused.err) & set("\x1b\x07\u202e\x9b\x85")
 
 
 @pytest.mark.rule("REQ3", "REQ4", "REQ8")
-async def test_show_of_a_request_uses_the_clocks_of_both_parties(world: CommandWorld) -> None:
-    await world.request("r-1", "p-ana", "p-bob")
-    said = await world.throughline("show", "request/r-1", "--json")
+async def test_show_of_a_request_uses_the_clocks_of_both_parties(cli: CliFixture) -> None:
+    await cli.request("r-1", "p-ana", "p-bob")
+    said = await cli.throughline("show", "request/r-1", "--json")
     assert [(each["kind"], each["what"], each["of"]) for each in said.json["coming"]] == [
         ("state", "past_due", "request/r-1"),
         ("task", "request_unanswered", "request/r-1"),
@@ -238,7 +236,7 @@ async def test_show_of_a_request_uses_the_clocks_of_both_parties(world: CommandW
     assert clocks["mentee"] == clocks["mentor"] == datetime.fromisoformat(past_due["due"])
     assert (clocks["mentor"].hour, clocks["mentee"].utcoffset()) == (17, timedelta(hours=-5))
     assert {tuple(each["local"]) for each in said.json["ahead"]} == {("mentee", "mentor")}
-    people = await world.throughline("show", "request/r-1")
+    people = await cli.throughline("show", "request/r-1")
     assert "Bob (p-bob), on the clock of Europe/Madrid" in people.out
     heading = next(line for line in people.out.splitlines() if line.startswith("mentee, Bogota"))
     assert "mentor, Madrid" in heading
@@ -247,17 +245,17 @@ async def test_show_of_a_request_uses_the_clocks_of_both_parties(world: CommandW
 
 
 @pytest.mark.rule("ENG9", "CPE1", "CPE7", "SUR2")
-async def test_show_prints_gate_deadline_and_end_of_claim_and_survey(world: CommandWorld) -> None:
-    await world.request("r-1", "p-ana", "p-bob")
-    await world.engage("r-1", "p-ana", "p-bob")
-    await world.claim("r-1", "p-bob", "p-ana", "mentor", "CPP")
-    await world.survey("r-1", "p-bob", "mentor")
-    engagement = (await world.throughline("show", "engagement/r-1", "--json")).json
-    today = world.now.astimezone(ZoneInfo("America/New_York")).date()
+async def test_show_prints_gate_deadline_and_end_of_claim_and_survey(cli: CliFixture) -> None:
+    await cli.request("r-1", "p-ana", "p-bob")
+    await cli.engage("r-1", "p-ana", "p-bob")
+    await cli.claim("r-1", "p-bob", "p-ana", "mentor", "CPP")
+    await cli.survey("r-1", "p-bob", "mentor")
+    engagement = (await cli.throughline("show", "engagement/r-1", "--json")).json
+    today = cli.now.astimezone(ZoneInfo("America/New_York")).date()
     assert engagement["started"] == today.isoformat()
     assert engagement["planned_end"] == engagement["credit_gate"] == add_months(today, 6).isoformat()
     assert [each["what"] for each in engagement["coming"]][-1] == "completed"
-    claim = (await world.throughline("show", "claim/r-1/mentor/CPP", "--json")).json
+    claim = (await cli.throughline("show", "claim/r-1/mentor/CPP", "--json")).json
     assert claim["people"] == {"claimant": "Bob (p-bob)", "signer": "Ana (p-ana)"}
     assert [each["what"] for each in claim["coming"]] == [
         "awaiting_evidence",
@@ -265,9 +263,9 @@ async def test_show_prints_gate_deadline_and_end_of_claim_and_survey(world: Comm
         "evidence_missing",
     ]
     assert [each["kind"] for each in claim["coming"]] == ["state", "task", "state"]
-    survey = (await world.throughline("show", "survey/r-1/mentor", "--json")).json
+    survey = (await cli.throughline("show", "survey/r-1/mentor", "--json")).json
     assert [(each["kind"], each["what"]) for each in survey["coming"]] == [("state", "closed")]
-    member = (await world.throughline("show", "member/bob", "--json")).json
+    member = (await cli.throughline("show", "member/bob", "--json")).json
     assert {each["of"] for each in member["coming"]} == {
         "request/r-1",
         "engagement/r-1",
@@ -288,16 +286,16 @@ async def test_show_prints_gate_deadline_and_end_of_claim_and_survey(world: Comm
         "survey/r-1/mentor",
     ],
 )
-async def test_show_works_for_every_kind_of_target(world: CommandWorld, target: str) -> None:
-    await world.request("r-1", "p-ana", "p-bob")
-    await world.engage("r-1", "p-ana", "p-bob")
-    await world.claim("r-1", "p-bob", "p-ana", "mentor", "CPP")
-    await world.survey("r-1", "p-bob", "mentor")
-    said = await world.throughline("show", target, "--json")
+async def test_show_works_for_every_kind_of_target(cli: CliFixture, target: str) -> None:
+    await cli.request("r-1", "p-ana", "p-bob")
+    await cli.engage("r-1", "p-ana", "p-bob")
+    await cli.claim("r-1", "p-bob", "p-ana", "mentor", "CPP")
+    await cli.survey("r-1", "p-bob", "mentor")
+    said = await cli.throughline("show", target, "--json")
     assert said.status == 0, said.err
     assert said.json["target"] == target
     assert said.json["ahead"]
-    people = await world.throughline("show", target)
+    people = await cli.throughline("show", target)
     assert people.status == 0, people.err
     assert target in people.out
 
@@ -305,38 +303,38 @@ async def test_show_works_for_every_kind_of_target(world: CommandWorld, target: 
 @pytest.mark.parametrize(
     ("target", "status"), [("onboarding/p-none", 1), ("member/none", 1), ("ana", 2), ("x/y", 2)]
 )
-async def test_show_of_an_unknown_target_fails(world: CommandWorld, target: str, status: int) -> None:
-    said = await world.throughline("show", target)
+async def test_show_of_an_unknown_target_fails(cli: CliFixture, target: str, status: int) -> None:
+    said = await cli.throughline("show", target)
     assert (said.status, said.out) == (status, "")
     assert status == 2 or said.err == f"there is no {target.replace('member/', 'member ')}\n"
 
 
 @pytest.mark.rule("MAIL1")
-async def test_why_explains_every_message_of_a_member(world: CommandWorld) -> None:
-    facts = onboarding.OnboardingFacts("p-ana", "mentee", world.now - timedelta(days=1))
-    await world.plan(onboarding.end(facts, "canceled", world.now, "cancelled by staff: moved away", "lina"))
-    said = await world.throughline("why", "ana", "--json")
+async def test_why_explains_every_message_of_a_member(cli: CliFixture) -> None:
+    facts = onboarding.OnboardingFacts("p-ana", "mentee", cli.now - timedelta(days=1))
+    await cli.plan(onboarding.end(facts, "canceled", cli.now, "cancelled by staff: moved away", "lina"))
+    said = await cli.throughline("why", "ana", "--json")
     assert [(each["message"], each["state"], each["reason"]) for each in said.lines] == [
         ("mentee.checkin", "cancelled", "cancelled by staff: moved away")
     ] * 4
-    assert "moved away" in (await world.throughline("why", "ana", "checkin")).out
-    other = await world.throughline("why", "ana", "mentee.match")
+    assert "moved away" in (await cli.throughline("why", "ana", "checkin")).out
+    other = await cli.throughline("why", "ana", "mentee.match")
     assert "No mentee.match was ever planned for ana." in other.out
     assert "canceled" in other.out
 
 
-async def test_why_refuses_unknown_members_and_messages(world: CommandWorld) -> None:
-    nobody = await world.throughline("why", "nobody")
+async def test_why_refuses_unknown_members_and_messages(cli: CliFixture) -> None:
+    nobody = await cli.throughline("why", "nobody")
     assert (nobody.status, nobody.err) == (1, "there is no member nobody\n")
-    nothing = await world.throughline("why", "ana", "mentee.chekin")
+    nothing = await cli.throughline("why", "ana", "mentee.chekin")
     assert nothing.status == 2
     assert "did you mean mentee.checkin?" in nothing.err
 
 
 @pytest.mark.rule("MAIL1")
-async def test_mail_log_filters_by_member_message_state_and_day(world: CommandWorld) -> None:
+async def test_mail_log_filters_by_member_message_state_and_day(cli: CliFixture) -> None:
     async def keys(*filters: str) -> list[tuple[str, int | None]]:
-        said = await world.throughline("mail", "log", "--json", *filters)
+        said = await cli.throughline("mail", "log", "--json", *filters)
         assert said.status == 0, said.err
         return [(each["message"], each["number"]) for each in said.lines]
 
@@ -344,38 +342,36 @@ async def test_mail_log_filters_by_member_message_state_and_day(world: CommandWo
     assert await keys("--member", "bob") == [("mentor.welcome", None)]
     assert len(await keys("--message", "mentee.checkin")) == 4
     assert await keys("--state", "sent") == []
-    after = (world.now.astimezone(ZoneInfo("America/Bogota")) + timedelta(days=40)).date()
+    after = (cli.now.astimezone(ZoneInfo("America/Bogota")) + timedelta(days=40)).date()
     assert await keys("--since", str(after)) == [("mentee.checkin", 4)]
-    assert (await world.throughline("mail", "log", "--state", "lost")).status == 2
+    assert (await cli.throughline("mail", "log", "--state", "lost")).status == 2
 
 
 @pytest.mark.rule("MAIL2", "MAIL3", "STA3")
-async def test_resend_plans_one_copy_that_no_agenda_changes(world: CommandWorld) -> None:
-    rows = await world.all(Message)
+async def test_resend_plans_one_copy_that_no_agenda_changes(cli: CliFixture) -> None:
+    rows = await cli.all(Message)
     first = next(row for row in rows if row.number == 1)
-    async with world.database.begin() as session:
+    async with cli.database.begin() as session:
         row = await ledger.locked(session, "onboarding/p-ana", "check-in/1")
         assert row is not None
-        await ledger.decide(session, row, "failed", "the content was refused (554)", world.now)
-        await audit.append(session, "onboarding/p-ana", "note", world.now, {})
-    async with world.database.begin() as session:
-        copy = await ledger.copy(session, first.delivery, "lina", "corrected", world.now)
-    async with world.database.begin() as session:
-        again = await ledger.copy(session, first.delivery, "lina", "corrected", world.now)
+        await ledger.decide(session, row, "failed", "the content was refused (554)", cli.now)
+        await audit.append(session, "onboarding/p-ana", "note", cli.now, {})
+    async with cli.database.begin() as session:
+        copy = await ledger.copy(session, first.delivery, "lina", "corrected", cli.now)
+    async with cli.database.begin() as session:
+        again = await ledger.copy(session, first.delivery, "lina", "corrected", cli.now)
     assert again.id == copy.id
     assert (copy.step, copy.occurrence, copy.due_at, copy.delivery != first.delivery) == (
         "check-in",
         ledger.FIRST_RESEND_OCCURRENCE,
-        world.now,
+        cli.now,
         True,
     )
-    facts = onboarding.OnboardingFacts("p-ana", "mentee", world.now - timedelta(days=1))
-    await world.plan(
-        replace(onboarding.end(facts, "matched", world.now, "matched"), first_decided_at=world.now)
-    )
-    states = {(row.step, row.occurrence): row.state for row in await world.all(Message)}
+    facts = onboarding.OnboardingFacts("p-ana", "mentee", cli.now - timedelta(days=1))
+    await cli.plan(replace(onboarding.end(facts, "matched", cli.now, "matched"), first_decided_at=cli.now))
+    states = {(row.step, row.occurrence): row.state for row in await cli.all(Message)}
     assert states["check-in", ledger.FIRST_RESEND_OCCURRENCE] == "planned"
     assert states["check-in", 2] == "cancelled"
-    async with world.database.begin() as session:
+    async with cli.database.begin() as session:
         with pytest.raises(ValueError, match="only what is ambiguous, failed, skipped is sent again"):
-            await ledger.copy(session, copy.delivery, "lina", "", world.now)
+            await ledger.copy(session, copy.delivery, "lina", "", cli.now)

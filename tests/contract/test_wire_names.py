@@ -27,10 +27,11 @@ from database.session import Database
 from evidence import checkpoints
 from evidence.dossier import export
 from rules.events import EVENT_TYPES
+from rules.events.description import fields_of
 from rules.messages import CATALOGUE
 from tests.contract import wire_names
 from tests.support.dossiers import AT, opened
-from tests.support.gateway import world
+from tests.support.gateway import gateway_fixture
 from worker.settings import Settings
 from worker.workflow_runtime import WORKFLOWS
 
@@ -364,8 +365,8 @@ def test_kinds_of_staff_tasks_stay() -> None:
 def test_event_types_and_their_fields_stay() -> None:
     found = {
         f"{name}: {field.name}{'!' if field.required else ''}"
-        for name, event in EVENT_TYPES.items()
-        for field in event.fields
+        for name, model in EVENT_TYPES.items()
+        for field in fields_of(model)
     }
     hold("EVENTS", found | set(EVENT_TYPES))
 
@@ -380,7 +381,7 @@ def test_purposes_of_links_stay() -> None:
 
 
 async def test_routes_stay(sqlite_url: str) -> None:
-    async with world(sqlite_url) as made:
+    async with gateway_fixture(sqlite_url) as made:
         paths = (await made.client.get("/openapi.json")).json()["paths"]
     hold(
         "ROUTES",

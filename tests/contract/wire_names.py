@@ -226,7 +226,7 @@ TABLES = {
     "suppressions": "address kind score last_at since reason",
     "tasks": "id kind subject cause action state opened_at due_at closed_at closed_by note",
     "events": """
-        id source event_id type subject data occurred_at state waits_for held_until reason effects applied_at
+        id source event_id type subject data occurred_at state waits_for held_until reason effects applied_at ignored
     """,
     "audit_records": """
         id chain sequence subject at kind data actor veiled salt veil previous hash
@@ -262,6 +262,7 @@ COMMANDS = {
     "gateway": "",
     "rehearse": "SCENARIO --json --mail-dir --program",
     "event send": "FILE --direct --json --url",
+    "event types": "--json --markdown",
     "staff cancel": "TARGET --actor --json --preview --reason",
     "staff extend": """
         TARGET --actor --business-days --check-ins --end --json --months --preview --reason

@@ -62,7 +62,7 @@ async def test_untouched_chain_verifies(five: Database) -> None:
 
 @pytest.mark.rule("STA3")
 @pytest.mark.parametrize(
-    ("column", "value", "told"),
+    ("column", "value", "expected"),
     [
         ("actor", "carlos", "changed after it was written"),
         ("actor", None, "changed after it was written"),
@@ -81,12 +81,12 @@ async def test_untouched_chain_verifies(five: Database) -> None:
     ],
 )
 async def test_changed_value_is_found_in_its_record(
-    five: Database, column: str, value: Any, told: str
+    five: Database, column: str, value: Any, expected: str
 ) -> None:
     async with five.begin() as session:
         await session.execute(update(AuditRecord).where(AuditRecord.sequence == 3).values({column: value}))
     found = audit.breaks(await chain(five))
-    assert f"{SUBJECT} record 3: {told}" in found
+    assert f"{SUBJECT} record 3: {expected}" in found
     assert not any(f"record {number}:" in line for number in (1, 2, 5) for line in found)
 
 
@@ -103,7 +103,7 @@ async def test_rewritten_record_with_a_valid_hash_breaks_the_next_link(
 
 @pytest.mark.rule("STA3")
 @pytest.mark.parametrize(
-    ("removed", "told"),
+    ("removed", "expected"),
     [
         (1, ["record 2: record 1 should stand here", "record 2: does not follow the record before it"]),
         (3, ["record 4: record 3 should stand here", "record 4: does not follow the record before it"]),
@@ -111,10 +111,10 @@ async def test_rewritten_record_with_a_valid_hash_breaks_the_next_link(
     ],
     ids=["the first", "one in the middle", "the last, which only somebody who knew its hash can miss"],
 )
-async def test_removed_record_breaks_the_next_link(five: Database, removed: int, told: list[str]) -> None:
+async def test_removed_record_breaks_the_next_link(five: Database, removed: int, expected: list[str]) -> None:
     async with five.begin() as session:
         await session.execute(text("DELETE FROM audit_records WHERE sequence = :n"), {"n": removed})
-    assert audit.breaks(await chain(five)) == [f"{SUBJECT} {line}" for line in told]
+    assert audit.breaks(await chain(five)) == [f"{SUBJECT} {line}" for line in expected]
 
 
 @pytest.mark.rule("STA3")

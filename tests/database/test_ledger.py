@@ -1,4 +1,4 @@
-"""The delivery ledger: one intent, one row, one decision, whoever asks at once (MAIL1–MAIL4)."""
+"""The delivery ledger: one intent, one row, one decision, however many ask at once (MAIL1–MAIL4)."""
 
 from __future__ import annotations
 

@@ -254,9 +254,9 @@ for minute, who in (("32", "mentee-nreported"), ("33", "mentor-mreported")):
 
 @pytest.mark.rule("ENG8", "STA2")
 def test_misconduct_reported_after_completion_reaches_staff(kept: Kept) -> None:
-    told = [mail for mail in kept.played.mails("engagement/reported") if mail[1] == "staff.misconduct"]
+    mails = [mail for mail in kept.played.mails("engagement/reported") if mail[1] == "staff.misconduct"]
     tasks = [task for task in kept.played.tasks("engagement/reported") if task[1] == "misconduct"]
-    assert [at for at, _ in told] == [at for at, _ in tasks] == ["2035-09-20T16:32", "2035-09-20T16:33"]
+    assert [at for at, _ in mails] == [at for at, _ in tasks] == ["2035-09-20T16:32", "2035-09-20T16:33"]
 
 
 PLAY.pair("tells", {}, {}, months=6)
@@ -456,7 +456,7 @@ async def play(what: CreditPlay, ready: EmbeddedStack, until: str) -> None:
     for mark in sorted({event.at for event in what.events}):
         if now < mark <= instant(until):
             await ready.advance(mark)
-            told = [
+            events = [
                 (
                     event.type,
                     {"program": "asis-global", **event.data} if "profile.c" in event.type else event.data,
@@ -464,7 +464,7 @@ async def play(what: CreditPlay, ready: EmbeddedStack, until: str) -> None:
                 for event in what.events
                 if event.at == mark
             ]
-            await ready.tell(mark, told)
+            await ready.tell(mark, events)
     await ready.advance(instant(until))
     await ready.settle()
     assert timedelta(0) <= await ready.clock.now() - instant(until) < timedelta(minutes=5)

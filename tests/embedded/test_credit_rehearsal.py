@@ -90,10 +90,10 @@ class CreditPlay(Play):
             **more,
         )
 
-    def write(self, when: str, name: str, **told: Any) -> None:
+    def write(self, when: str, name: str, **changes: Any) -> None:
         """The mentor writes and signs the mentee's letter."""
         letter = {"engagement": name, "by": f"mentor-m{name}", "for": "mentee", "name": f"M{name} Vega"}
-        self.at(when, "letter.signed", **{**letter, **told})
+        self.at(when, "letter.signed", **{**letter, **changes})
 
     def act(self, when: str, workflow: str, name: str, **argument: Any) -> None:
         """An update by staff."""
@@ -110,15 +110,15 @@ class CreditPlay(Play):
             await ready.advance(instant(self.start))
             for mark in sorted({event.at for event in self.events} | {act[0] for act in self.acts}):
                 await ready.advance(mark)
-                told = [
+                events = [
                     (event.type, {"program": PROGRAM, **event.data})
                     if event.type == "profile.created"
                     else (event.type, event.data)
                     for event in self.events
                     if event.at == mark
                 ]
-                if told:
-                    await ready.tell(mark, told)
+                if events:
+                    await ready.tell(mark, events)
                 for _, workflow, name, argument in [act for act in self.acts if act[0] == mark]:
                     try:
                         handle = ready.clock.client.get_workflow_handle(workflow)
@@ -389,13 +389,13 @@ def test_member_without_certification_gets_a_certificate(kept: Kept) -> None:
     assert "mentor.certificate" not in kept.played.names("engagement/met")
 
 
-PLAY.pair("anew", {}, {})
+PLAY.pair("fresh", {}, {})
 PLAY.member("manew", "2035-08-30T10:17", **holds("PCI"))
 
 
 @pytest.mark.rule("CPE3", "CPE7")
 def test_certification_obtained_before_the_gate_opens_a_claim(kept: Kept) -> None:
-    assert kept.statuses("claim/anew/mentor/PCI") == [
+    assert kept.statuses("claim/fresh/mentor/PCI") == [
         ("2035-08-30T10:17", "precheck"),
         ("2035-09-14T09:00", "awaiting_evidence"),
         ("2035-11-13T17:00", "evidence_missing"),

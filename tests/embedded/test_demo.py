@@ -176,7 +176,7 @@ async def test_mail_is_shown_in_a_sandboxed_frame(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "expected"),
     [
         ({"name": "A" * 10_000}, "at most 200 characters"),
         ({"name": " \n "}, "must"),
@@ -188,7 +188,7 @@ async def test_mail_is_shown_in_a_sandboxed_frame(visit: Visit) -> None:
     ],
 )
 async def test_invalid_member_is_refused_and_the_form_keeps_its_values(
-    one_visit: Visit, fields: dict[str, str], told: str
+    one_visit: Visit, fields: dict[str, str], expected: str
 ) -> None:
     right = {
         "name": "Eva",
@@ -199,7 +199,7 @@ async def test_invalid_member_is_refused_and_the_form_keeps_its_values(
     }
     answer = await one_visit.client.post("/people", data={**right, **fields})
     assert answer.status_code == 400
-    assert told in answer.text
+    assert expected in answer.text
     assert 'aria-invalid="true"' in answer.text
     assert len((await one_visit.demo.stand()).people) == 6
 
@@ -328,10 +328,10 @@ async def test_autoplay_runs_mentorships_up_to_a_signed_letter(
         "survey/r-5/mentor": "answered",
         "survey/r-5/mentee": "answered",
     }
-    told = await lively.happened("told")
-    assert "Ana Pérez: signs the letter for Marcus Oyelaran's CPP" in told
-    assert "Grace Lindqvist: tells how the discovery call went: not met" in told
-    assert "Lucía Ferrer: answers whether they met: yes" in told
+    events = await lively.happened("told")
+    assert "Ana Pérez: signs the letter for Marcus Oyelaran's CPP" in events
+    assert "Grace Lindqvist: tells how the discovery call went: not met" in events
+    assert "Lucía Ferrer: answers whether they met: yes" in events
     assert any(
         "Más tiempo para usted y Grace" in mail.subject for mail in lively.mail_to("lucia@example.org")
     )
@@ -414,7 +414,7 @@ def test_script_prints_the_story_and_keeps_the_signed_letters() -> None:
     done = throughline("demo", "--script")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    for told in (
+    for expected in (
         "Ana Pérez",
         "09:00 Madrid",
         "Hola, Ana:",
@@ -424,7 +424,7 @@ def test_script_prints_the_story_and_keeps_the_signed_letters() -> None:
         "claim for CPP is ready: 9 credits earned, 9 of them countable",
         "Where to look next:",
     ):
-        assert told in done.stdout
+        assert expected in done.stdout
     letters = [Path(path) for path in re.findall(r"\S+letter-\w+\.pdf$", done.stdout, re.MULTILINE)]
     assert len(letters) == 2
     for letter in letters:

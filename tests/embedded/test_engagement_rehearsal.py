@@ -30,9 +30,9 @@ PAIRS: dict[str, str] = {}
 """Every engagement of the play, and its mentee."""
 
 
-def pair(name: str, mentor: str = GUS, *, months: int | None = 3, **told: Any) -> str:
+def pair(name: str, mentor: str = GUS, *, months: int | None = 3, **details: Any) -> str:
     """A mentee of this name who is accepted by a mentor; the engagement's id is the name."""
-    mentee = PLAY.mentee(name, **told)
+    mentee = PLAY.mentee(name, **details)
     length = {} if months is None else {"months": months}
     PLAY.ask(name, mentee, mentor, "2035-08-30T10:00", **length)
     PLAY.at("2035-08-31T10:00", "request.accepted", request=name)
@@ -41,7 +41,7 @@ def pair(name: str, mentor: str = GUS, *, months: int | None = 3, **told: Any) -
 
 
 def both(name: str, when: str, kind: str, **data: Any) -> None:
-    """The same told by mentor and mentee."""
+    """The same event by mentor and mentee."""
     for by in (GUS, PAIRS[name]):
         PLAY.at(when, kind, engagement=name, by=by, **data)
 
@@ -452,8 +452,8 @@ def test_second_question_is_threaded_below_the_first(played: Played) -> None:
 
 @pytest.mark.rule("MAIL1", "T2")
 def test_dropped_mail_is_recorded_at_the_instant_of_the_act(played: Played) -> None:
-    told = {event.at.astimezone(ZoneInfo(ZONE)).isoformat() for event in PLAY.events}
+    instants = {event.at.astimezone(ZoneInfo(ZONE)).isoformat() for event in PLAY.events}
     ends = {row["at"] for row in played.rows if row["kind"] == "state"}
     dropped = {row["at"] for row in played.rows if row["kind"] == "mail" and row["decision"] == "cancelled"}
     assert dropped
-    assert dropped <= told | ends
+    assert dropped <= instants | ends

@@ -1,14 +1,14 @@
-"""Random lives through the real workflows: all of it as the pure rules alone have it, and no promise broken.
+"""Generated scenarios through the real workflows: the result equals the reference model and breaks no invariant.
 
 Each example is a rehearsal of several pairs at once. They ask and answer in any order and at the very instants of
 deadlines, pause, extend, quarrel and part, sign letters and answer surveys, move and lapse, by events, signals and
-updates. Every state, task and message of the timeline must be as on paper.
+updates. Every state, task and message of the timeline must equal the model's.
 
 Others are played while mail server, database and worker fail for some time each, and events come late or before what
-they are about. Paper does not say what becomes of each then; what must hold whatever happens is asked.
+they are about. The model does not cover those; invariants that hold whatever happens are checked.
 
 There is time for few of them here, always the same; `make soak` plays many, new ones each time. A failure prints all
-that differs, and the whole life.
+that differs, and the whole scenario.
 """
 
 from __future__ import annotations
@@ -31,11 +31,17 @@ from rules import onboarding
 from rules.onboarding import OnboardingFacts
 from rules.program import load_program
 from rules.program.catalogue import load_catalogue
-from tests.support.cli import CommandWorld
+from tests.support.cli import CliFixture
 from tests.support.limits import SOAK
-from tests.support.model.generated_scenarios import delay, draw_faults, draw_lives
-from tests.support.model.model_check import Lives, broken_promises, differences, live, scenario_of
-from tests.support.model.reference_model import Told
+from tests.support.model.generated_scenarios import delay, draw_faults, draw_scenario
+from tests.support.model.model_check import (
+    GeneratedScenario,
+    broken_invariants,
+    differences,
+    play_scenario,
+    scenario_of,
+)
+from tests.support.model.reference_model import ScenarioInput
 from tests.support.rehearsals import MADRID, NEW_YORK, PROGRAM, instant
 
 PAIRS = 6
@@ -55,7 +61,7 @@ FAULTY = SOAK
 @pytest.mark.timeout(600 + 120 * REHEARSALS)
 async def test_generated_scenarios_match_the_reference_model(seed: int) -> None:
     program = load_program(Path(f"programs/{PROGRAM}.toml"))
-    await play(draw_lives(random.Random(seed), PAIRS, program, load_catalogue()))
+    await play(draw_scenario(random.Random(seed), PAIRS, program, load_catalogue()))
 
 
 @pytest.mark.rule("MAIL1", "MAIL2", "MAIL3", "REQ10", "ONB3", "ENG1", "CPE1", "CPE9", "CPE11", "STA2")
@@ -64,33 +70,33 @@ async def test_generated_scenarios_match_the_reference_model(seed: int) -> None:
 @pytest.mark.timeout(600 + 120 * REHEARSALS)
 async def test_generated_faults_break_no_invariant(seed: int) -> None:
     chance, program = random.Random(seed), load_program(Path(f"programs/{PROGRAM}.toml"))
-    lives = draw_lives(chance, PAIRS, program, load_catalogue(), early=True)
-    delay(chance, lives)
-    faults = draw_faults(chance, lives, 12)
+    scenario = draw_scenario(chance, PAIRS, program, load_catalogue(), early=True)
+    delay(chance, scenario)
+    faults = draw_faults(chance, scenario, 12)
     with capture_logs():
-        lived = await live(lives, faults)
-    broken = broken_promises(lives, lived)
-    assert not broken, "\n".join([*broken, "", *map(repr, faults), repr(lives)])
+        played = await play_scenario(scenario, faults)
+    broken = broken_invariants(scenario, played)
+    assert not broken, "\n".join([*broken, "", *map(repr, faults), repr(scenario)])
 
 
-async def play(lives: Lives) -> None:
-    """Play lives for real; fails with all that is not as on paper."""
+async def play(scenario: GeneratedScenario) -> None:
+    """Play a scenario for real; fail with all that differs from the model."""
     with capture_logs():
-        lived = await live(lives)
-    found = differences(lives, lived)
-    assert not found, "\n".join([*found, "", repr(lives)])
+        played = await play_scenario(scenario)
+    found = differences(scenario, played)
+    assert not found, "\n".join([*found, "", repr(scenario)])
 
 
-def event(when: str, kind: str, **data: Any) -> Told:
+def event(when: str, kind: str, **data: Any) -> ScenarioInput:
     """An event at a local time of the program."""
-    return Told(instant(when), kind, data)
+    return ScenarioInput(instant(when), kind, data)
 
 
-def signs_up(when: str, name: str, role: str, **told: Any) -> list[Told]:
+def signs_up(when: str, name: str, role: str, **details: Any) -> list[ScenarioInput]:
     """A member in good standing with one profile."""
     member = {"member": name, "name": f"{name.capitalize()} Vega", "email": f"{name}@example.org"}
     return [
-        event(when, "member.updated", **member, standing="good", years_management=9, **told),
+        event(when, "member.updated", **member, standing="good", years_management=9, **details),
         event(when, "profile.created", profile=f"{role}-{name}", member=name, role=role, program=PROGRAM),
     ]
 
@@ -100,7 +106,7 @@ async def test_reminder_follows_the_new_time_zone_of_a_member() -> None:
     """Also a pause that staff take back at the same instant: it is over, on record as in fact."""
     start, cycle = "2035-03-05T10:00", {"cycle_start": "2034-01-01", "cycle_end": "2036-12-31"}
     staff = {"target": "engagement/r-1", "actor": "lina", "reason": "a slip"}
-    lives = scenario_of(
+    scenario = scenario_of(
         instant(start),
         instant("2035-10-20T10:00"),
         [
@@ -125,28 +131,28 @@ async def test_reminder_follows_the_new_time_zone_of_a_member() -> None:
             ),
         ],
     )
-    asked = lives.paper.lives["claim/r-1/mentor/CPP"].sent
+    asked = scenario.model.lifecycles["claim/r-1/mentor/CPP"].sent
     assert [asked[f"evidence/{number}"].at for number in (1, 2)] == [
         instant("2035-09-07T03:00"),
         instant("2035-09-13T09:00"),
     ]
-    await play(lives)
+    await play(scenario)
 
 
 @pytest.mark.rule("ONB3", "STA3")
 async def test_in_flight_mail_starts_no_state_after_a_match(
-    world: CommandWorld,
+    cli: CliFixture,
 ) -> None:
-    async with world.database.reading() as session:
+    async with cli.database.reading() as session:
         row = await session.get_one(Onboarding, "onboarding/p-ana")
         facts = facts_from_row(OnboardingFacts, row.facts)
-    matched = onboarding.end(facts, "matched", world.now, "matched by request r-1")
-    decided = onboarding.mail_decided(matched, "check-in", world.now)
-    for told, seconds in ((matched, 0), (decided, 1)):
-        at = world.now + timedelta(seconds=seconds)
-        planned = await world.agenda.plan_onboarding(PlanOnboarding("onboarding/p-ana", told, at))
+    matched = onboarding.end(facts, "matched", cli.now, "matched by request r-1")
+    decided = onboarding.mail_decided(matched, "check-in", cli.now)
+    for ended, seconds in ((matched, 0), (decided, 1)):
+        at = cli.now + timedelta(seconds=seconds)
+        planned = await cli.agenda.plan_onboarding(PlanOnboarding("onboarding/p-ana", ended, at))
         assert (planned.state, planned.closed) == ("matched", True)
-    async with world.database.reading() as session:
+    async with cli.database.reading() as session:
         records = await session.scalars(
             select(AuditRecord.data)
             .where(AuditRecord.subject == "onboarding/p-ana", AuditRecord.kind == "state")

@@ -218,7 +218,7 @@ def test_faults_neither_end_nor_move_an_onboarding(faults: Rehearsed) -> None:
     assert faults.rows[-1]["workflows_open"] == 0
 
 
-# --- all that happens to onboardings besides time
+# --- what happens to onboardings other than time
 
 
 @pytest.fixture(scope="module")
@@ -370,8 +370,8 @@ def test_onboarding_never_resumed_sends_nothing_and_stays_open(lives: Rehearsed)
 def test_lapsed_sign_up_gets_one_notice_and_starts_on_return(
     lives: Rehearsed, profile: str, days: list[str], states: list[tuple[str, str]]
 ) -> None:
-    told = ("2035-03-05T10:00", "member.standing_lapsed")
-    assert [mail for mail in lives.mails(profile) if mail[1] == told[1]] == [told]
+    notice = ("2035-03-05T10:00", "member.standing_lapsed")
+    assert [mail for mail in lives.mails(profile) if mail[1] == notice[1]] == [notice]
     assert lives.check_ins(profile) == nine(*days)
     assert [(at[5:], state) for at, state in lives.states(profile)] == [("03-05T10:00", "blocked"), *states]
     assert lives.tasks(f"onboarding/{profile}")[0] == ("2035-03-05T10:00", "member_lapsed")
@@ -462,7 +462,7 @@ def test_changed_zone_and_address_apply_to_the_next_mail(
 ) -> None:
     assert lives.check_ins("p-moved") == [*USUAL[:2], "2035-04-09T20:00", "2035-04-23T20:00"]
     assert len(lives.copies("moved@example.org")) == 2
-    assert len(lives.copies("moved.anew@example.org")) == 2
+    assert len(lives.copies("moved.again@example.org")) == 2
 
 
 @pytest.mark.rule("MAIL2")
@@ -505,8 +505,8 @@ def test_scenario_mistakes_are_all_named_with_line_and_key() -> None:
     file = SCENARIOS / "mistakes.toml"
     with pytest.raises(ScenarioError) as caught:
         read_scenario(file, load_programs(PROGRAMS))
-    told = [mistake.removeprefix(f"{file}: ").split(": ")[:2] for mistake in caught.value.mistakes]
-    assert told == [
+    found = [mistake.removeprefix(f"{file}: ").split(": ")[:2] for mistake in caught.value.mistakes]
+    assert found == [
         ["line 4", "colour"],
         ["line 3", "until"],
         ["line 9", "members[0].email"],
@@ -527,7 +527,7 @@ def test_scenario_mistakes_are_all_named_with_line_and_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("", "program: must be one of"),
         ('program = "asis-global"', "start: is missing"),
@@ -540,18 +540,18 @@ def test_scenario_mistakes_are_all_named_with_line_and_key() -> None:
         ("program = ", "scenario.toml: Invalid value"),
     ],
 )
-def test_scenario_without_its_head_is_refused(tmp_path: Path, text: str, told: str) -> None:
+def test_scenario_without_its_head_is_refused(tmp_path: Path, text: str, expected: str) -> None:
     file = tmp_path / "scenario.toml"
     file.write_text(text)
     with pytest.raises(ScenarioError) as caught:
         read_scenario(file, load_programs(PROGRAMS))
-    assert any(told in mistake for mistake in caught.value.mistakes), caught.value.mistakes
+    assert any(expected in mistake for mistake in caught.value.mistakes), caught.value.mistakes
 
 
 def test_scenario_that_is_no_text_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "binary.toml").write_bytes(b"program = '\xff'")
-    for name, told in (("missing.toml", "No such file"), ("binary.toml", "not UTF-8")):
-        with pytest.raises(ScenarioError, match=told):
+    for name, expected in (("missing.toml", "No such file"), ("binary.toml", "not UTF-8")):
+        with pytest.raises(ScenarioError, match=expected):
             read_scenario(tmp_path / name, load_programs(PROGRAMS))
 
 
@@ -564,7 +564,7 @@ async def test_scenario_that_starts_in_the_past_is_refused(tmp_path: Path) -> No
         await rehearse(read_scenario(file, programs), programs, TEMPLATES, PROGRAMS)
 
 
-# --- events that are told again
+# --- repeated events
 
 
 @pytest.mark.rule("REQ10", "ONB5", "ONB6")
@@ -572,7 +572,7 @@ async def test_repeated_event_is_applied_once(tmp_path: Path) -> None:
     programs = load_programs(PROGRAMS)
     start = datetime(2035, 3, 5, 15, 0, tzinfo=UTC)
     ana = {"member": "ana", "name": "Ana Vega", "email": "ana@example.org", "standing": "good"}
-    told = [
+    envelopes = [
         Envelope("1", "/a", "member.updated", start, ana),
         Envelope("2", "/a", "profile.created", start, {"profile": "p-1", "member": "ana", "role": "mentee"}),
         Envelope(
@@ -587,7 +587,7 @@ async def test_repeated_event_is_applied_once(tmp_path: Path) -> None:
         await ready.advance(start)
         for _ in range(3):
             async with ready.database.begin() as session:
-                await store(session, [*told, *told])
+                await store(session, [*envelopes, *envelopes])
             await notify_inbox(ready.clock.client)
             await ready.settle()
         async with ready.database.reading() as session:
@@ -670,8 +670,12 @@ async def test_event_without_a_handler_is_refused_and_blocks_no_other() -> None:
     }
     async with embedded_stack(programs, TEMPLATES, PROGRAMS) as ready:
         await ready.advance(start)
-        told = [("meetup.scheduled", meetup), ("meetup.canceled", {"meetup": "m-1"}), ("member.updated", ana)]
-        await ready.tell(start, told)
+        events = [
+            ("meetup.scheduled", meetup),
+            ("meetup.canceled", {"meetup": "m-1"}),
+            ("member.updated", ana),
+        ]
+        await ready.tell(start, events)
         await ready.settle()
         async with ready.database.reading() as session:
             *meetups, member = await session.scalars(select(Event).order_by(Event.id))

@@ -355,9 +355,9 @@ def test_decline_reason_stays_with_staff(played: Played) -> None:
         "mentor.declined_checkin",
         "mentor.request_received",
     ]
-    told = played.letter("request/no", "mentee.request_declined")
-    assert "zebras" not in told.text + told.html
-    assert "mentoring/directory" in told.text
+    notice = played.letter("request/no", "mentee.request_declined")
+    assert "zebras" not in notice.text + notice.html
+    assert "mentoring/directory" in notice.text
     assert "mentor.request_reminder" in played.names("request/no", "cancelled")
 
 

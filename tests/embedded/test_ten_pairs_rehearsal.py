@@ -18,9 +18,9 @@ for number in PAIRS:
     PLAY.ask(f"pair-{number}", mentee, mentor, f"2035-03-{12 + number}T10:00")
     PLAY.at(f"2035-03-{14 + number}T10:00", "request.accepted", request=f"pair-{number}")
     for by in (mentor, mentee):
-        told = {"engagement": f"pair-{number}", "by": by}
-        PLAY.at(f"2035-04-{10 + number}T10:00", "engagement.discovery", **told, answer="good_fit")
-        PLAY.at(f"2035-06-{10 + number}T10:00", "engagement.met", **told, answer="yes")
+        answer = {"engagement": f"pair-{number}", "by": by}
+        PLAY.at(f"2035-04-{10 + number}T10:00", "engagement.discovery", **answer, answer="good_fit")
+        PLAY.at(f"2035-06-{10 + number}T10:00", "engagement.met", **answer, answer="yes")
 
 
 @pytest.fixture(scope="module")

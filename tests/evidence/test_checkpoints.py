@@ -1,4 +1,4 @@
-"""Checkpoints: a chain that is made anew from its first record is found out by whoever kept one hash."""
+"""Checkpoints: one kept hash reveals a chain that was rebuilt from its first record."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ async def test_changed_checkpoint_in_a_dossier_is_found(
 async def test_rewritten_end_is_found_without_the_last_proof(
     database: Database, kept: list[str], tmp_path: Path
 ) -> None:
-    """Whoever leaves the early proofs and drops those that no longer fit is told by the dates of the records."""
+    """The dates of the records reveal a forger who keeps early proofs and drops those that no longer fit."""
     await happened(database, "engagement/later", AT + 9 * DAY)
     last = await taken(database, AT + 9 * DAY)
     assert last is not None

@@ -1,4 +1,4 @@
-"""The dossier: whoever changes, removes, swaps or forks anything in it is found out, offline, and told where."""
+"""The dossier: the offline check finds every change, removal, swap and fork, and names its place."""
 
 from __future__ import annotations
 

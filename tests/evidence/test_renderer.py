@@ -1,4 +1,4 @@
-"""Letters and certificates, as whoever files or checks them would read them."""
+"""Letters and certificates, as a reader or an auditor sees them."""
 
 from __future__ import annotations
 

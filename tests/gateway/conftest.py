@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from tests.support.delivery import migrate
-from tests.support.gateway import World, world
+from tests.support.gateway import GatewayFixture, gateway_fixture
 from tests.support.servers.postgres_server import PostgresServer
 
 
@@ -35,14 +35,14 @@ def migrated_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def desk(migrated_url: str) -> AsyncIterator[World]:
+async def gateway(migrated_url: str) -> AsyncIterator[GatewayFixture]:
     """A gateway with Ana, Marcus and Eva, the request r-1 and the engagement r-2."""
-    async with world(migrated_url) as made:
+    async with gateway_fixture(migrated_url) as made:
         yield made
 
 
 @pytest.fixture
-async def small(sqlite_url: str) -> AsyncIterator[World]:
+async def sqlite_gateway(sqlite_url: str) -> AsyncIterator[GatewayFixture]:
     """The same on SQLite alone, for what no database decides."""
-    async with world(sqlite_url) as made:
+    async with gateway_fixture(sqlite_url) as made:
         yield made

@@ -14,17 +14,17 @@ from tests.support.gateway import (
     MENTEES_CLAIM,
     MENTORS_CLAIM,
     NOW,
-    World,
+    GatewayFixture,
     at_the_gate,
+    gateway_fixture,
     letter_row,
-    world,
 )
 
 
 @pytest.fixture
-async def there(migrated_url: str) -> AsyncIterator[World]:
+async def there(migrated_url: str) -> AsyncIterator[GatewayFixture]:
     """A gateway with an engagement at its gate, on each kind of database."""
-    async with world(migrated_url, at_the_gate()) as made:
+    async with gateway_fixture(migrated_url, at_the_gate()) as made:
         yield made
 
 
@@ -35,7 +35,7 @@ def hidden(page: str, name: str) -> str:
 
 
 @pytest.mark.rule("CPE5", "CPE8")
-async def test_mentee_reads_the_letter_and_signs_what_was_shown(there: World) -> None:
+async def test_mentee_reads_the_letter_and_signs_what_was_shown(there: GatewayFixture) -> None:
     path = there.path("sign", "p-ana", MENTORS_CLAIM)
     shown = (await there.client.get(path)).text
     assert "Marcus Oyelaran" in shown
@@ -58,7 +58,9 @@ async def test_mentee_reads_the_letter_and_signs_what_was_shown(there: World) ->
 @pytest.mark.parametrize(
     "change", [{"name": "Eva Stranger"}, {"consent": ""}, {"shown": fingerprint("another text")}]
 )
-async def test_wrong_name_consent_or_text_signs_nothing(there: World, change: dict[str, str]) -> None:
+async def test_wrong_name_consent_or_text_signs_nothing(
+    there: GatewayFixture, change: dict[str, str]
+) -> None:
     path = there.path("sign", "p-ana", MENTORS_CLAIM)
     shown = hidden((await there.client.get(path)).text, "shown")
     form = {"shown": shown, "name": "Ana Pérez Castillo", "consent": "yes", **change}
@@ -81,13 +83,13 @@ async def test_wrong_name_consent_or_text_signs_nothing(there: World, change: di
     ],
 )
 async def test_link_of_one_person_cannot_act_for_another(
-    there: World, purpose: str, profile: str, subject: str
+    there: GatewayFixture, purpose: str, profile: str, subject: str
 ) -> None:
     assert (await there.client.get(there.path(purpose, profile, subject))).status_code == 404
 
 
 @pytest.mark.rule("CPE6", "CPE8")
-async def test_mentor_writes_reviews_and_then_signs(there: World) -> None:
+async def test_mentor_writes_reviews_and_then_signs(there: GatewayFixture) -> None:
     path = there.path("letter", "p-marcus", MENTEES_CLAIM)
     first = (await there.client.get(path)).text
     domain = hidden(first, "domains")
@@ -109,7 +111,7 @@ async def test_mentor_writes_reviews_and_then_signs(there: World) -> None:
 
 
 @pytest.mark.rule("CPE7", "CPE10")
-async def test_claimant_chooses_domains_and_reports_the_submission(there: World) -> None:
+async def test_claimant_chooses_domains_and_reports_the_submission(there: GatewayFixture) -> None:
     path = there.path("domains", "p-marcus", MENTORS_CLAIM)
     assert (await there.client.post(path, data={"domains": "no such one"})).status_code == 400
     domain = hidden((await there.client.get(path)).text, "domains")
@@ -123,7 +125,7 @@ async def test_claimant_chooses_domains_and_reports_the_submission(there: World)
 
 
 @pytest.mark.rule("SUR1", "SUR3")
-async def test_survey_answer_can_be_replaced(there: World) -> None:
+async def test_survey_answer_can_be_replaced(there: GatewayFixture) -> None:
     path = there.path("survey", "p-ana", "survey/r-2/mentee")
     form = {"goals_met": "yes", "mentor_helped": "yes", "expectations_met": "no", "rating": "4"}
     assert (await there.client.post(path, data={"rating": "4"})).status_code == 400
@@ -134,7 +136,7 @@ async def test_survey_answer_can_be_replaced(there: World) -> None:
 
 
 @pytest.mark.rule("CPE11")
-async def test_anyone_can_verify_a_letter(there: World) -> None:
+async def test_anyone_can_verify_a_letter(there: GatewayFixture) -> None:
     page = await there.client.get(f"/verify/{LETTER}")
     assert page.status_code == 200
     assert "This document is genuine" in page.text
@@ -157,20 +159,20 @@ async def test_anyone_can_verify_a_letter(there: World) -> None:
 
 
 @pytest.mark.rule("CPE11")
-async def test_verification_page_names_the_day_printed_on_the_letter(there: World) -> None:
+async def test_verification_page_names_the_day_printed_on_the_letter(there: GatewayFixture) -> None:
     page = (await there.client.get(f"/verify/{LETTER}")).text
     assert "July 10, 2028" in page
     assert "July 11, 2028" not in page
 
 
 @pytest.mark.rule("CPE11")
-async def test_verification_page_names_a_contact(there: World) -> None:
+async def test_verification_page_names_a_contact(there: GatewayFixture) -> None:
     for path in (f"/verify/{LETTER}", "/verify/another"):
         assert "mentoring@example.org" in (await there.client.get(path)).text
 
 
 @pytest.mark.rule("CPE11")
-async def test_letter_with_little_data_can_be_verified(there: World) -> None:
+async def test_letter_with_little_data_can_be_verified(there: GatewayFixture) -> None:
     async with there.database.begin() as session:
         session.add(letter_row("certificate", "old"))
         (await session.get_one(Letter, LETTER)).data = {}

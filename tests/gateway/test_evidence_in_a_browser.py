@@ -17,10 +17,10 @@ from tests.support.gateway import (
     MENTEES_CLAIM,
     MENTORS_CLAIM,
     NOW,
-    World,
+    GatewayFixture,
     at_the_gate,
+    gateway_fixture,
     letter_row,
-    world,
 )
 
 pytestmark = pytest.mark.rule("MAIL5")
@@ -54,34 +54,34 @@ SHOWN: dict[str, tuple[str | tuple[str, str, str], dict[str, str] | None]] = {
 
 
 @pytest.fixture
-async def gate(sqlite_url: str) -> AsyncIterator[World]:
+async def gateway(sqlite_url: str) -> AsyncIterator[GatewayFixture]:
     """A gateway with an engagement at its gate, and documents of all kinds."""
     rows = [
         *at_the_gate(),
         letter_row("certificate", "certificate"),
         letter_row("mentor_letter", "revoked", revoked_at=NOW, revoked_because="signed by mistake"),
     ]
-    async with world(sqlite_url, rows) as made:
+    async with gateway_fixture(sqlite_url, rows) as made:
         yield made
 
 
-async def speaking(gate: World, language: str) -> None:
+async def speaking(gateway: GatewayFixture, language: str) -> None:
     """Let everybody have chosen a language."""
     for member in ("ana", "marcus"):
-        await gate.change(Member, member, preferences={"language": language})
+        await gateway.change(Member, member, preferences={"language": language})
 
 
 @pytest.mark.rule("CPE8", "CPE11", "SUR1", "SUR4")
 @pytest.mark.parametrize("language", ["en", "es"])
 async def test_evidence_pages_are_accessible_in_every_size_and_scheme(
-    gate: World, chromium: Browser, language: str
+    gateway: GatewayFixture, chromium: Browser, language: str
 ) -> None:
-    await speaking(gate, language)
+    await speaking(gateway, language)
     faults: dict[str, list[str]] = {}
     with capture_logs():
-        async with browsing(chromium, gate, locale=language) as (page, complaints):
+        async with browsing(chromium, gateway, locale=language) as (page, complaints):
             for name, (where, form) in SHOWN.items():
-                path = where if isinstance(where, str) else gate.path(*where)
+                path = where if isinstance(where, str) else gateway.path(*where)
                 if form is None:
                     await page.goto(path)
                 else:
@@ -102,9 +102,11 @@ async def test_evidence_pages_are_accessible_in_every_size_and_scheme(
 
 
 @pytest.mark.rule("CPE5", "CPE8")
-async def test_mentee_signs_by_keyboard_with_visible_focus(gate: World, chromium: Browser) -> None:
-    async with browsing(chromium, gate, viewport=PHONE) as (page, _):
-        await page.goto(gate.path(*TO_SIGN))
+async def test_mentee_signs_by_keyboard_with_visible_focus(
+    gateway: GatewayFixture, chromium: Browser
+) -> None:
+    async with browsing(chromium, gateway, viewport=PHONE) as (page, _):
+        await page.goto(gateway.path(*TO_SIGN))
         assert await focused_in_turn(page) == [
             "a mentoring@example.org",
             "input name",
@@ -119,16 +121,16 @@ async def test_mentee_signs_by_keyboard_with_visible_focus(gate: World, chromium
         await page.keyboard.press("Space")
         await page.keyboard.press("Enter")
         await page.wait_for_selector("text=La carta quedó firmada")
-    (event,) = await gate.events()
+    (event,) = await gateway.events()
     assert (event.type, event.data["name"]) == ("letter.signed", "ana perez castillo")
 
 
 @pytest.mark.rule("CPE6", "CPE8")
 async def test_mentor_writes_and_signs_without_script_and_loses_no_text(
-    gate: World, chromium: Browser
+    gateway: GatewayFixture, chromium: Browser
 ) -> None:
-    async with browsing(chromium, gate, viewport=PHONE, java_script_enabled=False) as (page, _):
-        await page.goto(gate.path(*TO_WRITE))
+    async with browsing(chromium, gateway, viewport=PHONE, java_script_enabled=False) as (page, _):
+        await page.goto(gateway.path(*TO_WRITE))
         purpose = page.get_by_label("What was this mentoring for?")
         assert "Two or three sentences" in (await page.locator("#purpose-hint").inner_text())
         assert await page.get_by_text("A good example").is_visible()
@@ -162,18 +164,20 @@ async def test_mentor_writes_and_signs_without_script_and_loses_no_text(
         shown = await letter.inner_text()
         await page.get_by_role("button", name="Sign the letter").click()
         await page.wait_for_selector("text=The letter is signed")
-    (event,) = await gate.events()
+    (event,) = await gateway.events()
     assert event.data["purpose"] == f"{PURPOSE}\nAnd more."
     assert event.data["shown"] == fingerprint(re.sub(r"\n{2,}", "\n\n", shown))
 
 
 @pytest.mark.rule("CPE8")
-async def test_letter_with_changed_data_is_shown_again_before_signing(gate: World, chromium: Browser) -> None:
-    async with browsing(chromium, gate, locale="es") as (page, _):
-        await page.goto(gate.path(*TO_SIGN))
+async def test_letter_with_changed_data_is_shown_again_before_signing(
+    gateway: GatewayFixture, chromium: Browser
+) -> None:
+    async with browsing(chromium, gateway, locale="es") as (page, _):
+        await page.goto(gateway.path(*TO_SIGN))
         await page.get_by_label("Su nombre completo").fill("Ana Pérez Castillo")
         await page.get_by_label("Todo esto es cierto").check()
-        await gate.change(Member, "marcus", name="Marcus A. Oyelaran")
+        await gateway.change(Member, "marcus", name="Marcus A. Oyelaran")
         await page.get_by_role("button", name="Firmar la carta").click()
         await page.get_by_role("alert").get_by_role("link", name="La carta cambió").click()
         letter = page.get_by_role("region", name="La carta")
@@ -181,16 +185,18 @@ async def test_letter_with_changed_data_is_shown_again_before_signing(gate: Worl
         assert await letter.evaluate("letter => letter === document.activeElement")
         assert await page.get_by_label("Su nombre completo").input_value() == "Ana Pérez Castillo"
         assert not await page.get_by_label("Todo esto es cierto").is_checked()
-        assert not await gate.events()
+        assert not await gateway.events()
         await page.get_by_label("Todo esto es cierto").check()
         await page.get_by_role("button", name="Firmar la carta").click()
         await page.wait_for_selector("text=La carta quedó firmada")
-    assert len(await gate.events()) == 1
+    assert len(await gateway.events()) == 1
 
 
-async def test_error_summary_comes_first_and_links_to_its_question(gate: World, chromium: Browser) -> None:
-    async with browsing(chromium, gate, viewport=PHONE) as (page, _):
-        await page.goto(gate.path("survey", "p-marcus", "survey/r-2/mentor"))
+async def test_error_summary_comes_first_and_links_to_its_question(
+    gateway: GatewayFixture, chromium: Browser
+) -> None:
+    async with browsing(chromium, gateway, viewport=PHONE) as (page, _):
+        await page.goto(gateway.path("survey", "p-marcus", "survey/r-2/mentor"))
         await page.locator("form").evaluate("form => form.noValidate = true")
         await page.get_by_role("group", name="how was it for you").get_by_label("4").check()
         await page.get_by_label("Is there anything you would like us to know").fill("Thank you, José!")
@@ -208,10 +214,10 @@ async def test_error_summary_comes_first_and_links_to_its_question(gate: World, 
 
 
 @pytest.mark.rule("SUR1", "SUR3")
-async def test_survey_page_has_touch_sized_controls(gate: World, chromium: Browser) -> None:
-    await speaking(gate, "en")
-    async with browsing(chromium, gate, viewport=PHONE, has_touch=True) as (page, _):
-        await page.goto(gate.path("survey", "p-ana", "survey/r-2/mentee"))
+async def test_survey_page_has_touch_sized_controls(gateway: GatewayFixture, chromium: Browser) -> None:
+    await speaking(gateway, "en")
+    async with browsing(chromium, gateway, viewport=PHONE, has_touch=True) as (page, _):
+        await page.goto(gateway.path("survey", "p-ana", "survey/r-2/mentee"))
         assert "Marcus Oyelaran" in await page.get_by_role("heading", level=1).inner_text()
         for question, answer in [
             ("Did you reach the goals", "Some of them"),
@@ -222,7 +228,7 @@ async def test_survey_page_has_touch_sized_controls(gate: World, chromium: Brows
             await page.get_by_role("group", name=question).get_by_text(answer, exact=True).tap()
         await page.get_by_role("button", name="Send my answers").tap()
         await page.wait_for_selector("text=Thank you for looking back")
-    (event,) = await gate.events()
+    (event,) = await gateway.events()
     assert event.data["answers"] == {
         "goals_met": "partly",
         "mentor_helped": True,
@@ -232,28 +238,32 @@ async def test_survey_page_has_touch_sized_controls(gate: World, chromium: Brows
 
 
 @pytest.mark.rule("CPE10")
-async def test_form_values_stand_beside_the_submission_button(gate: World, chromium: Browser) -> None:
-    async with browsing(chromium, gate, viewport=PHONE) as (page, _):
-        await page.goto(gate.path("claim", "p-marcus", "claim/r-2/mentor/PCI"))
+async def test_form_values_stand_beside_the_submission_button(
+    gateway: GatewayFixture, chromium: Browser
+) -> None:
+    async with browsing(chromium, gateway, viewport=PHONE) as (page, _):
+        await page.goto(gateway.path("claim", "p-marcus", "claim/r-2/mentor/PCI"))
         values = await page.locator("dl").inner_text()
         for value in ("PCI", "Category 3: Instructor", "9", "July 10, 2028", "ASIS International", "Online"):
             assert value in values
         await page.get_by_role("button", name="Yes, I have reported them").click()
         await page.wait_for_selector("text=We have noted it")
-    assert [event.type for event in await gate.events()] == ["claim.submitted"]
+    assert [event.type for event in await gateway.events()] == ["claim.submitted"]
 
 
 @pytest.mark.rule("SUR4")
 @pytest.mark.parametrize("language", ["en", "es"])
-async def test_feedback_page_accepts_free_text(gate: World, chromium: Browser, language: str) -> None:
-    await speaking(gate, language)
+async def test_feedback_page_accepts_free_text(
+    gateway: GatewayFixture, chromium: Browser, language: str
+) -> None:
+    await speaking(gateway, language)
     label, button, thanks = {
         "en": ("Your feedback", "Send", "Thank you for telling us"),
         "es": ("Su opinión", "Enviar", "Gracias por contarnos"),
     }[language]
-    async with browsing(chromium, gate, viewport=PHONE) as (page, _):
-        await page.goto(gate.path("feedback", "p-ana", ""))
+    async with browsing(chromium, gateway, viewport=PHONE) as (page, _):
+        await page.goto(gateway.path("feedback", "p-ana", ""))
         await page.get_by_label(label).fill("Muy útil — ¡gracias!")
         await page.get_by_role("button", name=button).click()
         await page.wait_for_selector(f"text={thanks}")
-    assert [kept.text for kept in await gate.all(Feedback)] == ["Muy útil — ¡gracias!"]
+    assert [kept.text for kept in await gateway.all(Feedback)] == ["Muy útil — ¡gracias!"]

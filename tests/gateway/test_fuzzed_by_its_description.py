@@ -28,7 +28,7 @@ from schemathesis.specs.openapi.checks import (
 )
 from standardwebhooks import Webhook
 
-from tests.support.gateway import SECRET, eventually, world
+from tests.support.gateway import SECRET, eventually, gateway_fixture
 
 EXAMPLES = 30
 
@@ -65,7 +65,7 @@ def served(sqlite_url: str) -> Iterator[Served]:
     found: dict[str, Any] = {}
 
     async def serve() -> None:
-        async with world(sqlite_url) as made:
+        async with gateway_fixture(sqlite_url) as made:
             links = [("answer", "p-marcus", "request/r-1"), ("withdraw", "p-ana", "request/r-1")]
             links += [
                 (name, "p-ana", "onboarding/p-ana") for name in ("unsubscribe", "preferences", "feedback")

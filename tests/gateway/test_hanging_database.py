@@ -7,35 +7,35 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.gateway import World, member_updated, world
+from tests.support.gateway import GatewayFixture, gateway_fixture, member_updated
 from tests.support.limits import PATIENCE
 from tests.support.servers.freezing_proxy import FreezingProxy
 
 
 @pytest.fixture
-async def hanging(proxy: FreezingProxy, postgres_database_url: str) -> AsyncIterator[World]:
+async def hanging(proxy: FreezingProxy, postgres_database_url: str) -> AsyncIterator[GatewayFixture]:
     """A gateway with connections of its own to a database that hangs, and is given up after three seconds."""
-    async with world(proxy.through(postgres_database_url), timeout=3) as made:
+    async with gateway_fixture(proxy.through(postgres_database_url), timeout=3) as made:
         await asyncio.gather(*(made.events() for _ in range(5)))
         proxy.freeze()
         yield made
         proxy.thaw()
 
 
-async def test_hanging_database_gives_503_and_recovers(hanging: World, proxy: FreezingProxy) -> None:
+async def test_hanging_database_gives_503_and_recovers(hanging: GatewayFixture, proxy: FreezingProxy) -> None:
     page = hanging.path("unsubscribe", "p-ana", "mentee.checkin")
-    told = [member_updated(f"m-{number}", f"e-{number}") for number in range(20)]
+    batch = [member_updated(f"m-{number}", f"e-{number}") for number in range(20)]
     async with asyncio.timeout(PATIENCE):
-        answers = await asyncio.gather(*map(hanging.send, told), hanging.client.get(page))
+        answers = await asyncio.gather(*map(hanging.send, batch), hanging.client.get(page))
     assert {(answer.status_code, answer.headers["Retry-After"]) for answer in answers} == {(503, "10")}
     assert (await hanging.client.get("/healthz")).status_code == 200
     proxy.thaw()
-    assert (await hanging.send(told)).json() == {"accepted": 20, "known": 0}
+    assert (await hanging.send(batch)).json() == {"accepted": 20, "known": 0}
     assert (await hanging.client.get(page)).status_code == 200
 
 
 async def test_unconfirmed_commit_is_503_and_a_retry_is_a_repeat(
-    hanging: World, proxy: FreezingProxy
+    hanging: GatewayFixture, proxy: FreezingProxy
 ) -> None:
     """The event may be stored; it is accepted only when it comes again."""
     proxy.thaw()
@@ -49,11 +49,11 @@ async def test_unconfirmed_commit_is_503_and_a_retry_is_a_repeat(
 async def test_readiness_answers_at_once_while_the_database_hangs(
     proxy: FreezingProxy, postgres_database_url: str
 ) -> None:
-    async with world(proxy.through(postgres_database_url), timeout=60) as made:
+    async with gateway_fixture(proxy.through(postgres_database_url), timeout=60) as made:
         proxy.freeze()
         async with asyncio.timeout(PATIENCE):
             response = await made.client.get("/readyz")
         proxy.thaw()
     assert response.status_code == 503
-    told = response.json()["parts"]["database"]
-    assert told == {"ready": False, "reason": "no answer within 5 seconds"}
+    part = response.json()["parts"]["database"]
+    assert part == {"ready": False, "reason": "no answer within 5 seconds"}

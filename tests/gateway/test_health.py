@@ -1,4 +1,4 @@
-"""Whether the gateway lives and is ready, told without secrets."""
+"""Liveness and readiness of the gateway, without secrets in the answers."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from sqlalchemy import text
 
 from embedded.faults import DatabaseFault
 from gateway.health import router
-from tests.support.gateway import World
+from tests.support.gateway import GatewayFixture
 
 
-async def test_gateway_with_all_parts_is_ready(desk: World) -> None:
-    assert (await desk.client.get("/healthz")).json() == {"status": "ok"}
-    response = await desk.client.get("/readyz")
+async def test_gateway_with_all_parts_is_ready(gateway: GatewayFixture) -> None:
+    assert (await gateway.client.get("/healthz")).json() == {"status": "ok"}
+    response = await gateway.client.get("/readyz")
     ready = {"ready": True, "reason": None}
     assert response.status_code == 200
     assert response.json() == {"ready": True, "parts": {"database": ready, "temporal": ready, "mail": ready}}
 
 
-async def test_readiness_names_missing_parts_without_addresses(desk: World) -> None:
-    desk.temporal.broken = True
-    DatabaseFault(desk.database).down = True
-    response = await desk.client.get("/readyz")
+async def test_readiness_names_missing_parts_without_addresses(gateway: GatewayFixture) -> None:
+    gateway.temporal.broken = True
+    DatabaseFault(gateway.database).down = True
+    response = await gateway.client.get("/readyz")
     assert response.status_code == 503
     parts = response.json()["parts"]
     assert parts["temporal"] == {"ready": False, "reason": "ConnectionError"}
@@ -32,13 +32,13 @@ async def test_readiness_names_missing_parts_without_addresses(desk: World) -> N
     assert parts["mail"]["ready"] is True
     assert "hunter2" not in response.text
     assert "10.0.0.7" not in response.text
-    assert (await desk.client.get("/healthz")).status_code == 200
+    assert (await gateway.client.get("/healthz")).status_code == 200
 
 
-async def test_outdated_schema_names_the_upgrade_command(desk: World) -> None:
-    async with desk.database.begin() as session:
+async def test_outdated_schema_names_the_upgrade_command(gateway: GatewayFixture) -> None:
+    async with gateway.database.begin() as session:
         await session.execute(text("UPDATE alembic_version SET version_num = 'old'"))
-    reason = (await desk.client.get("/readyz")).json()["parts"]["database"]["reason"]
+    reason = (await gateway.client.get("/readyz")).json()["parts"]["database"]["reason"]
     assert "schema old" in reason
     assert "throughline db upgrade" in reason
 

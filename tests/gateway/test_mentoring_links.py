@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from database.models import Engagement, Member, Profile, Request
-from tests.support.gateway import NOW, World, engagement_row, people, request_row, world
+from tests.support.gateway import NOW, GatewayFixture, engagement_row, gateway_fixture, people, request_row
 
 HOSTILE = "<script>alert('x')</script>{{ 7*191 }}{program}\u202egnp.exe"
 
@@ -117,8 +117,8 @@ EVENTS: list[tuple[tuple[str, ...], dict[str, str], str, dict[str, Any], str]] =
 
 
 @pytest.mark.rule("REQ4", "REQ8")
-async def test_waiting_mentee_sees_until_when_the_request_stays_open(small: World) -> None:
-    page = (await small.client.get(small.path(*WITHDRAW))).text
+async def test_waiting_mentee_sees_until_when_the_request_stays_open(sqlite_gateway: GatewayFixture) -> None:
+    page = (await sqlite_gateway.client.get(sqlite_gateway.path(*WITHDRAW))).text
     assert "¿Prefiere seguir esperando?" in page
     assert "sigue abierta hasta el 27 de marzo de 2028" in page
 
@@ -128,65 +128,65 @@ async def test_waiting_mentee_sees_until_when_the_request_stays_open(small: Worl
     ("link", "form", "kind", "data", "words"), EVENTS, ids=[f"{e[2]}-{n}" for n, e in enumerate(EVENTS)]
 )
 async def test_answer_becomes_its_event_and_the_page_confirms_it(
-    small: World,
+    sqlite_gateway: GatewayFixture,
     link: tuple[str, str, str],
     form: dict[str, str],
     kind: str,
     data: dict[str, Any],
     words: str,
 ) -> None:
-    response = await small.client.post(small.path(*link), data=form)
+    response = await sqlite_gateway.client.post(sqlite_gateway.path(*link), data=form)
     assert response.status_code == 200
     assert words in response.text
-    (event,) = await small.events()
+    (event,) = await sqlite_gateway.events()
     assert (event.source, event.type, event.data) == ("/links", kind, data)
     assert event.subject == f"{link[2].partition('/')[0]}/{link[2].partition('/')[2]}"
     assert event.occurred_at == NOW
     assert event.state == "stored"
-    assert small.poke.worked >= 1
+    assert sqlite_gateway.poke.worked >= 1
 
 
 @pytest.mark.rule("REQ10")
 @pytest.mark.parametrize(("link", "form"), [(e[0], e[1]) for e in EVENTS[:1] + EVENTS[6:7] + EVENTS[12:16]])
 async def test_repeated_or_concurrent_answer_is_one_event(
-    desk: World, link: tuple[str, str, str], form: dict[str, str]
+    gateway: GatewayFixture, link: tuple[str, str, str], form: dict[str, str]
 ) -> None:
-    path = desk.path(*link)
-    answers = await asyncio.gather(*(desk.client.post(path, data=form) for _ in range(6)))
+    path = gateway.path(*link)
+    answers = await asyncio.gather(*(gateway.client.post(path, data=form) for _ in range(6)))
     assert {answer.status_code for answer in answers} == {200}
-    await desk.client.post(path, data=form)
-    assert len(await desk.events()) == 1
+    await gateway.client.post(path, data=form)
+    assert len(await gateway.events()) == 1
 
 
 @pytest.mark.rule("REQ10")
 async def test_second_answer_to_a_request_shows_the_state_only(
-    small: World,
+    sqlite_gateway: GatewayFixture,
 ) -> None:
-    accept, decline = small.path(*ANSWER, "accept"), small.path(*ANSWER, "decline")
-    await small.client.post(accept, data={"answer": "accept"})
-    for path in (accept, decline, small.path(*ANSWER, days=3)):
+    accept, decline = sqlite_gateway.path(*ANSWER, "accept"), sqlite_gateway.path(*ANSWER, "decline")
+    await sqlite_gateway.client.post(accept, data={"answer": "accept"})
+    for path in (accept, decline, sqlite_gateway.path(*ANSWER, days=3)):
         for response in (
-            await small.client.get(path),
-            await small.client.post(path, data={"answer": "decline", "reason": "changed my mind"}),
+            await sqlite_gateway.client.get(path),
+            await sqlite_gateway.client.post(path, data={"answer": "decline", "reason": "changed my mind"}),
         ):
             assert response.status_code == 200
             assert "You accepted this request" in response.text
             assert "<form" not in response.text
-    taken_back = await small.client.post(small.path(*WITHDRAW), data={})
+    taken_back = await sqlite_gateway.client.post(sqlite_gateway.path(*WITHDRAW), data={})
     assert "Su solicitud fue aceptada" in taken_back.text
-    assert [event.type for event in await small.events()] == ["request.accepted"]
+    assert [event.type for event in await sqlite_gateway.events()] == ["request.accepted"]
 
 
-async def test_refused_answer_may_be_given_again(desk: World) -> None:
-    path = desk.path(*ANSWER)
-    await desk.client.post(path, data={"answer": "accept"})
-    async with desk.database.begin() as session:
-        (event,) = await desk.events()
+async def test_refused_answer_may_be_given_again(gateway: GatewayFixture) -> None:
+    path = gateway.path(*ANSWER)
+    await gateway.client.post(path, data={"answer": "accept"})
+    async with gateway.database.begin() as session:
+        (event,) = await gateway.events()
         event.state = "refused"
         await session.merge(event)
-    assert "<form" in (await desk.client.get(path)).text
-    await desk.client.post(path, data={"answer": "accept"})
-    assert [event.state for event in await desk.events()] == ["refused", "stored"]
+    assert "<form" in (await gateway.client.get(path)).text
+    await gateway.client.post(path, data={"answer": "accept"})
+    assert [event.state for event in await gateway.events()] == ["refused", "stored"]
 
 
 @pytest.mark.rule("REQ10")
@@ -201,30 +201,33 @@ async def test_refused_answer_may_be_given_again(desk: World) -> None:
     ],
 )
 async def test_closed_request_page_says_so_to_both_parties(
-    small: World, state: str, to_mentor: str, to_mentee: str
+    sqlite_gateway: GatewayFixture, state: str, to_mentor: str, to_mentee: str
 ) -> None:
-    await small.change(Request, "r-1", state=state, closed_at=NOW)
+    await sqlite_gateway.change(Request, "r-1", state=state, closed_at=NOW)
     for link, words in ((ANSWER, to_mentor), (WITHDRAW, to_mentee)):
         for response in (
-            await small.client.get(small.path(*link)),
-            await small.client.post(small.path(*link), data={"answer": "accept"}),
+            await sqlite_gateway.client.get(sqlite_gateway.path(*link)),
+            await sqlite_gateway.client.post(sqlite_gateway.path(*link), data={"answer": "accept"}),
         ):
             assert response.status_code == 200
             assert words in response.text
             assert ("directory" in response.text) is (link is WITHDRAW and state != "accepted")
-    assert await small.events() == []
+    assert await sqlite_gateway.events() == []
 
 
 @pytest.mark.rule("REQ5")
-async def test_past_due_request_can_still_be_answered(small: World) -> None:
-    await small.change(Request, "r-1", state="past_due")
-    assert "You accepted" in (await small.client.post(small.path(*ANSWER), data={"answer": "accept"})).text
+async def test_past_due_request_can_still_be_answered(sqlite_gateway: GatewayFixture) -> None:
+    await sqlite_gateway.change(Request, "r-1", state="past_due")
+    assert (
+        "You accepted"
+        in (await sqlite_gateway.client.post(sqlite_gateway.path(*ANSWER), data={"answer": "accept"})).text
+    )
 
 
 @pytest.mark.rule("REQ1", "REQ2")
 async def test_mentor_page_shows_mentee_wish_duration_and_deadline(sqlite_url: str) -> None:
     asked = request_row(message="Would an hour a month suit you?", areas=["Career", "Management"], months=6)
-    async with world(sqlite_url, [*people(), asked]) as made:
+    async with gateway_fixture(sqlite_url, [*people(), asked]) as made:
         page = (await made.client.get(made.path(*ANSWER))).text
         assert "Ana Pérez Castillo" in page
         assert "Would an hour a month suit you?" in page
@@ -236,27 +239,29 @@ async def test_mentor_page_shows_mentee_wish_duration_and_deadline(sqlite_url: s
 
 
 @pytest.mark.rule("REQ5")
-async def test_no_page_shows_the_other_partys_address(small: World) -> None:
+async def test_no_page_shows_the_other_partys_address(sqlite_gateway: GatewayFixture) -> None:
     links = [ANSWER, WITHDRAW]
     for purpose in ("discovery", "plan", "met", "extend", "end", "report"):
         links += [about(purpose, who)[:3] for who in ("p-ana", "p-marcus")]
     for link in links:
         for response in (
-            await small.client.get(small.path(*link)),
-            await small.client.post(small.path(*link), data={}),
+            await sqlite_gateway.client.get(sqlite_gateway.path(*link)),
+            await sqlite_gateway.client.post(sqlite_gateway.path(*link), data={}),
         ):
             assert "ana@example.org" not in response.text
             assert "marcus@example.org" not in response.text
 
 
 @pytest.mark.rule("REQ6")
-async def test_mail_link_preselects_an_answer_and_only_the_button_sends(small: World) -> None:
-    accept = (await small.client.get(small.path(*ANSWER, "accept"))).text
-    decline = (await small.client.get(small.path(*ANSWER, "decline"))).text
+async def test_mail_link_preselects_an_answer_and_only_the_button_sends(
+    sqlite_gateway: GatewayFixture,
+) -> None:
+    accept = (await sqlite_gateway.client.get(sqlite_gateway.path(*ANSWER, "accept"))).text
+    decline = (await sqlite_gateway.client.get(sqlite_gateway.path(*ANSWER, "decline"))).text
     assert accept.index('value="accept"') < accept.index('value="decline"')
     assert decline.index('value="decline"') < decline.index('value="accept"')
-    await small.client.post(small.path(*ANSWER, "accept"), data={"answer": "decline"})
-    assert [event.type for event in await small.events()] == ["request.declined"]
+    await sqlite_gateway.client.post(sqlite_gateway.path(*ANSWER, "accept"), data={"answer": "decline"})
+    assert [event.type for event in await sqlite_gateway.events()] == ["request.declined"]
 
 
 @pytest.mark.rule("ENG2", "ENG4", "ENG7")
@@ -265,12 +270,15 @@ async def test_mail_link_preselects_an_answer_and_only_the_button_sends(small: W
     [("discovery", "good_fit"), ("met", "no"), ("end", "goals_met"), ("end", "no_time")],
 )
 async def test_answer_in_the_link_is_preselected_unless_unknown(
-    small: World, purpose: str, detail: str
+    sqlite_gateway: GatewayFixture, purpose: str, detail: str
 ) -> None:
-    ticked = (await small.client.get(small.path(*about(purpose, detail=detail)))).text
+    ticked = (await sqlite_gateway.client.get(sqlite_gateway.path(*about(purpose, detail=detail)))).text
     assert f'value="{detail}" required checked' in ticked
-    assert " checked" not in (await small.client.get(small.path(*about(purpose, detail="nonsense")))).text
-    assert await small.events() == []
+    assert (
+        " checked"
+        not in (await sqlite_gateway.client.get(sqlite_gateway.path(*about(purpose, detail="nonsense")))).text
+    )
+    assert await sqlite_gateway.events() == []
 
 
 WRONG: list[tuple[tuple[str, str, str, str], dict[str, str], str]] = [
@@ -304,58 +312,73 @@ WRONG: list[tuple[tuple[str, str, str, str], dict[str, str], str]] = [
 
 
 @pytest.mark.parametrize("purpose", sorted({link[0] for link, _, _ in WRONG}))
-async def test_mistake_stands_beside_its_field_and_input_is_kept(small: World, purpose: str) -> None:
+async def test_mistake_stands_beside_its_field_and_input_is_kept(
+    sqlite_gateway: GatewayFixture, purpose: str
+) -> None:
     for link, form, words in WRONG:
         if link[0] != purpose:
             continue
-        response = await small.client.post(small.path(*link), data=form)
+        response = await sqlite_gateway.client.post(sqlite_gateway.path(*link), data=form)
         assert response.status_code == 400, form
         assert words in response.text
         assert 'role="alert"' in response.text
         typed = [value for name, value in form.items() if name not in ("answer", "reason") or len(value) > 20]
         assert [value for value in typed if value not in response.text] == []
-    assert await small.events() == []
+    assert await sqlite_gateway.events() == []
 
 
 @pytest.mark.rule("ENG1")
-async def test_today_follows_the_programs_time_zone(small: World) -> None:
-    small.at = datetime(2028, 3, 15, 2, 0, tzinfo=UTC)  # still the 14th in New York
-    path = small.path(*about("met"))
-    assert (await small.client.post(path, data={"answer": "yes", "date": "2028-03-15"})).status_code == 400
-    assert (await small.client.post(path, data={"answer": "yes", "date": "2028-03-14"})).status_code == 200
+async def test_today_follows_the_programs_time_zone(sqlite_gateway: GatewayFixture) -> None:
+    sqlite_gateway.at = datetime(2028, 3, 15, 2, 0, tzinfo=UTC)  # still the 14th in New York
+    path = sqlite_gateway.path(*about("met"))
+    assert (
+        await sqlite_gateway.client.post(path, data={"answer": "yes", "date": "2028-03-15"})
+    ).status_code == 400
+    assert (
+        await sqlite_gateway.client.post(path, data={"answer": "yes", "date": "2028-03-14"})
+    ).status_code == 200
 
 
 @pytest.mark.rule("ENG2")
-async def test_answer_can_be_changed_and_changed_back(small: World) -> None:
-    path = small.path(*about("discovery"))
+async def test_answer_can_be_changed_and_changed_back(sqlite_gateway: GatewayFixture) -> None:
+    path = sqlite_gateway.path(*about("discovery"))
     for answer in ("not_met", "not_met", "good_fit"):
-        await small.client.post(path, data={"answer": answer})
-    page = (await small.client.get(path)).text
+        await sqlite_gateway.client.post(path, data={"answer": answer})
+    page = (await sqlite_gateway.client.get(path)).text
     assert "Your answer so far: It is a good fit." in page
     assert 'value="not_met"' not in page
-    assert (await small.client.post(path, data={"answer": "not_met"})).status_code == 400
-    await small.client.post(path, data={"answer": "not_a_fit"})
-    assert [event.data["answer"] for event in await small.events()] == ["not_met", "good_fit", "not_a_fit"]
-    assert "Your match with" in (await small.client.get(path)).text
+    assert (await sqlite_gateway.client.post(path, data={"answer": "not_met"})).status_code == 400
+    await sqlite_gateway.client.post(path, data={"answer": "not_a_fit"})
+    assert [event.data["answer"] for event in await sqlite_gateway.events()] == [
+        "not_met",
+        "good_fit",
+        "not_a_fit",
+    ]
+    assert "Your match with" in (await sqlite_gateway.client.get(path)).text
 
 
 @pytest.mark.rule("ENG2", "ENG4")
-async def test_neither_party_sees_the_others_answer(small: World) -> None:
-    await small.client.post(small.path(*about("discovery", "p-ana")), data={"answer": "not_met"})
-    await small.client.post(small.path(*about("met", "p-ana")), data={"answer": "no"})
+async def test_neither_party_sees_the_others_answer(sqlite_gateway: GatewayFixture) -> None:
+    await sqlite_gateway.client.post(
+        sqlite_gateway.path(*about("discovery", "p-ana")), data={"answer": "not_met"}
+    )
+    await sqlite_gateway.client.post(sqlite_gateway.path(*about("met", "p-ana")), data={"answer": "no"})
     for purpose in ("discovery", "met"):
-        page = (await small.client.get(small.path(*about(purpose)))).text
+        page = (await sqlite_gateway.client.get(sqlite_gateway.path(*about(purpose)))).text
         assert "Your answer so far" not in page
         assert " checked" not in page
 
 
 @pytest.mark.rule("ENG4")
-async def test_pulse_links_of_one_month_share_one_question(small: World) -> None:
-    yes, no = small.path(*about("met", detail="yes")), small.path(*about("met", detail="no"))
-    next_month = small.path(*about("met", detail="yes"), days=90)
+async def test_pulse_links_of_one_month_share_one_question(sqlite_gateway: GatewayFixture) -> None:
+    yes, no = (
+        sqlite_gateway.path(*about("met", detail="yes")),
+        sqlite_gateway.path(*about("met", detail="no")),
+    )
+    next_month = sqlite_gateway.path(*about("met", detail="yes"), days=90)
     for path, answer in ((yes, "yes"), (no, "yes"), (next_month, "yes"), (no, "no")):
-        await small.client.post(path, data={"answer": answer})
-    assert [event.data["answer"] for event in await small.events()] == ["yes", "yes", "no"]
+        await sqlite_gateway.client.post(path, data={"answer": answer})
+    assert [event.data["answer"] for event in await sqlite_gateway.events()] == ["yes", "yes", "no"]
 
 
 @pytest.mark.rule("ENG3")
@@ -363,7 +386,7 @@ async def test_plan_page_shows_the_plan_and_later_takes_only_goals(sqlite_url: s
     """After an extension the page takes goals, but no new length."""
     extended = {"new_ends": [{"at": NOW.isoformat(), "by": "staff", "end": "2028-11-30"}]}
     rows = [*people(), engagement_row(goals="Old goals"), engagement_row("r-3", facts=extended)]
-    async with world(sqlite_url, rows) as made:
+    async with gateway_fixture(sqlite_url, rows) as made:
         path = made.path(*about("plan"))
         page = (await made.client.get(path)).text
         assert "until July 10, 2028" in page
@@ -379,25 +402,29 @@ async def test_plan_page_shows_the_plan_and_later_takes_only_goals(sqlite_url: s
 
 
 @pytest.mark.rule("ENG5")
-async def test_extension_counts_when_both_name_the_same_day(small: World) -> None:
-    mentor, mentee = small.path(*about("extend")), small.path(*about("extend", "p-ana"))
-    assert "El final previsto es el 10 de julio de 2028" in (await small.client.get(mentee)).text
-    first = await small.client.post(mentor, data={"end": "2028-12-01"})
+async def test_extension_counts_when_both_name_the_same_day(sqlite_gateway: GatewayFixture) -> None:
+    mentor, mentee = sqlite_gateway.path(*about("extend")), sqlite_gateway.path(*about("extend", "p-ana"))
+    assert "El final previsto es el 10 de julio de 2028" in (await sqlite_gateway.client.get(mentee)).text
+    first = await sqlite_gateway.client.post(mentor, data={"end": "2028-12-01"})
     assert "As soon as Ana" in first.text.replace("<bdi>", "")
-    assert "You suggested December 1, 2028" in (await small.client.get(mentor)).text
-    page = (await small.client.get(mentee)).text.replace("<bdi>", "").replace("</bdi>", "")
+    assert "You suggested December 1, 2028" in (await sqlite_gateway.client.get(mentor)).text
+    page = (await sqlite_gateway.client.get(mentee)).text.replace("<bdi>", "").replace("</bdi>", "")
     assert "Marcus Oyelaran propone el 1 de diciembre de 2028" in page
     assert 'value="2028-12-01"' in page
-    other = await small.client.post(mentee, data={"end": "2028-11-01"})
+    other = await sqlite_gateway.client.post(mentee, data={"end": "2028-11-01"})
     assert "Su fecha quedó guardada" in other.text
-    assert "De acuerdo" in (await small.client.post(mentee, data={"end": "2028-12-01"})).text
-    assert [event.data["end"] for event in await small.events()] == ["2028-12-01", "2028-11-01", "2028-12-01"]
+    assert "De acuerdo" in (await sqlite_gateway.client.post(mentee, data={"end": "2028-12-01"})).text
+    assert [event.data["end"] for event in await sqlite_gateway.events()] == [
+        "2028-12-01",
+        "2028-11-01",
+        "2028-12-01",
+    ]
 
 
 @pytest.mark.rule("ENG5")
 async def test_day_already_voted_for_is_shown(sqlite_url: str) -> None:
     votes = {"votes": [{"by": "mentee", "end": "2028-10-02", "at": NOW.isoformat()}]}
-    async with world(sqlite_url, [*people(), engagement_row(facts=votes)]) as made:
+    async with gateway_fixture(sqlite_url, [*people(), engagement_row(facts=votes)]) as made:
         assert "suggests October 2, 2028" in (await made.client.get(made.path(*about("extend")))).text
 
 
@@ -412,71 +439,90 @@ CLOSED = [
 @pytest.mark.rule("ENG7")
 @pytest.mark.parametrize(("state", "words"), CLOSED)
 async def test_closed_engagement_page_says_so_and_takes_no_answer(
-    small: World, state: str, words: str
+    sqlite_gateway: GatewayFixture, state: str, words: str
 ) -> None:
-    await small.change(Engagement, "r-2", state=state, closed_at=NOW)
+    await sqlite_gateway.change(Engagement, "r-2", state=state, closed_at=NOW)
     for purpose in ("discovery", "plan", "met", "extend", "end"):
-        path = small.path(*about(purpose))
-        for response in (await small.client.get(path), await small.client.post(path, data={"answer": "yes"})):
+        path = sqlite_gateway.path(*about(purpose))
+        for response in (
+            await sqlite_gateway.client.get(path),
+            await sqlite_gateway.client.post(path, data={"answer": "yes"}),
+        ):
             assert response.status_code == 200
             assert words in response.text
-    assert await small.events() == []
+    assert await sqlite_gateway.events() == []
 
 
 @pytest.mark.rule("ENG7")
-async def test_end_event_counts_before_it_is_applied(small: World) -> None:
-    await small.client.post(small.path(*about("end")), data={"reason": "goals_met"})
-    page = await small.client.post(small.path(*about("end", "p-ana")), data={"reason": "no_fit"})
+async def test_end_event_counts_before_it_is_applied(sqlite_gateway: GatewayFixture) -> None:
+    await sqlite_gateway.client.post(sqlite_gateway.path(*about("end")), data={"reason": "goals_met"})
+    page = await sqlite_gateway.client.post(
+        sqlite_gateway.path(*about("end", "p-ana")), data={"reason": "no_fit"}
+    )
     assert "se completó" in page.text
-    assert len(await small.events()) == 1
+    assert len(await sqlite_gateway.events()) == 1
 
 
 @pytest.mark.rule("ENG8")
 @pytest.mark.parametrize("who", ["p-ana", "p-marcus"])
-async def test_suspended_engagement_shows_one_neutral_page(small: World, who: str) -> None:
-    await small.change(Engagement, "r-2", state="suspended")
+async def test_suspended_engagement_shows_one_neutral_page(sqlite_gateway: GatewayFixture, who: str) -> None:
+    await sqlite_gateway.change(Engagement, "r-2", state="suspended")
     shown = set()
     for purpose in ("discovery", "plan", "met", "extend", "end"):
-        path = small.path(*about(purpose, who))
+        path = sqlite_gateway.path(*about(purpose, who))
         form = {"answer": "good_fit", "months": "7", "end": "2028-12-01", "reason": "goals_met"}
-        for response in (await small.client.get(path), await small.client.post(path, data=form)):
+        for response in (
+            await sqlite_gateway.client.get(path),
+            await sqlite_gateway.client.post(path, data=form),
+        ):
             assert response.status_code == 200
             shown.add(response.text)
     (page,) = shown
     assert "mentoring@example.org" in page
     for word in ("suspend", "misconduct", "report", "Ana", "Marcus", "conducta"):
         assert word not in page
-    assert await small.events() == []
+    assert await sqlite_gateway.events() == []
 
 
 @pytest.mark.rule("ENG8")
-async def test_misconduct_report_stops_other_pages_before_it_is_applied(small: World) -> None:
-    await small.client.post(small.path(*about("report", "p-ana")), data={"text": "He shouted."})
-    assert "There is nothing to do here right now" in (await small.client.get(small.path(*about("met")))).text
+async def test_misconduct_report_stops_other_pages_before_it_is_applied(
+    sqlite_gateway: GatewayFixture,
+) -> None:
+    await sqlite_gateway.client.post(
+        sqlite_gateway.path(*about("report", "p-ana")), data={"text": "He shouted."}
+    )
+    assert (
+        "There is nothing to do here right now"
+        in (await sqlite_gateway.client.get(sqlite_gateway.path(*about("met")))).text
+    )
 
 
 @pytest.mark.rule("ENG8")
 @pytest.mark.parametrize(
     "state", ["active", "paused", "suspended", "completed", "ended", "no_fit", "canceled"]
 )
-async def test_misconduct_can_be_reported_in_every_state_and_stays_hidden(small: World, state: str) -> None:
-    await small.change(Engagement, "r-2", state=state)
-    path = small.path(*about("report"))
-    before = (await small.client.get(path)).text
-    done = await small.client.post(path, data={"text": "He shouted."})
+async def test_misconduct_can_be_reported_in_every_state_and_stays_hidden(
+    sqlite_gateway: GatewayFixture, state: str
+) -> None:
+    await sqlite_gateway.change(Engagement, "r-2", state=state)
+    path = sqlite_gateway.path(*about("report"))
+    before = (await sqlite_gateway.client.get(path)).text
+    done = await sqlite_gateway.client.post(path, data={"text": "He shouted."})
     assert "shouted" not in done.text
-    assert (await small.client.get(path)).text == before
-    assert [event.type for event in await small.events()] == ["engagement.misconduct_reported"]
-    await small.client.post(path, data={"text": "And again."})
-    assert len(await small.events()) == 2
+    assert (await sqlite_gateway.client.get(path)).text == before
+    assert [event.type for event in await sqlite_gateway.events()] == ["engagement.misconduct_reported"]
+    await sqlite_gateway.client.post(path, data={"text": "And again."})
+    assert len(await sqlite_gateway.events()) == 2
 
 
 @pytest.mark.rule("ENG8")
-async def test_other_party_sees_nothing_of_a_report(small: World) -> None:
-    other = [small.path(*about(purpose)) for purpose in ("report", "feedback")]
-    before = [(await small.client.get(path)).text for path in other]
-    await small.client.post(small.path(*about("report", "p-ana")), data={"text": "He shouted."})
-    assert [(await small.client.get(path)).text for path in other] == before
+async def test_other_party_sees_nothing_of_a_report(sqlite_gateway: GatewayFixture) -> None:
+    other = [sqlite_gateway.path(*about(purpose)) for purpose in ("report", "feedback")]
+    before = [(await sqlite_gateway.client.get(path)).text for path in other]
+    await sqlite_gateway.client.post(
+        sqlite_gateway.path(*about("report", "p-ana")), data={"text": "He shouted."}
+    )
+    assert [(await sqlite_gateway.client.get(path)).text for path in other] == before
 
 
 async def test_hostile_names_and_texts_are_escaped(sqlite_url: str) -> None:
@@ -484,7 +530,7 @@ async def test_hostile_names_and_texts_are_escaped(sqlite_url: str) -> None:
     for row in rows:
         if isinstance(row, Member):
             row.name = HOSTILE
-    async with world(sqlite_url, rows) as made:
+    async with gateway_fixture(sqlite_url, rows) as made:
         typed = dict.fromkeys(("reason", "goals", "months", "date"), HOSTILE)
         links = [ANSWER, WITHDRAW]
         links += [about(purpose)[:3] for purpose in ("discovery", "plan", "met", "extend", "end", "report")]
@@ -500,25 +546,32 @@ async def test_hostile_names_and_texts_are_escaped(sqlite_url: str) -> None:
                 assert "1337" not in response.text
 
 
-async def test_row_with_unreadable_facts_still_has_a_page(small: World) -> None:
-    await small.change(Engagement, "r-2", facts={})
-    await small.change(Request, "r-1", facts={"created_at": "yesterday"})
+async def test_row_with_unreadable_facts_still_has_a_page(sqlite_gateway: GatewayFixture) -> None:
+    await sqlite_gateway.change(Engagement, "r-2", facts={})
+    await sqlite_gateway.change(Request, "r-1", facts={"created_at": "yesterday"})
     for link in (ANSWER, about("plan"), about("extend"), about("discovery")):
-        assert (await small.client.get(small.path(*link))).status_code == 200
-    response = await small.client.post(small.path(*about("extend")), data={"end": "2028-05-01"})
+        assert (await sqlite_gateway.client.get(sqlite_gateway.path(*link))).status_code == 200
+    response = await sqlite_gateway.client.post(
+        sqlite_gateway.path(*about("extend")), data={"end": "2028-05-01"}
+    )
     assert response.status_code == 200
 
 
-async def test_unknown_state_shows_a_neutral_page(small: World) -> None:
-    await small.change(Engagement, "r-2", state="under_review")
-    assert "There is nothing to do here right now" in (await small.client.get(small.path(*about("met")))).text
+async def test_unknown_state_shows_a_neutral_page(sqlite_gateway: GatewayFixture) -> None:
+    await sqlite_gateway.change(Engagement, "r-2", state="under_review")
+    assert (
+        "There is nothing to do here right now"
+        in (await sqlite_gateway.client.get(sqlite_gateway.path(*about("met")))).text
+    )
 
 
 async def test_links_of_an_erased_member_lead_nowhere(sqlite_url: str) -> None:
-    async with world(sqlite_url, [*people()[:1], *people()[3:4]]) as made:
+    async with gateway_fixture(sqlite_url, [*people()[:1], *people()[3:4]]) as made:
         assert (await made.client.get(made.path(*ANSWER))).status_code == 404
 
 
-async def test_withdrawn_profile_may_still_answer(small: World) -> None:
-    await small.change(Profile, "p-marcus", withdrawn_at=NOW)
-    assert (await small.client.post(small.path(*ANSWER), data={"answer": "decline"})).status_code == 200
+async def test_withdrawn_profile_may_still_answer(sqlite_gateway: GatewayFixture) -> None:
+    await sqlite_gateway.change(Profile, "p-marcus", withdrawn_at=NOW)
+    assert (
+        await sqlite_gateway.client.post(sqlite_gateway.path(*ANSWER), data={"answer": "decline"})
+    ).status_code == 200

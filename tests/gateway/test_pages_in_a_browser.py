@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from database.models import Feedback
 from tests.support.browser import FAULTS, POST, browsing
-from tests.support.gateway import NOW, World, engagement_row, people, request_row, world
+from tests.support.gateway import NOW, GatewayFixture, engagement_row, gateway_fixture, people, request_row
 
 pytestmark = pytest.mark.rule("MAIL5")
 
@@ -42,7 +42,7 @@ SHOWN: dict[str, tuple[tuple[str, ...], dict[str, str] | None]] = {
 
 
 @pytest.fixture
-async def full(sqlite_url: str) -> AsyncIterator[World]:
+async def full(sqlite_url: str) -> AsyncIterator[GatewayFixture]:
     """A gateway with long names and texts, and with matters in several states."""
     rows = [
         *people(),
@@ -55,12 +55,14 @@ async def full(sqlite_url: str) -> AsyncIterator[World]:
         request_row("r-5", "declined"),
     ]
     rows[0].name = rows[1].name = LONG
-    async with world(sqlite_url, rows) as made:
+    async with gateway_fixture(sqlite_url, rows) as made:
         yield made
 
 
 @pytest.mark.parametrize("shown", SHOWN)
-async def test_pages_fit_every_size_and_are_accessible(full: World, chromium: Browser, shown: str) -> None:
+async def test_pages_fit_every_size_and_are_accessible(
+    full: GatewayFixture, chromium: Browser, shown: str
+) -> None:
     link, form = SHOWN[shown]
     with capture_logs():
         async with browsing(chromium, full) as (page, complaints):
@@ -77,7 +79,7 @@ async def test_pages_fit_every_size_and_are_accessible(full: World, chromium: Br
             assert [text for text in complaints if "status of 4" not in text] == []
 
 
-async def test_database_error_page_keeps_the_input(full: World, chromium: Browser) -> None:
+async def test_database_error_page_keeps_the_input(full: GatewayFixture, chromium: Browser) -> None:
     text = "We spoke twice, and it was worth every minute.\nThank you!"
     async with browsing(chromium, full, viewport={"width": 390, "height": 800}) as (page, _):
         await page.goto(full.path("feedback", "p-marcus", ""))
@@ -95,7 +97,7 @@ async def test_database_error_page_keeps_the_input(full: World, chromium: Browse
 
 
 @pytest.mark.rule("REQ5", "REQ6")
-async def test_request_can_be_declined_by_keyboard(full: World, chromium: Browser) -> None:
+async def test_request_can_be_declined_by_keyboard(full: GatewayFixture, chromium: Browser) -> None:
     async with browsing(chromium, full) as (page, _):
         await page.goto(full.path("answer", "p-marcus", "request/r-1", "accept"))
         await page.keyboard.press("Tab")
@@ -113,7 +115,7 @@ async def test_request_can_be_declined_by_keyboard(full: World, chromium: Browse
 
 
 @pytest.mark.rule("ENG4")
-async def test_pulse_takes_one_choice_and_one_click(full: World, chromium: Browser) -> None:
+async def test_pulse_takes_one_choice_and_one_click(full: GatewayFixture, chromium: Browser) -> None:
     async with browsing(chromium, full, viewport={"width": 390, "height": 800}, has_touch=True) as (page, _):
         await page.goto(full.path("met", "p-ana", "engagement/r-2"))
         await page.get_by_text("Sí, nos reunimos").tap()
@@ -122,7 +124,7 @@ async def test_pulse_takes_one_choice_and_one_click(full: World, chromium: Brows
     assert [event.data["answer"] for event in await full.events()] == ["yes"]
 
 
-async def test_error_summary_links_to_its_field(full: World, chromium: Browser) -> None:
+async def test_error_summary_links_to_its_field(full: GatewayFixture, chromium: Browser) -> None:
     async with browsing(chromium, full) as (page, _):
         await page.goto(full.path("plan", "p-marcus", "engagement/r-2"))
         await page.get_by_label("For how many months?").fill("six")
@@ -134,7 +136,7 @@ async def test_error_summary_links_to_its_field(full: World, chromium: Browser) 
         assert await field.get_attribute("aria-invalid") == "true"
 
 
-async def test_page_follows_the_color_scheme(full: World, chromium: Browser) -> None:
+async def test_page_follows_the_color_scheme(full: GatewayFixture, chromium: Browser) -> None:
     grounds = []
     for scheme in ("light", "dark"):
         async with browsing(chromium, full, color_scheme=scheme) as (page, _):
@@ -145,7 +147,7 @@ async def test_page_follows_the_color_scheme(full: World, chromium: Browser) -> 
     assert grounds == ["rgb(255, 255, 255)", "rgb(27, 36, 42)"]
 
 
-async def test_injected_script_does_not_run(full: World, chromium: Browser) -> None:
+async def test_injected_script_does_not_run(full: GatewayFixture, chromium: Browser) -> None:
     async with browsing(chromium, full) as (page, complaints):
         await page.goto(full.path("feedback", "p-ana", ""))
         ran = """() => {

@@ -1,4 +1,4 @@
-"""JSON that is one thing only, whoever reads it."""
+"""JSON that every parser reads the same way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The inbox workflow is told of what was stored, sooner or later, whatever is down in between."""
+"""The inbox workflow is notified of stored events, whatever is down in between."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from database.models import Event
 from embedded.faults import DatabaseFault
 from gateway.event_store import UNAPPLIED, Inbox
 from rules.events import Envelope
-from tests.support.gateway import NOW, Switch, World, eventually, member_updated, world
+from tests.support.gateway import NOW, GatewayFixture, Switch, eventually, gateway_fixture, member_updated
 
 LEO = Envelope("e-1", "/members", "member.updated", NOW, member_updated("leo")["data"])
 
 
-async def test_event_during_a_temporal_outage_is_delivered_after_it(desk: World) -> None:
-    desk.poke.broken = True
+async def test_event_during_a_temporal_outage_is_delivered_after_it(gateway: GatewayFixture) -> None:
+    gateway.poke.broken = True
     with capture_logs() as logs:
-        assert (await desk.send(member_updated(id="1"))).status_code == 202
-        assert (await desk.send(member_updated(id="2"))).status_code == 202
-        desk.poke.broken = False
-        await desk.poke.has_worked(1)
+        assert (await gateway.send(member_updated(id="1"))).status_code == 202
+        assert (await gateway.send(member_updated(id="2"))).status_code == 202
+        gateway.poke.broken = False
+        await gateway.poke.has_worked(1)
     assert "inbox_not_told" in {log["event"] for log in logs}
     assert "hunter2" not in str(logs)
 
 
 async def test_failed_notification_delays_no_request(sqlite_url: str) -> None:
-    async with world(sqlite_url, []) as made:
+    async with gateway_fixture(sqlite_url, []) as made:
         poke = Switch()
         poke.broken = True
         inbox = Inbox(made.database, poke)
@@ -40,7 +40,7 @@ async def test_failed_notification_delays_no_request(sqlite_url: str) -> None:
 
 
 async def test_hanging_notification_does_not_hold_the_request(sqlite_url: str) -> None:
-    async with world(sqlite_url, []) as made:
+    async with gateway_fixture(sqlite_url, []) as made:
 
         async def hang() -> None:
             await asyncio.Event().wait()
@@ -60,7 +60,7 @@ async def test_starting_gateway_notifies_of_unapplied_events(sqlite_url: str, st
         data=LEO.data,
         state=state,
     )
-    async with world(sqlite_url, [left]) as made:
+    async with gateway_fixture(sqlite_url, [left]) as made:
         await made.poke.has_worked(1)
 
 
@@ -69,14 +69,14 @@ async def test_starting_gateway_without_open_events_notifies_nobody(sqlite_url: 
         Event(source="/m", event_id=state, type="member.updated", subject="member/leo", data={}, state=state)
         for state in ("applied", "refused")
     ]
-    async with world(sqlite_url, done) as made:
+    async with gateway_fixture(sqlite_url, done) as made:
         await made.send(member_updated())
         await made.poke.has_worked(1)
         assert made.poke.asked == 1
 
 
 async def test_gateway_can_start_before_its_database(sqlite_url: str) -> None:
-    async with world(sqlite_url, []) as made:
+    async with gateway_fixture(sqlite_url, []) as made:
         await made.send(member_updated())
         fault = DatabaseFault(made.database)
         fault.down = True
@@ -92,7 +92,7 @@ async def test_gateway_can_start_before_its_database(sqlite_url: str) -> None:
 
 
 async def test_notification_back_off_grows_to_its_limit_and_resets(sqlite_url: str) -> None:
-    async with world(sqlite_url, []) as made:
+    async with gateway_fixture(sqlite_url, []) as made:
         poke = Switch()
         poke.broken = True
         inbox = Inbox(made.database, poke, first_delay=0.001, longest_delay=0.004)

@@ -58,9 +58,9 @@ async def play(scenario: Scenario, ready: EmbeddedStack) -> None:
         await ready.advance(mark)
         wrong = [fault.kind for fault in scenario.faults if fault.since <= mark < fault.until]
         ready.catcher.fault = wrong[0] if wrong else ""
-        told = [(event.type, event.data) for event in scenario.events if event.at == mark]
-        if told:
-            await ready.tell(mark, told)
+        events = [(event.type, event.data) for event in scenario.events if event.at == mark]
+        if events:
+            await ready.tell(mark, events)
     await ready.advance(scenario.until)
 
 
@@ -82,7 +82,7 @@ async def history(client: Client, workflow: str) -> str:
 
 
 def nameless(value: Any) -> Any:
-    """A history's JSON without what tells of the machine: identities are `worker`, stack traces empty."""
+    """Return a history's JSON without traces of the machine: identities are `worker`, stack traces empty."""
     if isinstance(value, dict):
         return {key: IN_PLACE[key] if key in IN_PLACE else nameless(item) for key, item in value.items()}
     return [nameless(item) for item in value] if isinstance(value, list) else value

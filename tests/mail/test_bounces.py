@@ -29,17 +29,17 @@ from tests.support.delivery import (
     NUDGE,
     OWED,
     WORKFLOW,
-    World,
+    DeliveryFixture,
     check_ins,
+    deliveries,
     environment,
     migrated_url,
     send,
-    world,
 )
 from tests.support.servers.hostile_smtp import HostileSmtp, hostile_smtp
 from worker.bounce_listener import BounceHandler, bounces_taken_in
 
-__all__ = ["hostile_smtp", "migrated_url", "world"]
+__all__ = ["deliveries", "hostile_smtp", "migrated_url"]
 
 DELIVERY = ledger.delivery_id(WORKFLOW, NUDGE.step, 1)
 DAY = timedelta(days=1)
@@ -88,7 +88,7 @@ Content-Type: {kind}
 """.encode()
 
 
-def complaint(told: str = "abuse") -> bytes:
+def complaint(kind: str = "abuse") -> bytes:
     """A complaint in the Abuse Reporting Format (RFC 5965)."""
     return f"""From: feedback@mailbox.example.org
 To: mailer@example.org
@@ -105,7 +105,7 @@ This is an email abuse report.
 --cut
 Content-Type: message/feedback-report
 
-Feedback-Type: {told}
+Feedback-Type: {kind}
 User-Agent: SomeGenerator/1.0
 Version: 1
 
@@ -151,13 +151,13 @@ def test_status_report_is_hard_only_if_it_names_the_mailbox(status: str, diagnos
 def test_delivery_is_found_by_envelope_or_returned_headers() -> None:
     nothing = "Subject: hello\n"
     address = f"mentoring+{DELIVERY}@example.org"
-    told = [
+    bounces = [
         read_report(status_report(to=address, returned=nothing)),
         read_report(status_report(returned=nothing), [address]),
         read_report(status_report(whole=True)),
         read_report(status_report()),
     ]
-    assert [bounce and bounce.data for bounce in told] == [{"kind": "hard", "delivery": DELIVERY}] * 4
+    assert [bounce and bounce.data for bounce in bounces] == [{"kind": "hard", "delivery": DELIVERY}] * 4
     by_id = read_report(status_report(returned="Message-ID: <m-1@example.org>\n"))
     assert by_id is not None
     assert by_id.data == {"kind": "hard", "message_id": "<m-1@example.org>"}
@@ -214,14 +214,16 @@ def test_malformed_report_is_parsed_without_an_error(noise: bytes, cut: int, rep
 # --- storing
 
 
-async def stored(world: World) -> list[Event]:
-    async with world.database.reading() as session:
+async def stored(deliveries: DeliveryFixture) -> list[Event]:
+    async with deliveries.database.reading() as session:
         return list(await session.scalars(select(Event).order_by(Event.id)))
 
 
 @pytest.mark.rule("MAIL7")
 @pytest.mark.parametrize("form", ["mbox", "maildir", "file"])
-async def test_mailbox_read_twice_counts_each_report_once(world: World, tmp_path: Path, form: str) -> None:
+async def test_mailbox_read_twice_counts_each_report_once(
+    deliveries: DeliveryFixture, tmp_path: Path, form: str
+) -> None:
     file = tmp_path / "box"
     mails = [
         status_report(),
@@ -237,43 +239,43 @@ async def test_mailbox_read_twice_counts_each_report_once(world: World, tmp_path
             box.add(mail)
         box.close()
     wanted = ["hard"] if form == "file" else ["complaint", "hard", "soft"]
-    assert await collect_bounces(world.database, file, AT) == len(wanted)
-    assert await collect_bounces(world.database, file, AT + DAY) == 0
-    found = await stored(world)
+    assert await collect_bounces(deliveries.database, file, AT) == len(wanted)
+    assert await collect_bounces(deliveries.database, file, AT + DAY) == 0
+    found = await stored(deliveries)
     assert {event.source for event in found} == {SOURCE}
     assert sorted(event.data["kind"] for event in found) == wanted
     assert {event.occurred_at for event in found} == {AT}
 
 
 @pytest.mark.rule("MAIL7")
-async def test_missing_mailbox_is_an_error(world: World, tmp_path: Path) -> None:
+async def test_missing_mailbox_is_an_error(deliveries: DeliveryFixture, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="nowhere"):
-        await collect_bounces(world.database, tmp_path / "nowhere", AT)
+        await collect_bounces(deliveries.database, tmp_path / "nowhere", AT)
 
 
 @pytest.mark.rule("MAIL7")
 @pytest.mark.parametrize("content", [b"\x00\xff\x8a binary", b"no header\n", b": nothing\n"])
 async def test_file_that_is_no_mailbox_is_an_error_and_empty_is_not(
-    world: World, tmp_path: Path, content: bytes
+    deliveries: DeliveryFixture, tmp_path: Path, content: bytes
 ) -> None:
     file = tmp_path / "box"
     file.write_bytes(content)
     with pytest.raises(OSError, match="neither an mbox file nor a mail"):
-        await collect_bounces(world.database, file, AT)
+        await collect_bounces(deliveries.database, file, AT)
     file.write_bytes(b"")
-    assert await collect_bounces(world.database, file, AT) == 0
+    assert await collect_bounces(deliveries.database, file, AT) == 0
     with pytest.raises(OSError, match="no Maildir"):
-        await collect_bounces(world.database, tmp_path, AT)
+        await collect_bounces(deliveries.database, tmp_path, AT)
 
 
 @pytest.mark.rule("MAIL7")
-async def test_bounce_listener_accepts_a_report_once_it_is_stored(world: World) -> None:
-    told: list[str] = []
+async def test_bounce_listener_accepts_a_report_once_it_is_stored(deliveries: DeliveryFixture) -> None:
+    notified: list[str] = []
 
     async def arrived() -> None:
-        told.append("arrived")
+        notified.append("arrived")
 
-    handler = BounceHandler(world.database, arrived, lambda: AT)
+    handler = BounceHandler(deliveries.database, arrived, lambda: AT)
 
     async def recorded() -> None:
         return None
@@ -286,28 +288,32 @@ async def test_bounce_listener_accepts_a_report_once_it_is_stored(world: World) 
             )
             assert accepted.response == "2.0.0 taken"
         await relay.aclose()
-    (event,) = await stored(world)
+    (event,) = await stored(deliveries)
     assert event.data == {"kind": "hard", "delivery": DELIVERY}
-    assert told == ["arrived"]
+    assert notified == ["arrived"]
 
 
 # --- judging
 
 
 @asynccontextmanager
-async def mailed(world: World, server: HostileSmtp, count: int = 3) -> AsyncIterator[InboxActivities]:
+async def mailed(
+    deliveries: DeliveryFixture, server: HostileSmtp, count: int = 3
+) -> AsyncIterator[InboxActivities]:
     """So many check-ins are sent, and an inbox is there for what comes back."""
-    await world.plan(*check_ins(count))
-    async with world.mailing(server) as mail:
+    await deliveries.plan(*check_ins(count))
+    async with deliveries.mailing(server) as mail:
         await send(mail, *(one.key for one in check_ins(count)))
     client = await Client.connect("127.0.0.1:1", lazy=True)
-    yield InboxActivities(world.database, world.programs, client, load_catalogue())
+    yield InboxActivities(deliveries.database, deliveries.programs, client, load_catalogue())
 
 
-async def apply(inbox: InboxActivities, world: World, *data: dict[str, str], days: int = 1) -> list[Event]:
+async def apply(
+    inbox: InboxActivities, deliveries: DeliveryFixture, *data: dict[str, str], days: int = 1
+) -> list[Event]:
     """Store bounces and apply them; all events."""
-    known = len(await stored(world))
-    async with world.database.begin() as session:
+    known = len(await stored(deliveries))
+    async with deliveries.database.begin() as session:
         await events.store(
             session,
             [
@@ -316,11 +322,11 @@ async def apply(inbox: InboxActivities, world: World, *data: dict[str, str], day
             ],
         )
     await environment(DUE + days * DAY).run(inbox.apply_events)
-    return await stored(world)
+    return await stored(deliveries)
 
 
-async def suppressed(world: World) -> Suppression | None:
-    async with world.database.reading() as session:
+async def suppressed(deliveries: DeliveryFixture) -> Suppression | None:
+    async with deliveries.database.reading() as session:
         found = await suppressions.listed(session)
     return found[0] if found else None
 
@@ -328,90 +334,92 @@ async def suppressed(world: World) -> Suppression | None:
 @pytest.mark.rule("MAIL3", "MAIL7", "STA2")
 @pytest.mark.parametrize("kind", ["hard", "complaint"])
 async def test_hard_bounce_or_complaint_suppresses_with_one_task(
-    world: World, hostile_smtp: HostileSmtp, kind: str
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp, kind: str
 ) -> None:
-    async with mailed(world, hostile_smtp) as inbox:
-        first, second, _ = await world.rows()
-        await world.member(email="new@example.org")
+    async with mailed(deliveries, hostile_smtp) as inbox:
+        first, second, _ = await deliveries.rows()
+        await deliveries.member(email="new@example.org")
         found = await apply(
             inbox,
-            world,
+            deliveries,
             {"delivery": first.delivery, "kind": kind},
             {"message_id": (second.message_id or "").strip("<>"), "kind": kind},
         )
     assert [event.state for event in found] == ["applied", "applied"]
-    address = await suppressed(world)
+    address = await suppressed(deliveries)
     assert address is not None
     assert (address.address, address.kind, address.since) == ("ana@example.org", kind, DUE + DAY)
-    assert await world.tasks() == [("address_suppressed", "member/ana")]
-    await world.plan(*check_ins(3), OWED)
-    async with world.mailing(hostile_smtp) as mail:
+    assert await deliveries.tasks() == [("address_suppressed", "member/ana")]
+    await deliveries.plan(*check_ins(3), OWED)
+    async with deliveries.mailing(hostile_smtp) as mail:
         (outcome,) = await send(mail, OWED.key)
     assert outcome.decision == "sent", "the member's new address is not the one that bounced"
 
 
 @pytest.mark.rule("MAIL7", "STA2")
 async def test_only_repeated_soft_bounces_suppress_and_they_expire(
-    world: World, hostile_smtp: HostileSmtp
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
 ) -> None:
-    async with mailed(world, hostile_smtp, 5) as inbox:
-        soft = [{"delivery": row.delivery, "kind": "soft"} for row in await world.rows()]
-        await apply(inbox, world, *soft[:2], days=1)
-        assert await suppressed(world) is None
-        await apply(inbox, world, soft[2], days=100)
-        assert await suppressed(world) is None
-        assert await world.tasks() == []
-        await apply(inbox, world, *soft[3:], days=101)
-    address = await suppressed(world)
+    async with mailed(deliveries, hostile_smtp, 5) as inbox:
+        soft = [{"delivery": row.delivery, "kind": "soft"} for row in await deliveries.rows()]
+        await apply(inbox, deliveries, *soft[:2], days=1)
+        assert await suppressed(deliveries) is None
+        await apply(inbox, deliveries, soft[2], days=100)
+        assert await suppressed(deliveries) is None
+        assert await deliveries.tasks() == []
+        await apply(inbox, deliveries, *soft[3:], days=101)
+    address = await suppressed(deliveries)
     assert address is not None
     assert address.kind == "soft"
-    assert await world.tasks() == [("address_suppressed", "member/ana")]
+    assert await deliveries.tasks() == [("address_suppressed", "member/ana")]
 
 
 @pytest.mark.rule("MAIL7", "STA2")
 async def test_same_soft_bounce_by_webhook_and_mail_counts_once(
-    world: World, hostile_smtp: HostileSmtp
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
 ) -> None:
-    async with mailed(world, hostile_smtp) as inbox:
-        first, second, third = await world.rows()
+    async with mailed(deliveries, hostile_smtp) as inbox:
+        first, second, third = await deliveries.rows()
         by_mail = status_report("4.4.7", "", returned=f"X-Throughline-Delivery: {first.delivery}\n")
-        assert await store_reports(world.database, [(by_mail, ())], DUE + DAY) == 1
-        told = {"delivery": first.delivery, "kind": "soft"}
-        found = await apply(inbox, world, told, told, {"message_id": first.message_id or "", "kind": "soft"})
-        await apply(inbox, world, told, days=9)
+        assert await store_reports(deliveries.database, [(by_mail, ())], DUE + DAY) == 1
+        soft = {"delivery": first.delivery, "kind": "soft"}
+        found = await apply(
+            inbox, deliveries, soft, soft, {"message_id": first.message_id or "", "kind": "soft"}
+        )
+        await apply(inbox, deliveries, soft, days=9)
         assert {event.state for event in found} == {"applied"}
-        assert await suppressed(world) is None
+        assert await suppressed(deliveries) is None
         others = [{"delivery": row.delivery, "kind": "soft"} for row in (second, third)]
-        await apply(inbox, world, *others, days=2)
-    assert await suppressed(world) is not None
-    assert await world.tasks() == [("address_suppressed", "member/ana")]
+        await apply(inbox, deliveries, *others, days=2)
+    assert await suppressed(deliveries) is not None
+    assert await deliveries.tasks() == [("address_suppressed", "member/ana")]
 
 
 @pytest.mark.rule("MAIL3", "MAIL7")
 async def test_repeated_report_does_not_undo_a_lifted_suppression(
-    world: World, hostile_smtp: HostileSmtp
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
 ) -> None:
-    async with mailed(world, hostile_smtp) as inbox:
-        row, *_ = await world.rows()
-        await apply(inbox, world, {"delivery": row.delivery, "kind": "hard"})
-        async with world.database.begin() as session:
+    async with mailed(deliveries, hostile_smtp) as inbox:
+        row, *_ = await deliveries.rows()
+        await apply(inbox, deliveries, {"delivery": row.delivery, "kind": "hard"})
+        async with deliveries.database.begin() as session:
             await suppressions.lift(session, "ana@example.org")
-        await apply(inbox, world, {"delivery": row.delivery, "kind": "hard"}, days=2)
-        assert await suppressed(world) is None
-        await apply(inbox, world, {"delivery": row.delivery, "kind": "complaint"}, days=3)
-    assert await suppressed(world) is not None, "a complaint is something else"
+        await apply(inbox, deliveries, {"delivery": row.delivery, "kind": "hard"}, days=2)
+        assert await suppressed(deliveries) is None
+        await apply(inbox, deliveries, {"delivery": row.delivery, "kind": "complaint"}, days=3)
+    assert await suppressed(deliveries) is not None, "a complaint is something else"
 
 
 @pytest.mark.rule("MAIL7")
 async def test_bounce_of_an_unknown_delivery_is_refused_with_a_reason(
-    world: World, hostile_smtp: HostileSmtp
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
 ) -> None:
-    async with mailed(world, hostile_smtp) as inbox:
-        await world.plan(*check_ins(3), OWED)
-        unsent = await world.row(OWED.key)
+    async with mailed(deliveries, hostile_smtp) as inbox:
+        await deliveries.plan(*check_ins(3), OWED)
+        unsent = await deliveries.row(OWED.key)
         found = await apply(
             inbox,
-            world,
+            deliveries,
             {"delivery": "0" * 32, "kind": "hard"},
             {"message_id": "<other@example.org>", "kind": "hard"},
             {"delivery": unsent.delivery, "kind": "hard"},
@@ -421,29 +429,29 @@ async def test_bounce_of_an_unknown_delivery_is_refused_with_a_reason(
         ("refused", "there is no such delivery"),
         ("refused", f"nothing was mailed for delivery {unsent.delivery}"),
     ]
-    assert await suppressed(world) is None
+    assert await suppressed(deliveries) is None
 
 
 @pytest.mark.rule("MAIL3", "MAIL7", "STA2")
 async def test_new_bounce_after_a_lifted_suppression_opens_a_task(
-    world: World, hostile_smtp: HostileSmtp
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
 ) -> None:
-    async with mailed(world, hostile_smtp) as inbox:
-        first, second, _ = await world.rows()
-        await apply(inbox, world, {"delivery": first.delivery, "kind": "hard"})
-        async with world.database.begin() as session:
+    async with mailed(deliveries, hostile_smtp) as inbox:
+        first, second, _ = await deliveries.rows()
+        await apply(inbox, deliveries, {"delivery": first.delivery, "kind": "hard"})
+        async with deliveries.database.begin() as session:
             await suppressions.lift(session, "ana@example.org")
-        await apply(inbox, world, {"delivery": second.delivery, "kind": "hard"}, days=30)
-    assert await world.tasks() == [("address_suppressed", "member/ana")] * 2
+        await apply(inbox, deliveries, {"delivery": second.delivery, "kind": "hard"}, days=30)
+    assert await deliveries.tasks() == [("address_suppressed", "member/ana")] * 2
 
 
 @pytest.mark.rule("MAIL7")
 async def test_mailed_report_and_webhook_have_the_same_effect(
-    world: World, hostile_smtp: HostileSmtp
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
 ) -> None:
-    async with mailed(world, hostile_smtp) as inbox:
-        assert await store_reports(world.database, [(status_report(), ())], DUE + DAY) == 1
+    async with mailed(deliveries, hostile_smtp) as inbox:
+        assert await store_reports(deliveries.database, [(status_report(), ())], DUE + DAY) == 1
         await environment(DUE + DAY).run(inbox.apply_events)
-    address = await suppressed(world)
+    address = await suppressed(deliveries)
     assert address is not None
     assert (address.address, address.kind) == ("ana@example.org", "hard")

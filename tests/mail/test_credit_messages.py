@@ -69,14 +69,14 @@ class TestThePreCheck:
             assert ("Las fechas todavía no concuerdan." in spanish) is not fits
 
     def test_precheck_mentions_the_cap_only_where_it_applies(self, message: str) -> None:
-        def told(**claim: Any) -> bool:
+        def mentions_the_cap(**claim: Any) -> bool:
             texts = (body(composed(message, None, language, claim=claim)) for language in LANGUAGES)
             return all("would still count" in text or "todavía contarían" in text for text in texts)
 
-        assert told(credits=9, countable=3)
-        assert told(credits=9, countable=0)
-        assert not told(credits=9, countable=9)
-        assert not told(countable=None)
+        assert mentions_the_cap(credits=9, countable=3)
+        assert mentions_the_cap(credits=9, countable=0)
+        assert not mentions_the_cap(credits=9, countable=9)
+        assert not mentions_the_cap(countable=None)
 
     def test_precheck_asks_to_choose_or_review_domains(self, message: str) -> None:
         for language, choose, review in [

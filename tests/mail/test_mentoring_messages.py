@@ -249,8 +249,8 @@ class TestAnEngagement:
     def test_end_mail_blames_nobody_and_names_the_directory(
         self, message: str, number: int | None, language: str
     ) -> None:
-        told = {"reason": "unresponsive", "by": "p-marcus", "outcome": "no_fit"}
-        mail = composed(message, number, language, engagement=told)
+        ended = {"reason": "unresponsive", "by": "p-marcus", "outcome": "no_fit"}
+        mail = composed(message, number, language, engagement=ended)
         assert mail == composed(message, number, language)
         assert re.search(r"nobody is to blame|nadie tiene la culpa", " ".join(mail.text.split()))
         directory = "https://members.example.org/mentoring/directory"

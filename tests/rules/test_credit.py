@@ -417,9 +417,9 @@ def test_letter_signed_during_a_pause_counts_and_mails_after_it(cause: str) -> N
     assert turns(paused)[-1] == ("ready", at("2028-09-22T10:00"))
     assert {mail.due for mail in plan(paused).mails if mail.message == "mentor.credit_ready"} == {None}
     resumed = engagement_changed(paused, [Pause(since, until, cause)], until)
-    (told,) = [mail for mail in plan(resumed).mails if mail.message == "mentor.credit_ready"]
-    assert told.due is not None
-    assert until < told.due < until + timedelta(days=12)
+    (ready_mail,) = [mail for mail in plan(resumed).mails if mail.message == "mentor.credit_ready"]
+    assert ready_mail.due is not None
+    assert until < ready_mail.due < until + timedelta(days=12)
 
 
 @pytest.mark.rule("CPE1", "CPE2", "ENG5")
@@ -1253,7 +1253,7 @@ MOST_RECORDS = 4
 
 
 class ClaimMachine(RuleBasedStateMachine):
-    """Every order of records, pauses, letters and acts, with waiting between, against a ledger on paper."""
+    """Every order of records, pauses, letters and acts, with waiting between, against a reference ledger."""
 
     @initialize(
         role=st.sampled_from(["mentor", "mentee"]),
@@ -1304,14 +1304,14 @@ class ClaimMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.is_open)
     @rule()
-    def wait_for_what_comes_next(self) -> None:
+    def wait_for_the_next_due(self) -> None:
         if coming := self.agenda.wakes_after(self.now):
             self.now = coming[0]
             self.pass_time()
 
     @precondition(lambda self: self.is_open and len(self.facts.records) < MOST_RECORDS)
     @rule(good=OFTEN, cycle=st.sampled_from([INSIDE, INSIDE, *CYCLES]))
-    def hear_of_the_record(self, good: bool, cycle: Cycle | None) -> None:
+    def change_the_record(self, good: bool, cycle: Cycle | None) -> None:
         self.facts = record_changed(self.facts, good, cycle, self.now)
         self.replan()
 

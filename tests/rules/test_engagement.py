@@ -22,7 +22,9 @@ from rules.calendar import add_months, calendar_for
 from rules.engagement import (
     END_REASONS,
     MOST_MONTHS_AHEAD,
+    STAFF,
     EngagementFacts,
+    NewEnd,
     agree_extension,
     agree_plan,
     answer_discovery,
@@ -90,15 +92,27 @@ def ends_on(facts: EngagementFacts, when: datetime | None = None) -> date:
 
 
 def voted(facts: EngagementFacts, by: str, day: str, when: str) -> EngagementFacts:
-    return agree_extension(facts, by, day, at(when), state(facts, at(when)), POLICY, PROGRAM)
+    return agreed(facts, by, day, at(when), state(facts, at(when)))
 
 
 def extended(facts: EngagementFacts, when: str, *, months: int = 0, day: str = "") -> EngagementFacts:
-    return extend(facts, at(when), state(facts, at(when)), POLICY, PROGRAM, months=months, end=day)
+    return extend(facts, NewEnd(at(when), STAFF, day, months), state(facts, at(when)), POLICY, PROGRAM)
 
 
 def planned(facts: EngagementFacts, when: str, *, months: int = 0, day: str = "") -> EngagementFacts:
-    return agree_plan(facts, at(when), state(facts, at(when)), POLICY, PROGRAM, months=months, end=day)
+    return agree_plan(facts, NewEnd(at(when), "plan", day, months), state(facts, at(when)), POLICY, PROGRAM)
+
+
+def agreed(facts: EngagementFacts, by: str, day: str, when: datetime, state: str) -> EngagementFacts:
+    return agree_extension(facts, by, NewEnd(when, "parties", day), state, POLICY, PROGRAM)
+
+
+def planned_for(facts: EngagementFacts, months: int, when: datetime, state: str) -> EngagementFacts:
+    return agree_plan(facts, NewEnd(when, "plan", months=months), state, POLICY, PROGRAM)
+
+
+def pulse_answered(facts: EngagementFacts, by: str, met: bool, when: datetime, state: str) -> EngagementFacts:
+    return answer_pulse(facts, by, met, pulse_at(facts, POLICY, PROGRAM, when), state)
 
 
 def paused(facts: EngagementFacts, since: str, until: str = "") -> EngagementFacts:
@@ -286,7 +300,7 @@ def test_answer_counts_for_the_last_pulse_until_the_next(when: str, number: int)
 
 
 def met(facts: EngagementFacts, by: str, when: str, yes: bool = True) -> EngagementFacts:
-    return answer_pulse(facts, by, yes, at(when), "active", POLICY, PROGRAM)
+    return pulse_answered(facts, by, yes, at(when), "active")
 
 
 @pytest.mark.rule("ENG4")
@@ -352,7 +366,7 @@ def test_facts_stay_bounded_over_many_years_of_answers() -> None:
     for month in range(2, 120):
         when = at(f"{add_months(date(2028, 3, 7), month)}T10:00")
         for by in BOTH:
-            facts = answer_pulse(facts, by, True, when, "active", POLICY, PROGRAM)
+            facts = pulse_answered(facts, by, True, when, "active")
     assert len(facts.met) == 24
     assert len(facts.answered) == 2
     assert tasks(facts, "inactive")[0] == at("2038-05-06T09:00")
@@ -414,7 +428,7 @@ def test_extension_is_possible_until_close_on_the_last_day() -> None:
 
 @pytest.mark.rule("ENG5", "ENG6")
 @pytest.mark.parametrize(
-    ("day", "told"),
+    ("day", "expected"),
     [
         ("2028-09-06", "later than the planned one, 2028-09-06"),
         ("2028-08-01", "later than the planned one"),
@@ -425,10 +439,10 @@ def test_extension_is_possible_until_close_on_the_last_day() -> None:
         ("9999-12-31", "20 years"),
     ],
 )
-def test_new_end_must_be_a_later_future_date(day: str, told: str) -> None:
-    with pytest.raises(Refused, match=told):
+def test_new_end_must_be_a_later_future_date(day: str, expected: str) -> None:
+    with pytest.raises(Refused, match=expected):
         voted(begun(), "p-mentor", day, "2028-05-20T10:00")
-    with pytest.raises(Refused, match=told):
+    with pytest.raises(Refused, match=expected):
         extended(begun(), "2028-05-20T10:00", day=day)
 
 
@@ -437,9 +451,9 @@ def test_new_end_must_be_a_later_future_date(day: str, told: str) -> None:
 def test_strangers_cannot_vote_answer_or_end(by: str) -> None:
     when = at("2028-05-20T10:00")
     acts: list[Act] = [
-        lambda facts, when: agree_extension(facts, by, "2028-12-06", when, "active", POLICY, PROGRAM),
+        lambda facts, when: agreed(facts, by, "2028-12-06", when, "active"),
         lambda facts, when: answer_discovery(facts, by, "good_fit", when, "active"),
-        lambda facts, when: answer_pulse(facts, by, True, when, "active", POLICY, PROGRAM),
+        lambda facts, when: pulse_answered(facts, by, True, when, "active"),
     ]
     for act in acts:
         with pytest.raises(Refused, match="only the mentor and the mentee"):
@@ -470,12 +484,12 @@ def test_extension_is_months_or_a_day_once_per_event() -> None:
     when = at("2028-05-02T10:00")
     for months, day in ((0, ""), (1, "2028-12-01")):
         with pytest.raises(Refused, match="either"):
-            extend(begun(), when, "active", POLICY, PROGRAM, months=months, end=day)
+            extend(begun(), NewEnd(when, STAFF, day, months), "active", POLICY, PROGRAM)
     for months in (-1, MOST_MONTHS_AHEAD + 1):
         with pytest.raises(Refused, match="months"):
-            extend(begun(), when, "active", POLICY, PROGRAM, months=months)
-    once = extend(begun(), when, "active", POLICY, PROGRAM, months=1, event="7")
-    assert extend(once, when, "active", POLICY, PROGRAM, months=1, event="7") == once
+            extend(begun(), NewEnd(when, STAFF, months=months), "active", POLICY, PROGRAM)
+    once = extend(begun(), NewEnd(when, STAFF, months=1, event="7"), "active", POLICY, PROGRAM)
+    assert extend(once, NewEnd(when, STAFF, months=1, event="7"), "active", POLICY, PROGRAM) == once
 
 
 @pytest.mark.rule("ENG5", "ENG6")
@@ -669,12 +683,10 @@ LATE_ACTS: dict[str, Act] = {
     "end": lambda facts, when: end(facts, "p-mentee", "no_time", when, "active"),
     "cancel": lambda facts, when: cancel(facts, when, "active"),
     "not a fit": lambda facts, when: answer_discovery(facts, "p-mentee", "not_a_fit", when, "active"),
-    "met": lambda facts, when: answer_pulse(facts, "p-mentee", True, when, "active", POLICY, PROGRAM),
-    "vote": lambda facts, when: agree_extension(
-        facts, "p-mentee", "2029-01-01", when, "active", POLICY, PROGRAM
-    ),
-    "plan": lambda facts, when: agree_plan(facts, when, "active", POLICY, PROGRAM, months=9),
-    "extend": lambda facts, when: extend(facts, when, "active", POLICY, PROGRAM, months=1),
+    "met": lambda facts, when: pulse_answered(facts, "p-mentee", True, when, "active"),
+    "vote": lambda facts, when: agreed(facts, "p-mentee", "2029-01-01", when, "active"),
+    "plan": lambda facts, when: planned_for(facts, 9, when, "active"),
+    "extend": lambda facts, when: extend(facts, NewEnd(when, STAFF, months=1), "active", POLICY, PROGRAM),
     "pause": lambda facts, when: pause(facts, when, "active"),
     "resume": lambda facts, when: resume(facts, when, "active"),
     "report": lambda facts, when: report_misconduct(facts, "p-mentee", when, "active"),
@@ -697,9 +709,7 @@ def test_first_of_two_ends_counts_and_nothing_follows(act: str) -> None:
 def test_closed_engagement_takes_no_act(act: str, closed: str) -> None:
     acts: dict[str, Act] = {
         "end": lambda facts, when: end(facts, "p-mentee", "no_time", when, closed),
-        "vote": lambda facts, when: agree_extension(
-            facts, "p-mentee", "2029-01-01", when, closed, POLICY, PROGRAM
-        ),
+        "vote": lambda facts, when: agreed(facts, "p-mentee", "2029-01-01", when, closed),
         "resume": lambda facts, when: resume(facts, when, closed),
     }
     if act in acts:
@@ -813,9 +823,9 @@ def test_report_while_paused_suspends_and_one_resume_ends_both() -> None:
 def test_lost_standing_opens_a_task_and_the_engagement_continues(profile: str, who: str) -> None:
     lost = at("2028-05-02T10:00")
     facts = standing_changed(begun(), profile, False, lost)
-    told = [task for task in agenda(facts).tasks if task.kind == "member_lapsed"]
-    assert [task.due for task in told] == [lost]
-    assert who in told[0].cause
+    lapses = [task for task in agenda(facts).tasks if task.kind == "member_lapsed"]
+    assert [task.due for task in lapses] == [lost]
+    assert who in lapses[0].cause
     assert agenda(facts).mails == agenda(begun()).mails
     assert standing_changed(facts, profile, True, at("2028-05-03T10:00")) == begun()
 
@@ -900,10 +910,10 @@ def test_extension_never_shortens(start: datetime, acts: list[tuple[int, int, bo
         before = ends_on(facts, now)
         try:
             if length < 10:
-                facts = extend(facts, now, current, POLICY, PROGRAM, months=length)
+                facts = extend(facts, NewEnd(now, STAFF, months=length), current, POLICY, PROGRAM)
             else:
                 day = start_day(facts, PROGRAM) + timedelta(days=length)
-                facts = extend(facts, now, current, POLICY, PROGRAM, end=day.isoformat())
+                facts = extend(facts, NewEnd(now, STAFF, day.isoformat()), current, POLICY, PROGRAM)
         except Refused:
             assert length > 10
             continue
@@ -912,7 +922,7 @@ def test_extension_never_shortens(start: datetime, acts: list[tuple[int, int, bo
 
 
 class EngagementMachine(RuleBasedStateMachine):
-    """Every order of answers, votes, plans, pauses, reports, endings and waiting, against a ledger on paper."""
+    """Every order of answers, votes, plans, pauses, reports, endings and waiting, against a reference ledger."""
 
     @initialize(start=starts, months=st.one_of(st.none(), st.integers(1, 9)))
     def match(self, start: datetime, months: int | None) -> None:
@@ -968,15 +978,15 @@ class EngagementMachine(RuleBasedStateMachine):
             assert days > 0
 
     def vote_for(self, by: str, day: str, facts: EngagementFacts, now: datetime) -> EngagementFacts:
-        return agree_extension(facts, by, day, now, self.state, POLICY, PROGRAM)
+        return agreed(facts, by, day, now, self.state)
 
     @rule(days=st.sampled_from([1, 10, 40, 200]))
     def both_agree(self, days: int) -> None:
-        before, told = ends_on(self.facts, self.now), len(self.facts.new_ends)
+        before, count = ends_on(self.facts, self.now), len(self.facts.new_ends)
         day = (before + timedelta(days=days)).isoformat()
         for by in BOTH:
             self.attempt(partial(self.vote_for, by, day))
-        if len(self.facts.new_ends) > told:
+        if len(self.facts.new_ends) > count:
             assert ends_on(self.facts, self.now) == before + timedelta(days=days)
 
     @rule(months=st.integers(0, 4), days=st.integers(1, 60))
@@ -984,7 +994,7 @@ class EngagementMachine(RuleBasedStateMachine):
         before = ends_on(self.facts, self.now)
         day = "" if months else (before + timedelta(days=days)).isoformat()
         done = self.attempt(
-            lambda facts, now: extend(facts, now, self.state, POLICY, PROGRAM, months=months, end=day)
+            lambda facts, now: extend(facts, NewEnd(now, STAFF, day, months), self.state, POLICY, PROGRAM)
         )
         assert done == self.runs
         if done:
@@ -992,7 +1002,7 @@ class EngagementMachine(RuleBasedStateMachine):
 
     @rule(months=st.integers(1, 12))
     def plan(self, months: int) -> None:
-        self.attempt(lambda facts, now: agree_plan(facts, now, self.state, POLICY, PROGRAM, months=months))
+        self.attempt(lambda facts, now: planned_for(facts, months, now, self.state))
 
     @rule()
     def staff_pause(self) -> None:
@@ -1005,12 +1015,12 @@ class EngagementMachine(RuleBasedStateMachine):
         assert self.attempt(lambda facts, now: resume(facts, now, self.state)) == allowed
 
     @rule(by=st.sampled_from(BOTH), answer=st.sampled_from(["good_fit", "not_met", "not_met"]))
-    def tell_of_the_call(self, by: str, answer: str) -> None:
+    def answer_discovery_call(self, by: str, answer: str) -> None:
         self.attempt(lambda facts, now: answer_discovery(facts, by, answer, now, self.state))
 
     @rule(by=st.sampled_from(BOTH), yes=st.booleans())
-    def tell_of_meeting(self, by: str, yes: bool) -> None:
-        self.attempt(lambda facts, now: answer_pulse(facts, by, yes, now, self.state, POLICY, PROGRAM))
+    def answer_meeting(self, by: str, yes: bool) -> None:
+        self.attempt(lambda facts, now: pulse_answered(facts, by, yes, now, self.state))
 
     @precondition(lambda self: self.runs)
     @rule(profile=st.sampled_from(BOTH), good=st.booleans())
@@ -1057,7 +1067,7 @@ class EngagementMachine(RuleBasedStateMachine):
             assert len(numbers) == len(set(numbers))
 
     @invariant()
-    def each_extension_and_each_report_is_told_once(self) -> None:
+    def each_extension_and_each_report_is_mailed_once(self) -> None:
         sent = self.ledger.sent_messages()
         assert sent.count("staff.misconduct") == len(self.facts.reports)
         assert sent.count("mentor.extended") == sent.count("mentee.extended")

@@ -787,7 +787,7 @@ Act = Callable[[OnboardingFacts, datetime], OnboardingFacts]
 
 
 class OnboardingMachine(RuleBasedStateMachine):
-    """Every order of acts and waiting, with mail that goes out and is decided, against a ledger on paper."""
+    """Every order of acts and waiting, with mail that goes out and is decided, against a reference ledger."""
 
     @initialize(created=instants, calendar=calendars, role=roles, blocked=st.booleans())
     def sign_up(self, created: datetime, calendar: Calendar, role: str, blocked: bool) -> None:
@@ -807,7 +807,7 @@ class OnboardingMachine(RuleBasedStateMachine):
         self.pass_time(self.now)
 
     def pass_time(self, until: datetime) -> None:
-        """Step from instant to instant, as the workflow does, and tell the facts of the first decision."""
+        """Step from instant to instant, as the workflow does, and record the first decision in the facts."""
         while self.runs:
             due = [mail.due for mail in self.ledger.planned.values() if mail.due and mail.due <= until]
             wakes = [wake for wake in self.agenda.wakes_after(self.now) if wake <= until]

@@ -240,7 +240,7 @@ def test_first_of_crossing_ends_counts(first: str, second: str) -> None:
 
 @pytest.mark.rule("REQ10")
 @pytest.mark.parametrize(
-    ("ended", "told"),
+    ("ended", "expected"),
     [
         (accept(asked(), at("2028-03-07T12:00"), "open"), "already accepted"),
         (decline(asked(), at("2028-03-07T12:00"), "open"), "already declined"),
@@ -250,8 +250,8 @@ def test_first_of_crossing_ends_counts(first: str, second: str) -> None:
         (replace(asked(), unavailable_because="on hold"), "cannot take another mentee"),
     ],
 )
-def test_late_answer_is_refused_with_the_reason(ended: RequestFacts, told: str) -> None:
-    with pytest.raises(Refused, match=told):
+def test_late_answer_is_refused_with_the_reason(ended: RequestFacts, expected: str) -> None:
+    with pytest.raises(Refused, match=expected):
         accept(ended, at("2028-03-08T12:00"), "open")
 
 
@@ -384,10 +384,10 @@ def test_number_of_extensions_is_bounded() -> None:
 def test_lost_standing_opens_a_task_and_the_request_stays_open(profile: str, who: str) -> None:
     lost = at("2028-03-07T08:00")
     facts = standing_changed(asked(), profile, False, lost)
-    told = agenda(facts, POLICY, NEW_YORK)
-    assert [(task.kind, task.due) for task in told.tasks if who in task.cause] == [("member_lapsed", lost)]
-    assert told.state_changes == agenda(asked(), POLICY, NEW_YORK).state_changes
-    assert told.mails == agenda(asked(), POLICY, NEW_YORK).mails
+    planned = agenda(facts, POLICY, NEW_YORK)
+    assert [(task.kind, task.due) for task in planned.tasks if who in task.cause] == [("member_lapsed", lost)]
+    assert planned.state_changes == agenda(asked(), POLICY, NEW_YORK).state_changes
+    assert planned.mails == agenda(asked(), POLICY, NEW_YORK).mails
 
 
 @pytest.mark.rule("MEM2", "STA2")
@@ -464,7 +464,7 @@ def _instant(due: datetime | None) -> datetime:
 
 
 class RequestMachine(RuleBasedStateMachine):
-    """Every order of answers, extensions, lapses and waiting, against a ledger on paper."""
+    """Every order of answers, extensions, lapses and waiting, against a reference ledger."""
 
     @initialize(created=moments, calendar=st.sampled_from(CALENDARS))
     def ask(self, created: datetime, calendar: Calendar) -> None:
@@ -554,16 +554,16 @@ class RequestMachine(RuleBasedStateMachine):
                 assert last == {"expired"}
 
     @invariant()
-    def the_question_is_told_once_to_each(self) -> None:
-        told = self.ledger.sent_messages()
-        assert told.count("mentor.request_received") == told.count("mentee.request_sent") == 1
+    def each_party_is_mailed_the_request_once(self) -> None:
+        sent = self.ledger.sent_messages()
+        assert sent.count("mentor.request_received") == sent.count("mentee.request_sent") == 1
 
     @invariant()
-    def each_round_is_told_once(self) -> None:
+    def each_round_is_mailed_once(self) -> None:
         rounds = 1 + len(self.facts.extensions)
-        told = [mail.key for _, mail in self.ledger.sent if mail.message == "mentor.request_past_due"]
-        assert told == [f"mentor.request_past_due/{number}" for number in range(1, len(told) + 1)]
-        assert len(told) <= rounds
+        keys = [mail.key for _, mail in self.ledger.sent if mail.message == "mentor.request_past_due"]
+        assert keys == [f"mentor.request_past_due/{number}" for number in range(1, len(keys) + 1)]
+        assert len(keys) <= rounds
 
 
 RequestMachine.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=20)

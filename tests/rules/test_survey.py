@@ -211,16 +211,16 @@ def test_optional_questions_may_be_left_blank() -> None:
     ("question", "given_answer", "reason"),
     [
         ("goals_met", "perhaps", "must be one of yes, partly, no"),
-        ("goals_met", 3, "must be text, not a number"),
+        ("goals_met", 3, "must be text, not the number 3"),
         ("goals_met", None, "needs an answer"),
         ("mentor_helped", "  ", "needs an answer"),
         ("mentor_helped", "perhaps", "must be yes or no"),
-        ("mentor_helped", 1, "must be text, not a number"),
-        ("rating", 0, "must be a whole number from 1 to 5"),
-        ("rating", "6", "must be a whole number from 1 to 5"),
+        ("mentor_helped", 1, "must be text, not the number 1"),
+        ("rating", 0, "must be a whole number from 1 to 5, not 0"),
+        ("rating", "6", "must be a whole number from 1 to 5, not 6"),
         ("rating", "9" * 30, "must be a whole number from 1 to 5, not text"),
         ("rating", "²", "must be a whole number from 1 to 5, not text"),
-        ("rating", True, "must be a whole number from 1 to 5, not true or false"),
+        ("rating", True, "must be a whole number from 1 to 5, not true"),
         ("comment", "\x00", "must not hold control characters other than line breaks and tabs"),
         ("comment", ["a", "b"], "must be text, not a list"),
         ("ratting", 5, "is no question of this survey; did you mean rating?"),
@@ -276,7 +276,7 @@ def test_reminders_come_on_business_mornings_before_the_end(opened_at: datetime,
 
 
 class SurveyMachine(RuleBasedStateMachine):
-    """Every order of answers, a cancel and waiting, against a ledger on paper."""
+    """Every order of answers, a cancel and waiting, against a reference ledger."""
 
     @initialize(opened_at=moments, calendar=st.sampled_from(CALENDARS))
     def open(self, opened_at: datetime, calendar: Calendar) -> None:

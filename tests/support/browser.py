@@ -8,7 +8,7 @@ from typing import Any
 
 from playwright.async_api import Browser, ConsoleMessage, Page, Route
 
-from tests.support.gateway import World
+from tests.support.gateway import GatewayFixture
 from tests.support.limits import PATIENCE
 
 _PASSED_ON = {"content-type", "accept-language"}
@@ -89,14 +89,16 @@ FAULTS = (
 
 
 @asynccontextmanager
-async def browsing(browser: Browser, desk: World, **options: Any) -> AsyncIterator[tuple[Page, list[str]]]:
+async def browsing(
+    browser: Browser, gateway: GatewayFixture, **options: Any
+) -> AsyncIterator[tuple[Page, list[str]]]:
     """A page whose requests the gateway answers, headers and all, and what its console complains of."""
     context = await browser.new_context(base_url="https://mentoring.example.org", **options)
     context.set_default_timeout(PATIENCE * 1000)
 
     async def answer(route: Route) -> None:
         request = route.request
-        response = await desk.client.request(
+        response = await gateway.client.request(
             request.method,
             request.url,
             content=request.post_data_buffer,

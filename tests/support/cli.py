@@ -86,7 +86,7 @@ class Said:
 
 
 @dataclass
-class CommandWorld:
+class CliFixture:
     """A database of its own, with the command beside it."""
 
     folder: Path
@@ -157,7 +157,7 @@ class CommandWorld:
         return facts
 
     async def plan(self, facts: OnboardingFacts) -> None:
-        """Plan an onboarding anew, with these facts."""
+        """Plan an onboarding again, with these facts."""
         await self.agenda.plan_onboarding(PlanOnboarding(f"onboarding/{facts.profile}", facts, self.now))
 
     async def request(self, name: str, mentee: str, mentor: str) -> None:
@@ -213,10 +213,10 @@ class CommandWorld:
 
 
 @pytest.fixture
-async def world(tmp_path: Path, migrated_file: Path) -> AsyncIterator[CommandWorld]:
+async def cli(tmp_path: Path, migrated_file: Path) -> AsyncIterator[CliFixture]:
     """A migrated database with Ana, who signed up as a mentee yesterday, and Bob, a mentor; the command beside it."""
     shutil.copy(migrated_file, tmp_path / "throughline.db")
-    there = CommandWorld(tmp_path)
+    there = CliFixture(tmp_path)
     await there.add_member("ana")
     year = there.now.year
     cycle = {"code": "CPP", "cycle_start": f"{year}-01-01", "cycle_end": f"{year + 2}-12-31"}

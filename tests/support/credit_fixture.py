@@ -27,7 +27,7 @@ from workflows.starting import notify_inbox
 
 
 @dataclass
-class CreditOffice:
+class CreditFixture:
     """An engagement of a mentor with a CPP and a mentee with a PSP, completed two weeks ago."""
 
     client: Client
@@ -48,7 +48,7 @@ class CreditOffice:
         return self.client.get_workflow_handle(f"{kind}/{self.engagement}/{rest}")
 
     async def tell(self, kind: str, at: datetime | None = None, **data: Any) -> None:
-        """An event, of now unless told; what it says of the engagement and by whom is added."""
+        """Send an event, of now by default; the engagement and the actor are added."""
         envelope = Envelope(uuid4().hex, "/tests", kind, at or datetime.now(UTC), data)
         async with self.database.begin() as session:
             await events.store(session, [envelope])
@@ -102,7 +102,7 @@ class CreditOffice:
             "Engagement", facts, id=f"engagement/{self.engagement}", task_queue=QUEUE
         )
 
-    async def sign(self, **told: Any) -> None:
+    async def sign(self, **changes: Any) -> None:
         """The mentee signs the mentor's confirmation."""
         letter = {
             "engagement": self.engagement,
@@ -110,7 +110,7 @@ class CreditOffice:
             "for": "mentor",
             "name": "mentee vega",
         }
-        await self.tell("letter.signed", **{**letter, **told})
+        await self.tell("letter.signed", **{**letter, **changes})
 
     async def until(self, table: type[Any], id: str, holds: Callable[[Any], bool]) -> Any:
         """The row of a table as soon as it is as wanted."""

@@ -77,7 +77,7 @@ def environment(at: datetime = DUE, attempt: int = 1, by: str = "run-1") -> Acti
 
 
 @dataclass
-class World:
+class DeliveryFixture:
     """A database with one member in it, and what was written there."""
 
     database: Database
@@ -164,7 +164,7 @@ class World:
 async def refused_for_now(
     mail: MailActivities, *keys: str, at: datetime = DUE, attempt: int = 1
 ) -> timedelta:
-    """Send, and be told to try again; after how long."""
+    """Send, and return the delay after which to retry."""
     with pytest.raises(ApplicationError) as raised:
         await send(mail, *keys, at=at, attempt=attempt)
     assert raised.value.type == "TryLater", raised.value
@@ -220,7 +220,7 @@ def migrated_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture
-async def world(migrated_url: str) -> AsyncIterator[World]:
+async def deliveries(migrated_url: str) -> AsyncIterator[DeliveryFixture]:
     """A database with one member and her profile, and nothing else."""
     database = Database(migrated_url)
     async with database.begin() as session:
@@ -250,5 +250,5 @@ async def world(migrated_url: str) -> AsyncIterator[World]:
                 updated_at=AT,
             )
         )
-    yield World(database)
+    yield DeliveryFixture(database)
     await database.close()

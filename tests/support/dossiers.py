@@ -69,7 +69,7 @@ def opened(content: bytes) -> Files:
 
 
 def covered(files: Files) -> bytes:
-    """The files packed anew, with a manifest that fits them: what somebody does who covers their tracks."""
+    """Return the files repacked with a matching manifest, as a forger would."""
     lines = files["records.jsonl"].splitlines()
     manifest = json.loads(files.pop("manifest.json"))
     manifest |= {"records": len(lines), "head": json.loads(lines[-1])["hash"]}

@@ -77,7 +77,7 @@ async def eventually(holds: Callable[[], bool], seconds: float = PATIENCE) -> No
 
 
 @dataclass
-class World:
+class GatewayFixture:
     """The app, a client of it, and what it stands on. Times are program time, in UTC."""
 
     database: Database
@@ -333,7 +333,7 @@ def at_the_gate() -> list[Any]:
 
 
 @asynccontextmanager
-async def world(
+async def gateway_fixture(
     url: str,
     rows: Iterable[Any] | None = None,
     *,
@@ -341,7 +341,7 @@ async def world(
     secrets: Sequence[str] = (SECRET,),
     purposes: Mapping[str, LinkHandler] | None = None,
     timeout: float = TIMEOUT,
-) -> AsyncIterator[World]:
+) -> AsyncIterator[GatewayFixture]:
     """A gateway on an empty, migrated database, with its background work running."""
     database = Database(url, timeout=timeout)
     async with database.begin() as session:
@@ -353,7 +353,7 @@ async def world(
         programs = {program.id: program}
     links = Links("https://mentoring.example.org", "a secret for tests only")
     poke, temporal, mail = Switch(), Switch(), Switch()
-    made = World(database, programs, links, poke, temporal, mail)
+    made = GatewayFixture(database, programs, links, poke, temporal, mail)
     made.app = create_app(
         database=database,
         programs=programs,

@@ -263,7 +263,7 @@ class Program:
 
     database: Database
     client: Client
-    told: int = 0
+    stored: int = 0
 
     async def tell(self, *happened: tuple[str, dict[str, Any]]) -> None:
         """Store events, and have them applied."""
@@ -271,15 +271,15 @@ class Program:
         await self.poke()
 
     async def poke(self) -> None:
-        """Tell the inbox that events are stored."""
+        """Notify the inbox of stored events."""
         await notify_inbox(self.client)
 
     async def store(self, *happened: tuple[str, dict[str, Any]]) -> None:
-        """Store events as the gateway does; nobody is told of them."""
+        """Store events as the gateway does, without a notification."""
         envelopes = []
         for kind, data in happened:
-            self.told += 1
-            envelopes.append(Envelope(str(self.told), "/test", kind, datetime.now(UTC), data))
+            self.stored += 1
+            envelopes.append(Envelope(str(self.stored), "/test", kind, datetime.now(UTC), data))
         async with self.database.begin() as session:
             await events.store(session, envelopes)
 

@@ -34,7 +34,7 @@ def instant(text: str) -> datetime:
 
 
 class Play:
-    """What happens from `start` until `until`. Who takes part signs up at the start, unless told otherwise."""
+    """What happens from `start` until `until`. People sign up at the start by default."""
 
     def __init__(self, start: str, until: str) -> None:
         self.start, self.until = start, until
@@ -47,22 +47,22 @@ class Play:
         assert not problems, f"{kind}: {problems}"
         self.events.append(ScenarioEvent(instant(when), kind, checked))
 
-    def member(self, name: str, when: str = "", **told: Any) -> str:
-        """A member, or what the member database tells of one anew; the member's id."""
+    def member(self, name: str, when: str = "", **details: Any) -> str:
+        """A member, or an update of one; the member's id."""
         known = self.people.get(name, {"member": name, "email": f"{name}@example.org", "standing": "good"})
-        self.people[name] = {**known, "name": f"{name.capitalize()} Vega", **told}
+        self.people[name] = {**known, "name": f"{name.capitalize()} Vega", **details}
         self.at(when or self.start, "member.updated", **self.people[name])
         return name
 
-    def mentor(self, name: str, mentees_at_a_time: int | None = None, when: str = "", **told: Any) -> str:
+    def mentor(self, name: str, mentees_at_a_time: int | None = None, when: str = "", **details: Any) -> str:
         """A member with a mentor's profile; the profile's id."""
         return self._profile(
-            name, "mentor", when, {"years_management": 9, **told}, mentees_at_a_time=mentees_at_a_time
+            name, "mentor", when, {"years_management": 9, **details}, mentees_at_a_time=mentees_at_a_time
         )
 
-    def mentee(self, name: str, when: str = "", **told: Any) -> str:
+    def mentee(self, name: str, when: str = "", **details: Any) -> str:
         """A member with a mentee's profile; the profile's id."""
-        return self._profile(name, "mentee", when, told)
+        return self._profile(name, "mentee", when, details)
 
     def ask(self, request: str, mentee: str, mentor: str, when: str, **data: Any) -> str:
         """A request; its id."""
@@ -77,9 +77,9 @@ class Play:
             **{"target": target, "actor": "lina", "reason": f"{act} for a reason"} | data,
         )
 
-    def _profile(self, name: str, role: str, when: str, told: Mapping[str, Any], **wishes: Any) -> str:
+    def _profile(self, name: str, role: str, when: str, details: Mapping[str, Any], **wishes: Any) -> str:
         if name not in self.people:
-            self.member(name, when, **{**NEW_YORK, **told})
+            self.member(name, when, **{**NEW_YORK, **details})
         profile = f"{role}-{name}"
         given = {key: value for key, value in wishes.items() if value is not None}
         self.at(when or self.start, "profile.created", profile=profile, member=name, role=role, **given)

@@ -32,7 +32,7 @@ from workflows.starting import notify_inbox
 
 
 @dataclass
-class Office:
+class TemporalFixture:
     """Workers with a database and a mailbox of their own; ids end in `mark`, which no other test uses."""
 
     client: Client
@@ -41,9 +41,9 @@ class Office:
     mark: str = field(default_factory=lambda: uuid4().hex[:8])
     asked: int = 0
 
-    async def tell(self, *told: tuple[str, dict[str, Any]]) -> None:
+    async def tell(self, *happened: tuple[str, dict[str, Any]]) -> None:
         """Store events that happen now, and have them applied."""
-        envelopes = [Envelope(uuid4().hex, "/tests", kind, None, data) for kind, data in told]
+        envelopes = [Envelope(uuid4().hex, "/tests", kind, None, data) for kind, data in happened]
         async with self.database.begin() as session:
             await events.store(session, envelopes)
         await notify_inbox(self.client)
@@ -136,7 +136,7 @@ class WaitingCatcher(MailCatcher):
 
 
 @asynccontextmanager
-async def staffed(client: Client, url: str) -> AsyncIterator[tuple[Database, WaitingCatcher]]:
+async def running_workers(client: Client, url: str) -> AsyncIterator[tuple[Database, WaitingCatcher]]:
     """The workers, running on a new database at an address, with a mail server of their own."""
     async with AsyncExitStack() as stack:
         database = Database(url)
@@ -162,7 +162,7 @@ async def staffed(client: Client, url: str) -> AsyncIterator[tuple[Database, Wai
         yield database, catcher
 
 
-async def clear(client: Client, mark: str) -> None:
+async def terminate_workflows(client: Client, mark: str) -> None:
     """End the inbox, and all workflows whose ids hold the mark."""
     async for execution in client.list_workflows("ExecutionStatus = 'Running'"):
         if execution.id == INBOX or mark in execution.id:
@@ -170,13 +170,13 @@ async def clear(client: Client, mark: str) -> None:
 
 
 @pytest.fixture(scope="module")
-async def office(
+async def temporal(
     temporal_dev: WorkflowEnvironment, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Office]:
-    """An office for the tests of a module, with a mentor and a mentee."""
-    url = f"sqlite:///{tmp_path_factory.mktemp('office') / 'throughline.db'}"
-    async with staffed(temporal_dev.client, url) as (database, catcher):
-        ready = Office(temporal_dev.client, database, catcher)
+) -> AsyncIterator[TemporalFixture]:
+    """Workers for the tests of a module, with a mentor and a mentee."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('temporal') / 'throughline.db'}"
+    async with running_workers(temporal_dev.client, url) as (database, catcher):
+        ready = TemporalFixture(temporal_dev.client, database, catcher)
         await ready.sign_up()
         yield ready
-        await clear(ready.client, ready.mark)
+        await terminate_workflows(ready.client, ready.mark)

@@ -61,11 +61,11 @@ class Crash:
         await asyncio.to_thread(self._server.stop, abruptly=True)
 
     async def doubt(self) -> None:
-        """From now on what is committed stands, and nobody is told."""
+        """From now on commits are kept, and no client gets the reply."""
         await asyncio.to_thread(self._server.commit_in_doubt)
 
     async def doubted(self, count: int) -> None:
-        """So many wait to be told; now it is away."""
+        """So many clients wait for a reply; now stop."""
         await asyncio.to_thread(self._server.until_waiting, count, "SyncRep")
         await self.begin()
 

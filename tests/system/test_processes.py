@@ -19,7 +19,7 @@ import pytest
 from database import ledger
 from database.models import AuditRecord, Environment, Event, Message, Onboarding
 from embedded.temporal_servers import dev_server, free_port
-from tests.support.cli import COMMAND, CommandWorld, environment, throughline
+from tests.support.cli import COMMAND, CliFixture, environment, throughline
 from tests.support.limits import PATIENCE
 from tests.support.servers.capturing_smtp import CapturingSmtp
 from workflows.starting import notify_inbox
@@ -31,7 +31,7 @@ SECRET = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 class Deployment:
     """What the processes of a test share: settings for all of them, and the database."""
 
-    world: CommandWorld
+    cli: CliFixture
     settings: dict[str, object]
     port: int
     running: ExitStack
@@ -63,7 +63,7 @@ class Deployment:
         """An onboarding, once it is planned."""
         async with asyncio.timeout(PATIENCE):
             while True:
-                for row in await self.world.all(Onboarding):
+                for row in await self.cli.all(Onboarding):
                     if row.profile_id == profile and row.next_at:
                         assert isinstance(row, Onboarding)
                         return row
@@ -71,20 +71,20 @@ class Deployment:
 
 
 @pytest.fixture
-async def deployment(world: CommandWorld, smtp_sink: CapturingSmtp) -> AsyncIterator[Deployment]:
+async def deployment(cli: CliFixture, smtp_sink: CapturingSmtp) -> AsyncIterator[Deployment]:
     """A Temporal dev server, a mail server and a database; no process of the product runs yet."""
     host, smtp_port = smtp_sink.address
     port = free_port()
     with ExitStack() as running:
         async with dev_server(None) as server:
             await notify_inbox(server.client)
-            log = world.folder / "log.txt"
+            log = cli.folder / "log.txt"
             log.touch()
             yield Deployment(
-                world,
+                cli,
                 {
                     "TEMPORAL_ADDRESS": f"127.0.0.1:{server.port}",
-                    "THROUGHLINE_DATABASE": world.url,
+                    "THROUGHLINE_DATABASE": cli.url,
                     "THROUGHLINE_SECRET": "a secret of sixteen and more",
                     "THROUGHLINE_WEBHOOK_SECRET": SECRET,
                     "THROUGHLINE_PORT": port,
@@ -131,16 +131,16 @@ async def test_event_staff_act_and_resend_work_across_processes(
     over = await deployment.throughline("staff", "resume", "onboarding/p-eva")
     assert over.returncode == 1
     assert len(over.stderr.splitlines()) == 1
-    acts = [record for record in await deployment.world.all(AuditRecord) if record.kind == "act"]
+    acts = [record for record in await deployment.cli.all(AuditRecord) if record.kind == "act"]
     assert [(record.data["act"], record.actor, record.veiled) for record in acts] == [
         (name, "lina", {"reason": "asked for it"}) for name in ("extend", "pause", "cancel")
     ]
 
-    world = deployment.world
-    async with world.database.begin() as session:
+    cli = deployment.cli
+    async with cli.database.begin() as session:
         row = await ledger.locked(session, "onboarding/p-ana", "check-in/1")
         assert row is not None
-        await ledger.decide(session, row, "failed", "the content was refused (554)", world.now)
+        await ledger.decide(session, row, "failed", "the content was refused (554)", cli.now)
     resent = await deployment.throughline(
         "mail", "resend", row.delivery, "--reason", "fixed", "--actor", "lina"
     )
@@ -149,7 +149,7 @@ async def test_event_staff_act_and_resend_work_across_processes(
     assert received[0].recipients == ("ana@example.org",)
     rows = {
         (each.step, each.occurrence): each.state
-        for each in await world.all(Message)
+        for each in await cli.all(Message)
         if each.workflow == "onboarding/p-ana"
     }
     assert rows["check-in", ledger.FIRST_RESEND_OCCURRENCE] == "sent"
@@ -162,12 +162,14 @@ async def test_event_staff_act_and_resend_work_across_processes(
 
 
 async def test_direct_events_are_stored_and_gateway_refusals_are_shown(deployment: Deployment) -> None:
-    event = {"id": "1", "type": "profile.withdrawn", "data": {"profile": "p-bob"}}
+    event = {"id": "1", "type": "profile.withdrawn", "data": {"profile": "p-bob", "channel": "app"}}
     direct = await deployment.throughline("event", "send", "-", "--direct", given=json.dumps(event))
-    assert (direct.returncode, direct.stdout) == (0, "1 accepted\n"), direct.stderr
+    ignored = "data.channel: ignored, as profile.withdrawn has no such field"
+    assert (direct.returncode, direct.stdout) == (0, f"1 accepted\n{ignored}\n"), direct.stderr
     again = await deployment.throughline("event", "send", "-", "--direct", "--json", given=json.dumps(event))
-    assert json.loads(again.stdout) == {"accepted": 0, "known": 1}
-    assert len(await deployment.world.all(Event)) == 1
+    assert json.loads(again.stdout) == {"accepted": 0, "known": 1, "ignored": ["/0/data/channel"]}
+    (stored,) = await deployment.cli.all(Event)
+    assert stored.ignored == ["/data/channel"]
 
     away = await deployment.throughline("event", "send", "-", given=json.dumps(event))
     assert (away.returncode, len(away.stderr.splitlines())) == (1, 1)
@@ -185,7 +187,7 @@ async def test_direct_events_are_stored_and_gateway_refusals_are_shown(deploymen
 
 @pytest.mark.rule("MAIL8")
 async def test_worker_refuses_the_database_of_another_environment(deployment: Deployment) -> None:
-    async with deployment.world.database.begin() as session:
+    async with deployment.cli.database.begin() as session:
         session.add(Environment(id=1, name="production"))
     copy = await deployment.throughline("worker")
     assert copy.returncode == 1
@@ -195,10 +197,10 @@ async def test_worker_refuses_the_database_of_another_environment(deployment: De
 
 @pytest.mark.parametrize("command", ["worker", "gateway"])
 async def test_process_without_temporal_or_database_exits_with_one_line(
-    world: CommandWorld, command: str
+    cli: CliFixture, command: str
 ) -> None:
     settings = {
-        "THROUGHLINE_DATABASE": world.url,
+        "THROUGHLINE_DATABASE": cli.url,
         "THROUGHLINE_SECRET": "a secret of sixteen and more",
         "THROUGHLINE_WEBHOOK_SECRET": SECRET,
         "TEMPORAL_ADDRESS": "127.0.0.1:1",

@@ -15,7 +15,7 @@ from database.models import AuditRecord, Claim, Event, Letter
 from embedded.temporal_servers import dev_server
 from evidence.dossier import export
 from evidence.verifier import verify
-from tests.support.credit_fixture import CreditOffice
+from tests.support.credit_fixture import CreditFixture
 from tests.support.processes import HoldingSmtp, migrated, worker_process
 from tests.support.servers.hostile_smtp import HostileSmtp
 from tests.support.servers.postgres_server import PostgresServer
@@ -34,29 +34,29 @@ async def test_worker_killed_around_a_letter_makes_it_exactly_once(
         HostileSmtp() as server,
         dev_server(None) as temporal,
     ):
-        smtp, office = HoldingSmtp(server), CreditOffice(temporal.client, database)
-        claim = f"claim/{office.engagement}/mentor/CPP"
+        smtp, credit = HoldingSmtp(server), CreditFixture(temporal.client, database)
+        claim = f"claim/{credit.engagement}/mentor/CPP"
         async with worker_process(temporal.port, database.url, server, log) as first:
-            await office.begin(timedelta(days=200))
-            await office.until(Claim, claim, lambda row: row.state == "awaiting_evidence")
+            await credit.begin(timedelta(days=200))
+            await credit.until(Claim, claim, lambda row: row.state == "awaiting_evidence")
             async with database.begin() as session:
                 # Nobody can plan the claim, so its letter cannot be made.
                 await session.get_one(Claim, claim, with_for_update=True)
-                await office.sign()
-                await office.until_event("letter.signed", "applying")
+                await credit.sign()
+                await credit.until_event("letter.signed", "applying")
                 first.send_signal(signal.SIGKILL)
                 await first.wait()
         async with database.reading() as session:
             assert await session.scalar(select(Letter.id)) is None
-        smtp.hold("RCPT", office.who("mentor"))
+        smtp.hold("RCPT", credit.who("mentor"))
         async with worker_process(temporal.port, database.url, server, log) as second:
-            await smtp.until_held(office.who("mentor"))
+            await smtp.until_held(credit.who("mentor"))
             second.send_signal(signal.SIGKILL)
             await second.wait()
         smtp.give_up()
         async with worker_process(temporal.port, database.url, server, log):
-            await office.until_sent(claim, READY)
-            await office.until_event("letter.signed", "applied")
+            await credit.until_sent(claim, READY)
+            await credit.until_event("letter.signed", "applied")
         async with database.reading() as session:
             (letter,) = await session.scalars(select(Letter))
             row = await session.get_one(Claim, claim)
@@ -65,7 +65,7 @@ async def test_worker_killed_around_a_letter_makes_it_exactly_once(
             )
             kinds = [(record.kind, record.data.get("status")) for record in records]
             (event,) = await session.scalars(select(Event).where(Event.type == "letter.signed"))
-            (tmp_path / "dossier.zip").write_bytes(await export(session, office.engagement))
+            (tmp_path / "dossier.zip").write_bytes(await export(session, credit.engagement))
     assert (row.state, row.earned, row.countable) == ("ready", 9, 9)
     assert (letter.claim, letter.data["event"]) == (claim, str(event.id))
     assert [status for kind, status in kinds if kind == "credit"] == [

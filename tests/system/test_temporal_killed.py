@@ -39,7 +39,7 @@ async def test_temporal_killed_during_deliveries_loses_and_duplicates_nothing(
             await program.ask(name)
             await smtp.until_held(name)
         await temporal.kill()
-        # Some end while nobody can tell the server, one when it is back; and a request comes in between.
+        # Some end while the server is down, one when it is back; and a request comes in between.
         smtp.release("claimed", "half", "end")
         await smtp.until_said("claimed", "half", "end")
         await program.store(*asking("between"), ("request.accepted", {"request": "r-free"}))

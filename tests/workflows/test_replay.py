@@ -73,17 +73,17 @@ def test_history_contains_no_personal_data_and_no_host(name: str) -> None:
     written = b"".join(event.SerializeToString() for event in RECORDED[name].events)
     for word in (b"Vega", b"example.org", b"parental", b"employer", b"operation", b"family"):
         assert word not in written
-    told = json.loads(RECORDED[name].to_json())
-    assert nameless(told) == told
+    content = json.loads(RECORDED[name].to_json())
+    assert nameless(content) == content
 
 
 async def test_history_of_other_commands_does_not_replay() -> None:
     name = next(name for name in RECORDED if name.endswith("/onboarding.unmatched"))
-    told: dict[str, Any] = json.loads(RECORDED[name].to_json())
-    scheduled = next(event for event in told["events"] if "activityTaskScheduledEventAttributes" in event)
+    content: dict[str, Any] = json.loads(RECORDED[name].to_json())
+    scheduled = next(event for event in content["events"] if "activityTaskScheduledEventAttributes" in event)
     scheduled["activityTaskScheduledEventAttributes"]["activityType"]["name"] = "send_letter"
     with pytest.raises(NondeterminismError):
-        await replay(WorkflowHistory.from_json("onboarding/unmatched", json.dumps(told)))
+        await replay(WorkflowHistory.from_json("onboarding/unmatched", json.dumps(content)))
 
 
 def test_every_history_folder_has_histories() -> None:

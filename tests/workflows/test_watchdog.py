@@ -11,25 +11,33 @@ from temporalio.worker import Worker
 from activities.inbox import QUEUE
 from activities.watchdog import WatchdogActivities
 from embedded.temporal_servers import skipping_clock
-from tests.support.delivery import COMPLIANCE, NUDGE, OWED, WORKFLOW, World, migrated_url, world
+from tests.support.delivery import (
+    COMPLIANCE,
+    NUDGE,
+    OWED,
+    WORKFLOW,
+    DeliveryFixture,
+    deliveries,
+    migrated_url,
+)
 from worker.workflow_runtime import RedactErrors, workflow_runner
 from workflows.watchdog import WATCHDOG, WatchdogWorkflow
 
-__all__ = ["migrated_url", "world"]
+__all__ = ["deliveries", "migrated_url"]
 
 HOUR = timedelta(hours=1)
 
 
 @pytest.mark.rule("MAIL1", "STA2")
 async def test_unsent_message_is_found_within_the_hour_repeatedly(
-    world: World,
+    deliveries: DeliveryFixture,
 ) -> None:
     async with skipping_clock() as clock:
         start = await clock.now()
-        watchdog = WatchdogActivities(world.database, world.programs, clock.client)
+        watchdog = WatchdogActivities(deliveries.database, deliveries.programs, clock.client)
         later = replace(COMPLIANCE, due=start + timedelta(days=2))
         mails = [replace(OWED, due=start + HOUR), replace(NUDGE, due=None), later]
-        await world.plan(*mails, at=start + 2 * HOUR)
+        await deliveries.plan(*mails, at=start + 2 * HOUR)
         async with Worker(
             clock.client,
             task_queue=QUEUE,
@@ -42,7 +50,7 @@ async def test_unsent_message_is_found_within_the_hour_repeatedly(
             seen = []
             for hours in (6.5, 7.5, 8.5, 48 + 5.5, 48 + 7.5):
                 await clock.advance(start + hours * HOUR)
-                seen.append([row.state for row in await world.rows()])
+                seen.append([row.state for row in await deliveries.rows()])
     assert seen == [
         ["planned", "planned", "planned"],
         ["skipped", "planned", "planned"],
@@ -50,5 +58,5 @@ async def test_unsent_message_is_found_within_the_hour_repeatedly(
         ["skipped", "skipped", "planned"],
         ["skipped", "skipped", "skipped"],
     ]
-    assert await world.tasks() == [("mail_failed", WORKFLOW)] * 2
-    assert len(await world.decisions()) == 3
+    assert await deliveries.tasks() == [("mail_failed", WORKFLOW)] * 2
+    assert len(await deliveries.decisions()) == 3

@@ -1,6 +1,6 @@
-"""Random lives: what may happen to some pairs of people, drawn at random.
+"""Generated scenarios: events and acts of some pairs of people, drawn at random.
 
-A world on paper lives along while its acts are drawn, so that they can come at the very instants of deadlines.
+The reference model runs along while acts are drawn, so that they can fall on the very instants of deadlines.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from rules.engagement import planned_end
 from rules.events import check_event
 from rules.program import Program
 from rules.program.catalogue import Catalogue
-from tests.support.model.model_check import Lives
-from tests.support.model.reference_model import Life, ReferenceModel, Told
+from tests.support.model.model_check import GeneratedScenario
+from tests.support.model.reference_model import ModelLifecycle, ReferenceModel, ScenarioInput
 from tests.support.rehearsals import PROGRAM, ZONE
 
 HOMES: tuple[dict[str, Any], ...] = (
@@ -65,7 +65,7 @@ class _Pair:
     asked: int = 0
     request: str = ""
     mentor: str = ""
-    exact: Life | None = None
+    exact: ModelLifecycle | None = None
     late: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
 
@@ -74,8 +74,8 @@ class _Drawing:
         self, chance: random.Random, program: Program, catalogue: Catalogue, pairs: int, early: bool
     ) -> None:
         self.chance, self.program, self.catalogue, self.early = chance, program, catalogue, early
-        self.paper = ReferenceModel(program, catalogue)
-        self.told: list[Told] = []
+        self.model = ReferenceModel(program, catalogue)
+        self.inputs: list[ScenarioInput] = []
         self.plain_at: set[datetime] = set()
         self.event_at: set[datetime] = set()
         day = chance.choice(STARTS) + timedelta(days=chance.randrange(4))
@@ -92,10 +92,10 @@ class _Drawing:
             for number in range(1, pairs + 1)
         ]
 
-    def draw(self) -> Lives:
+    def draw(self) -> GeneratedScenario:
         for profile in [*self.mentors, *(pair.mentee for pair in self.pairs)]:
             self._sign_up(profile)
-        self.paper.run(self.start)
+        self.model.run(self.start)
         while self.pairs:
             pair = min(self.pairs, key=lambda each: each.ready)
             if pair.ready >= self.until - timedelta(days=2) or not pair.left:
@@ -103,11 +103,11 @@ class _Drawing:
                 continue
             pair.left -= 1
             at = self._free(pair.ready)
-            self.paper.run(at, through=False)
+            self.model.run(at, through=False)
             self._act(pair, at)
             self._next(pair, at)
-        self.paper.run(self.until)
-        return Lives(self.start, self.until, self.told, self.paper)
+        self.model.run(self.until)
+        return GeneratedScenario(self.start, self.until, self.inputs, self.model)
 
     def _free(self, at: datetime) -> datetime:
         """An instant at which no plain client acts, since the two would race."""
@@ -124,23 +124,23 @@ class _Drawing:
             clean, problems = check_event(kind, data)
             assert not problems, (kind, problems)
             checked.append((kind, clean))
-        self.told += self.paper.tell(at, checked)
+        self.inputs += self.model.tell(at, checked)
         self.event_at.add(at)
 
     def plain(self, at: datetime, how: str, workflow: str, name: str, **data: Any) -> None:
         """A signal or an update by a plain client, at an instant of its own."""
         while at in self.event_at or at in self.plain_at:
             at += timedelta(minutes=1)
-            self.paper.run(at, through=False)
+            self.model.run(at, through=False)
         self.plain_at.add(at)
-        self.told.append(
-            self.paper.act(at, how, workflow, name, {"actor": "lina", "reason": "so it is", **data})
+        self.inputs.append(
+            self.model.act(at, how, workflow, name, {"actor": "lina", "reason": "so it is", **data})
         )
 
     def staff(self, at: datetime, act: str, target: str, **data: Any) -> None:
         """An act of staff: as an event, a signal or an update."""
         how = self.chance.choice(("event", "event", "signal", "update"))
-        if how == "event" or target not in self.paper.lives:
+        if how == "event" or target not in self.model.lifecycles:
             self.event(
                 at, (f"staff.{act}", {"target": target, "actor": "lina", "reason": "so it is", **data})
             )
@@ -153,10 +153,10 @@ class _Drawing:
         """Somebody joins: as a mentee perhaps one who is a mentor already, and now and then the profile comes first."""
         chance = self.chance
         role, _, name = profile.partition("-")
-        told: dict[str, Any] = {"profile": profile, "member": name, "role": role, "program": PROGRAM}
+        fields: dict[str, Any] = {"profile": profile, "member": name, "role": role, "program": PROGRAM}
         if role == "mentee" and chance.random() < 0.2:
             member = chance.choice(self.mentors).partition("-")[2]
-            self.event(self.start, ("profile.created", {**told, "member": member}))
+            self.event(self.start, ("profile.created", {**fields, "member": member}))
             return
         codes = chance.sample(("APP", "CPP", "PCI", "PSP"), chance.choice((0, 1, 1, 2, 4)))
         joins = {
@@ -170,17 +170,17 @@ class _Drawing:
             **chance.choice(HOMES),
         }
         if role == "mentor":
-            told["mentees_at_a_time"] = chance.choice((None, None, None, 0, 1, 2, 3))
-        if told.get("mentees_at_a_time", 0) is None:
-            del told["mentees_at_a_time"]
-        both = [("member.updated", joins), ("profile.created", told)]
+            fields["mentees_at_a_time"] = chance.choice((None, None, None, 0, 1, 2, 3))
+        if fields.get("mentees_at_a_time", 0) is None:
+            del fields["mentees_at_a_time"]
+        both = [("member.updated", joins), ("profile.created", fields)]
         self.event(self.start, *(reversed(both) if chance.random() < 0.15 else both))
 
     def _person(self, at: datetime, profile: str) -> None:
         """Something happens to a person: standing, home, certifications, places."""
         chance = self.chance
-        known = self.paper.profiles[profile]
-        member = dict(self.paper.members[known.member].told)
+        known = self.model.profiles[profile]
+        member = dict(self.model.members[known.member].data)
         what = chance.choice(("standing", "standing", "move", "renew", "places", "places", "withdraw"))
         if what == "standing":
             member["standing"] = (
@@ -216,20 +216,27 @@ class _Drawing:
         if pair.late:
             pair.ready = at + timedelta(hours=chance.choice((1, 9, 23, 30)), minutes=7)
             return
-        mine = [life for life in self.paper.lives.values() if self._of(pair, life) and not life.closed_at]
+        mine = [
+            lifecycle
+            for lifecycle in self.model.lifecycles.values()
+            if self._of(pair, lifecycle) and not lifecycle.closed_at
+        ]
         # Not what is due in an onboarding: much hangs on whether an act or the first mail comes first.
-        exact = [life for life in mine if life.kind != "onboarding"]
+        exact = [lifecycle for lifecycle in mine if lifecycle.kind != "onboarding"]
         if exact and chance.random() < 0.3:
-            life = chance.choice(exact)
-            assert life.agenda is not None
-            dues = [due for _, due in life.planned.values() if due] + life.agenda.wakes_after(at)
-            # What hangs on a plain client's act lies a moment beside the instant that it has on paper.
+            lifecycle = chance.choice(exact)
+            assert lifecycle.agenda is not None
+            dues = [due for _, due in lifecycle.planned.values() if due] + lifecycle.agenda.wakes_after(at)
+            # What follows a plain client's act lies a moment beside its instant in the model.
             dues = sorted({due for due in dues if due > at and not due.microsecond})
             if dues:
-                pair.ready, pair.exact = dues[min(chance.choice((0, 0, 0, 1, 2, 5)), len(dues) - 1)], life
+                pair.ready, pair.exact = (
+                    dues[min(chance.choice((0, 0, 0, 1, 2, 5)), len(dues) - 1)],
+                    lifecycle,
+                )
                 return
-        engaged = any(life.kind != "request" for life in mine)
-        if any(life.kind == "claim" for life in mine):
+        engaged = any(lifecycle.kind != "request" for lifecycle in mine)
+        if any(lifecycle.kind == "claim" for lifecycle in mine):
             step = timedelta(days=chance.choice((0, 1, 3, 6, 12, 25)), hours=chance.randrange(24))
         elif engaged:
             step = timedelta(days=chance.choice((0, 1, 3, 8, 20, 45)), hours=chance.randrange(24))
@@ -242,11 +249,11 @@ class _Drawing:
             second=chance.choice((7, 23, 41))
         )
 
-    def _of(self, pair: _Pair, life: Life) -> bool:
-        return life.id == pair.request or life.workflow == f"onboarding/{pair.mentee}"
+    def _of(self, pair: _Pair, lifecycle: ModelLifecycle) -> bool:
+        return lifecycle.id == pair.request or lifecycle.workflow == f"onboarding/{pair.mentee}"
 
     def _act(self, pair: _Pair, at: datetime) -> None:
-        chance, lives = self.chance, self.paper.lives
+        chance, scenario = self.chance, self.model.lifecycles
         if pair.late:
             self.event(at, *pair.late)
             pair.late = []
@@ -259,8 +266,8 @@ class _Drawing:
                 at, chance.choice((pair.mentee, pair.mentor or pair.mentee, chance.choice(self.mentors)))
             )
             return
-        asked = lives.get(f"request/{pair.request}")
-        match = lives.get(f"engagement/{pair.request}")
+        asked = scenario.get(f"request/{pair.request}")
+        match = scenario.get(f"engagement/{pair.request}")
         if asked is None or (
             asked.closed_at and (match is None or match.closed_at) and chance.random() < 0.3
         ):
@@ -269,35 +276,35 @@ class _Drawing:
         if self.early and match is not None and match.closed_at is None and chance.random() < 0.2:
             self._early(match, at)
             return
-        mine = [life for life in lives.values() if life.id == pair.request]
-        still = [life for life in mine if life.closed_at is None]
-        claims = [life for life in still if life.kind == "claim"]
+        mine = [lifecycle for lifecycle in scenario.values() if lifecycle.id == pair.request]
+        still = [lifecycle for lifecycle in mine if lifecycle.closed_at is None]
+        claims = [lifecycle for lifecycle in still if lifecycle.kind == "claim"]
         if claims and chance.random() < 0.6:
             still = claims
         self._act_on(pair, chance.choice(still if still and chance.random() < 0.93 else mine), at)
 
-    def _act_on(self, pair: _Pair, life: Life, at: datetime) -> None:
-        does = getattr(self, f"_{life.kind}")
-        if life.kind in ("request", "engagement") and self._ends_with_another(life, at):
+    def _act_on(self, pair: _Pair, lifecycle: ModelLifecycle, at: datetime) -> None:
+        does = getattr(self, f"_{lifecycle.kind}")
+        if lifecycle.kind in ("request", "engagement") and self._ends_with_another(lifecycle, at):
             at = self._free(at + timedelta(minutes=1))
-            self.paper.run(at, through=False)
-        does(pair, life, at)
+            self.model.run(at, through=False)
+        does(pair, lifecycle, at)
 
-    def _ends_with_another(self, life: Life, at: datetime) -> bool:
-        """Whether another match of the mentor ends at this instant: whoever comes first gets the place."""
+    def _ends_with_another(self, lifecycle: ModelLifecycle, at: datetime) -> bool:
+        """Whether another match of the mentor ends at this instant: the first to come gets the place."""
         return any(
             turn.due == at and turn.closes
-            for other in self.paper.lives.values()
-            if other is not life and other.kind == "engagement" and other.agenda
-            if other.facts.mentor == life.facts.mentor
+            for other in self.model.lifecycles.values()
+            if other is not lifecycle and other.kind == "engagement" and other.agenda
+            if other.facts.mentor == lifecycle.facts.mentor
             for turn in other.agenda.state_changes
         )
 
     def _ask(self, pair: _Pair, at: datetime) -> None:
         chance = self.chance
-        mentee = self.paper.members[self.paper.profiles[pair.mentee].member]
+        mentee = self.model.members[self.model.profiles[pair.mentee].member]
         if not mentee.good and chance.random() < 0.7:
-            self.event(at, ("member.updated", {**mentee.told, "standing": "good"}))
+            self.event(at, ("member.updated", {**mentee.data, "standing": "good"}))
             return
         if pair.asked and chance.random() < 0.05:
             request = pair.request  # the same id again
@@ -327,11 +334,11 @@ class _Drawing:
             self.event(at, ("request.created", data))
 
     def _is_free(self, mentor: str) -> bool:
-        known = self.paper.profiles[mentor]
-        return known.places != 0 and not known.withdrawn and self.paper.members[known.member].good
+        known = self.model.profiles[mentor]
+        return known.places != 0 and not known.withdrawn and self.model.members[known.member].good
 
-    def _request(self, pair: _Pair, life: Life, at: datetime) -> None:
-        chance, request = self.chance, {"request": life.id}
+    def _request(self, pair: _Pair, lifecycle: ModelLifecycle, at: datetime) -> None:
+        chance, request = self.chance, {"request": lifecycle.id}
         accepted, declined, canceled = (
             (f"request.{name}", request) for name in ("accepted", "declined", "canceled")
         )
@@ -358,22 +365,22 @@ class _Drawing:
             case "cancel":
                 self.event(at, canceled)
             case "extend":
-                self.staff(at, "extend", life.workflow, business_days=chance.choice((1, 1, 2, 5)))
+                self.staff(at, "extend", lifecycle.workflow, business_days=chance.choice((1, 1, 2, 5)))
             case "staff":
-                self.staff(at, "cancel", life.workflow)
+                self.staff(at, "cancel", lifecycle.workflow)
             case "crossing":
                 self.event(at, *chance.sample((accepted, declined, canceled), chance.choice((2, 3))))
             case "again":
                 self.event(at, accepted, accepted)
             case "plain":
                 name = chance.choice(("accept", "accept", "decline", "withdraw"))
-                self.plain(at, chance.choice(("signal", "update")), life.workflow, name)
+                self.plain(at, chance.choice(("signal", "update")), lifecycle.workflow, name)
 
-    def _engagement(self, pair: _Pair, life: Life, at: datetime) -> None:
-        chance, facts = self.chance, life.facts
+    def _engagement(self, pair: _Pair, lifecycle: ModelLifecycle, at: datetime) -> None:
+        chance, facts = self.chance, lifecycle.facts
         both = [facts.mentor, facts.mentee]
         by = chance.choice(both)
-        told = {"engagement": life.id, "by": by}
+        fields = {"engagement": lifecycle.id, "by": by}
         plain = chance.random() < 0.2
         what = chance.choice(
             ("discovery",) * 3
@@ -383,27 +390,28 @@ class _Drawing:
             + (("end", "both end", "stop", "stranger") if chance.random() < 0.35 else ("met",))
             + (("cancel", "misconduct") if chance.random() < 0.3 else ("discovery",))
         )
-        ends = planned_end(facts, self.program.engagement, self.paper.calendar, at)
+        ends = planned_end(facts, self.program.engagement, self.model.calendar, at)
         later = (ends + timedelta(days=chance.choice((-20, 0, 1, 5, 40, 90)))).isoformat()
         match what:
             case "discovery":
                 answer = chance.choice(("good_fit",) * 5 + ("not_met",) * 4 + ("not_a_fit",))
-                self.event(at, ("engagement.discovery", {**told, "answer": answer}))
+                self.event(at, ("engagement.discovery", {**fields, "answer": answer}))
             case "met":
-                self.event(at, ("engagement.met", {**told, "answer": chance.choice(("yes", "yes", "no"))}))
+                self.event(at, ("engagement.met", {**fields, "answer": chance.choice(("yes", "yes", "no"))}))
             case "plan":
                 length = chance.choice(({"months": 1}, {"months": 7}, {"months": 12}, {"end": later}))
                 self.event(
-                    at, ("engagement.plan_agreed", {"engagement": life.id, "goals": "To grow.", **length})
+                    at,
+                    ("engagement.plan_agreed", {"engagement": lifecycle.id, "goals": "To grow.", **length}),
                 )
             case "vote" if plain:
-                self.plain(at, "signal", life.workflow, "agree_extension", by=by, end=later)
+                self.plain(at, "signal", lifecycle.workflow, "agree_extension", by=by, end=later)
             case "vote":
-                self.event(at, ("engagement.extension_agreed", {**told, "end": later}))
+                self.event(at, ("engagement.extension_agreed", {**fields, "end": later}))
             case "agree":
                 self.event(
                     at,
-                    *(("engagement.extension_agreed", {**told, "by": each, "end": later}) for each in both),
+                    *(("engagement.extension_agreed", {**fields, "by": each, "end": later}) for each in both),
                 )
             case "differ":
                 other = (ends + timedelta(days=77)).isoformat()
@@ -411,7 +419,7 @@ class _Drawing:
                 self.event(
                     at,
                     *(
-                        ("engagement.extension_agreed", {**told, "by": each, "end": end})
+                        ("engagement.extension_agreed", {**fields, "by": each, "end": end})
                         for each, end in votes
                     ),
                 )
@@ -419,45 +427,48 @@ class _Drawing:
                 self.staff(
                     at,
                     "extend",
-                    life.workflow,
+                    lifecycle.workflow,
                     **chance.choice(({"months": 1}, {"months": 4}, {"end": later})),
                 )
             case "pause" | "resume" | "cancel":
-                self.staff(at, what, life.workflow)
+                self.staff(at, what, lifecycle.workflow)
             case "stop":
                 self.event(
                     at,
                     *(
-                        (f"staff.{act}", {"target": life.workflow, "actor": "lina", "reason": "so it is"})
+                        (
+                            f"staff.{act}",
+                            {"target": lifecycle.workflow, "actor": "lina", "reason": "so it is"},
+                        )
                         for act in ("pause", "resume")
                     ),
                 )
             case "end" if plain:
-                self.plain(at, "update", life.workflow, "end", by=by, reason=chance.choice(END_REASONS))
+                self.plain(at, "update", lifecycle.workflow, "end", by=by, reason=chance.choice(END_REASONS))
             case "end":
-                self.event(at, ("engagement.ended", {**told, "reason": chance.choice(END_REASONS)}))
+                self.event(at, ("engagement.ended", {**fields, "reason": chance.choice(END_REASONS)}))
             case "both end":
                 self.event(
                     at,
                     *(
-                        ("engagement.ended", {**told, "by": each, "reason": chance.choice(END_REASONS)})
+                        ("engagement.ended", {**fields, "by": each, "reason": chance.choice(END_REASONS)})
                         for each in both
                     ),
                 )
             case "misconduct":
                 self.event(
-                    at, ("engagement.misconduct_reported", {**told, "text": "Something that is not right."})
+                    at, ("engagement.misconduct_reported", {**fields, "text": "Something that is not right."})
                 )
             case "stranger":
                 stranger = next(each for each in self.mentors if each != facts.mentor)
-                self.event(at, ("engagement.met", {**told, "by": stranger, "answer": "yes"}))
+                self.event(at, ("engagement.met", {**fields, "by": stranger, "answer": "yes"}))
 
-    def _claim(self, pair: _Pair, life: Life, at: datetime) -> None:
-        chance, facts = self.chance, life.facts
-        certification = self.catalogue.certification(facts.certification, self.paper.calendar.date_of(at))
+    def _claim(self, pair: _Pair, lifecycle: ModelLifecycle, at: datetime) -> None:
+        chance, facts = self.chance, lifecycle.facts
+        certification = self.catalogue.certification(facts.certification, self.model.calendar.date_of(at))
         domains = [domain.id for domain in certification.domains] if certification else ["none"]
-        told = {"engagement": facts.engagement, "by": facts.profile, "certification": facts.certification}
-        if life.state in ("precheck", "awaiting_evidence"):
+        fields = {"engagement": facts.engagement, "by": facts.profile, "certification": facts.certification}
+        if lifecycle.state in ("precheck", "awaiting_evidence"):
             wishes: tuple[str, ...] = ("sign",) * 6 + (
                 "domains",
                 "domains",
@@ -466,7 +477,7 @@ class _Drawing:
                 "submit",
                 "cancel",
             )
-        elif life.state in ("evidence_missing", "outside_cycle"):
+        elif lifecycle.state in ("evidence_missing", "outside_cycle"):
             wishes = ("reopen", "reopen", "sign", "accept")
         else:
             wishes = (
@@ -489,7 +500,7 @@ class _Drawing:
                     chance.sample(domains, min(2, len(domains))) if chance.random() < 0.8 else ["nonsense"]
                 )
                 by = chance.choice((facts.profile, facts.profile, facts.counterpart))
-                self.event(at, ("claim.domains_chosen", {**told, "by": by, "domains": chosen}))
+                self.event(at, ("claim.domains_chosen", {**fields, "by": by, "domains": chosen}))
             case "sign":
                 self.event(at, signed)
             case "twice":
@@ -500,24 +511,24 @@ class _Drawing:
                 )
                 self.event(at, (signed[0], {**signed[1], **wrong}))
             case "submit":
-                self.event(at, ("claim.submitted", told))
+                self.event(at, ("claim.submitted", fields))
             case "cancel":
-                self.staff(at, "cancel", life.workflow)
+                self.staff(at, "cancel", lifecycle.workflow)
             case _:
-                self.plain(at, chance.choice(("signal", "update")), life.workflow, what)
+                self.plain(at, chance.choice(("signal", "update")), lifecycle.workflow, what)
 
-    def _early(self, match: Life, at: datetime) -> None:
-        """What is told before there is what it is about: a letter or domains for a claim, answers for a survey."""
+    def _early(self, match: ModelLifecycle, at: datetime) -> None:
+        """Events before their subject exists: a letter or domains for a claim, answers for a survey."""
         chance, facts = self.chance, match.facts
         role, mine, other = chance.choice(
             (("mentor", facts.mentor, facts.mentee), ("mentee", facts.mentee, facts.mentor))
         )
-        codes = self.paper.members[self.paper.profiles[mine].member].codes() or ["CPP"]
+        codes = self.model.members[self.model.profiles[mine].member].codes() or ["CPP"]
         claim = ClaimFacts(match.id, role, mine, other, chance.choice(codes), "", at, [])
-        certification = self.catalogue.certification(claim.certification, self.paper.calendar.date_of(at))
+        certification = self.catalogue.certification(claim.certification, self.model.calendar.date_of(at))
         assert certification is not None
         domains = chance.sample([domain.id for domain in certification.domains], 1)
-        told = {"engagement": match.id, "by": mine}
+        fields = {"engagement": match.id, "by": mine}
         self.event(
             at,
             chance.choice(
@@ -526,21 +537,21 @@ class _Drawing:
                     self._letter(claim, domains),
                     (
                         "claim.domains_chosen",
-                        {**told, "certification": claim.certification, "domains": domains},
+                        {**fields, "certification": claim.certification, "domains": domains},
                     ),
-                    ("survey.answered", {**told, "answers": {"goals_met": "yes", "rating": 4}}),
+                    ("survey.answered", {**fields, "answers": {"goals_met": "yes", "rating": 4}}),
                 )
             ),
         )
 
     def _letter(self, facts: Any, domains: Sequence[str]) -> tuple[str, dict[str, Any]]:
         chance = self.chance
-        signer = self.paper.profiles[facts.counterpart].member
+        signer = self.model.profiles[facts.counterpart].member
         letter = {
             "engagement": facts.engagement,
             "by": facts.counterpart,
             "for": facts.role,
-            "name": self.paper.members[signer].told["name"],
+            "name": self.model.members[signer].data["name"],
         }
         if facts.role == "mentee":
             if chance.random() < 0.8:
@@ -551,10 +562,10 @@ class _Drawing:
             letter["certification"] = facts.certification
         return "letter.signed", letter
 
-    def _survey(self, pair: _Pair, life: Life, at: datetime) -> None:
-        facts = life.facts
+    def _survey(self, pair: _Pair, lifecycle: ModelLifecycle, at: datetime) -> None:
+        facts = lifecycle.facts
         if self.chance.random() < 0.1:
-            self.staff(at, "cancel", life.workflow)
+            self.staff(at, "cancel", lifecycle.workflow)
             return
         answers = {"goals_met": "yes", "mentor_helped": True, "expectations_met": True, "rating": 5}
         answer = (
@@ -563,51 +574,53 @@ class _Drawing:
         )
         self.event(at, *([answer] * self.chance.choice((1, 1, 2))))
 
-    def _onboarding(self, pair: _Pair, life: Life, at: datetime) -> None:
+    def _onboarding(self, pair: _Pair, lifecycle: ModelLifecycle, at: datetime) -> None:
         act = self.chance.choice(("pause", "resume", "resume", "extend", "cancel", "none", "none"))
         if act == "extend":
-            self.staff(at, act, life.workflow, check_ins=self.chance.choice((1, 3)))
+            self.staff(at, act, lifecycle.workflow, check_ins=self.chance.choice((1, 3)))
         elif act != "none":
-            self.staff(at, act, life.workflow)
+            self.staff(at, act, lifecycle.workflow)
 
 
-def draw_lives(
+def draw_scenario(
     chance: random.Random, pairs: int, program: Program, catalogue: Catalogue, *, early: bool = False
-) -> Lives:
-    """The lives of some pairs, drawn at random.
+) -> GeneratedScenario:
+    """A scenario of some pairs, drawn at random.
 
-    With `early` also letters, domains and answers come before what they are about, of which paper knows nothing.
+    With `early` also letters, domains and answers come before what they are about, of which the model knows nothing.
     """
     return _Drawing(chance, program, catalogue, pairs, early).draw()
 
 
-def delay(chance: random.Random, lives: Lives) -> None:
+def delay(chance: random.Random, scenario: GeneratedScenario) -> None:
     """Have some events arrive late, hours or days after they happened and after others that came behind them."""
-    for told in lives.told:
-        if told.how == "event" and chance.random() < 0.12:
-            told.late = chance.choice((timedelta(minutes=5), timedelta(hours=9), timedelta(days=3)))
-            told.at += told.late
-    lives.told[:] = sorted((told for told in lives.told if told.at < lives.until), key=lambda told: told.at)
+    for entry in scenario.inputs:
+        if entry.how == "event" and chance.random() < 0.12:
+            entry.late = chance.choice((timedelta(minutes=5), timedelta(hours=9), timedelta(days=3)))
+            entry.at += entry.late
+    scenario.inputs[:] = sorted(
+        (entry for entry in scenario.inputs if entry.at < scenario.until), key=lambda entry: entry.at
+    )
 
 
 FAULTS = ("smtp_down", "smtp_4xx", "smtp_drop_after_data", "database_down", "worker_killed")
 LENGTHS = (timedelta(minutes=10), timedelta(hours=7), timedelta(hours=30))
 
 
-def draw_faults(chance: random.Random, lives: Lives, count: int) -> list[Fault]:
+def draw_faults(chance: random.Random, scenario: GeneratedScenario, count: int) -> list[Fault]:
     """So many faults of some time each, one after the other, over by ten days before the end.
 
-    They begin at any time, or at an instant at which something is told. While the database is away or the worker is
+    They begin at any time, or at an instant at which something is entry. While the database is away or the worker is
     killed no plain client waits for an answer: those updates become signals.
     """
     faults: list[Fault] = []
-    last = lives.until - timedelta(days=10)
+    last = scenario.until - timedelta(days=10)
     for _ in range(count):
         since = chance.choice(
             (
-                chance.choice(lives.told).at,
-                lives.start + (last - lives.start) * chance.random(),
-                lives.start + timedelta(days=7 + chance.randrange(50), hours=chance.randrange(24)),
+                chance.choice(scenario.inputs).at,
+                scenario.start + (last - scenario.start) * chance.random(),
+                scenario.start + timedelta(days=7 + chance.randrange(50), hours=chance.randrange(24)),
             )
         )
         fault = Fault(since, since + chance.choice(LENGTHS), chance.choice(FAULTS))
@@ -615,7 +628,7 @@ def draw_faults(chance: random.Random, lives: Lives, count: int) -> list[Fault]:
             fault.until < other.since or other.until < fault.since for other in faults
         ):
             faults.append(fault)
-    for told in lives.told:
-        if told.how == "update" and any(fault.since <= told.at <= fault.until for fault in faults):
-            told.how = "signal"
+    for entry in scenario.inputs:
+        if entry.how == "update" and any(fault.since <= entry.at <= fault.until for fault in faults):
+            entry.how = "signal"
     return faults

@@ -1,4 +1,4 @@
-"""A ledger on paper: what becomes of a lifecycle's messages while its agenda changes, told from agendas alone.
+"""A reference ledger: the messages of one lifecycle while its agenda changes, from agendas alone.
 
 It keeps the promises that the delivery ledger keeps: a message is planned, moves, and has one decision; one that
 was decided never comes again. What it cannot keep, the rules must not ask of it.

@@ -1,4 +1,4 @@
-"""A whole program on paper: what the pure rules make of events and acts, without workflows, database or mail.
+"""A reference model of a program: what the pure rules make of events and acts, without workflows, database or mail.
 
 It keeps members, profiles and lifecycles, lets time pass from one due instant to the next, and notes each state,
 task and message with its instant. Tests play the same through the real workflows and compare. Where two things
@@ -18,7 +18,7 @@ from rules import credit, engagement, onboarding, request, survey
 from rules.agenda import Agenda, PlannedMail, Refused, StateChange, recorded_at
 from rules.calendar import Calendar, calendar_for
 from rules.credit import ClaimFacts, Credit, Cycle, Decision, GateDays, Record, Signature, Signing
-from rules.engagement import ROLES, EngagementFacts
+from rules.engagement import ROLES, EngagementFacts, NewEnd
 from rules.events import references
 from rules.onboarding import OnboardingFacts
 from rules.pauses import Pause
@@ -31,11 +31,11 @@ ORDER = ("onboarding", "request", "engagement", "claim", "survey")
 
 
 @dataclass
-class Told:
-    """Something that is told at an instant: an event, or a plain signal or update of a workflow.
+class ScenarioInput:
+    """An input at an instant: an event, or a plain signal or update of a workflow.
 
-    `fate` is what becomes of it: `applied`, `refused`, or `held` until what it refers to is known. An event that is
-    `late` happened so long before `at`; paper knows of none.
+    `outcome` is `applied`, `refused`, or `held` until what the event refers to is known. An event that is `late`
+    happened so long before `at`; the model has none.
     """
 
     at: datetime
@@ -43,7 +43,7 @@ class Told:
     data: dict[str, Any]
     workflow: str = ""
     how: str = "event"
-    fate: str = "stored"
+    outcome: str = "stored"
     waits_for: str = ""
     held_until: datetime | None = None
     late: timedelta = timedelta(0)
@@ -55,31 +55,31 @@ class Told:
 
 
 @dataclass
-class PaperMember:
-    """A member as the member database told last."""
+class ModelMember:
+    """A member as the member database last sent it."""
 
-    told: dict[str, Any]
+    data: dict[str, Any]
 
     @property
     def good(self) -> bool:
-        return bool(self.told["standing"] == "good")
+        return bool(self.data["standing"] == "good")
 
     def calendar(self, program: Program) -> Calendar:
         """The calendar that decides the member's dates."""
-        told = self.told
+        known = self.data
         return calendar_for(
-            program.hours, told.get("time_zone"), told.get("country"), told.get("subdivision")
+            program.hours, known.get("time_zone"), known.get("country"), known.get("subdivision")
         )
 
     def codes(self) -> list[str]:
         """The certifications on record."""
-        return [str(held["code"]) for held in self.told.get("certifications", [])]
+        return [str(held["code"]) for held in self.data.get("certifications", [])]
 
     def cycle(self, code: str, gate: Any) -> Cycle | None:
         """The cycle on record with a day in it, else the last."""
         cycles = [
             Cycle(held["cycle_start"], held["cycle_end"])
-            for held in self.told.get("certifications", [])
+            for held in self.data.get("certifications", [])
             if held["code"] == code
         ]
         covering = [cycle for cycle in cycles if cycle.covers(gate)]
@@ -87,7 +87,7 @@ class PaperMember:
 
 
 @dataclass
-class PaperProfile:
+class ModelProfile:
     """A profile, and whether it was withdrawn."""
 
     id: str
@@ -98,7 +98,7 @@ class PaperProfile:
 
 
 @dataclass
-class Noted:
+class Occurrence:
     """Something that happened at an instant, or `may` have, where another thing happened at that instant."""
 
     what: str
@@ -107,8 +107,8 @@ class Noted:
 
 
 @dataclass
-class Life:
-    """One lifecycle on paper: its facts, its agenda as last planned, and what became of it.
+class ModelLifecycle:
+    """One lifecycle of the model: its facts, its agenda as last planned, and what happened.
 
     `edges` are messages that an act moved at the very instant at which they were due.
     """
@@ -117,11 +117,11 @@ class Life:
     facts: Any
     agenda: Agenda | None = None
     planned: dict[str, tuple[PlannedMail, datetime | None]] = field(default_factory=dict)
-    sent: dict[str, Noted] = field(default_factory=dict)
-    cancelled: dict[str, Noted] = field(default_factory=dict)
+    sent: dict[str, Occurrence] = field(default_factory=dict)
+    cancelled: dict[str, Occurrence] = field(default_factory=dict)
     mails: dict[str, PlannedMail] = field(default_factory=dict)
-    states: list[Noted] = field(default_factory=list)
-    tasks: dict[str, list[Noted]] = field(default_factory=dict)
+    states: list[Occurrence] = field(default_factory=list)
+    tasks: dict[str, list[Occurrence]] = field(default_factory=dict)
     edges: set[str] = field(default_factory=set)
     known: set[tuple[str, datetime]] = field(default_factory=set)
     closed_at: datetime | None = None
@@ -138,7 +138,7 @@ class Life:
     @property
     def state(self) -> str:
         """The last state on record."""
-        return [noted.what for noted in self.states if not noted.may][-1]
+        return [occurrence.what for occurrence in self.states if not occurrence.may][-1]
 
     def next_at(self) -> datetime | None:
         """The next instant at which something is due."""
@@ -152,12 +152,12 @@ class ReferenceModel:
     def __init__(self, program: Program, catalogue: Catalogue) -> None:
         self.program, self.catalogue = program, catalogue
         self.calendar = calendar_for(program.hours, None, None, None)
-        self.members: dict[str, PaperMember] = {}
-        self.profiles: dict[str, PaperProfile] = {}
-        self.lives: dict[str, Life] = {}
+        self.members: dict[str, ModelMember] = {}
+        self.profiles: dict[str, ModelProfile] = {}
+        self.lifecycles: dict[str, ModelLifecycle] = {}
         self.requests: dict[str, dict[str, Any]] = {}
         self.goals: dict[str, str] = {}
-        self.told: list[Told] = []
+        self.inputs: list[ScenarioInput] = []
         self.unapplied: list[tuple[str, datetime]] = []
 
     # --- time
@@ -166,96 +166,96 @@ class ReferenceModel:
         """Let time pass until an instant; what is due at it happens too unless `through` is false."""
         while True:
             dues = [
-                (due, ORDER.index(life.kind), life.workflow)
-                for life in self.lives.values()
-                if (due := life.next_at())
+                (due, ORDER.index(lifecycle.kind), lifecycle.workflow)
+                for lifecycle in self.lifecycles.values()
+                if (due := lifecycle.next_at())
             ]
-            dues += [(told.held_until, len(ORDER), "") for told in self.told if told.held_until]
+            dues += [(entry.held_until, len(ORDER), "") for entry in self.inputs if entry.held_until]
             now, _, workflow = min(dues, default=(until, 0, ""))
             if not dues or now > until or (now == until and not through):
                 return
             if workflow:
-                self._step(self.lives[workflow], now)
+                self._step(self.lifecycles[workflow], now)
             else:
                 self._apply(now)
 
-    def _step(self, life: Life, now: datetime) -> None:
-        for key, (mail, due) in list(life.planned.items()):
+    def _step(self, lifecycle: ModelLifecycle, now: datetime) -> None:
+        for key, (mail, due) in list(lifecycle.planned.items()):
             if due and due <= now:
-                del life.planned[key]
+                del lifecycle.planned[key]
                 at = recorded_at(mail.due, now)
-                life.sent[key] = Noted(mail.message, at)
-                if life.kind == "onboarding":
-                    facts = onboarding.mail_decided(life.facts, mail.step, at)
-                    if facts != life.facts:
-                        life.facts = facts
-                        self._plan(life, now)
-        if life.wake_at and life.wake_at <= now:
-            self._plan(life, now)
+                lifecycle.sent[key] = Occurrence(mail.message, at)
+                if lifecycle.kind == "onboarding":
+                    facts = onboarding.mail_decided(lifecycle.facts, mail.step, at)
+                    if facts != lifecycle.facts:
+                        lifecycle.facts = facts
+                        self._plan(lifecycle, now)
+        if lifecycle.wake_at and lifecycle.wake_at <= now:
+            self._plan(lifecycle, now)
 
-    # --- what is told
+    # --- inputs
 
-    def tell(self, at: datetime, events: list[tuple[str, dict[str, Any]]]) -> list[Told]:
-        """Events that are told together at an instant, in their order."""
+    def tell(self, at: datetime, events: list[tuple[str, dict[str, Any]]]) -> list[ScenarioInput]:
+        """Events that arrive together at an instant, in their order."""
         self.run(at, through=False)
-        told = [Told(at, kind, data) for kind, data in events]
-        self.told += told
+        entry = [ScenarioInput(at, kind, data) for kind, data in events]
+        self.inputs += entry
         self._apply(at)
-        return told
+        return entry
 
-    def act(self, at: datetime, how: str, workflow: str, name: str, data: dict[str, Any]) -> Told:
+    def act(self, at: datetime, how: str, workflow: str, name: str, data: dict[str, Any]) -> ScenarioInput:
         """A plain signal or update, which counts from the moment after its instant at which it arrives."""
         self.run(at, through=False)
-        told, arrives = Told(at, name, data, workflow, how), at + timedelta(microseconds=1)
+        entry, arrives = ScenarioInput(at, name, data, workflow, how), at + timedelta(microseconds=1)
         try:
             self._do(self._life(workflow), name, data, arrives, arrives, "")
-            told.fate = "applied"
+            entry.outcome = "applied"
         except Refused:
-            told.fate = "refused"
-        return told
+            entry.outcome = "refused"
+        return entry
 
     def _apply(self, now: datetime) -> None:
         while True:
             waiting = [
-                told
-                for told in self.told
-                if told.fate == "stored"
-                or (told.fate == "held" and told.held_until is not None and told.held_until <= now)
+                entry
+                for entry in self.inputs
+                if entry.outcome == "stored"
+                or (entry.outcome == "held" and entry.held_until is not None and entry.held_until <= now)
             ]
             if not waiting:
                 return
             self._take(waiting[0], now)
 
-    def _take(self, told: Told, now: datetime) -> None:
-        missing = next((each for each in references(told.name, told.data) if not self._knows(each)), None)
-        if missing and told.fate == "held":
-            told.fate, told.held_until = "refused", None
+    def _take(self, entry: ScenarioInput, now: datetime) -> None:
+        missing = next((each for each in references(entry.name, entry.data) if not self._knows(each)), None)
+        if missing and entry.outcome == "held":
+            entry.outcome, entry.held_until = "refused", None
             self.unapplied.append((missing, now))
             return
         if missing:
-            told.fate, told.waits_for = "held", missing
-            told.held_until = now + timedelta(hours=self.program.events.hold_hours)
+            entry.outcome, entry.waits_for = "held", missing
+            entry.held_until = now + timedelta(hours=self.program.events.hold_hours)
             return
-        told.held_until = None
+        entry.held_until = None
         try:
-            self._event(told, now)
+            self._event(entry, now)
         except Refused:
-            told.fate = "refused"
+            entry.outcome = "refused"
             return
-        told.fate = "applied"
-        arrived = self._brought(told)
-        for other in self.told:
-            if other.fate == "held" and other.waits_for in arrived:
-                other.fate, other.held_until = "stored", None
+        entry.outcome = "applied"
+        arrived = self._brought(entry)
+        for other in self.inputs:
+            if other.outcome == "held" and other.waits_for in arrived:
+                other.outcome, other.held_until = "stored", None
 
     def _knows(self, reference: str) -> bool:
         kind, _, name = reference.partition("/")
         if kind in ("member", "profile"):
             return name in (self.members if kind == "member" else self.profiles)
-        return reference in self.lives
+        return reference in self.lifecycles
 
-    def _brought(self, told: Told) -> set[str]:
-        data = told.data
+    def _brought(self, entry: ScenarioInput) -> set[str]:
+        data = entry.data
         found = {f"{kind}/{data[kind]}" for kind in ("member", "profile") if kind in data}
         if "request" in data:
             found |= {f"request/{data['request']}", f"engagement/{data['request']}"}
@@ -263,9 +263,9 @@ class ReferenceModel:
 
     # --- events
 
-    def _event(self, told: Told, now: datetime) -> None:
-        data, at, event = told.data, told.at, str(self.told.index(told) + 1)
-        kind, _, name = told.name.partition(".")
+    def _event(self, entry: ScenarioInput, now: datetime) -> None:
+        data, at, event = entry.data, entry.at, str(self.inputs.index(entry) + 1)
+        kind, _, name = entry.name.partition(".")
         if kind == "staff":
             target = str(data["target"])
             if target.startswith(("claim/", "survey/")) and name != "cancel":
@@ -275,9 +275,9 @@ class ReferenceModel:
             act = {"accepted": "accept", "declined": "decline", "canceled": "withdraw"}[name]
             self._do(self._life(f"request/{data['request']}"), act, data, at, now, event)
         elif kind == "engagement":
-            self._engagement_told(name, data, at, now, event)
+            self._on_engagement_event(name, data, at, now, event)
         elif kind in ("claim", "letter", "survey"):
-            self._evidence_told(told.name, data, at, now, event)
+            self._on_evidence_event(entry.name, data, at, now, event)
         else:
             {
                 "member.updated": self._member,
@@ -285,53 +285,53 @@ class ReferenceModel:
                 "profile.updated": self._wishes,
                 "profile.withdrawn": self._withdraw,
                 "request.created": self._ask,
-            }[told.name](data, at, now)
+            }[entry.name](data, at, now)
 
-    def _life(self, workflow: str) -> Life:
-        if workflow not in self.lives:
+    def _life(self, workflow: str) -> ModelLifecycle:
+        if workflow not in self.lifecycles:
             raise Refused(f"there is no {workflow}")
-        return self.lives[workflow]
+        return self.lifecycles[workflow]
 
     def _begin(self, workflow: str, facts: Any, now: datetime) -> None:
-        if workflow not in self.lives:
-            self.lives[workflow] = Life(workflow, facts)
-            self._plan(self.lives[workflow], now)
+        if workflow not in self.lifecycles:
+            self.lifecycles[workflow] = ModelLifecycle(workflow, facts)
+            self._plan(self.lifecycles[workflow], now)
 
     def _member(self, data: dict[str, Any], at: datetime, now: datetime) -> None:
         before = self.members.get(data["member"])
-        self.members[data["member"]] = PaperMember({**(before.told if before else {}), **data})
+        self.members[data["member"]] = ModelMember({**(before.data if before else {}), **data})
         if before is None:
             return
         after = self.members[data["member"]]
         changed = before.good != after.good
         keys = ("time_zone", "country", "subdivision", "certifications")
-        if not changed and all(before.told.get(key) == after.told.get(key) for key in keys):
+        if not changed and all(before.data.get(key) == after.data.get(key) for key in keys):
             return
-        for life in list(self.lives.values()):
-            parts = self._parts(life)
+        for lifecycle in list(self.lifecycles.values()):
+            parts = self._parts(lifecycle)
             mine = [profile for profile in parts if self.profiles[profile].member == data["member"]]
-            if life.closed_at or not mine:
+            if lifecycle.closed_at or not mine:
                 continue
             for profile in mine if changed else ():
-                if life.kind == "onboarding":
-                    life.facts = onboarding.standing_changed(life.facts, after.good, at)
-                elif life.kind == "request":
-                    life.facts = request.standing_changed(life.facts, profile, after.good, at)
-                elif life.kind == "engagement":
-                    life.facts = engagement.standing_changed(life.facts, profile, after.good, at)
-            self._plan(life, now)
+                if lifecycle.kind == "onboarding":
+                    lifecycle.facts = onboarding.standing_changed(lifecycle.facts, after.good, at)
+                elif lifecycle.kind == "request":
+                    lifecycle.facts = request.standing_changed(lifecycle.facts, profile, after.good, at)
+                elif lifecycle.kind == "engagement":
+                    lifecycle.facts = engagement.standing_changed(lifecycle.facts, profile, after.good, at)
+            self._plan(lifecycle, now)
 
-    def _parts(self, life: Life) -> list[str]:
+    def _parts(self, lifecycle: ModelLifecycle) -> list[str]:
         """The profiles whose calendars, standing or certifications a lifecycle hangs on."""
-        facts = life.facts
-        if life.kind in ("request", "engagement"):
+        facts = lifecycle.facts
+        if lifecycle.kind in ("request", "engagement"):
             return [facts.mentee, facts.mentor]
-        return [facts.profile, facts.counterpart] if life.kind == "claim" else [facts.profile]
+        return [facts.profile, facts.counterpart] if lifecycle.kind == "claim" else [facts.profile]
 
     def _sign_up(self, data: dict[str, Any], at: datetime, now: datetime) -> None:
         if data["profile"] in self.profiles:
             raise Refused("exists already")
-        self.profiles[data["profile"]] = PaperProfile(
+        self.profiles[data["profile"]] = ModelProfile(
             data["profile"], data["member"], data["role"], data.get("mentees_at_a_time")
         )
         blocked = not self.members[data["member"]].good
@@ -350,41 +350,47 @@ class ReferenceModel:
         if profile.withdrawn:
             return
         profile.withdrawn = True
-        beginning = self.lives[f"onboarding/{profile.id}"]
+        beginning = self.lifecycles[f"onboarding/{profile.id}"]
         if beginning.closed_at is None:
             beginning.facts = onboarding.end(beginning.facts, "withdrawn", at, "the profile was withdrawn")
             self._plan(beginning, now)
         if profile.role == "mentor":
             self._make_unavailable(profile, "withdrawn", at, now)
             return
-        for life in self._open("request"):
-            if life.facts.mentee == profile.id:
-                self._quietly(life, "withdraw", at, now)
+        for lifecycle in self._open("request"):
+            if lifecycle.facts.mentee == profile.id:
+                self._quietly(lifecycle, "withdraw", at, now)
 
-    def _make_unavailable(self, profile: PaperProfile, why: str, at: datetime, now: datetime) -> None:
-        for life in self._open("request"):
-            if life.facts.mentor == profile.id:
-                self._quietly(life, "unavailable", at, now, why)
+    def _make_unavailable(self, profile: ModelProfile, why: str, at: datetime, now: datetime) -> None:
+        for lifecycle in self._open("request"):
+            if lifecycle.facts.mentor == profile.id:
+                self._quietly(lifecycle, "unavailable", at, now, why)
 
-    def _quietly(self, life: Life, name: str, at: datetime, now: datetime, reason: str = "") -> None:
+    def _quietly(
+        self, lifecycle: ModelLifecycle, name: str, at: datetime, now: datetime, reason: str = ""
+    ) -> None:
         try:
-            self._do(life, name, {"reason": reason}, at, now, "")
+            self._do(lifecycle, name, {"reason": reason}, at, now, "")
         except Refused:
             return
 
-    def _open(self, kind: str) -> list[Life]:
-        return [life for life in self.lives.values() if life.kind == kind and life.closed_at is None]
+    def _open(self, kind: str) -> list[ModelLifecycle]:
+        return [
+            lifecycle
+            for lifecycle in self.lifecycles.values()
+            if lifecycle.kind == kind and lifecycle.closed_at is None
+        ]
 
-    def _places_left(self, profile: PaperProfile, besides: str = "") -> int | None:
+    def _places_left(self, profile: ModelProfile, excluding: str = "") -> int | None:
         if profile.withdrawn:
             return 0
         if profile.places is None:
             return None
-        active = [life for life in self._open("engagement") if life.facts.mentor == profile.id]
-        return max(profile.places - sum(life.id != besides for life in active), 0)
+        active = [lifecycle for lifecycle in self._open("engagement") if lifecycle.facts.mentor == profile.id]
+        return max(profile.places - sum(lifecycle.id != excluding for lifecycle in active), 0)
 
     def _ask(self, data: dict[str, Any], at: datetime, now: datetime) -> None:
-        if f"request/{data['request']}" in self.lives:
+        if f"request/{data['request']}" in self.lifecycles:
             raise Refused("exists already")
         mentee, mentor = self.profiles[data["mentee"]], self.profiles[data["mentor"]]
         if (mentee.role, mentor.role) != ("mentee", "mentor") or mentee.member == mentor.member:
@@ -398,43 +404,43 @@ class ReferenceModel:
         facts = RequestFacts(data["request"], mentee.id, mentor.id, at, because)
         self._begin(f"request/{data['request']}", facts, now)
 
-    def _engagement_told(
+    def _on_engagement_event(
         self, name: str, data: dict[str, Any], at: datetime, now: datetime, event: str
     ) -> None:
-        life = self._life(f"engagement/{data['engagement']}")
+        lifecycle = self._life(f"engagement/{data['engagement']}")
         by = data.get("by", "")
-        if by and by not in (life.facts.mentee, life.facts.mentor):
+        if by and by not in (lifecycle.facts.mentee, lifecycle.facts.mentor):
             raise Refused("not one of the two")
         act = {
             "extension_agreed": "agree_extension",
             "ended": "end",
             "misconduct_reported": "misconduct",
         }.get(name, name)
-        if act == "misconduct" and life.closed_at:
-            life.tasks[f"reported by event {event}"] = [Noted("misconduct", at)]
-            late = sum(int(key.rpartition("/")[2]) >= FIRST_RESEND_OCCURRENCE for key in life.sent)
+        if act == "misconduct" and lifecycle.closed_at:
+            lifecycle.tasks[f"reported by event {event}"] = [Occurrence("misconduct", at)]
+            late = sum(int(key.rpartition("/")[2]) >= FIRST_RESEND_OCCURRENCE for key in lifecycle.sent)
             mail = PlannedMail(
                 "staff.misconduct", at, "staff.misconduct", "staff", FIRST_RESEND_OCCURRENCE + late
             )
-            life.mails[mail.key], life.sent[mail.key] = mail, Noted(mail.message, at)
+            lifecycle.mails[mail.key], lifecycle.sent[mail.key] = mail, Occurrence(mail.message, at)
             return
-        self._do(life, act, data, at, now, event)
+        self._do(lifecycle, act, data, at, now, event)
         if act == "plan_agreed" and data.get("goals"):
-            self.goals[life.id] = data["goals"]
+            self.goals[lifecycle.id] = data["goals"]
 
-    def _evidence_told(
+    def _on_evidence_event(
         self, name: str, data: dict[str, Any], at: datetime, now: datetime, event: str
     ) -> None:
-        facts = self.lives[f"engagement/{data['engagement']}"].facts
+        facts = self.lifecycles[f"engagement/{data['engagement']}"].facts
         if data["by"] not in (facts.mentee, facts.mentor):
             raise Refused("not one of the two")
         role = "mentor" if data["by"] == facts.mentor else "mentee"
         if name == "survey.answered":
             self._do(self._life(f"survey/{facts.engagement}/{role}"), "answered", data, at, now, event)
         elif name != "letter.signed":
-            life = self._life(f"claim/{facts.engagement}/{role}/{data['certification']}")
+            lifecycle = self._life(f"claim/{facts.engagement}/{role}/{data['certification']}")
             act = "submit" if name == "claim.submitted" else "choose_domains"
-            self._do(life, act, data, at, now, event)
+            self._do(lifecycle, act, data, at, now, event)
         else:
             self._letter(data, facts, at, now, event)
 
@@ -442,10 +448,10 @@ class ReferenceModel:
         self, data: dict[str, Any], facts: EngagementFacts, at: datetime, now: datetime, event: str
     ) -> None:
         claims = [
-            life
-            for workflow, life in sorted(self.lives.items())
+            lifecycle
+            for workflow, lifecycle in sorted(self.lifecycles.items())
             if workflow.startswith(f"claim/{facts.engagement}/{data['for']}/")
-            and data.get("certification") in (None, life.facts.certification)
+            and data.get("certification") in (None, lifecycle.facts.certification)
         ]
         if not claims:
             raise Refused("no such claim")
@@ -465,23 +471,31 @@ class ReferenceModel:
     # --- acts
 
     def _do(
-        self, life: Life, name: str, data: dict[str, Any], at: datetime, now: datetime, event: str
+        self,
+        lifecycle: ModelLifecycle,
+        name: str,
+        data: dict[str, Any],
+        at: datetime,
+        now: datetime,
+        event: str,
     ) -> None:
         """An act on a lifecycle. Raises Refused where the rules do, or it is over."""
-        if life.closed_at:
-            raise Refused(f"{life.workflow} is over")
-        if life.kind == "claim":
-            self._take_in(life, now)
-        does: Callable[..., Any] = getattr(self, f"_on_{life.kind}")
+        if lifecycle.closed_at:
+            raise Refused(f"{lifecycle.workflow} is over")
+        if lifecycle.kind == "claim":
+            self._take_in(lifecycle, now)
+        does: Callable[..., Any] = getattr(self, f"_on_{lifecycle.kind}")
         try:
-            life.facts = does(life, name, data, self._agenda(life, now).state_at(at), at, event)
+            lifecycle.facts = does(
+                lifecycle, name, data, self._agenda(lifecycle, now).state_at(at), at, event
+            )
         finally:
-            self._plan(life, now)
+            self._plan(lifecycle, now)
 
     def _on_onboarding(
-        self, life: Life, name: str, data: dict[str, Any], state: str, at: datetime, event: str
+        self, lifecycle: ModelLifecycle, name: str, data: dict[str, Any], state: str, at: datetime, event: str
     ) -> OnboardingFacts:
-        facts: OnboardingFacts = life.facts
+        facts: OnboardingFacts = lifecycle.facts
         staffs = any(pause.until is None and pause.cause == "staff" for pause in facts.pauses)
         if name == "cancel":
             return onboarding.end(facts, "canceled", at, "cancelled by staff")
@@ -493,15 +507,15 @@ class ReferenceModel:
         return change(facts, "staff", at)
 
     def _on_request(
-        self, life: Life, name: str, data: dict[str, Any], state: str, at: datetime, event: str
+        self, lifecycle: ModelLifecycle, name: str, data: dict[str, Any], state: str, at: datetime, event: str
     ) -> RequestFacts:
-        facts: RequestFacts = life.facts
+        facts: RequestFacts = lifecycle.facts
         reason = data.get("reason", "")
         if name == "accept" and facts.ended is None:
             people = [self.profiles[profile] for profile in (facts.mentor, facts.mentee)]
             if not all(self.members[profile.member].good for profile in people):
                 raise Refused("not in good standing")
-            if self._places_left(people[0], besides=facts.request) == 0:
+            if self._places_left(people[0], excluding=facts.request) == 0:
                 raise Refused("no place left")
         if name == "extend":
             return request.extend(facts, data.get("business_days", 1), at, state, event)
@@ -511,28 +525,25 @@ class ReferenceModel:
         return ends.get(name, request.cancel)(facts, at, state)
 
     def _on_engagement(
-        self, life: Life, name: str, data: dict[str, Any], state: str, at: datetime, event: str
+        self, lifecycle: ModelLifecycle, name: str, data: dict[str, Any], state: str, at: datetime, event: str
     ) -> EngagementFacts:
-        facts: EngagementFacts = life.facts
+        facts: EngagementFacts = lifecycle.facts
         policy, calendar = self.program.engagement, self.calendar
-        months, end, by = data.get("months", 0), data.get("end", ""), data.get("by", "")
+        by = data.get("by", "")
+        set_by = {"plan_agreed": "plan", "agree_extension": "parties"}.get(name, "staff")
+        new_end = NewEnd(at, set_by, data.get("end", ""), data.get("months", 0), event)
         match name:
             case "plan_agreed":
-                return engagement.agree_plan(
-                    facts, at, state, policy, calendar, months=months, end=end, event=event
-                )
+                return engagement.agree_plan(facts, new_end, state, policy, calendar)
             case "agree_extension":
-                return engagement.agree_extension(facts, by, end, at, state, policy, calendar, event)
+                return engagement.agree_extension(facts, by, new_end, state, policy, calendar)
             case "extend":
-                return engagement.extend(
-                    facts, at, state, policy, calendar, months=months, end=end, event=event
-                )
+                return engagement.extend(facts, new_end, state, policy, calendar)
             case "discovery":
                 return engagement.answer_discovery(facts, by, data["answer"], at, state)
             case "met":
-                return engagement.answer_pulse(
-                    facts, by, data["answer"] == "yes", at, state, policy, calendar
-                )
+                number = engagement.pulse_at(facts, policy, calendar, at)
+                return engagement.answer_pulse(facts, by, data["answer"] == "yes", number, state)
             case "end":
                 return engagement.end(facts, by or "staff", data["reason"], at, state)
             case "misconduct":
@@ -544,9 +555,9 @@ class ReferenceModel:
         return engagement.cancel(facts, at, state, data.get("reason", ""))
 
     def _on_survey(
-        self, life: Life, name: str, data: dict[str, Any], state: str, at: datetime, event: str
+        self, lifecycle: ModelLifecycle, name: str, data: dict[str, Any], state: str, at: datetime, event: str
     ) -> SurveyFacts:
-        facts: SurveyFacts = life.facts
+        facts: SurveyFacts = lifecycle.facts
         if name == "cancel":
             return survey.cancel(facts, at)
         return survey.answer(
@@ -554,9 +565,9 @@ class ReferenceModel:
         )
 
     def _on_claim(
-        self, life: Life, name: str, data: dict[str, Any], state: str, at: datetime, event: str
+        self, lifecycle: ModelLifecycle, name: str, data: dict[str, Any], state: str, at: datetime, event: str
     ) -> ClaimFacts:
-        facts: ClaimFacts = life.facts
+        facts: ClaimFacts = lifecycle.facts
         by, reason = data.get("by", ""), data.get("reason", "")
         gate = self.gate(facts.engagement).earliest
         certification = self.catalogue.certification(facts.certification, gate)
@@ -594,7 +605,7 @@ class ReferenceModel:
             raise Refused("not on record")
         signing = Signing(data["by"], data["for"], data["name"], True, None, purpose, words)
         domains = credit.check_signature(
-            facts, signing, signer_name=signer.told["name"], statement="", certification=certification
+            facts, signing, signer_name=signer.data["name"], statement="", certification=certification
         )
         return credit.sign(facts, Signature(f"letter {event}", at, facts.counterpart, domains), state)
 
@@ -603,19 +614,19 @@ class ReferenceModel:
     def _own(self, profile: str) -> Calendar:
         return self.members[self.profiles[profile].member].calendar(self.program)
 
-    def _agenda(self, life: Life, now: datetime) -> Agenda:
-        facts, program = life.facts, self.program
-        if life.kind == "onboarding":
+    def _agenda(self, lifecycle: ModelLifecycle, now: datetime) -> Agenda:
+        facts, program = lifecycle.facts, self.program
+        if lifecycle.kind == "onboarding":
             member = self.members[self.profiles[facts.profile].member]
             qualified = facts.role != "mentor" or onboarding.mentor_is_qualified(
-                member.told.get("years_management"), member.codes(), program.onboarding
+                member.data.get("years_management"), member.codes(), program.onboarding
             )
             return onboarding.agenda(facts, program.onboarding, member.calendar(program), qualified=qualified)
-        if life.kind == "request":
+        if lifecycle.kind == "request":
             return request.agenda(facts, program.request, self._own(facts.mentor))
-        if life.kind == "survey":
+        if lifecycle.kind == "survey":
             return survey.agenda(facts, program.survey, self._own(facts.profile))
-        if life.kind == "claim":
+        if lifecycle.kind == "claim":
             return credit.agenda(
                 facts, program.credit, self.calendar, self._own(facts.profile), self._own(facts.counterpart)
             )
@@ -630,10 +641,10 @@ class ReferenceModel:
 
     def closing_of(self, engagement_id: str) -> StateChange | None:
         """The turn that ended an engagement, once it has ended."""
-        life = self.lives[f"engagement/{engagement_id}"]
-        if life.closed_at is None or life.agenda is None:
+        lifecycle = self.lifecycles[f"engagement/{engagement_id}"]
+        if lifecycle.closed_at is None or lifecycle.agenda is None:
             return None
-        return next(turn for turn in life.agenda.state_changes if turn.closes)
+        return next(turn for turn in lifecycle.agenda.state_changes if turn.closes)
 
     def _pauses(self, facts: EngagementFacts, closing: StateChange | None) -> list[Pause]:
         return [
@@ -643,7 +654,7 @@ class ReferenceModel:
 
     def gate(self, engagement_id: str, closing: StateChange | None = None) -> GateDays:
         """The days of pre-check and gate of an engagement."""
-        facts = self.lives[f"engagement/{engagement_id}"].facts
+        facts = self.lifecycles[f"engagement/{engagement_id}"].facts
         started = engagement.start_day(facts, self.calendar)
         pauses = self._pauses(facts, closing or self.closing_of(engagement_id))
         return credit.gate_days(started, pauses, self.program.credit, self.calendar)
@@ -681,111 +692,113 @@ class ReferenceModel:
         days, on = self.gate(facts.engagement, closing), self.calendar.date_of(closing.due)
         mails = []
         for role, profile in (("mentor", facts.mentor), ("mentee", facts.mentee)):
-            claims = [life for life in self._claims(facts.engagement) if life.facts.role == role]
+            claims = [
+                lifecycle for lifecycle in self._claims(facts.engagement) if lifecycle.facts.role == role
+            ]
             codes = self.members[self.profiles[profile].member].codes()
             may_claim = credit.claimable(codes, self.program.credit, self.catalogue, days.gate, on)
             if not claims and not may_claim:
                 mails.append(PlannedMail(f"{role}.certificate", closing.due, f"{role}.certificate", profile))
         return mails
 
-    def _claims(self, engagement_id: str) -> list[Life]:
+    def _claims(self, engagement_id: str) -> list[ModelLifecycle]:
         return [
-            life
-            for workflow, life in sorted(self.lives.items())
+            lifecycle
+            for workflow, lifecycle in sorted(self.lifecycles.items())
             if workflow.startswith(f"claim/{engagement_id}/")
         ]
 
-    def _take_in(self, life: Life, now: datetime) -> None:
+    def _take_in(self, lifecycle: ModelLifecycle, now: datetime) -> None:
         """What the membership record and the engagement have come to, into a claim's facts."""
-        facts: ClaimFacts = life.facts
+        facts: ClaimFacts = lifecycle.facts
         member = self.members[self.profiles[facts.profile].member]
         cycle = member.cycle(facts.certification, self.gate(facts.engagement).earliest)
-        life.facts = credit.record_changed(facts, member.good, cycle, now)
-        life.facts = self._followed(life, now)
+        lifecycle.facts = credit.record_changed(facts, member.good, cycle, now)
+        lifecycle.facts = self._followed(lifecycle, now)
 
-    def _followed(self, life: Life, now: datetime) -> ClaimFacts:
-        facts: ClaimFacts = life.facts
+    def _followed(self, lifecycle: ModelLifecycle, now: datetime) -> ClaimFacts:
+        facts: ClaimFacts = lifecycle.facts
         closing = self.closing_of(facts.engagement)
         if closing and closing.state == "canceled":
-            state = self._agenda(life, now).state_at(now)
+            state = self._agenda(lifecycle, now).state_at(now)
             return credit.engagement_canceled(facts, now, state, "the engagement was cancelled")
-        pauses = self._pauses(self.lives[f"engagement/{facts.engagement}"].facts, closing)
+        pauses = self._pauses(self.lifecycles[f"engagement/{facts.engagement}"].facts, closing)
         return credit.engagement_changed(facts, pauses, now, closing.due if closing else None)
 
-    def _plan(self, life: Life, now: datetime) -> None:
-        """Plan a lifecycle anew, note what is due of it, and do what comes of that."""
-        if life.closed_at:
+    def _plan(self, lifecycle: ModelLifecycle, now: datetime) -> None:
+        """Plan a lifecycle again, note what is due, and apply the consequences."""
+        if lifecycle.closed_at:
             return
-        if life.kind == "claim":
-            self._take_in(life, now)
-        old, new = life.agenda, self._agenda(life, now)
+        if lifecycle.kind == "claim":
+            self._take_in(lifecycle, now)
+        old, new = lifecycle.agenda, self._agenda(lifecycle, now)
         if old is not None:
-            self._on_the_edge(life, old, new, now)
-        life.agenda = new
-        self._note_turns(life, new, now)
+            self._on_the_edge(lifecycle, old, new, now)
+        lifecycle.agenda = new
+        self._note_turns(lifecycle, new, now)
         for task in new.tasks:
-            noted = life.tasks.setdefault(task.cause, [])
-            if task.due <= now and all(each.may for each in noted):
-                noted.append(Noted(task.kind, recorded_at(task.due, now)))
-        self._note_mails(life, new, now)
-        wakes = [] if life.closed_at else new.wakes_after(now)
-        life.wake_at = wakes[0] if wakes else None
-        if life.kind == "request":
-            self._match(life, now)
-        elif life.kind == "engagement":
-            self._effects(life, now)
+            occurrence = lifecycle.tasks.setdefault(task.cause, [])
+            if task.due <= now and all(each.may for each in occurrence):
+                occurrence.append(Occurrence(task.kind, recorded_at(task.due, now)))
+        self._note_mails(lifecycle, new, now)
+        wakes = [] if lifecycle.closed_at else new.wakes_after(now)
+        lifecycle.wake_at = wakes[0] if wakes else None
+        if lifecycle.kind == "request":
+            self._match(lifecycle, now)
+        elif lifecycle.kind == "engagement":
+            self._effects(lifecycle, now)
 
-    def _on_the_edge(self, life: Life, old: Agenda, new: Agenda, now: datetime) -> None:
+    def _on_the_edge(self, lifecycle: ModelLifecycle, old: Agenda, new: Agenda, now: datetime) -> None:
         """What fell due at this very instant and stands in the new agenda no more: it may have happened."""
         stays = {(turn.state, turn.due) for turn in new.state_changes}
         for turn in old.state_changes:
-            if turn.due <= now and (turn.state, turn.due) not in stays | life.known:
-                life.states.append(Noted(turn.state, now, may=True))
-        due_now = [mail.step for mail, due in life.planned.values() if due and due <= now]
-        if life.kind == "onboarding" and "check-in" in due_now and not life.facts.first_decided_at:
-            life.states.append(Noted("active", now, may=True))
+            if turn.due <= now and (turn.state, turn.due) not in stays | lifecycle.known:
+                lifecycle.states.append(Occurrence(turn.state, now, may=True))
+        due_now = [mail.step for mail, due in lifecycle.planned.values() if due and due <= now]
+        if lifecycle.kind == "onboarding" and "check-in" in due_now and not lifecycle.facts.first_decided_at:
+            lifecycle.states.append(Occurrence("active", now, may=True))
         causes = {(task.cause, task.due) for task in new.tasks}
         for task in old.tasks:
-            if task.due <= now and (task.cause, task.due) not in causes and not life.tasks[task.cause]:
-                life.tasks[task.cause].append(Noted(task.kind, now, may=True))
+            if task.due <= now and (task.cause, task.due) not in causes and not lifecycle.tasks[task.cause]:
+                lifecycle.tasks[task.cause].append(Occurrence(task.kind, now, may=True))
 
-    def _note_turns(self, life: Life, agenda: Agenda, now: datetime) -> None:
+    def _note_turns(self, lifecycle: ModelLifecycle, agenda: Agenda, now: datetime) -> None:
         current = None
         for turn in sorted(agenda.state_changes, key=lambda turn: turn.due):
             if turn.due > now:
                 break
             current = turn
-            if (turn.state, turn.due) not in life.known:
-                life.known.add((turn.state, turn.due))
-                life.states.append(Noted(turn.state, recorded_at(turn.due, now)))
+            if (turn.state, turn.due) not in lifecycle.known:
+                lifecycle.known.add((turn.state, turn.due))
+                lifecycle.states.append(Occurrence(turn.state, recorded_at(turn.due, now)))
             if turn.closes:
-                life.closed_at = recorded_at(turn.due, now)
+                lifecycle.closed_at = recorded_at(turn.due, now)
                 break
-        if current and current.state != life.state:
+        if current and current.state != lifecycle.state:
             # An act lies before what is on record already, and takes it back.
-            life.states.append(Noted(current.state, recorded_at(current.due, now)))
-        if life.closed_at is None and agenda.closes_at and agenda.closes_at <= now:
-            life.closed_at = recorded_at(agenda.closes_at, now)
+            lifecycle.states.append(Occurrence(current.state, recorded_at(current.due, now)))
+        if lifecycle.closed_at is None and agenda.closes_at and agenda.closes_at <= now:
+            lifecycle.closed_at = recorded_at(agenda.closes_at, now)
 
-    def _note_mails(self, life: Life, agenda: Agenda, now: datetime) -> None:
+    def _note_mails(self, lifecycle: ModelLifecycle, agenda: Agenda, now: datetime) -> None:
         wanted = {mail.key: mail for mail in agenda.mails}
-        for key, (mail, due) in list(life.planned.items()):
+        for key, (mail, due) in list(lifecycle.planned.items()):
             edge = due is not None and due <= now
             if key not in wanted:
-                del life.planned[key]
-                life.cancelled[key] = Noted(agenda.dropped_because, now, may=edge)
+                del lifecycle.planned[key]
+                lifecycle.cancelled[key] = Occurrence(agenda.dropped_because, now, may=edge)
             elif edge and wanted[key].due != mail.due:
                 # It may have gone out at this instant, just before it was moved; if not, it may be late.
-                life.edges.add(key)
+                lifecycle.edges.add(key)
         for key, mail in wanted.items():
-            life.mails[key] = mail
-            known = life.planned.get(key)
-            if key in life.sent or key in life.cancelled or (known and known[0].due == mail.due):
+            lifecycle.mails[key] = mail
+            known = lifecycle.planned.get(key)
+            if key in lifecycle.sent or key in lifecycle.cancelled or (known and known[0].due == mail.due):
                 continue
-            life.planned[key] = (mail, max(mail.due, now) if mail.due else None)
+            lifecycle.planned[key] = (mail, max(mail.due, now) if mail.due else None)
 
-    def _match(self, life: Life, now: datetime) -> None:
-        facts: RequestFacts = life.facts
+    def _match(self, lifecycle: ModelLifecycle, now: datetime) -> None:
+        facts: RequestFacts = lifecycle.facts
         if facts.ended is None or facts.ended.state != "accepted":
             return
         at, months = facts.ended.at, self.requests[facts.request].get("months")
@@ -800,10 +813,10 @@ class ReferenceModel:
         if self._places_left(mentor) == 0:
             self._make_unavailable(mentor, "no place", at, now)
 
-    def _effects(self, life: Life, now: datetime) -> None:
-        facts: EngagementFacts = life.facts
-        assert life.agenda is not None
-        closing = _closing(life.agenda, now)
+    def _effects(self, lifecycle: ModelLifecycle, now: datetime) -> None:
+        facts: EngagementFacts = lifecycle.facts
+        assert lifecycle.agenda is not None
+        closing = _closing(lifecycle.agenda, now)
         for claim in self._claims_due(facts, closing, now)[0]:
             self._begin(claim.claim, claim, now)
         for other in self._claims(facts.engagement):
@@ -819,9 +832,9 @@ class ReferenceModel:
 
     # --- credit
 
-    def decision(self, life: Life, now: datetime) -> Decision:
+    def decision(self, lifecycle: ModelLifecycle, now: datetime) -> Decision:
         """What the rules decide about a claim, with all other claims of the same person."""
-        facts: ClaimFacts = life.facts
+        facts: ClaimFacts = lifecycle.facts
         member = self.profiles[facts.profile].member
         others = [
             Credit(
@@ -832,9 +845,9 @@ class ReferenceModel:
                 other.state,
                 self.program.credit.amount(other.facts.role),
             )
-            for other in self.lives.values()
+            for other in self.lifecycles.values()
             if other.kind == "claim"
-            and other is not life
+            and other is not lifecycle
             and self.profiles[other.facts.profile].member == member
             and other.facts.certification == facts.certification
             and (days := self.gate(other.facts.engagement)).gate

@@ -2,7 +2,7 @@
 
 Tests say which rules they prove with `@pytest.mark.rule("T2", …)`. After a run of the whole suite the terminal shows
 every id of `docs/rules.md` with the number of tests that name it. An id without a test, or a test that names
-an id which is not on the page, fails that run. A run of some tests only tells of unknown ids.
+an id which is not on the page, fails that run. A run of some tests fails for unknown ids only.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class FreezingProxy:
             line.flow(words=False, answers=False)
 
     def keep_answers_to(self, words: bytes) -> None:
-        """From now on whoever says these words is heard by the server, and gets no more answers."""
+        """From now on a client that sends these words reaches the server, and gets no more replies."""
         self._last_words = words
 
     def thaw(self) -> None:

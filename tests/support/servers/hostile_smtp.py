@@ -428,6 +428,6 @@ def openssl(*arguments: str) -> None:
 
 @pytest.fixture
 async def hostile_smtp() -> AsyncIterator[HostileSmtp]:
-    """A server that behaves until it is told otherwise."""
+    """A server that behaves until a test scripts an answer."""
     async with HostileSmtp() as server:
         yield server

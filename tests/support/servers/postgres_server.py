@@ -105,7 +105,7 @@ class PostgresServer:
         raise TimeoutError(f"fewer than {count} sessions came to wait for {what}")
 
     def commit_in_doubt(self) -> None:
-        """From now on commits are written and never confirmed, until the server is started anew."""
+        """From now on commits are written and never confirmed, until the server is restarted."""
         self._execute("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
         self._execute("SELECT pg_reload_conf()")
         self._execute("ALTER SYSTEM RESET synchronous_standby_names")
@@ -133,5 +133,5 @@ class PostgresServer:
             )
         if result.returncode:
             server_log = self._data / "server.log"
-            told = output.read_text() + (server_log.read_text() if server_log.exists() else "")
-            raise RuntimeError(f"PostgreSQL: {program} {arguments[0]} failed.\n{told}")
+            logs = output.read_text() + (server_log.read_text() if server_log.exists() else "")
+            raise RuntimeError(f"PostgreSQL: {program} {arguments[0]} failed.\n{logs}")

@@ -1,0 +1,55 @@
+"""The data of each type of event, a module for each noun."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from rules.events.data.claims import ClaimDomainsChosen, ClaimSubmitted, LetterSigned
+from rules.events.data.engagements import (
+    EngagementDiscovery,
+    EngagementEnded,
+    EngagementExtensionAgreed,
+    EngagementMet,
+    EngagementMisconductReported,
+    EngagementPlanAgreed,
+)
+from rules.events.data.mail import MailBounced
+from rules.events.data.meetups import MeetupCanceled, MeetupChanged, MeetupScheduled
+from rules.events.data.members import MemberUpdated, ProfileCreated, ProfileUpdated, ProfileWithdrawn
+from rules.events.data.requests import RequestAccepted, RequestCanceled, RequestCreated, RequestDeclined
+from rules.events.data.staff import StaffCancel, StaffExtend, StaffPause, StaffResume
+from rules.events.data.surveys import SurveyAnswered
+from rules.events.model import EventData
+
+_MODELS: tuple[type[EventData], ...] = (
+    MemberUpdated,
+    ProfileCreated,
+    ProfileUpdated,
+    ProfileWithdrawn,
+    RequestCreated,
+    RequestAccepted,
+    RequestDeclined,
+    RequestCanceled,
+    EngagementDiscovery,
+    EngagementPlanAgreed,
+    EngagementMet,
+    EngagementExtensionAgreed,
+    EngagementEnded,
+    EngagementMisconductReported,
+    ClaimDomainsChosen,
+    LetterSigned,
+    ClaimSubmitted,
+    SurveyAnswered,
+    MailBounced,
+    MeetupScheduled,
+    MeetupChanged,
+    MeetupCanceled,
+    StaffCancel,
+    StaffExtend,
+    StaffPause,
+    StaffResume,
+)
+
+EVENT_TYPES: Mapping[str, type[EventData]] = MappingProxyType({model.event_type: model for model in _MODELS})
+"""The model of each type of event that comes in, by the type's name."""

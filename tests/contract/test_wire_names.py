@@ -167,7 +167,11 @@ PROMISES = {
 def flat(names: Listed) -> set[str]:
     """All names of a list; with groups, as `group` and `group: name`."""
     if isinstance(names, str):
-        return set(names.split()) if names != wire_names.PATCHES else {names}
+        return (
+            set(map(str.strip, names.strip().splitlines()))
+            if names == wire_names.PATCHES
+            else set(names.split())
+        )
     return set(names) | {f"{group}: {name}" for group, listed in names.items() for name in listed.split()}
 
 

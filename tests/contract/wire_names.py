@@ -14,7 +14,10 @@ WORKFLOW_IDS = """
 
 TASK_QUEUES = "throughline throughline-mail"
 
-PATCHES = "one timer"
+PATCHES = """
+    one timer
+    acts in plan
+"""
 
 SIGNALS = {
     "Inbox": "arrived",
@@ -93,7 +96,8 @@ HISTORY_VALUES = {
     "SendMail": "workflow keys",
     "Outcome": "key decision at",
     "Applied": "more next_deadline",
-    "PlanOnboarding": "workflow facts at acts",
+    "PlanOnboarding": "workflow facts at acts applied",
+    "PlannedOnboarding": "state closed mails wake_at moved dropped added refused facts",
     "PlanRequest": "workflow facts at acts",
     "PlannedRequest": "planned facts engagement matched unavailable",
     "PlanEngagement": "workflow facts at acts",

@@ -66,7 +66,7 @@ class DecisionRecorder:
         gets its own decision on record, even where one plan finds several.
         """
         others = await self._others(row)
-        sharing = [credit_of(other, self._programs) for other in others if other.credit_date]
+        sharing = [each for other in others if (each := credit_of(other, self._programs))]
         decision = self._decide(facts, sharing, at)
         self._write(row, facts, decision)
         for change in passed:
@@ -129,11 +129,11 @@ class DecisionRecorder:
             situation.program.credit.amount(row.role),
         )
         for other in others:
-            if other.state in EARNED and other.credit_date and other.cycle_start and other.cycle_end:
+            if other.state in EARNED and other.credit_date:
                 policy = program_of(self._programs, other.program).credit
                 cap = credit.cap_on(policy, self._catalogue, date.fromisoformat(other.credit_date))
-                count = shares([*sharing, own], other, cap)[other.workflow]
-                if count != other.countable:
+                count = shares([*sharing, own], other, cap).get(other.workflow)
+                if count is not None and count != other.countable:
                     other.countable = count
                     await self._record_credit(other.workflow, other, at)
 

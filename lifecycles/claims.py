@@ -17,10 +17,10 @@ from lifecycles.participants import Participant, Programs, program_of
 from lifecycles.workflow_commands import WorkflowCommand, start
 from rules import credit, engagement
 from rules.acts import Act
-from rules.agenda import Agenda, recorded_at
+from rules.agenda import Agenda, StateChange, recorded_at
 from rules.calendar import Calendar
 from rules.credit import ClaimFacts, Credit, Cycle, GateDays, Record
-from rules.engagement import ROLES
+from rules.engagement import ROLES, EngagementFacts
 from rules.program import Program
 from rules.program.catalogue import Catalogue, Certification
 from rules.survey import SurveyFacts
@@ -29,7 +29,7 @@ _CLAIM_FACTS = TypeAdapter(ClaimFacts)
 
 
 def cycle_on_record(who: Participant, certification: str, gate: date) -> Cycle | None:
-    """The cycle of a certification that a member holds: the one with the gate in it, else the last (CPE4)."""
+    """Return the cycle of a certification that a member holds: the one that covers the gate, else the last (CPE4)."""
     cycles = [
         Cycle(str(held["cycle_start"]), str(held["cycle_end"]))
         for held in who.member.certifications
@@ -50,7 +50,7 @@ def up_to_date(facts: ClaimFacts, situation: ClaimSituation, at: datetime) -> Cl
 def sync_with_engagement(
     facts: ClaimFacts, context: EngagementContext, state: str, at: datetime
 ) -> ClaimFacts:
-    """A claim's facts with what its engagement has come to by now (CPE1, ENG6, ENG11)."""
+    """Return a claim's facts with its engagement's pauses and end as they are now (CPE1, ENG6, ENG11)."""
     if context.closing and context.closing.state == "canceled":
         actor = context.facts.ended.actor if context.facts.ended else ""
         return credit.engagement_canceled(facts, at, state, "the engagement was cancelled", actor)
@@ -62,7 +62,7 @@ def sync_with_engagement(
 def claims_due(
     context: EngagementContext, catalogue: Catalogue, at: datetime
 ) -> tuple[list[ClaimFacts], tuple[datetime, ...]]:
-    """The claims that are open by now if all went well, and the instants at which to look again (CPE3, CPE7)."""
+    """Return the claims that should be open by now, and the instants at which to check again (CPE3, CPE7)."""
     policy, days = context.program.credit, context.gate
     if days.precheck is None or (context.closing and context.closing.state == "canceled"):
         return [], ()
@@ -85,8 +85,10 @@ def claims_due(
 def upcoming_claims(
     context: EngagementContext, catalogue: Catalogue, role: str, at: datetime
 ) -> tuple[tuple[str, ...], datetime | None]:
-    """The certifications of a role for which a claim is to be opened if all goes on as it is, and when: None while a
-    pause holds that day (CPE3, CPE7)."""
+    """Return the certifications for which a role's claims will open as things stand, and when (CPE3, CPE7).
+
+    The instant is None while a pause holds that day.
+    """
     policy, days, who = context.program.credit, context.gate, context.who(role)
     if context.closing is not None or not policy.amount(role):
         return (), None
@@ -114,7 +116,7 @@ def _claim(context: EngagementContext, role: str, code: str, days: GateDays, at:
 async def pending_commands(
     session: AsyncSession, context: EngagementContext, catalogue: Catalogue, at: datetime
 ) -> list[WorkflowCommand]:
-    """What an engagement has still to start or to tell by now: claims and surveys (CPE1, CPE3, CPE7, SUR2)."""
+    """Return what an engagement has yet to start or signal: claims and surveys (CPE1, CPE3, CPE7, SUR2)."""
     rows = await claims_of(session, context.facts.engagement)
     claims, _ = claims_due(context, catalogue, at)
     effects = [start("Claim", claim.claim, claim) for claim in claims if claim.claim not in rows]
@@ -122,7 +124,7 @@ async def pending_commands(
         facts = _CLAIM_FACTS.validate_python(row.facts)
         if row.closed_at is None and sync_with_engagement(facts, context, row.state, at) != facts:
             effects.append(WorkflowCommand("signal", row.workflow, "engagement_changed"))
-    if context.closing is None or not _asks_both(context):
+    if context.closing is None or not _opens_surveys(context.facts, context.closing):
         return effects
     for role in ROLES:
         workflow = f"survey/{context.facts.engagement}/{role}"
@@ -132,15 +134,13 @@ async def pending_commands(
     return effects
 
 
-def _asks_both(context: EngagementContext) -> bool:
-    """Whether an end is one that both look back at: completed, or ended by one of the two (SUR2)."""
-    assert context.closing is not None
-    ended_by_party = context.closing.state == "ended" and context.facts.ended_by in ROLES
-    return context.closing.state == "completed" or ended_by_party
+def _opens_surveys(facts: EngagementFacts, closing: StateChange) -> bool:
+    """Return whether an end opens surveys: completed, or ended by a party (SUR2)."""
+    return closing.state == "completed" or (closing.state == "ended" and facts.ended_by in ROLES)
 
 
 async def claims_of(session: AsyncSession, engagement_id: str) -> dict[str, Claim]:
-    """The claims of an engagement, by workflow id."""
+    """Return the claims of an engagement, by workflow id."""
     rows = await session.scalars(
         select(Claim).where(Claim.engagement_id == engagement_id).order_by(Claim.workflow)
     )
@@ -214,19 +214,21 @@ def claims_of_member(member: str) -> list[Select[str, str]]:
     ]
 
 
-def credit_of(row: Claim, programs: Programs, state: str = "") -> Credit:
-    """A claim as the cap of a cycle sees it, in its own state or in another one."""
+def credit_of(row: Claim, programs: Programs) -> Credit | None:
+    """Return a claim as the cap of a cycle counts it; None before its first decision."""
+    if row.credit_date is None:
+        return None
     amount = program_of(programs, row.program).credit.amount(row.role)
-    assert row.credit_date is not None
-    return Credit(
-        row.workflow, row.engagement_id, row.certification, row.credit_date, state or row.state, amount
-    )
+    return Credit(row.workflow, row.engagement_id, row.certification, row.credit_date, row.state, amount)
 
 
 def shares(credits: Sequence[Credit], row: Claim, cap: int) -> Mapping[str, int]:
-    """How much of each credit counts among those that share the cap of a claim's cycle (CPE9)."""
-    assert row.cycle_start is not None
-    assert row.cycle_end is not None
+    """Return how much of each credit counts among those that share the cap of a claim's cycle (CPE9).
+
+    Empty for a claim whose cycle is not known.
+    """
+    if row.cycle_start is None or row.cycle_end is None:
+        return {}
     cycle = Cycle(row.cycle_start, row.cycle_end)
     return credit.countable(credit.in_cycle(credits, row.certification, cycle), cap)
 

@@ -10,13 +10,13 @@ Facts = TypeVar("Facts")
 
 
 def facts_to_row(facts: object) -> dict[str, Any]:
-    """Facts as the JSON that a lifecycle's row keeps."""
+    """Return facts as the JSON that a lifecycle's row keeps."""
     dumped: dict[str, Any] = _adapter(facts.__class__).dump_python(facts, mode="json")
     return dumped
 
 
 def facts_from_row(kind: type[Facts], row: dict[str, Any]) -> Facts:
-    """Facts back from a lifecycle's row."""
+    """Return facts from a lifecycle's row."""
     facts: Facts = _adapter(kind).validate_python(row)
     return facts
 
@@ -25,7 +25,7 @@ _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
 
 
 def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
-    # Made once: making one costs more than a whole plan.
+    # Built once: building one costs more than a whole plan.
     if kind not in _ADAPTERS:
         _ADAPTERS[kind] = TypeAdapter(kind)
     return _ADAPTERS[kind]

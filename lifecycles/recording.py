@@ -21,7 +21,7 @@ from rules.agenda import Agenda, MessageChange, recorded_at
 
 @dataclass(frozen=True, slots=True)
 class DueMail:
-    """An undecided message and the instant at which it goes out."""
+    """An undecided message and the instant (UTC) at which it is sent."""
 
     key: str
     due: datetime
@@ -29,7 +29,7 @@ class DueMail:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What a workflow needs to know of its agenda: its state, the mails to send, when else to look again."""
+    """What a workflow needs of its agenda: its state, the mails to send, when else to plan again."""
 
     state: str
     closed: bool
@@ -40,7 +40,7 @@ class Planned:
     refused: dict[str, str] = field(default_factory=dict)
     """Why an act was refused by the rules, by its id."""
     added: list[MessageChange] = field(default_factory=list)
-    """The messages that came in with acts. Those of a plan without acts are told to nobody."""
+    """The messages that acts added. A plan without acts reports none."""
 
 
 async def record(
@@ -95,19 +95,19 @@ async def _open_due_tasks(session: AsyncSession, workflow: str, agenda: Agenda, 
 
 
 def _when(agenda: Agenda, acts: Sequence[Act], at: datetime) -> datetime:
-    """The instant to record for what a plan made at `at` changes: that of the last act or change that led to it."""
+    """Return the instant to record for what a plan changes: that of the last act or state change that led to it."""
     causes = [change.due for change in agenda.state_changes] + [act.at for act in acts if act.at]
     return recorded_at(max((cause for cause in causes if cause <= at), default=None), at)
 
 
 async def settle_lapses(session: AsyncSession, workflow: str, agenda: Agenda, at: datetime) -> None:
-    """Close the tasks about lost standing that an agenda has no more: it is back (MEM1, MEM2, STA2)."""
+    """Close tasks about lost standing that the agenda no longer has: standing has returned (MEM1, MEM2, STA2)."""
     causes = [task.cause for task in agenda.tasks]
     await settle_tasks(session, workflow, "member_lapsed", causes, "good standing has returned", at)
 
 
 async def resolve_reason(session: AsyncSession, reason: str) -> str:
-    """The words of a reason: itself, or those of the stored event that it names."""
+    """Return the words of a reason: itself, or those of the stored event that it names."""
     before, mark, event_id = reason.partition(EVENT_REASON)
     if not mark or not event_id.isdigit():
         return reason
@@ -133,7 +133,7 @@ async def _record_acts(session: AsyncSession, workflow: str, acts: Sequence[Act]
 
 
 async def _record_refusal(session: AsyncSession, workflow: str, act: Act, reason: str, at: datetime) -> None:
-    """An act that came as an event is refused where the event is; one of a plain client is told here."""
+    """Record the refusal of a plain client's act. One that came as an event is recorded with its event."""
     if not act.event:
         data = {"event": act.name, "id": act.id, "reason": reason}
         await audit.append(session, workflow, "refused", (act.at or at).replace(microsecond=0), data)
@@ -142,9 +142,9 @@ async def _record_refusal(session: AsyncSession, workflow: str, act: Act, reason
 async def _record_state_changes(
     session: AsyncSession, row: Lifecycle, agenda: Agenda, at: datetime
 ) -> datetime | None:
-    """Record the changes that came due since the last plan; the instant at which the lifecycle closed, if it did.
+    """Record the state changes that came due since the last plan; return when the lifecycle closed, or None.
 
-    Once that is on record nothing follows it, such as what a mail on its way at that instant would have begun.
+    Nothing is recorded after the close, such as a state that a mail in flight at that instant would begin.
     """
     if row.closed_at is not None:
         return row.closed_at
@@ -173,8 +173,8 @@ async def _record_state_changes(
         if closed_at:
             break
     if current and row.state != current.state:
-        # An act that was told late, or at the very instant of another, lies before changes that are on record already:
-        # the record tells that the lifecycle is back in an earlier state.
+        # An act that is heard of late, or at the same instant as another, precedes changes already on record: the
+        # record shows that the lifecycle is back in an earlier state.
         row.state, row.state_since = current.state, recorded_at(current.due, at)
         data = {"state": current.state, "due": current.due.isoformat()}
         await audit.append(session, row.workflow, "state", row.state_since, data)

@@ -10,15 +10,16 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import LIFECYCLES, AuditRecord, Message
+from database.models import AuditRecord, Message
 from database.session import Database
+from lifecycles.registry import LIFECYCLES
 
 KINDS: Final = ("mail", "state", "task", "credit", "refused")
 """The kinds of audit records that make the timeline."""
 
 
 async def timeline(database: Database, zone: str, until: datetime) -> AsyncIterator[dict[str, Any]]:
-    """The rows of the timeline in time order, with the offset of `zone`; the last one is the `end`."""
+    """Yield the rows of the timeline in time order, with the offset of `zone`; the last one is the `end`."""
     async with database.reading() as session:
         records = await session.scalars(
             select(AuditRecord)
@@ -39,22 +40,26 @@ async def timeline(database: Database, zone: str, until: datetime) -> AsyncItera
 
 
 async def open_lifecycles(session: AsyncSession) -> int:
-    """How many lifecycles have not come to their end."""
+    """Return how many lifecycles are open."""
     counts = [
-        await session.scalar(select(func.count()).select_from(table).where(table.closed_at.is_(None)))
-        for table in LIFECYCLES.values()
+        await session.scalar(
+            select(func.count()).select_from(entry.table).where(entry.table.closed_at.is_(None))
+        )
+        for entry in LIFECYCLES.values()
     ]
     return sum(count or 0 for count in counts)
 
 
-async def next_turn(database: Database, after: datetime) -> datetime | None:
-    """The next instant after `after` at which a state changes, a task opens or something is opened."""
+async def next_change(database: Database, after: datetime) -> datetime | None:
+    """Return the next instant after `after` at which a state changes, or a task or claim opens."""
     async with database.reading() as session:
         found = [
             await session.scalar(
-                select(func.min(table.next_at)).where(table.closed_at.is_(None), table.next_at > after)
+                select(func.min(entry.table.next_at)).where(
+                    entry.table.closed_at.is_(None), entry.table.next_at > after
+                )
             )
-            for table in LIFECYCLES.values()
+            for entry in LIFECYCLES.values()
         ]
     return min(filter(None, found), default=None)
 
@@ -65,7 +70,7 @@ async def next_due(database: Database, after: datetime) -> datetime | None:
         mail = await session.scalar(
             select(func.min(Message.due_at)).where(Message.state == "planned", Message.due_at > after)
         )
-    return min(filter(None, (mail, await next_turn(database, after))), default=None)
+    return min(filter(None, (mail, await next_change(database, after))), default=None)
 
 
 def _row(record: AuditRecord, zone: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What one lifecycle does to others: starts them, or tells them something."""
+"""What one lifecycle does to others: it starts, signals or updates them."""
 
 from __future__ import annotations
 

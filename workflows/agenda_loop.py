@@ -1,8 +1,8 @@
 """The one movable wait that every lifecycle uses.
 
-A lifecycle's facts become an agenda in a planning activity (T7). The loop here waits for the next due instant
-or for a change of facts, asks for a new agenda on a change, and has messages sent by key when they are due. It
-has no timer of another kind, and knows nothing of what the messages are.
+A planning activity turns a lifecycle's facts into an agenda (T7). The loop waits for the next due instant or for a
+change of facts. On a change it asks for a new agenda; when messages are due it has them sent by key. It has no other
+timer, and knows nothing of what the messages are.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ with workflow.unsafe.imports_passed_through():
 
 
 MAIL_QUEUE = "throughline-mail"
-"""The task queue of deliveries: its own, so that a rate limit or a slow mail server delays nothing else."""
+"""The task queue of deliveries. It is separate, so that a rate limit or a slow mail server delays nothing else."""
 
 DEAD_AFTER = timedelta(seconds=20)
-"""A delivery whose worker says nothing for so long is tried again; a living one says something every few seconds."""
+"""Heartbeat timeout of a delivery: after so long without a heartbeat it is retried."""
 
 ONE_TIMER = "one timer"
-"""The patch since which a lifecycle keeps its timer over changes that move nothing."""
+"""The patch since which a lifecycle keeps its timer over changes that move no due instant."""
 
 Order = TypeVar("Order")
 Result = TypeVar("Result")
@@ -59,24 +59,27 @@ async def plan_locally(activity: Callable[[Any, Order], Coroutine[Any, Any, Resu
     )
 
 
-async def tell(effects: list[WorkflowCommand], summary: str) -> None:
-    """Start other lifecycles, or tell them something; repeated until it is done."""
+async def send_commands(commands: list[WorkflowCommand], summary: str) -> None:
+    """Start or signal other lifecycles; retried until it is done."""
     await workflow.execute_activity_method(
         InboxActivities.perform_commands,
-        effects,
+        commands,
         start_to_close_timeout=timedelta(minutes=1),
         retry_policy=RetryPolicy(maximum_interval=timedelta(minutes=5)),
         summary=summary,
     )
 
 
-def _last_second() -> timedelta:
+def _grace_period() -> timedelta:
     return GRACE_PERIOD if workflow.patched(ONE_TIMER) else timedelta(0)
 
 
 class AgendaLoop:
-    """A lifecycle's wait. `plan` makes a new agenda of the present facts; `decided` is told each decision and
-    says whether it changes the facts."""
+    """A lifecycle's wait.
+
+    `plan` makes a new agenda from the present facts. `decided` receives the outcome of each delivery, and returns
+    whether it changes the facts.
+    """
 
     def __init__(
         self, plan: Callable[[datetime, list[Act]], Awaitable[Planned]], decided: Callable[[Outcome], bool]
@@ -95,15 +98,15 @@ class AgendaLoop:
         self._awaited: set[str] = set()
 
     def change(self, act: Act | None = None) -> None:
-        """The facts have changed: a new agenda is wanted."""
+        """Ask for a new agenda: the facts have changed, or `act` is to be applied."""
         self._changed = True
         if act:
             self._acts.append(act)
 
     async def answer(self, act: Act) -> Answer:
-        """Plan for an act at once and tell what that changed; what updates answer with (STA1).
+        """Plan with an act at once, and return what that changed: the answer of an update (STA1).
 
-        Raises ApplicationError with the rules' words if they refuse it.
+        Raises ApplicationError with the reason if the rules refuse the act.
         """
         planned = await self._replan(act)
         if act.id in planned.refused:
@@ -112,25 +115,24 @@ class AgendaLoop:
 
     @property
     def closed(self) -> bool:
-        """Whether the agenda has come to its end."""
+        """Whether the last plan closed the lifecycle."""
         return self._planned is not None and self._planned.closed
 
     async def run(self) -> bool:
-        """Wait, plan and send until the lifecycle closes (True) or its history should be cut here (False)."""
+        """Plan, send and wait; return True once the lifecycle is closed, False when it should continue as new."""
         while True:
-            # An update may be planning already when the run begins: then its agenda is waited for.
-            if self._changed or self._planned is None:
-                await self._replan()
             planned = self._planned
-            assert planned is not None
+            # When the run begins, an update may be planning already: the lock in `_replan` waits for it.
+            if self._changed or planned is None:
+                planned = await self._replan()
             self._take_returned()
             if self._changed:
                 continue
             now = workflow.now()
             self._awaited |= {mail.key for mail in planned.mails if mail.due > now}
             self._send([mail.key for mail in planned.mails if self._goes_at(mail) <= now])
-            left = [mail for mail in planned.mails if mail.key not in self._done]
-            if planned.closed and not self._sending and not left:
+            undecided = [mail for mail in planned.mails if mail.key not in self._done]
+            if planned.closed and not self._sending and not undecided:
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 if not self._changed:
                     await self._stop_timer()
@@ -159,7 +161,7 @@ class AgendaLoop:
     async def _wait(self, planned: Planned, now: datetime) -> None:
         upcoming = [at for at in map(self._goes_at, planned.mails) if at > now]
         if planned.wake_at:
-            upcoming.append(planned.wake_at + _last_second())
+            upcoming.append(planned.wake_at + _grace_period())
         until = min(upcoming, default=None)
         if not workflow.patched(ONE_TIMER):
             await self._wait_with_a_timer_each(planned, now, until)
@@ -172,15 +174,15 @@ class AgendaLoop:
         self._look_again(planned)
 
     def _goes_at(self, mail: DueMail) -> datetime:
-        """At once for what answers an act; for what was waited for, when its last second is over."""
-        return mail.due + _last_second() if mail.key in self._awaited else mail.due
+        """Return when a mail is sent: at once if it answers an act, after the grace period if it was waited for."""
+        return mail.due + _grace_period() if mail.key in self._awaited else mail.due
 
     async def _set_timer(
         self, until: datetime | None, now: datetime, state: str
     ) -> asyncio.Task[None] | None:
-        """Keep the timer that runs if it rings in time: most answers move nothing, and a timer is an action.
+        """Keep a running timer that fires in time: most answers move nothing, and each timer is a billed action.
 
-        One that rings too early does no harm: the loop finds nothing due, and sets the next one.
+        A timer that fires too early does no harm: the loop finds nothing due, and sets the next one.
         """
         if until is None:
             return None
@@ -205,7 +207,7 @@ class AgendaLoop:
             self._changed = True
 
     async def _wait_with_a_timer_each(self, planned: Planned, now: datetime, until: datetime | None) -> None:
-        """How workflows that began before there was one timer wait to their end."""
+        """Wait as runs do that began before the patch: with a new timer for each wait."""
         try:
             await workflow.wait_condition(
                 lambda: self._news(planned),
@@ -240,9 +242,9 @@ class AgendaLoop:
                 summary=", ".join(keys),
             )
         except ActivityError:
-            workflow.logger.warning("a delivery ended without an outcome; it is begun again")
-        # Nothing here calls a delivery back: the ledger refuses what is no longer due, at its claim and at its last
-        # byte, and an attempt that waits for the mail server finds that out when it is tried again (MAIL4).
+            workflow.logger.warning("delivery ended without an outcome; retrying")
+        # No delivery is cancelled from here. The ledger refuses what is no longer due, at its claim and at its last
+        # byte; an attempt that is backing off learns of it at its next try (MAIL4).
         self._returned.append((keys, outcomes))
         return outcomes
 

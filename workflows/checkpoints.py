@@ -16,11 +16,11 @@ CHECKPOINTS = "checkpoints"
 
 @workflow.defn(name="Checkpoints")
 class CheckpointsWorkflow:
-    """Runs beside the lifecycles of a deployment, for ever. A rehearsal has none: it would keep its clock busy."""
+    """Runs for ever beside the lifecycles. Not started on a time-skipping server, whose clock would never idle."""
 
     @workflow.run
     async def run(self) -> None:
-        """Do what is due, wait until something is due again; with a new history whenever the server suggests it."""
+        """Take what is due, wait for the next; continue as new whenever the server suggests it."""
         while not workflow.info().is_continue_as_new_suggested():
             again = await workflow.execute_activity_method(
                 CheckpointActivities.look_for_checkpoint,

@@ -20,8 +20,10 @@ from workflows.agenda_loop import AgendaLoop, plan_locally
 
 @workflow.defn(name="Claim")
 class ClaimWorkflow:
-    """One claim, id `claim/{request}/{role}/{certification}`. A complete claim stays open, and silent, so that staff
-    can still accept, reject or revoke it."""
+    """One claim, id `claim/{request}/{role}/{certification}`.
+
+    A complete claim stays open, and silent, so that staff can still accept, reject or revoke it.
+    """
 
     @workflow.init
     def __init__(self, facts: ClaimFacts) -> None:
@@ -31,7 +33,7 @@ class ClaimWorkflow:
 
     @workflow.run
     async def run(self, facts: ClaimFacts) -> str:
-        """Run until the claim is over; the answer is its last state."""
+        """Run until the claim is over; return its last state."""
         if not await self._agenda.run():
             workflow.continue_as_new(self._facts)
         return self._state
@@ -50,7 +52,7 @@ class ClaimWorkflow:
 
     @workflow.signal(name="sign")
     def sign_signal(self, act: ActInput = ActInput()) -> None:
-        """A letter was signed, as the event that the act names told (CPE5, CPE6, CPE8)."""
+        """A letter was signed, by the event that the act names (CPE5, CPE6, CPE8)."""
         self._agenda.change(act.to_act("sign"))
 
     @workflow.signal(name="choose_domains")
@@ -100,7 +102,7 @@ class ClaimWorkflow:
 
     @workflow.signal
     def replan(self) -> None:
-        """What the agenda is computed from changed in the database (T7)."""
+        """Data that the agenda depends on has changed in the database (T7)."""
         self._agenda.change()
 
     @workflow.update(name="sign")

@@ -1,5 +1,7 @@
-"""Two people who work together, from acceptance to the end, and the claims and surveys that come of it
-(ENG1–ENG11, CPE3, CPE7, SUR2, MEM2, STA1)."""
+"""An engagement of two people, from acceptance to its end, and the claims and surveys that it opens.
+
+ENG1–ENG11, CPE3, CPE7, SUR2, MEM2, STA1.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,15 @@ with workflow.unsafe.imports_passed_through():
     from rules.engagement import EngagementFacts
     from workflows.messages import ActInput, Answer
 
-from workflows.agenda_loop import AgendaLoop, plan_locally, tell
+from workflows.agenda_loop import AgendaLoop, plan_locally, send_commands
 
 
 @workflow.defn(name="Engagement")
 class EngagementWorkflow:
-    """One engagement, id `engagement/{request}`. It may run for years: its history is cut when the server suggests
-    it, and the facts go on (ENG10)."""
+    """One engagement, id `engagement/{request}`.
+
+    It may run for years: it continues as new when the server suggests it, with its facts (ENG10).
+    """
 
     @workflow.init
     def __init__(self, facts: EngagementFacts) -> None:
@@ -33,7 +37,7 @@ class EngagementWorkflow:
 
     @workflow.run
     async def run(self, facts: EngagementFacts) -> str:
-        """Run until the engagement ends; the answer is its last state."""
+        """Run until the engagement ends; return its last state."""
         if not await self._agenda.run():
             workflow.continue_as_new(self._facts)
         return self._state
@@ -46,7 +50,7 @@ class EngagementWorkflow:
         self._facts = result.facts
         self._state = result.planned.state
         if result.effects:
-            await tell(result.effects, "open what the engagement gives a right to")
+            await send_commands(result.effects, "open claims and surveys")
         return result.planned
 
     def _decided(self, outcome: Outcome) -> bool:
@@ -64,12 +68,12 @@ class EngagementWorkflow:
 
     @workflow.signal(name="agree_extension")
     def agree_extension_signal(self, act: ActInput) -> None:
-        """One of the two is for a new end (ENG5)."""
+        """A party agrees to a new end (ENG5)."""
         self._agenda.change(act.to_act("agree_extension"))
 
     @workflow.signal(name="end")
     def end_signal(self, act: ActInput) -> None:
-        """One of the two, or staff, end it (ENG7)."""
+        """A party, or staff, end it (ENG7)."""
         self._agenda.change(act.to_act("end"))
 
     @workflow.signal(name="pause")
@@ -79,7 +83,7 @@ class EngagementWorkflow:
 
     @workflow.signal(name="resume")
     def resume_signal(self, act: ActInput = ActInput()) -> None:
-        """Staff let it go on (ENG8, ENG11)."""
+        """Staff resume it (ENG8, ENG11)."""
         self._agenda.change(act.to_act("resume"))
 
     @workflow.signal
@@ -89,7 +93,7 @@ class EngagementWorkflow:
 
     @workflow.signal
     def replan(self) -> None:
-        """What the agenda is computed from changed in the database (T7)."""
+        """Data that the agenda depends on has changed in the database (T7)."""
         self._agenda.change()
 
     @workflow.update(name="cancel")
@@ -99,12 +103,12 @@ class EngagementWorkflow:
 
     @workflow.update(name="extend")
     async def extend_update(self, act: ActInput) -> Answer:
-        """As the signal; refused for an end that is none; answers with the messages that moved (STA1)."""
+        """As the signal; refused for an invalid end; answers with the messages that moved (STA1)."""
         return await self._answer("extend", act)
 
     @workflow.update(name="agree_extension")
     async def agree_extension_update(self, act: ActInput) -> Answer:
-        """As the signal; refused for an end that is none (ENG5)."""
+        """As the signal; refused for an invalid end (ENG5)."""
         return await self._answer("agree_extension", act)
 
     @workflow.update(name="end")
@@ -129,12 +133,12 @@ class EngagementWorkflow:
 
     @workflow.update
     async def discovery(self, act: ActInput) -> Answer:
-        """One of the two tells how the discovery call went (ENG2)."""
+        """A party answers how the discovery call went (ENG2)."""
         return await self._answer("discovery", act)
 
     @workflow.update
     async def met(self, act: ActInput) -> Answer:
-        """One of the two tells whether they met (ENG4)."""
+        """A party answers whether they met (ENG4)."""
         return await self._answer("met", act)
 
     @workflow.update

@@ -1,4 +1,4 @@
-"""The inbox: one workflow that has stored events applied, in the order in which they came."""
+"""The inbox: one workflow that has stored events applied in their order of arrival."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["INBOX", "InboxWorkflow"]
 
 @workflow.defn(name="Inbox")
 class InboxWorkflow:
-    """Applies stored events whenever some have arrived, and looks again when a held one runs out."""
+    """Applies stored events when some arrive, and again when the hold of one expires."""
 
     def __init__(self) -> None:
         self._arrived = True
 
     @workflow.run
     async def run(self) -> None:
-        """Runs for ever, with a new history whenever the server suggests it."""
+        """Run for ever; continue as new whenever the server suggests it."""
         while True:
             self._arrived = False
             applied = await workflow.execute_activity_method(

@@ -39,7 +39,7 @@ class OnboardingWorkflow:
 
     @workflow.run
     async def run(self, facts: OnboardingFacts) -> str:
-        """Run until the onboarding ends; the answer is its last state."""
+        """Run until the onboarding ends; return its last state."""
         if not await self._agenda.run():
             workflow.continue_as_new(self._facts)
         return self._state
@@ -127,7 +127,7 @@ class OnboardingWorkflow:
 
     @workflow.signal
     def replan(self) -> None:
-        """What the agenda is computed from changed in the database: a zone, a country, the policy (T7)."""
+        """Data that the agenda depends on has changed in the database: a zone, a country, the policy (T7)."""
         self._agenda.change()
 
     @workflow.update(name="cancel")

@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from rules.request import RequestFacts
     from workflows.messages import ActInput, Answer
 
-from workflows.agenda_loop import AgendaLoop, plan_locally, tell
+from workflows.agenda_loop import AgendaLoop, plan_locally, send_commands
 
 
 @workflow.defn(name="Request")
@@ -34,7 +34,7 @@ class RequestWorkflow:
 
     @workflow.run
     async def run(self, facts: RequestFacts) -> str:
-        """Run until the request is answered or over; the answer is its last state."""
+        """Run until the request is answered or over; return its last state."""
         if not await self._agenda.run():
             workflow.continue_as_new(self._facts)
         return self._state
@@ -52,13 +52,15 @@ class RequestWorkflow:
         return result.planned
 
     async def _match(self, result: PlannedRequest, engagement: EngagementFacts) -> None:
-        """Start the engagement, and tell all that it ends: the mentee's onboardings, requests without a place."""
+        """Start the engagement, end the mentee's onboardings, and close requests whose mentor has no place left."""
         match = {"request": self._facts.request, "at": engagement.started_at.isoformat()}
         full = {"at": match["at"], "reason": "the mentor has no place left", "actor": "program"}
-        effects = [start("Engagement", f"engagement/{engagement.engagement}", engagement)]
-        effects += [WorkflowCommand("signal", onboarding, "matched", match) for onboarding in result.matched]
-        effects += [WorkflowCommand("signal", request, "unavailable", full) for request in result.unavailable]
-        await tell(effects, "start the engagement")
+        commands = [start("Engagement", f"engagement/{engagement.engagement}", engagement)]
+        commands += [WorkflowCommand("signal", onboarding, "matched", match) for onboarding in result.matched]
+        commands += [
+            WorkflowCommand("signal", request, "unavailable", full) for request in result.unavailable
+        ]
+        await send_commands(commands, "start the engagement")
 
     def _decided(self, outcome: Outcome) -> bool:
         return False
@@ -75,7 +77,7 @@ class RequestWorkflow:
 
     @workflow.signal(name="withdraw")
     def withdraw_signal(self, act: ActInput = ActInput()) -> None:
-        """The mentee takes it back (REQ7)."""
+        """The mentee withdraws it (REQ7)."""
         self._agenda.change(act.to_act("withdraw"))
 
     @workflow.signal(name="cancel")
@@ -90,7 +92,7 @@ class RequestWorkflow:
 
     @workflow.signal
     def unavailable(self, act: ActInput) -> None:
-        """The mentor can take nobody any more (MEM4)."""
+        """The mentor has no place left (MEM4)."""
         self._agenda.change(act.to_act("unavailable"))
 
     @workflow.signal
@@ -100,7 +102,7 @@ class RequestWorkflow:
 
     @workflow.signal
     def replan(self) -> None:
-        """What the agenda is computed from changed in the database (T7)."""
+        """Data that the agenda depends on has changed in the database (T7)."""
         self._agenda.change()
 
     @workflow.update(name="accept")

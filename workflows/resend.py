@@ -1,4 +1,4 @@
-"""One message that no lifecycle has: a copy that staff want sent again, or the mail of a checkpoint (MAIL2, MAIL3)."""
+"""One message that belongs to no running lifecycle: a copy that staff resend, or a checkpoint's mail (MAIL2, MAIL3)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from workflows.agenda_loop import DEAD_AFTER, MAIL_QUEUE
 class ResendWorkflow:
     """Brings one message to its decision, as a lifecycle does with its own. Id `resend/{delivery}` for a copy.
 
-    A copy has a workflow of its own because the lifecycle that it belongs to may long be over.
+    A copy has its own workflow because its lifecycle may have ended long ago.
     """
 
     @workflow.run
     async def run(self, order: SendMail) -> list[Outcome]:
-        """Send it, and answer its decision."""
+        """Send it, and return its decision."""
         return await workflow.execute_activity_method(
             MailActivities.send_mail,
             order,

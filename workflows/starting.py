@@ -12,7 +12,7 @@ from workflows.watchdog import WATCHDOG, WatchdogWorkflow
 
 
 async def notify_inbox(client: Client) -> None:
-    """Tell the inbox that events were stored; starts it where it does not run."""
+    """Signal the inbox that events were stored; start it where it does not run."""
     await client.start_workflow(
         InboxWorkflow.run,
         id=INBOX,
@@ -24,10 +24,9 @@ async def notify_inbox(client: Client) -> None:
 
 
 async def start_housekeeping(client: Client) -> None:
-    """Have overdue messages looked for, and checkpoints taken, from now on; harmless where that is done already
-    (MAIL1, CPE11).
+    """Start the watchdog and the checkpoints, where they do not run (MAIL1, CPE11).
 
-    For deployments on real time only: a skipping clock would never come to rest.
+    For deployments on real time only: a time-skipping clock would never idle.
     """
     for run, id in ((WatchdogWorkflow.run, WATCHDOG), (CheckpointsWorkflow.run, CHECKPOINTS)):
         await client.start_workflow(

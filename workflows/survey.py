@@ -1,4 +1,4 @@
-"""One side's look back at an engagement (SUR1–SUR3, STA1)."""
+"""One party's survey at the end of an engagement (SUR1–SUR3, STA1)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SurveyWorkflow:
 
     @workflow.run
     async def run(self, facts: SurveyFacts) -> str:
-        """Run until the survey closes, answered or not; the answer is its last state."""
+        """Run until the survey closes, answered or not; return its last state."""
         if not await self._agenda.run():
             workflow.continue_as_new(self._facts)
         return self._state
@@ -59,14 +59,14 @@ class SurveyWorkflow:
 
     @workflow.signal
     def replan(self) -> None:
-        """What the agenda is computed from changed in the database (T7)."""
+        """Data that the agenda depends on has changed in the database (T7)."""
         self._agenda.change()
 
     @workflow.update(name="answered")
     async def answered_update(self, act: ActInput) -> Answer:
-        """As the signal; refused once it is closed, and for an answer without a usable word (SUR3).
+        """As the signal; refused once it is closed, and for an answer in which nothing is valid (SUR3).
 
-        Without an event it tells that the survey was answered elsewhere: the reminders stop, no words are kept.
+        Without an event it means that the survey was answered elsewhere: the reminders stop, no words are kept.
         """
         return await self._answer("answered", act)
 

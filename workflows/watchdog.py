@@ -1,4 +1,4 @@
-"""The watchdog: looks every hour for messages that nobody brings to a decision (MAIL1)."""
+"""The watchdog: looks every hour for due messages that no workflow brings to a decision (MAIL1)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ EVERY = timedelta(hours=1)
 
 @workflow.defn(name="Watchdog")
 class WatchdogWorkflow:
-    """Runs beside the lifecycles of a deployment, for ever. A rehearsal has none: it would keep its clock busy."""
+    """Runs for ever beside the lifecycles. Not started on a time-skipping server, whose clock would never idle."""
 
     @workflow.run
     async def run(self) -> None:
-        """Look, wait, look again; with a new history whenever the server suggests it."""
+        """Look, wait, look again; continue as new whenever the server suggests it."""
         while not workflow.info().is_continue_as_new_suggested():
             await workflow.execute_activity_method(
                 WatchdogActivities.look_for_overdue,

@@ -24,7 +24,7 @@ from embedded.mailbox import Mailbox
 from embedded.stack import EmbeddedStack, WorkflowFailed
 from gateway.links.page import form_text
 from lifecycles.participants import participants
-from lifecycles.timeline import next_due, next_turn
+from lifecycles.timeline import next_change, next_due
 from rules.calendar import instant_in
 from rules.durations import parse_duration
 from rules.events import check_event
@@ -149,7 +149,7 @@ class Demo:
 
     async def _stop_before(self, target: datetime) -> datetime | None:
         """The next instant, until `target`, at which somebody acts, or at which what they act on may come about."""
-        change = await next_turn(self.stage.database, await self.now())
+        change = await next_change(self.stage.database, await self.now())
         stop = min(filter(None, (change, await self._life.next_at())), default=None)
         return stop if stop and stop <= target else None
 

@@ -1,4 +1,4 @@
-"""Who is who in what the commands print: names, and the zones in which people read their clocks."""
+"""The names of people, and the time zones in which they read their clocks."""
 
 from __future__ import annotations
 
@@ -21,16 +21,26 @@ class People:
     async def of(
         cls, session: AsyncSession, profiles: Iterable[str], programs: Mapping[str, Program]
     ) -> People:
-        """Read them; ids that are not known are left out."""
+        """Read the participants behind these profiles. Unknown ids are left out."""
         return cls(await participants(session, profiles), programs)
 
-    def name(self, profile: str) -> str:
-        """`Ana Pérez (p-ana)`, or only the id."""
+    def label(self, profile: str) -> str:
+        """Return the name with the profile, as in `Ana Pérez (p-ana)`; only the id of an unknown profile."""
         who = self._found.get(profile)
         return f"{who.member.name} ({profile})" if who else profile
 
+    def name(self, profile: str) -> str:
+        """Return the member's name; the id of an unknown profile."""
+        who = self._found.get(profile)
+        return who.member.name if who else profile
+
+    def member(self, profile: str) -> str:
+        """Return the member's id; nothing for an unknown profile."""
+        who = self._found.get(profile)
+        return who.member.id if who else ""
+
     def zone(self, profile: str, program: str) -> str:
-        """The zone in which a message to this profile is scheduled; the program's for staff."""
+        """Return the zone in which a message to this profile is scheduled; the program's for an unknown profile."""
         known, who = self._programs.get(program), self._found.get(profile)
         if known and who:
             return who.calendar(known).zone

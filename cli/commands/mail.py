@@ -77,7 +77,7 @@ def log(
             (
                 local(row.due_at, zone := people.zone(row.to_profile, row.program)),
                 numbered(row.message, row.number),
-                people.name(row.to_profile),
+                people.label(row.to_profile),
                 row.state,
                 local(row.decided_at, zone),
                 row.reason or row.trouble or row.response,

@@ -130,7 +130,7 @@ async def _lifecycle(session: AsyncSession, kind: str, target: str, programs: Ma
     zones = {role: people.zone(profile, row.program) for role, profile in _parties(row).items()}
     found = _state(row, zone)
     found["zone"] = zone
-    found["people"] = {role: people.name(profile) for role, profile in _parties(row).items()}
+    found["people"] = {role: people.label(profile) for role, profile in _parties(row).items()}
     found["zones"] = zones
     found |= dates_of(row, programs, datetime.now(UTC)) | _details(row)
     mails = list(
@@ -204,7 +204,7 @@ async def _profile(session: AsyncSession, name: str, programs: Mapping[str, Prog
     subjects = [f"profile/{name}", *(each["target"] for each in lifecycles)]
     return {
         "target": f"profile/{name}",
-        "member": people.name(name).replace(f"({name})", f"({profile.member_id})"),
+        "member": people.label(name).replace(f"({name})", f"({profile.member_id})"),
         "role": profile.role,
         "program": profile.program,
         "zone": zone,

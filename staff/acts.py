@@ -1,0 +1,213 @@
+"""What staff may do to a lifecycle, previewed and done (STA1).
+
+For a command and a browser alike: they pass in the database and a Temporal client, and show the result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from uuid import uuid4
+
+from sqlalchemy.ext.asyncio import AsyncSession
+from temporalio.client import Client, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from database.ledger import AgendaChanges
+from database.models import Lifecycle
+from database.session import Database
+from lifecycles.participants import Programs
+from lifecycles.registry import find_lifecycle
+from rules.acts import Act
+from rules.agenda import MessageChange, Refused
+from rules.credit import REVOCATIONS
+from rules.engagement import END_REASONS
+from rules.kinds import KINDS, TARGET, acting_on, kind_of
+from staff.people import People
+from staff.preview import preview
+from workflows.messages import Answer
+
+UPDATE_TIMEOUT: Final = 60
+"""Seconds in which a worker must take an act."""
+
+_PAUSED_ONLY: Final = ("resume",)
+_NOT_PAUSED_ONLY: Final = ("pause",)
+
+
+class InvalidAct(ValueError):
+    """An act that no lifecycle of this kind takes, or whose values are wrong; the text names what would be right."""
+
+
+class WrongUnit(InvalidAct):
+    """An extension that does not name exactly one of the kind's `units`."""
+
+    def __init__(self, target: str, units: tuple[str, ...]) -> None:
+        super().__init__(f"{target} is extended by {' or '.join(units)}, and by nothing else")
+        self.units = units
+
+
+class UnknownLifecycle(LookupError):
+    """A target that the database does not have."""
+
+
+class ActRefused(Exception):
+    """An act that the rules or the workflow refused, or that no worker took; the text gives the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class StaffAct:
+    """An act that a member of staff orders on a lifecycle."""
+
+    name: str
+    target: str
+    """The workflow id."""
+    reason: str
+    """Free text for the audit record; one of END_REASONS for the act `end`."""
+    actor: str
+    details: Mapping[str, str | int] = field(default_factory=dict)
+    """The fields of `ActInput` that the act needs: one unit for `extend`, `answer` for `revoke`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActEffect:
+    """A message that an act changes."""
+
+    change: str
+    """`not_sent`, `moved` or `added`."""
+    message: str
+    number: int | None
+    to: str
+    """The recipient's profile."""
+    recipient: str
+    """The recipient's name with the profile."""
+    was: datetime | None
+    """When the message was due (UTC); None if it was held, or is new."""
+    due: datetime | None
+    """When it is due now; None if it is held, or is not sent."""
+    zone: str
+    """The recipient's time zone."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActResult:
+    """The state after an act, and the messages that it changes."""
+
+    state: str
+    effects: tuple[ActEffect, ...]
+
+
+def check_act(act: StaffAct) -> None:
+    """Raise InvalidAct unless the target's kind takes the act, with these values."""
+    kind = kind_of(act.target)
+    if kind is None or act.name not in kind.staff_acts or not TARGET.fullmatch(act.target):
+        kinds = " or ".join(f"{each}/…" for each in acting_on(act.name))
+        raise InvalidAct(f"the target of {act.name} is {kinds}, not {act.target}")
+    if act.name == "extend" and (len(act.details) != 1 or not act.details.keys() <= set(kind.units)):
+        raise WrongUnit(act.target, kind.units)
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", str(act.details.get("end", "0000-00-00"))):
+        raise InvalidAct("the end is a date, YYYY-MM-DD")
+    if act.name == "end" and act.reason not in END_REASONS:
+        raise InvalidAct(f"the reason is one of {', '.join(END_REASONS)}")
+    if act.name == "revoke" and act.details.get("answer") not in REVOCATIONS:
+        raise InvalidAct(f"credit is revoked as one of {', '.join(REVOCATIONS)}")
+
+
+def acts_now(workflow: str, state: str, closed: bool) -> tuple[str, ...]:
+    """Return the acts to offer for an open lifecycle, without those that its state excludes; none for a closed one.
+
+    The rules decide in the end, so an act that is offered may still be refused.
+    """
+    if closed:
+        return ()
+    excluded = _NOT_PAUSED_ONLY if state == "paused" else _PAUSED_ONLY
+    return tuple(act for act in KINDS[workflow.partition("/")[0]].staff_acts if act not in excluded)
+
+
+async def preview_act(database: Database, programs: Programs, act: StaffAct, at: datetime) -> ActResult:
+    """Return what an act at `at` would change, and change nothing.
+
+    Raises InvalidAct, UnknownLifecycle, and ActRefused where the rules refuse it.
+    """
+    check_act(act)
+    details = {name: str(value) for name, value in act.details.items()}
+    asked = Act(str(uuid4()), act.name, act.actor, act.reason, details)
+    async with database.reading() as session:
+        row = await _find(session, act.target)
+        try:
+            seen = await preview(session, row, asked, programs, at)
+        except Refused as refused:
+            raise ActRefused(f"{act.target}: {refused}") from None
+        return ActResult(seen.state, await _effects(session, programs, row, seen.changes))
+
+
+async def execute_act(database: Database, client: Client, programs: Programs, act: StaffAct) -> ActResult:
+    """Do an act by an update of the workflow, and return what it changed.
+
+    Raises InvalidAct, UnknownLifecycle, and ActRefused where the workflow refuses it or no worker takes it.
+    """
+    check_act(act)
+    async with database.reading() as session:
+        await _find(session, act.target)
+    answer = await update(
+        client, act.target, act.name, {"reason": act.reason, "actor": act.actor, **act.details}
+    )
+    async with database.reading() as session:
+        row = await _find(session, act.target)
+        changes = AgendaChanges(answer.added, answer.moved, answer.dropped)
+        return ActResult(answer.state, await _effects(session, programs, row, changes))
+
+
+async def update(client: Client, target: str, name: str, argument: dict[str, Any]) -> Answer:
+    """Return the workflow's answer to an update. Raises ActRefused if it is refused, or no worker takes it."""
+    handle = client.get_workflow_handle(target)
+    try:
+        async with asyncio.timeout(UPDATE_TIMEOUT):
+            answer: Answer = await handle.execute_update(name, argument, result_type=Answer)
+            return answer
+    except WorkflowUpdateFailedError as failed:
+        cause = failed.cause
+        words = cause.message if isinstance(cause, ApplicationError) else "the workflow refused it"
+        raise ActRefused(f"{target}: {words}") from None
+    except RPCError as error:
+        if error.status == RPCStatusCode.NOT_FOUND:
+            raise ActRefused(f"{target} is closed, or was never started") from None
+        raise ActRefused(f"Temporal refused it: {error.message}") from None
+    except TimeoutError:
+        raise ActRefused(
+            f"no worker took it within {UPDATE_TIMEOUT} seconds; "
+            f"throughline show {target} shows whether it was done later"
+        ) from None
+
+
+async def _find(session: AsyncSession, target: str) -> Lifecycle:
+    row = await find_lifecycle(session, target)
+    if row is None:
+        raise UnknownLifecycle(f"there is no {target}")
+    return row
+
+
+async def _effects(
+    session: AsyncSession, programs: Programs, row: Lifecycle, changes: AgendaChanges
+) -> tuple[ActEffect, ...]:
+    found = (("not_sent", changes.dropped), ("moved", changes.moved), ("added", changes.added))
+    named = [(name, change) for name, changed in found for change in changed]
+    people = await People.of(session, {change.to for _, change in named}, programs)
+    return tuple(_effect(name, change, people, row.program) for name, change in named)
+
+
+def _effect(name: str, change: MessageChange, people: People, program: str) -> ActEffect:
+    return ActEffect(
+        change=name,
+        message=change.message,
+        number=change.number,
+        to=change.to,
+        recipient=people.label(change.to),
+        was=change.was,
+        due=change.due,
+        zone=people.zone(change.to, program),
+    )

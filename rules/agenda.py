@@ -1,7 +1,7 @@
-"""What is due, to whom, when: the value that every lifecycle's rules produce.
+"""The agenda of a lifecycle: every message, state change and staff task, each with its due instant.
 
-An agenda is computed from facts alone and covers a lifecycle's whole life, past and future; what of it is
-already done stands in the database. All instants are timezone-aware UTC datetimes.
+An agenda is computed from facts alone and covers the whole life of a lifecycle, past and future. The database records
+which parts of it are done. All instants are timezone-aware UTC datetimes.
 """
 
 from __future__ import annotations
@@ -12,22 +12,25 @@ from datetime import datetime, timedelta
 
 @dataclass(frozen=True, slots=True)
 class PlannedMail:
-    """One message that is owed to one profile (MAIL1).
+    """One message to one profile (MAIL1).
 
-    `step` and `occurrence` identify it within its workflow, whatever happens to its date. `due` is the instant
-    at which it goes out, or None while it is held (a pause whose end nobody knows); `after_pause` is that instant
-    if it was still waiting when a later pause began, which the ledger knows and facts do not. `context` holds ids
-    and ISO instants for the template, never personal data.
+    `step` and `occurrence` identify it within its workflow, whatever happens to its date.
     """
 
     step: str
     due: datetime | None
+    """When it goes out; None while an open pause holds it."""
     message: str
+    """The message's name in the catalogue (`rules.messages`)."""
     to: str
+    """The recipient's profile."""
     occurrence: int = 1
     number: int | None = None
+    """The number that the recipient sees, as in the third check-in."""
     context: dict[str, str] = field(default_factory=dict)
+    """Ids and ISO instants for the template, never personal data (MEM6)."""
     after_pause: datetime | None = None
+    """When it goes out if it was due before a pause but not sent yet; only the ledger knows whether it was."""
 
     @property
     def due_if_waiting(self) -> datetime | None:
@@ -42,43 +45,45 @@ class PlannedMail:
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """A change of state at an instant. `cause` says why, in words for staff; `closes` ends the lifecycle."""
+    """A change of state at an instant."""
 
     due: datetime
     state: str
     cause: str = ""
+    """The reason, in words for staff."""
     closes: bool = False
+    """Whether it ends the lifecycle."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedTask:
-    """A staff task that opens at an instant, once per `cause` within its subject (STA2)."""
+    """A staff task that opens at an instant (STA2)."""
 
     due: datetime
     kind: str
     cause: str
+    """The reason, in words for staff. A subject has one task per cause."""
     action: str
+    """What staff should do, in words for them."""
     subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Agenda:
-    """All that a lifecycle does, from its start to its end, as far as its facts tell today.
-
-    `dropped_because` is the reason recorded with messages that stood in an earlier agenda and not in this one.
-    `closes_at` is the instant at which the lifecycle ends in the state that it has by then, where no change ends it.
-    `recheck_at` are further instants at which something outside the agenda comes due.
-    """
+    """Everything that a lifecycle does from its start to its end, by its present facts."""
 
     mails: tuple[PlannedMail, ...]
     state_changes: tuple[StateChange, ...]
     tasks: tuple[PlannedTask, ...] = ()
     dropped_because: str = "no longer due"
+    """The reason to record with messages of an earlier agenda that are not in this one."""
     closes_at: datetime | None = None
+    """When the lifecycle ends in the state that it has by then, where no state change ends it."""
     recheck_at: tuple[datetime, ...] = ()
+    """Further instants at which something outside the agenda comes due."""
 
     def state_at(self, at: datetime) -> str:
-        """The state in force at `at`; the first change's state before any is due."""
+        """Return the state in force at an instant; before any change is due, the state of the first one."""
         state = self.state_changes[0].state
         for change in sorted(self.state_changes, key=lambda change: change.due):
             if change.due <= at:
@@ -86,7 +91,7 @@ class Agenda:
         return state
 
     def wakes_after(self, at: datetime) -> list[datetime]:
-        """The instants after `at` at which a state changes, a task opens or the lifecycle ends, and `recheck_at`."""
+        """Return the instants after `at` at which anything but a mail comes due, in order, each once."""
         instants = (
             [change.due for change in self.state_changes]
             + [task.due for task in self.tasks]
@@ -99,29 +104,31 @@ class Agenda:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How and when a lifecycle was ended by somebody: its last state, the instant, why, by whom."""
+    """The end that somebody gave a lifecycle."""
 
     state: str
+    """The state that it ended in."""
     at: datetime
     cause: str = ""
+    """The reason, in words for staff."""
     actor: str = ""
 
 
 class Refused(ValueError):
-    """An act that the rules do not allow now; its text says why, in words for the person who acted."""
+    """An act that the rules do not allow now. The text says why, in words for the person who acted."""
 
 
 MINUTE = timedelta(minutes=1)
 
 GRACE_PERIOD = timedelta(seconds=2)
-"""How long after an instant that was waited for the wait ends: who acts in its very second acts in time (T2)."""
+"""Grace period after a due instant, so that an answer in the same second still counts (T2)."""
 
 
 def recorded_at(due: datetime | None, at: datetime) -> datetime:
-    """The instant to record for something due at `due` and done at `at`.
+    """Return the instant to record for something that was due at `due` and done at `at`.
 
-    It is the due instant itself if it was met within a minute, else the moment at which it was done, to the
-    second: records then tell apart what was on time from what was late, and not one machine from another.
+    That is the due instant if it was met within a minute, else `at` to the second. Records then differ where something
+    was late, and not between a fast and a slow machine.
     """
     if due is not None and due <= at < due + MINUTE:
         return due
@@ -129,17 +136,19 @@ def recorded_at(due: datetime | None, at: datetime) -> datetime:
 
 
 def closing_change(agenda: Agenda, at: datetime) -> StateChange | None:
-    """The change that has ended a lifecycle by an instant, if one has."""
+    """Return the state change that ended a lifecycle by an instant; None while it is open."""
     return next((change for change in agenda.state_changes if change.closes and change.due <= at), None)
 
 
 @dataclass(frozen=True, slots=True)
 class MessageChange:
-    """A message that an act moved (`was` → `due`), dropped (`due` is None) or added (`was` is None); in UTC."""
+    """A planned message that an act moved, dropped or added."""
 
     key: str
     message: str
     number: int | None
     to: str
     was: datetime | None
+    """The due instant before the act; None for an added message, or a held one."""
     due: datetime | None
+    """The due instant after the act; None for a dropped message, or a held one."""

@@ -1,12 +1,12 @@
-"""The first weeks of a mentor or mentee: what is mailed when, and how it ends (MEM1–MEM3, MEM5, ONB1–ONB7).
+"""The onboarding of a mentor or mentee: its mail, its dates and its ends (MEM1–MEM3, MEM5, ONB1–ONB7).
 
-Dates are local to the member whose onboarding it is. Sources: handbook, "Onboarding Process"; FAQ, "roles and
-requirements"; the details that both leave open are decided in the rulebook.
+Dates are local to the member. Sources: handbook, "Onboarding Process"; FAQ, "roles and requirements"; what both leave
+open is decided in the rulebook.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
@@ -20,27 +20,28 @@ from rules.program import OnboardingPolicy
 
 @dataclass(frozen=True, slots=True)
 class Extension:
-    """More check-ins, asked for at an instant (ONB5); `event` is the stored event behind it, if one is."""
+    """Check-ins that staff added after the planned ones (ONB5)."""
 
     check_ins: int
     at: datetime
     event: str = ""
+    """The stored event that reported it, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
 class OnboardingFacts:
-    """All that decides an onboarding: ids and instants only (MEM6).
-
-    `blocked` tells that the member was not in good standing at sign-up, `unblocked_at` when that ended (MEM1).
-    `first_decided_at` is when the first mail of the sequence had its decision: from then on it is active.
-    """
+    """Everything that decides an onboarding: ids and instants only (MEM6)."""
 
     profile: str
     role: str
+    """`mentor` or `mentee`."""
     created_at: datetime
     blocked: bool = False
+    """Whether the member signed up without good standing (MEM1)."""
     unblocked_at: datetime | None = None
+    """When good standing returned after that."""
     first_decided_at: datetime | None = None
+    """When the first mail of the sequence had its decision: from then on the onboarding is active."""
     extensions: list[Extension] = field(default_factory=list)
     pauses: list[Pause] = field(default_factory=list)
     ended: Ended | None = None
@@ -49,7 +50,7 @@ class OnboardingFacts:
 def mentor_is_qualified(
     years_management: int | None, certifications: Iterable[str], policy: OnboardingPolicy
 ) -> bool:
-    """Whether a mentor has the years of management experience or a certification that stands for them (MEM3, FAQ)."""
+    """Return whether a mentor has enough years in management, or a certification that stands for them (MEM3, FAQ)."""
     if years_management is not None and years_management >= policy.mentor_years:
         return True
     return any(code in policy.mentor_certifications for code in certifications)
@@ -58,65 +59,86 @@ def mentor_is_qualified(
 def agenda(
     facts: OnboardingFacts, policy: OnboardingPolicy, calendar: Calendar, *, qualified: bool = True
 ) -> Agenda:
-    """All that an onboarding does (ONB1–ONB6, MEM1–MEM3).
+    """Return everything that an onboarding does (ONB1–ONB6, MEM1–MEM3).
 
-    `calendar` is the member's; `qualified` is `mentor_is_qualified`, for mentors. Every instant is computed
-    anew from the facts, so that a cancel, a match, a pause or an extension is only a change of facts.
+    `calendar` is the member's; `qualified` is `mentor_is_qualified`, for mentors. Every instant is computed from the
+    facts, so that a cancel, a match, a pause or an extension is only a change of facts.
     """
-    started = facts.unblocked_at if facts.blocked else facts.created_at
-    pauses = merge_pauses(facts.pauses, since=started)
+    mails = list(_standing_mail(facts, policy, calendar))
     changes = _opening(facts, policy, calendar)
-    mails: list[PlannedMail] = []
-    tasks: list[PlannedTask] = []
-    if facts.blocked:
-        closes = calendar.date_of(_lapses(facts, policy, calendar)).isoformat()
-        mails.append(
-            PlannedMail(
-                "standing",
-                facts.created_at,
-                "member.standing_lapsed",
-                facts.profile,
-                context={"closes": closes},
-                after_pause=after_pause(facts.created_at, merge_pauses(facts.pauses)),
-            )
-        )
-        if facts.unblocked_at is None:
-            tasks.append(
-                PlannedTask(
-                    facts.created_at,
-                    "member_lapsed",
-                    "sign-up while lapsed",
-                    "Help the member to renew; onboarding starts by itself when good standing is reported.",
-                )
-            )
+    tasks = list(_standing_task(facts))
+    started = facts.unblocked_at if facts.blocked else facts.created_at
     if started is not None:
+        pauses = merge_pauses(facts.pauses, since=started)
+        changes += _state_changes(facts, pauses)
         if facts.role == "mentor":
             mails += _welcome(facts, policy, calendar, started, pauses)
-            if not qualified:
-                tasks.append(
-                    PlannedTask(
-                        started,
-                        "mentor_review",
-                        "experience",
-                        "Review the mentor's experience: neither the years in management nor the certification "
-                        "that stands for them is on record.",
-                    )
-                )
+            tasks += [] if qualified else [_review_task(started)]
         else:
-            mails += _check_ins(facts, policy, calendar, started, pauses)
-        changes += _state_changes(facts, pauses)
-        if facts.role == "mentee":
-            changes, tasks = _unmatched(changes, tasks, mails, pauses, policy, calendar)
-    because = "no longer due"
+            check_ins = _check_ins(facts, policy, calendar, started, pauses)
+            mails += check_ins
+            if closes := _unmatched_at(check_ins[-1].due, pauses, policy, calendar):
+                reason = "no match after the last check-in"
+                changes.append(StateChange(closes, "unmatched", reason, closes=True))
+                tasks.append(_unmatched_task(closes))
     if facts.ended:
-        changes = [change for change in changes if change.due <= facts.ended.at and not change.closes]
-        tasks = [task for task in tasks if task.due <= facts.ended.at]
-        changes.append(StateChange(facts.ended.at, facts.ended.state, facts.ended.cause, closes=True))
-        because = facts.ended.cause or f"the onboarding ended as {facts.ended.state}"
-        mails = []
-    elif any(pause.until is None for pause in facts.pauses):
+        return _ended(facts.ended, changes, tasks)
+    if any(pause.until is None for pause in facts.pauses):
         mails = [replace(mail, due=None, after_pause=None) for mail in mails]
-    return Agenda(tuple(mails), tuple(changes), tuple(tasks), because)
+    return Agenda(tuple(mails), tuple(changes), tuple(tasks))
+
+
+def _ended(ended: Ended, changes: list[StateChange], tasks: list[PlannedTask]) -> Agenda:
+    """Return the agenda of an onboarding that somebody ended: nothing is due after that."""
+    before = [change for change in changes if change.due <= ended.at and not change.closes]
+    closing = StateChange(ended.at, ended.state, ended.cause, closes=True)
+    return Agenda(
+        mails=(),
+        state_changes=(*before, closing),
+        tasks=tuple(task for task in tasks if task.due <= ended.at),
+        dropped_because=ended.cause or f"the onboarding ended as {ended.state}",
+    )
+
+
+def _standing_mail(
+    facts: OnboardingFacts, policy: OnboardingPolicy, calendar: Calendar
+) -> Iterator[PlannedMail]:
+    """Yield the notice to a member who signed up without good standing (MEM1)."""
+    if facts.blocked:
+        closes = calendar.date_of(_lapses_at(facts, policy, calendar)).isoformat()
+        yield PlannedMail(
+            "standing",
+            facts.created_at,
+            "member.standing_lapsed",
+            facts.profile,
+            context={"closes": closes},
+            after_pause=after_pause(facts.created_at, merge_pauses(facts.pauses)),
+        )
+
+
+def _standing_task(facts: OnboardingFacts) -> Iterator[PlannedTask]:
+    if facts.blocked and facts.unblocked_at is None:
+        yield PlannedTask(
+            facts.created_at,
+            "member_lapsed",
+            "sign-up while lapsed",
+            "Help the member to renew; onboarding starts by itself when good standing is reported.",
+        )
+
+
+def _review_task(started: datetime) -> PlannedTask:
+    return PlannedTask(
+        started,
+        "mentor_review",
+        "experience",
+        "Review the mentor's experience: neither the years in management nor the certification "
+        "that stands for them is on record.",
+    )
+
+
+def _unmatched_task(closes: datetime) -> PlannedTask:
+    action = "Offer the mentee help with finding a mentor."
+    return PlannedTask(closes, "mentee_unmatched", "unmatched", action)
 
 
 def _opening(facts: OnboardingFacts, policy: OnboardingPolicy, calendar: Calendar) -> list[StateChange]:
@@ -126,24 +148,24 @@ def _opening(facts: OnboardingFacts, policy: OnboardingPolicy, calendar: Calenda
     if facts.unblocked_at:
         changes.append(StateChange(facts.unblocked_at, "waiting", "good standing returned"))
     else:
-        lapses = _lapses(facts, policy, calendar)
-        changes.append(StateChange(lapses, "lapsed", "good standing did not return", closes=True))
+        lapses_at = _lapses_at(facts, policy, calendar)
+        changes.append(StateChange(lapses_at, "lapsed", "good standing did not return", closes=True))
     return changes
 
 
-def _lapses(facts: OnboardingFacts, policy: OnboardingPolicy, calendar: Calendar) -> datetime:
-    """When a sign-up without good standing is closed, if that does not return (MEM1)."""
+def _lapses_at(facts: OnboardingFacts, policy: OnboardingPolicy, calendar: Calendar) -> datetime:
+    """Return when a sign-up without good standing closes, unless standing returns before (MEM1)."""
     return calendar.plus_days(facts.created_at, policy.lapsed_after_days)
 
 
 def _state_changes(facts: OnboardingFacts, pauses: list[Pause]) -> list[StateChange]:
-    """The changes between the opening and the end: active (or welcomed), paused, and back."""
-    begun = "welcomed" if facts.role == "mentor" else "active"
+    """Return the changes between the opening and the end: active (or welcomed), paused, and back."""
+    first_state = "welcomed" if facts.role == "mentor" else "active"
     changes = []
     decided = facts.first_decided_at
     done = facts.role == "mentor"
     if decided and (done or not is_paused(pauses, decided)):
-        changes.append(StateChange(decided, begun, "the first mail was decided", closes=done))
+        changes.append(StateChange(decided, first_state, "the first mail was decided", closes=done))
     for pause in pauses:
         cause = "good standing was lost" if pause.cause == "standing" else "paused by staff"
         changes.append(StateChange(pause.since, "paused", cause))
@@ -198,41 +220,27 @@ def _check_ins(
     ]
 
 
-def _unmatched(
-    changes: list[StateChange],
-    tasks: list[PlannedTask],
-    mails: list[PlannedMail],
-    pauses: list[Pause],
-    policy: OnboardingPolicy,
-    calendar: Calendar,
-) -> tuple[list[StateChange], list[PlannedTask]]:
-    """The close after the last check-in, which a pause after that check-in moves by its length too (ONB4, ONB5)."""
-    last = next(mail for mail in reversed(mails) if mail.message == "mentee.checkin")
-    if last.due is None:
-        return changes, tasks
-    closes = calendar.plus_days(last.due, policy.unmatched_after_days)
+def _unmatched_at(
+    last_check_in: datetime | None, pauses: list[Pause], policy: OnboardingPolicy, calendar: Calendar
+) -> datetime | None:
+    """Return when the onboarding closes without a match; None while an open pause holds it (ONB4, ONB5).
+
+    A pause after the last check-in moves the close by its length.
+    """
+    if last_check_in is None:
+        return None
+    closes = calendar.plus_days(last_check_in, policy.unmatched_after_days)
     for pause in pauses:
-        if last.due < pause.since < closes:
+        if last_check_in < pause.since < closes:
             if pause.until is None:
-                return changes, tasks
+                return None
             days = (calendar.date_of(pause.until) - calendar.date_of(pause.since)).days
             closes = max(calendar.plus_days(closes, days), pause.until)
-    return (
-        [*changes, StateChange(closes, "unmatched", "no match after the last check-in", closes=True)],
-        [
-            *tasks,
-            PlannedTask(
-                closes,
-                "mentee_unmatched",
-                "unmatched",
-                "Offer the mentee help with finding a mentor.",
-            ),
-        ],
-    )
+    return closes
 
 
 def closed_because(facts: OnboardingFacts, state: str, on: date | None = None) -> str:
-    """Return how an onboarding is over, for an act that comes too late; empty while it goes on.
+    """Return why an onboarding takes no more acts, in words for the person who acts; empty while it is open.
 
     `on` is the local day on which it ended, where that is known.
     """
@@ -281,14 +289,14 @@ def apply(facts: OnboardingFacts, act: Act, now: datetime) -> OnboardingFacts:
 
 
 def end(facts: OnboardingFacts, state: str, at: datetime, cause: str, actor: str = "") -> OnboardingFacts:
-    """The onboarding ended by a match, staff or a withdrawn profile (ONB3, ONB5, ONB6); the first ending stands."""
+    """End the onboarding (ONB3, ONB5, ONB6). A second end changes nothing."""
     return facts if facts.ended else replace(facts, ended=Ended(state, at, cause, actor))
 
 
 def extend(facts: OnboardingFacts, check_ins: int, at: datetime, event: str = "") -> OnboardingFacts:
-    """More check-ins after the last planned one (ONB5), once per event; none goes out before `at`.
+    """Add check-ins after the last planned one, once per event; none goes out before `at` (ONB5).
 
-    Raises Refused for mentors, and for none or too many.
+    Raises Refused for mentors, and for a number that is not 1 to 26.
     """
     if event and any(extension.event == event for extension in facts.extensions):
         return facts
@@ -300,24 +308,24 @@ def extend(facts: OnboardingFacts, check_ins: int, at: datetime, event: str = ""
 
 
 def pause(facts: OnboardingFacts, cause: str, at: datetime) -> OnboardingFacts:
-    """Nothing is mailed from `at` on (ONB5; MEM2 with the cause `standing`)."""
+    """Stop mail from `at` on (ONB5; MEM2 with the cause `standing`)."""
     return replace(facts, pauses=begin_pause(facts.pauses, cause, at))
 
 
 def resume(facts: OnboardingFacts, cause: str, at: datetime) -> OnboardingFacts:
-    """The pause of this cause is over; what is left moves by its length (ONB5, MEM2)."""
+    """End the pause of this cause; mail that is still planned moves by its length (ONB5, MEM2)."""
     return replace(facts, pauses=end_pause(facts.pauses, cause, at))
 
 
 def standing_changed(facts: OnboardingFacts, good: bool, at: datetime) -> OnboardingFacts:
-    """Good standing was lost or came back (MEM1 before the start, MEM2 after it)."""
+    """Record that the member lost or regained good standing (MEM1 before the start, MEM2 after it)."""
     if facts.blocked and facts.unblocked_at is None:
         return replace(facts, unblocked_at=at) if good else facts
     return resume(facts, "standing", at) if good else pause(facts, "standing", at)
 
 
 def mail_decided(facts: OnboardingFacts, step: str, at: datetime) -> OnboardingFacts:
-    """A mail has its decision; the first of the sequence makes the onboarding active, a welcome completes it."""
+    """Record that a mail has its decision: the first check-in starts the onboarding, the welcome completes it."""
     if facts.first_decided_at or step not in ("welcome", "check-in"):
         return facts
     return replace(facts, first_decided_at=at)

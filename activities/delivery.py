@@ -34,7 +34,7 @@ from mail.context import Correspondence, correspondence
 from mail.mime import build_mail
 from mail.smtp.settings import PROBE_INTERVAL
 from mail.smtp.verdicts import (
-    Accepted,
+    Acceptance,
     Ambiguous,
     AuthenticationRefused,
     ContentRefused,
@@ -71,7 +71,7 @@ class Channel(Protocol):
 
     async def deliver(
         self, sender: str, recipient: str, content: bytes, *, before_last_byte: Callable[[], Awaitable[None]]
-    ) -> Accepted:
+    ) -> Acceptance:
         """Deliver, or raise one of the DeliveryErrors."""
         ...
 
@@ -102,7 +102,7 @@ class _InFlightDelivery:
     """
 
     row: Message
-    task: asyncio.Task[Accepted]
+    task: asyncio.Task[Acceptance]
     begun: bool = False
 
     @property
@@ -292,7 +292,7 @@ class MailActivities:
         row.recipient = mail.address
         row.content = await self._sign(content) if self._sign else content
 
-    async def _hand_over(self, row: Message, at: datetime) -> Accepted:
+    async def _hand_over(self, row: Message, at: datetime) -> Acceptance:
         """Hand the bytes over; joins the attempt that is already waiting for the server's answer, if one is."""
         under_way = self._known(row)
         if under_way is None:

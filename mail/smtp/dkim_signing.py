@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dkim
 
-from mail.smtp.connection import with_crlf
+from mail.smtp.data_phase import with_crlf
 from mail.smtp.settings import DkimSettings
 
 
 def sign(content: bytes, settings: DkimSettings) -> bytes:
-    """The message with a DKIM signature in front, as it will travel (CRLF line ends).
+    """Return the message with a DKIM signature in front, with the CRLF line ends that it is sent with.
 
-    To be called once, when the message is rendered, so that each attempt sends the same bytes (MAIL2). It costs
-    some ten milliseconds of a core: off the event loop use `SmtpChannel.sign`. Every header is covered, the
-    one-click unsubscribe pair too (RFC 8058), and From, To, Subject and Date against a second one. Only RSA keys.
-    Raises dkim.DKIMException for an unreadable key or a message without From.
+    Call it once, when the message is rendered, so that each attempt sends the same bytes (MAIL2). It takes about ten
+    milliseconds of a core; `SmtpChannel.sign` runs it off the event loop. The signature covers every header, with
+    the one-click unsubscribe pair (RFC 8058). From, To, Subject and Date are signed twice, so that a second one
+    added on the way breaks the signature. Only RSA keys. Raises dkim.DKIMException for an unreadable key or a
+    message without From.
     """
     content = with_crlf(content)
     signer = dkim.DKIM(content)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 PROBE_INTERVAL = 900.0
-"""Seconds that a refused login keeps the channel stopped before one delivery may try again."""
+"""Seconds between a refused login and the probe: short enough to recover soon, too long to lock an account."""
 
 
 @dataclass(frozen=True, slots=True)
 class DkimSettings:
-    """What signs the mail of a domain: its selector in the DNS, and the RSA private key as PEM text."""
+    """The DKIM key of a domain: its selector in the DNS, and the RSA private key as PEM text."""
 
     domain: str
     selector: str
@@ -26,10 +26,10 @@ class SmtpSettings:
     """One relay and how to use it. All durations are seconds.
 
     `tls` "starttls" never falls back to plain text. With `ca_file` only that authority is trusted, else the
-    system's; `verify_certificates` False trusts any. With `tls` "none" a password travels as the server asks for
-    it, in the clear unless it offers CRAM-MD5. `total_timeout` covers a whole delivery, with the wait for a
-    connection and for the rate. `probe_interval` is how long a refused login keeps the channel stopped before one
-    delivery may try again. `rate_per_minute` spaces deliveries evenly.
+    system's; `verify_certificates` False trusts any. With `tls` "none" a password goes out in the clear, unless the
+    server offers CRAM-MD5. `total_timeout` covers a whole delivery, with the wait for a connection and for the rate
+    limit. `probe_interval` is how long a refused login keeps the circuit open before a probe. `rate_per_minute`
+    spaces deliveries evenly.
     """
 
     host: str
@@ -53,7 +53,7 @@ class SmtpSettings:
     dkim: DkimSettings | None = None
 
     def __post_init__(self) -> None:
-        """Raises ValueError for values with which no mail could ever go out."""
+        """Raise ValueError for values with which no mail could ever go out."""
         for name in (
             "pool_size",
             "connect_timeout",
@@ -71,6 +71,7 @@ class SmtpSettings:
 
 
 def tls_context(settings: SmtpSettings) -> ssl.SSLContext:
+    """Return the TLS context of the settings. Raises OSError for an unreadable `ca_file`."""
     context = ssl.create_default_context(cafile=settings.ca_file)
     if not settings.verify_certificates:
         context.check_hostname = False

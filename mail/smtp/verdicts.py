@@ -1,4 +1,23 @@
-"""What a mail server's answer means for a delivery (MAIL3)."""
+"""The verdict on a mail server's reply (MAIL3): which reply at which point means what for a delivery.
+
+| when                   | reply                                                 | verdict                          |
+|------------------------|-------------------------------------------------------|----------------------------------|
+| before the final dot   | none: no connection, time-out, end of file, garbage   | TryLater                         |
+| at any time            | 4xx                                                   | TryLater                         |
+| at any time            | 5xx with an enhanced code 4.x.x, or 503               | TryLater                         |
+| greeting, EHLO, TLS    | 5xx; STARTTLS not offered; certificate not trusted    | TryLater                         |
+| AUTH                   | 5xx; no usable method offered                         | AuthenticationRefused            |
+| from MAIL FROM on      | 530, 534, 535, 538                                    | AuthenticationRefused            |
+| RCPT TO, final dot     | 5.1.1–4, 5.1.6, 5.1.10, 5.2.1, 5.4.1, 5.4.4, 5.7.17–18 | RecipientRefused                 |
+| RCPT TO, final dot     | 5.2.2 (mailbox full); at RCPT TO also a bare 552      | TryLater, after hours            |
+| RCPT TO                | 501, 550, 551, 553, 556 with another 5.0.x, 5.1.x,    | RecipientRefused, unless the text |
+|                        | 5.2.x, 5.5.x or no enhanced code                      | speaks of policy or the sender   |
+| RCPT TO                | 500, 502, 504: the command was not understood         | TryLater                         |
+| from MAIL FROM on      | any other 5xx (policy 5.7.x, size, sender, media)     | ContentRefused                   |
+| after the final dot    | none: time-out, end of file, garbage                  | Ambiguous                        |
+
+A wrong RecipientRefused silences a person for good, so what does not clearly speak of the mailbox is not one.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +27,26 @@ from enum import StrEnum
 
 from rules.text import from_mail_server
 
-CROWDED_BACK_OFF = 300.0
-"""Seconds to keep away from a server that refused for too many connections or too high a rate."""
+RATE_LIMIT_BACK_OFF = 300.0
+"""Seconds to back off after a refusal for too many connections or too high a rate."""
 
 MAILBOX_FULL_BACK_OFF = 6 * 3600.0
-"""Seconds to keep away from a full mailbox."""
+"""Seconds to back off from a full mailbox."""
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
-    """The server took the message over: its code and its words (often a queue id)."""
+class Acceptance:
+    """The server took responsibility for the message: the code and the text of its reply (often a queue id)."""
 
     code: int
     response: str
 
 
 class DeliveryError(Exception):
-    """A message was not confirmed. `str()` holds no words of the server: they quote addresses (MEM6).
+    """A message was not confirmed. `str()` holds no text of the server: that quotes addresses (MEM6).
 
-    `code` is the SMTP code and `enhanced` the enhanced one, where there was an answer; `response` the server's
-    words, or ours where it said nothing, for the database only.
+    `code` is the SMTP code and `enhanced` the enhanced status code (RFC 3463), where there was a reply. `response` is
+    the server's text, or ours where it sent none; it is for the database only.
     """
 
     def __init__(self, response: str, *, code: int | None = None, enhanced: str | None = None) -> None:
@@ -39,9 +58,9 @@ class DeliveryError(Exception):
 
 
 class TryLater(DeliveryError):
-    """The server certainly does not have the message, and may take it later (MAIL3).
+    """The server certainly does not have the message, and may accept it later (MAIL3).
 
-    `after` is a hint: not within so many seconds. None leaves it to the caller's growing delays.
+    `after` is a hint: the least number of seconds to wait. None leaves it to the caller's growing delays.
     """
 
     def __init__(
@@ -57,23 +76,23 @@ class TryLater(DeliveryError):
 
 
 class RecipientRefused(DeliveryError):
-    """The address will not take mail, now or later: suppress it (MAIL3)."""
+    """The address takes no mail, now or later: suppress it (MAIL3)."""
 
 
 class ContentRefused(DeliveryError):
-    """This message will not be taken; nothing is said against the address (MAIL3)."""
+    """The server refuses this message for good; the address stays usable (MAIL3)."""
 
 
 class AuthenticationRefused(DeliveryError):
-    """The server does not let us in: the channel stops (MAIL3)."""
+    """The server refuses our login: the circuit opens (MAIL3)."""
 
 
 class Ambiguous(DeliveryError):
-    """The message went out whole and no clear answer came back: the server may have it (MAIL2)."""
+    """The whole message went out and no clear reply came back: the server may have it (MAIL2)."""
 
 
 class Stage(StrEnum):
-    """What the server answered to."""
+    """The point of the dialogue that a reply belongs to."""
 
     CONNECT = "connect"
     AUTH = "auth"
@@ -83,8 +102,8 @@ class Stage(StrEnum):
     END = "end"
 
 
-_NOT_LET_IN = {530, 534, 535, 538}
-_NOT_UNDERSTOOD = {500, 502, 504}
+_LOGIN_REFUSED = {530, 534, 535, 538}
+_COMMAND_UNKNOWN = {500, 502, 504}
 _NO_SUCH_MAILBOX = {
     *("5.1.1", "5.1.2", "5.1.3", "5.1.4", "5.1.6", "5.1.10"),
     *("5.2.1", "5.4.1", "5.4.4", "5.7.17", "5.7.18"),
@@ -98,7 +117,7 @@ _POLICY_WORDS = re.compile(
     r"|\bspf\b|dkim|dmarc|relay|\brate\b|too many|sender|gr[ae]y.?list|content|virus"
     r"|access denied|not permitted|not allowed|authenti"
 )
-_CROWDED_WORDS = re.compile(
+_RATE_LIMIT_WORDS = re.compile(
     r"too many (?:\w+ )*(?:connections|sessions|messages)|concurren|simultaneous"
     r"|connection (?:rate|limit|count)|(?:maximum|max)\.? (?:number of )?connections|rate.?limit|throttl"
 )
@@ -107,7 +126,7 @@ _QUOTED_ADDRESS = re.compile(r"\S*@\S*")
 
 
 def classify(stage: Stage, code: int, response: str) -> DeliveryError:
-    """The verdict on an answer that is not a yes, by the table of this module (MAIL3)."""
+    """Return the verdict on a reply that is not positive, by the table of this module (MAIL3)."""
     found = _ENHANCED.search(response)
     enhanced = found[1] if found else None
     words = _QUOTED_ADDRESS.sub(" ", response).lower()
@@ -115,8 +134,8 @@ def classify(stage: Stage, code: int, response: str) -> DeliveryError:
     if kind is not TryLater:
         return kind(response, code=code, enhanced=enhanced)
     after = None
-    if _CROWDED_WORDS.search(words):
-        after = CROWDED_BACK_OFF
+    if _RATE_LIMIT_WORDS.search(words):
+        after = RATE_LIMIT_BACK_OFF
     elif enhanced in _MAILBOX_FULL or (stage is Stage.RCPT and code == 552):
         after = MAILBOX_FULL_BACK_OFF
     return TryLater(response, code=code, enhanced=enhanced, after=after)
@@ -125,7 +144,7 @@ def classify(stage: Stage, code: int, response: str) -> DeliveryError:
 def _kind(stage: Stage, code: int, enhanced: str | None, words: str) -> type[DeliveryError]:
     if code not in range(500, 600) or stage is Stage.CONNECT:
         return TryLater
-    if stage is Stage.AUTH or code in _NOT_LET_IN:
+    if stage is Stage.AUTH or code in _LOGIN_REFUSED:
         return AuthenticationRefused
     if code == 503 or (enhanced or "").startswith("4."):
         return TryLater
@@ -135,7 +154,7 @@ def _kind(stage: Stage, code: int, enhanced: str | None, words: str) -> type[Del
         if enhanced in _MAILBOX_FULL:
             return TryLater
     if stage is Stage.RCPT:
-        if code in _NOT_UNDERSTOOD or (code == 552 and enhanced is None):
+        if code in _COMMAND_UNKNOWN or (code == 552 and enhanced is None):
             return TryLater
         subject = enhanced.split(".")[1] if enhanced else "0"
         if (

@@ -23,9 +23,9 @@ from mail.smtp.channel import SmtpChannel
 from mail.smtp.dkim_signing import sign
 from mail.smtp.settings import DkimSettings, SmtpSettings
 from mail.smtp.verdicts import (
-    CROWDED_BACK_OFF,
     MAILBOX_FULL_BACK_OFF,
-    Accepted,
+    RATE_LIMIT_BACK_OFF,
+    Acceptance,
     Ambiguous,
     AuthenticationRefused,
     ContentRefused,
@@ -107,7 +107,7 @@ async def deliver(
     handover: Handover | None = None,
     content: bytes = CONTENT,
     recipient: str = RECIPIENT,
-) -> Accepted:
+) -> Acceptance:
     return await channel.deliver(SENDER, recipient, content, before_last_byte=handover or Handover())
 
 
@@ -126,7 +126,7 @@ async def test_message_arrives_unchanged_and_the_reply_is_returned(server: Hosti
     async with channel_to(server) as channel:
         accepted = await deliver(channel, handover)
 
-    assert accepted == Accepted(250, "2.0.0 queued as 1")
+    assert accepted == Acceptance(250, "2.0.0 queued as 1")
     assert handover.times == 1
     [message] = server.accepted
     assert (message.sender, message.recipients, message.content) == (SENDER, [RECIPIENT], CONTENT)
@@ -314,7 +314,7 @@ async def test_refusal_has_its_verdict_and_the_next_message_goes_out(
         assert server.accepted == []
         await server.until(lambda: not server.open_sessions)
 
-        channel.resume()
+        channel.circuit.close()
         await deliver(channel)
     assert len(server.accepted) == 1
     assert len(server.sessions) == 2
@@ -399,7 +399,7 @@ async def test_reply_in_pieces_is_one_reply(server: HostileSmtp, step: str) -> N
         accepted = await deliver(channel)
     assert len(server.accepted) == 1
     if step == "END":
-        assert accepted == Accepted(250, "first\nlast")
+        assert accepted == Acceptance(250, "first\nlast")
 
 
 @pytest.mark.rule("MAIL2")
@@ -483,7 +483,7 @@ async def test_too_many_connections_means_a_long_retry_delay() -> None:
         await server.until(lambda: len(server.accepted) == 1)
         error = await refused(channel)
         assert isinstance(error, TryLater)
-        assert error.after == CROWDED_BACK_OFF
+        assert error.after == RATE_LIMIT_BACK_OFF
         first.cancel()
         await asyncio.wait([first])
 
@@ -651,7 +651,7 @@ async def test_wrong_password_opens_the_circuit_after_one_attempt() -> None:
         assert {type(error) for error in errors} == {AuthenticationRefused}
         assert {(error.code, error.enhanced) for error in errors} == {(535, "5.7.8")}
         assert server.logins == [("throughline", False)]
-        assert isinstance(channel.stopped, AuthenticationRefused)
+        assert isinstance(channel.circuit.refusal, AuthenticationRefused)
 
         await server.until(lambda: not server.open_sessions)
         connections = len(server.sessions)
@@ -661,9 +661,9 @@ async def test_wrong_password_opens_the_circuit_after_one_attempt() -> None:
         assert len(server.sessions) == connections
 
         users["throughline"] = "right"
-        channel.resume()
+        channel.circuit.close()
         await deliver(channel)
-        assert channel.stopped is None
+        assert channel.circuit.refusal is None
         assert server.logins == [("throughline", False), ("throughline", True)]
 
 
@@ -674,7 +674,7 @@ async def test_open_circuit_is_probed_after_its_interval() -> None:
         started = loop.time()
         await refused(channel)
         users["throughline"] = "right"
-        while channel.stopped is not None:
+        while channel.circuit.refusal is not None:
             with suppress(AuthenticationRefused):
                 await deliver(channel)
             await asyncio.sleep(0.01)
@@ -695,7 +695,7 @@ async def test_other_deliveries_stay_out_during_a_probe() -> None:
         assert {type(error) for error in errors} == {AuthenticationRefused}
         answered.set()
         await probe
-        assert channel.stopped is None
+        assert channel.circuit.refusal is None
         await deliver(channel)
         assert server.commands.count("AUTH") == 2
         assert len(server.accepted) == 2
@@ -709,7 +709,7 @@ async def test_password_change_drops_working_connections() -> None:
         users["throughline"] = "changed"
         server.answers("MAIL", drop())
         await refused(channel)
-        assert isinstance(channel.stopped, AuthenticationRefused)
+        assert isinstance(channel.circuit.refusal, AuthenticationRefused)
         await server.until(lambda: not server.open_sessions)
         assert server.logins.count(("throughline", False)) == 1
 
@@ -725,7 +725,7 @@ async def test_in_flight_delivery_does_not_close_an_open_circuit() -> None:
         assert type(await refused(channel)) is AuthenticationRefused
         goes_on.set()
         await under_way
-        assert channel.stopped is not None
+        assert channel.circuit.refusal is not None
         await server.until(lambda: not server.open_sessions)
         assert len(server.accepted) == 1
 
@@ -738,7 +738,7 @@ async def test_refused_access_opens_the_circuit(step: str, answer: str) -> None:
     async with HostileSmtp(users={"throughline": "right"}) as server, channel_to(server, **LOGIN) as channel:
         server.answers(step, say(answer))
         assert type(await refused(channel)) is AuthenticationRefused
-        assert channel.stopped is not None
+        assert channel.circuit.refusal is not None
 
 
 async def test_missing_auth_method_opens_the_circuit_without_the_password(server: HostileSmtp) -> None:
@@ -754,7 +754,7 @@ async def test_temporary_login_failure_keeps_the_circuit_closed(answer: Answer) 
     async with HostileSmtp(users={"throughline": "right"}) as server, channel_to(server, **LOGIN) as channel:
         server.answers("AUTH", answer)
         assert type(await refused(channel)) is TryLater
-        assert channel.stopped is None
+        assert channel.circuit.refusal is None
         await deliver(channel)
         assert len(server.accepted) == 1
 
@@ -822,7 +822,7 @@ async def test_stripped_starttls_gets_neither_mail_nor_password() -> None:
     ):
         assert type(await refused(channel)) is TryLater
         assert server.commands == ["EHLO"]
-        assert channel.stopped is None
+        assert channel.circuit.refusal is None
 
 
 @pytest.mark.parametrize(
@@ -955,10 +955,10 @@ async def test_successful_check_closes_an_open_circuit() -> None:
     async with HostileSmtp(users=users) as server, channel_to(server, **LOGIN, probe_interval=0) as channel:
         with pytest.raises(AuthenticationRefused):
             await channel.check()
-        assert channel.stopped is not None
+        assert channel.circuit.refusal is not None
         users["throughline"] = "right"
         await channel.check()
-        assert channel.stopped is None
+        assert channel.circuit.refusal is None
 
 
 async def test_closed_channel_takes_no_more_but_finishes_in_flight_mail(server: HostileSmtp) -> None:
@@ -1004,10 +1004,10 @@ async def test_server_text_stays_out_of_errors_and_is_safe_to_store(
 
 CLASSIFIED = [
     (Stage.CONNECT, 521, "host takes no mail", TryLater, None),
-    (Stage.CONNECT, 554, "5.7.1 Too many concurrent SMTP connections", TryLater, CROWDED_BACK_OFF),
-    (Stage.CONNECT, 421, "4.7.0 Too many connections from your IP", TryLater, CROWDED_BACK_OFF),
-    (Stage.MAIL, 421, "4.7.28 rate limit exceeded", TryLater, CROWDED_BACK_OFF),
-    (Stage.MAIL, 452, "4.5.3 Too many messages in this session", TryLater, CROWDED_BACK_OFF),
+    (Stage.CONNECT, 554, "5.7.1 Too many concurrent SMTP connections", TryLater, RATE_LIMIT_BACK_OFF),
+    (Stage.CONNECT, 421, "4.7.0 Too many connections from your IP", TryLater, RATE_LIMIT_BACK_OFF),
+    (Stage.MAIL, 421, "4.7.28 rate limit exceeded", TryLater, RATE_LIMIT_BACK_OFF),
+    (Stage.MAIL, 452, "4.5.3 Too many messages in this session", TryLater, RATE_LIMIT_BACK_OFF),
     (Stage.MAIL, 501, "5.1.7 bad sender syntax", ContentRefused, None),
     (Stage.MAIL, 550, "5.1.1 no such sender", ContentRefused, None),
     (Stage.MAIL, 550, "4.3.0 make up your mind", TryLater, None),

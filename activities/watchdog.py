@@ -16,13 +16,13 @@ from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.delivery import decide_ambiguous, message_task
 from activities.heartbeat import heartbeats
 from database import ledger
 from database.models import DECISIONS, Message
 from database.session import Database
 from database.tasks import open_task
 from lifecycles.participants import Programs
+from mail.decisions import decide_ambiguous, open_message_task
 from rules.messages import MessageClass
 
 OVERDUE = timedelta(hours=6)
@@ -110,7 +110,7 @@ class WatchdogActivities:
         """Skip a message that no workflow will send; staff can still have an owed one sent."""
         if row.message_class != MessageClass.NUDGE:
             action = f"Send it with mail resend if it is still wanted. It was not sent: {reason}."
-            await message_task(session, row, "mail_failed", action, at)
+            await open_message_task(session, row, "mail_failed", action, at)
             reason = f"{reason}; staff were asked"
         await ledger.decide(session, row, "skipped", reason, at)
 
@@ -126,7 +126,7 @@ async def _report(session: AsyncSession, row: Message, at: datetime) -> None:
     """Open a task for a message that its workflow still tries to send: one a day for the mail server (STA2)."""
     if not row.trouble:
         action = "See the worker's log for why it cannot be sent: it is overdue and was never tried."
-        await message_task(session, row, "mail_failed", action, at)
+        await open_message_task(session, row, "mail_failed", action, at)
         return
     await open_task(
         session,

@@ -24,7 +24,7 @@ from temporalio import activity
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from activities.delivery import Outgoing, SendMail
+from activities.delivery import SendMail
 from benchmarks._by_hand import ByHand
 from database import ledger
 from database.links import Links
@@ -32,6 +32,7 @@ from database.models import Member, Profile
 from database.session import Database
 from embedded.mail_catcher import MailCatcher
 from embedded.temporal_servers import dev_server
+from mail.allowlist import RecipientAllowlist
 from mail.composer import Composer
 from mail.mime import MailEnvelope, build_mail
 from mail.samples import sample_context
@@ -176,7 +177,7 @@ async def _bench(folder: Path) -> AsyncIterator[tuple[Client, Database, MailCatc
             Composers(ROOT / "templates" / "mail", ROOT / "programs"),
             channel,
             Links("https://mentoring.example.org", "a secret for measuring only"),
-            Outgoing(production=True),
+            RecipientAllowlist(production=True),
             environment="bench",
         )
         await stack.enter_async_context(workers(temporal.client, parts))

@@ -62,9 +62,7 @@ def compare(rows: Iterable[Message], mails: Sequence[PlannedMail]) -> AgendaChan
     for key, row in found.items():
         if key not in wanted and row.state in ("planned", "claimed"):
             changes.dropped.append(
-                MessageChange(
-                    f"{row.step}/{row.occurrence}", row.message, row.number, row.to_profile, row.due_at, None
-                )
+                MessageChange(row.key, row.message, row.number, row.to_profile, row.due_at, None)
             )
     return changes
 
@@ -106,7 +104,7 @@ async def plan(
     """
     rows = await rows_of(session, workflow, lock=True)
     changes = compare(rows, mails)
-    by_key = {f"{row.step}/{row.occurrence}": row for row in rows}
+    by_key = {row.key: row for row in rows}
     wanted = {mail.key: mail for mail in mails}
     for change in changes.added:
         mail = wanted[change.key]

@@ -12,7 +12,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from activities.delivery import Outgoing
 from database import events
 from database.links import Links
 from database.session import Database
@@ -20,6 +19,7 @@ from embedded.faults import DatabaseFault, FaultyDatabase, KillFault
 from embedded.mail_catcher import Caught, MailCatcher
 from embedded.scenario import Fault
 from embedded.temporal_servers import SkippingClock, skipping_clock
+from mail.allowlist import RecipientAllowlist
 from mail.smtp.channel import SmtpChannel
 from mail.smtp.settings import SmtpSettings
 from rules.agenda import GRACE_PERIOD
@@ -140,7 +140,7 @@ async def embedded_stack(
             Composers(templates, program_folder),
             channel,
             Links(base_url, secret),
-            Outgoing(production=False, allowed=("*",)),
+            RecipientAllowlist(production=False, allowed=("*",)),
             environment="rehearsal",
             documents=documents,
         )

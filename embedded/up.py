@@ -21,7 +21,6 @@ from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.responses import RedirectResponse
 from temporalio.client import Client
 
-from activities.delivery import Outgoing
 from database.links import Links
 from database.session import Database
 from embedded.mail_catcher import MailCatcher
@@ -30,6 +29,7 @@ from embedded.mailbox import Mailbox
 from embedded.temporal_servers import dev_server, free_port
 from evidence.letters import letter_text
 from gateway.app import create_app
+from mail.allowlist import RecipientAllowlist
 from mail.smtp.channel import SmtpChannel
 from mail.smtp.settings import SmtpSettings
 from worker.assembly import Components, Composers, workers
@@ -155,7 +155,7 @@ def _parts(
         channel,
         Links(base_url, kept.links),
         # Whatever the address: all mail goes to the catcher, and none of it leaves.
-        Outgoing(production=False, allowed=("*",)),
+        RecipientAllowlist(production=False, allowed=("*",)),
         ENVIRONMENT,
     )
     return _Parts(parts, channel)

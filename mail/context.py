@@ -1,7 +1,4 @@
-"""What a mail says: the data of a message's template, and its envelope, read when it is rendered.
-
-Contact data of the other person is in it only where the program shows it: from a match on (REQ5).
-"""
+"""The data of a message's template and its envelope, read when the message is rendered."""
 
 from __future__ import annotations
 
@@ -9,15 +6,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.links import Link, Links
-from database.models import Claim, Engagement, Message, Request
+from database.models import Message
 from lifecycles.participants import Participant, participant
-from mail.credit_context import SURVEY_MINUTES, attachments, claim_context
+from mail.credit_context import attachments
+from mail.lifecycle_context import LifecycleMail, lifecycle_context
 from mail.mime import MailEnvelope
 from mail.template_environment import first_name
 from rules.messages import CATALOGUE, MessageClass
@@ -28,8 +26,8 @@ STAFF = "staff"
 
 
 @dataclass(frozen=True, slots=True)
-class Correspondence:
-    """One message as it would go out now: to whom, in which language, with which data."""
+class PreparedMail:
+    """One message as it would go out now: recipient, language, data, envelope."""
 
     program: Program
     locale: str
@@ -44,43 +42,56 @@ class Correspondence:
         return "*" in stopped or message in stopped or message.rpartition(".")[2] in stopped
 
 
-async def correspondence(
+@dataclass(frozen=True, slots=True)
+class _Recipient:
+    name: str
+    address: str
+    locale: str
+
+
+async def prepare_mail(
     session: AsyncSession, row: Message, program: Program, links: Links, at: datetime
-) -> Correspondence:
-    """Everything about a message that is about to go out at `at`, an instant of program time."""
+) -> PreparedMail:
+    """Read everything about a message that is about to go out at `at`, an instant of program time."""
     if row.to_profile == STAFF:
         return await _to_staff(session, row, program, links, at)
-    who = await participant(session, row.to_profile)
-    locale = who.locale(program)
+    reader = await participant(session, row.to_profile)
 
-    def link(purpose: str, subject: str = row.workflow, detail: str = "") -> str:
+    def link(purpose: str, detail: str) -> str:
         expires = (row.due_at or at) + timedelta(days=program.mail.link_days)
-        return links.url(Link(purpose, who.profile.id, subject, expires, detail))
+        return links.url(Link(purpose, reader.profile.id, row.workflow, expires, detail))
 
+    letter = row.context.get("letter")
+    own_links = {"feedback": link("feedback", ""), "preferences": link("preferences", row.message)}
+    if letter:
+        own_links["verify"] = f"{links.base_url}/verify/{letter}"
     context: dict[str, object] = {
         "program": program_context(program),
-        "to": person(who, program),
+        "to": person(reader, program),
         "number": row.number,
-        "links": {"feedback": link("feedback"), "preferences": link("preferences", detail=row.message)},
+        "links": own_links,
         "dates": _dates(row.context),
     }
-    await _add_subject(session, row, who, program, context, link)
-    envelope = await _envelope(session, row, program, who.member.name, who.member.email, locale, link, at)
-    if letter := row.context.get("letter"):
-        cast(dict[str, str], context["links"])["verify"] = f"{links.base_url}/verify/{letter}"
+    about = await lifecycle_context(LifecycleMail(session, row, reader, program, link))
+    for name, value in about.items():
+        known = context.get(name)
+        context[name] = {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value
+    recipient = _Recipient(reader.member.name, reader.member.email, reader.locale(program))
+    envelope = await _envelope(session, row, program, recipient, link, at)
+    if letter:
         envelope = replace(envelope, attachments=await attachments(session, letter))
-    return Correspondence(
+    return PreparedMail(
         program,
-        locale,
-        who.member.email,
+        recipient.locale,
+        recipient.address,
         context,
         envelope,
-        who.member.preferences,
+        reader.member.preferences,
     )
 
 
 def program_context(program: Program) -> dict[str, object]:
-    """What mails and pages say of a program."""
+    """Return what mails and pages say of a program."""
     return {
         "name": program.name,
         "organisation": program.organisation,
@@ -101,7 +112,7 @@ def program_context(program: Program) -> dict[str, object]:
 
 
 def person(who: Participant, program: Program) -> dict[str, object]:
-    """What a mail says of its reader."""
+    """Return what a mail says of its reader."""
     return {
         "name": who.member.name,
         "first_name": first_name(who.member.name),
@@ -111,95 +122,17 @@ def person(who: Participant, program: Program) -> dict[str, object]:
     }
 
 
-async def _add_subject(
-    session: AsyncSession,
-    row: Message,
-    who: Participant,
-    program: Program,
-    context: dict[str, object],
-    link: Callable[..., str],
-) -> None:
-    """What the message is about, beyond its reader: for an onboarding nothing, else the two people and their matter.
-
-    The other's address is shown from the match on, and not before (REQ5).
-    """
-    kind, _, rest = row.workflow.partition("/")
-    if kind == "onboarding":
-        return
-    asked = await session.get_one(Request, f"request/{rest.partition('/')[0]}")
-    other = await participant(
-        session, asked.mentor_id if who.profile.id == asked.mentee_id else asked.mentee_id
-    )
-    shown = {
-        "name": other.member.name,
-        "first_name": first_name(other.member.name),
-        "role": other.profile.role,
-    }
-    if kind != "request":
-        shown["email"] = other.member.email
-    context["other"] = shown
-    context["request"] = {
-        "id": asked.id,
-        "message": asked.message or "",
-        "areas": list(asked.areas),
-        "months": asked.months,
-    }
-    links = _LINKS[kind]
-    offered = {name: link(purpose, detail=detail) for name, (purpose, detail) in links.items()}
-    context["links"] = {**offered, **cast(dict[str, str], context["links"])}
-    if kind == "engagement":
-        matched = await session.get_one(Engagement, row.workflow)
-        context["engagement"] = {"id": matched.id, "goals": matched.goals or "", "months": asked.months}
-    elif kind == "claim":
-        claim = await session.get_one(Claim, row.workflow)
-        context["claim"] = await claim_context(session, claim, program, who.locale(program))
-        dates = cast(dict[str, object], context["dates"])
-        dates["started"] = date.fromisoformat(claim.facts["started_on"])
-    elif kind == "survey":
-        context["survey"] = {"id": row.workflow, "minutes": SURVEY_MINUTES}
-
-
-_REQUEST_LINKS = {
-    "accept": ("answer", "accept"),
-    "decline": ("answer", "decline"),
-    "withdraw": ("withdraw", ""),
-}
-"""The personal links that mails of a request offer: name in the template, purpose and detail of the link."""
-
-_ENGAGEMENT_LINKS = {
-    "good_fit": ("discovery", "good_fit"),
-    "not_a_fit": ("discovery", "not_a_fit"),
-    "not_met": ("discovery", "not_met"),
-    "met_yes": ("met", "yes"),
-    "met_no": ("met", "no"),
-    "plan": ("plan", ""),
-    "extend": ("extend", ""),
-    "end": ("end", ""),
-    "report": ("report", ""),
-}
-"""The personal links that mails of an engagement offer."""
-
-_LINKS = {
-    "request": _REQUEST_LINKS,
-    "engagement": _ENGAGEMENT_LINKS,
-    "claim": {purpose: (purpose, "") for purpose in ("domains", "sign", "letter", "claim")},
-    "survey": {"survey": ("survey", "")},
-}
-"""The personal links that mails of each kind of lifecycle offer."""
-
-
 async def _to_staff(
     session: AsyncSession, row: Message, program: Program, links: Links, at: datetime
-) -> Correspondence:
-    locale = program.languages[0]
-    name = program.manager.name
+) -> PreparedMail:
+    manager = _Recipient(program.manager.name, program.manager.email, program.languages[0])
     context: dict[str, object] = {
         "program": program_context(program),
         "to": {
-            "name": name,
-            "first_name": first_name(name),
+            "name": manager.name,
+            "first_name": first_name(manager.name),
             "role": STAFF,
-            "language": locale,
+            "language": manager.locale,
             "zone": program.hours.zone,
         },
         "number": row.number,
@@ -213,52 +146,57 @@ async def _to_staff(
             "text": "",
             **row.context,
         },
+        **_staff_subject(row),
     }
+    envelope = await _envelope(session, row, program, manager, None, at)
+    return PreparedMail(program, manager.locale, manager.address, context, envelope, {})
+
+
+def _staff_subject(row: Message) -> dict[str, object]:
+    """Return what a mail to staff is about: an engagement by its id, or a checkpoint with its hash in groups."""
     kind, _, id = row.workflow.partition("/")
     if kind == "engagement":
-        context["engagement"] = {"id": id}
-    elif kind == "checkpoint":
-        told = row.context
-        grouped = " ".join(re.findall(".{8}", told["hash"]))
-        context["checkpoint"] = {
-            "number": told["checkpoint"],
-            "chains": told["chains"],
-            "hash": told["hash"],
-            "grouped": grouped,
+        return {"engagement": {"id": id}}
+    if kind != "checkpoint":
+        return {}
+    taken = row.context
+    return {
+        "checkpoint": {
+            "number": taken["checkpoint"],
+            "chains": taken["chains"],
+            "hash": taken["hash"],
+            "grouped": " ".join(re.findall(".{8}", taken["hash"])),
         }
-    envelope = await _envelope(session, row, program, name, program.manager.email, locale, None, at)
-    return Correspondence(program, locale, program.manager.email, context, envelope, {})
+    }
 
 
 async def _envelope(
     session: AsyncSession,
     row: Message,
     program: Program,
-    name: str,
-    address: str,
-    locale: str,
-    link: Callable[..., str] | None,
+    recipient: _Recipient,
+    link: Callable[[str, str], str] | None,
     at: datetime,
 ) -> MailEnvelope:
-    stoppable = row.message_class == MessageClass.NUDGE and link is not None
+    stoppable = link if row.message_class == MessageClass.NUDGE else None
     return MailEnvelope(
         message_id=message_id(program, row.delivery),
         date=at,
         from_name=program.manager.name,
         from_address=program.sender,
         reply_to=program.mailbox,
-        to_name=name,
-        to_address=address,
+        to_name=recipient.name,
+        to_address=recipient.address,
         delivery=row.delivery,
-        language=locale,
+        language=recipient.locale,
         list_id=f"{program.id}.{_domain(program)}" if stoppable else None,
-        unsubscribe_url=link("unsubscribe", detail=row.message) if stoppable and link else None,
+        unsubscribe_url=stoppable("unsubscribe", row.message) if stoppable else None,
         references=await _thread(session, row, program),
     )
 
 
 def message_id(program: Program, delivery: str) -> str:
-    """The Message-ID of a delivery: the same at each attempt (MAIL2)."""
+    """Return the Message-ID of a delivery: the same at each attempt (MAIL2)."""
     return f"<{delivery}@{_domain(program)}>"
 
 
@@ -279,20 +217,20 @@ _SENT_BEFORE = (
 
 
 async def _thread(session: AsyncSession, row: Message, program: Program) -> tuple[str, ...]:
-    """The mails that this one follows in the reader's mailbox, the oldest first."""
+    """Return the Message-IDs of the mails that this one follows in the reader's mailbox, the oldest first."""
     thread = CATALOGUE[row.message].thread
     if thread is None:
         return ()
-    told = {"workflow": row.workflow, "profile": row.to_profile, "itself": row.id}
+    keys = {"workflow": row.workflow, "profile": row.to_profile, "itself": row.id}
     return tuple(
         message_id(program, delivery)
-        for message, delivery in await session.execute(_SENT_BEFORE, told)
+        for message, delivery in await session.execute(_SENT_BEFORE, keys)
         if message == thread or CATALOGUE[message].thread == thread
     )
 
 
 def _dates(context: dict[str, Any]) -> dict[str, datetime | date]:
-    """The instants and days among a message's own data, as templates show them."""
+    """Return the instants and days among a message's own data, as templates show them."""
     found: dict[str, datetime | date] = {}
     for name, value in context.items():
         try:

@@ -1,4 +1,4 @@
-"""What mails say of a claim, a survey or a letter."""
+"""What mails say about a claim, and the letter that goes with them."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Claim, Engagement, Letter
-from mail.mime import Attachment
+from mail.mime import MailAttachment
 from rules import credit
 from rules.credit import EARNED, Credit, Cycle
 from rules.program import Program
 
 SURVEY_MINUTES = 3
-"""How long a survey takes to answer, as its mails tell."""
+"""Minutes that a survey takes to answer, as its mails say."""
 
 
 async def claim_context(
     session: AsyncSession, row: Claim, program: Program, locale: str
 ) -> dict[str, object]:
-    """A claim as its mails show it: values of the self-report form, its domains by name, and what counts (CPE10).
+    """Return a claim as its mails show it: the values for the self-report form, domains by name, credits (CPE10).
 
-    Until it is earned, `countable` is how much of it would count as things stand (CPE7, CPE9).
+    Until the claim is earned, `countable` is how much of it would count if it were complete now (CPE7, CPE9).
     """
     policy, inputs = program.credit, row.decision["inputs"]
     names = row.decision["domain_names"]
     letter = await session.get(Letter, inputs["letter"]) if inputs["letter"] else None
-    matched = await session.get_one(Engagement, f"engagement/{row.engagement_id}")
+    engagement = await session.get_one(Engagement, f"engagement/{row.engagement_id}")
     return {
         "id": row.workflow,
         "certification": row.certification,
-        "domains": [_named(names.get(id, {}), locale, id) for id in row.domains],
-        "purpose": (letter.data.get("purpose") if letter else None) or matched.goals or "",
+        "domains": [_domain_name(names.get(id, {}), locale, id) for id in row.domains],
+        "purpose": (letter.data.get("purpose") if letter else None) or engagement.goals or "",
         "credits": inputs["amount"],
         "earned": row.earned,
         "countable": row.countable if row.state in EARNED else await _would_count(session, row),
@@ -43,17 +43,17 @@ async def claim_context(
     }
 
 
-async def attachments(session: AsyncSession, letter_id: str | None) -> tuple[Attachment, ...]:
-    """The letter or certificate that goes with a mail, as it was made (CPE8, CPE10)."""
+async def attachments(session: AsyncSession, letter_id: str | None) -> tuple[MailAttachment, ...]:
+    """Return the letter or certificate that goes with a mail, as it was rendered (CPE8, CPE10)."""
     letter = await session.get(Letter, letter_id) if letter_id else None
     if letter is None or letter.document is None:
         return ()
     name = "certificate" if letter.kind == "certificate" else f"letter-{letter.certification}"
-    return (Attachment(f"{name}.pdf", "application/pdf", letter.document),)
+    return (MailAttachment(f"{name}.pdf", "application/pdf", letter.document),)
 
 
 async def _would_count(session: AsyncSession, row: Claim) -> int:
-    """How much of a claim would count if it were complete now."""
+    """Return how much of a claim would count if it were complete now."""
     inputs = row.decision["inputs"]
     if not row.cycle_start or not row.cycle_end:
         return 0
@@ -89,7 +89,7 @@ async def _would_count(session: AsyncSession, row: Claim) -> int:
     return credit.countable([*sharing, own], inputs["cap"])[row.workflow]
 
 
-def _named(names: dict[str, str], locale: str, id: str) -> str:
+def _domain_name(names: dict[str, str], locale: str, id: str) -> str:
     return names.get(locale) or next(iter(names.values()), id)
 
 

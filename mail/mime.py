@@ -15,7 +15,7 @@ from email.message import EmailMessage, Message
 from email.policy import SMTP
 from email.utils import format_datetime
 
-from mail.addresses import _DOT_ATOM, ascii_address
+from mail.addresses import DOT_ATOM, header_address
 from rules.text import for_header
 
 _LONGEST_NAME = 75
@@ -42,7 +42,7 @@ class Composed:
 
 
 @dataclass(frozen=True, slots=True)
-class Attachment:
+class MailAttachment:
     """A file that goes with a mail. `content_type` may carry parameters, as in `text/calendar; method=REQUEST`."""
 
     name: str
@@ -72,7 +72,7 @@ class MailEnvelope:
     list_id: str | None = None
     unsubscribe_url: str | None = None
     references: tuple[str, ...] = ()
-    attachments: tuple[Attachment, ...] = ()
+    attachments: tuple[MailAttachment, ...] = ()
 
 
 def subject_line(value: str) -> str:
@@ -115,7 +115,7 @@ def _head(composed: Composed, envelope: MailEnvelope) -> bytes:
         lines.append(f"In-Reply-To: {references[-1]}")
         lines.append("References: " + "\r\n ".join(references))
     if envelope.list_id is not None:
-        lines.append(f"List-Id: <{_matching(_DOT_ATOM, 'List-Id', envelope.list_id)}>")
+        lines.append(f"List-Id: <{_matching(DOT_ATOM, 'List-Id', envelope.list_id)}>")
     if envelope.unsubscribe_url is not None:
         lines.append(f"List-Unsubscribe: <{_matching(_URL, 'List-Unsubscribe', envelope.unsubscribe_url)}>")
         if envelope.unsubscribe_url.startswith("https://"):  # RFC 8058 knows one click over HTTPS only
@@ -137,7 +137,7 @@ def _unstructured(header: str, value: str) -> str:
 
 
 def _mailbox(header: str, name: str, address: str) -> str:
-    shown, bare = display_name(name), ascii_address(address)
+    shown, bare = display_name(name), header_address(address)
     if not shown:
         return f"{header}: {bare}"
     if not _ATOMS.fullmatch(shown) or "=?" in shown:
@@ -159,7 +159,7 @@ def _parts(composed: Composed, envelope: MailEnvelope) -> EmailMessage:
     return message
 
 
-def _attach(message: EmailMessage, attachment: Attachment) -> None:
+def _attach(message: EmailMessage, attachment: MailAttachment) -> None:
     declared: Message = Message()
     declared["Content-Type"] = for_header(attachment.content_type, _LONGEST_SUBJECT)
     parameters = declared.get_params() or []

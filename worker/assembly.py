@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from temporalio.worker import Interceptor, Worker
 
 from activities.checkpoints import CheckpointActivities
 from activities.claims import ClaimActivities
-from activities.delivery import Channel, MailActivities, Outgoing
+from activities.delivery import Channel, MailActivities
 from activities.inbox import QUEUE, InboxActivities
 from activities.planning import AgendaActivities
 from activities.surveys import SurveyActivities
@@ -27,9 +26,8 @@ from database.session import Database
 from evidence.letters import LetterService
 from evidence.renderer import Documents
 from lifecycles.participants import Programs
+from mail.allowlist import RecipientAllowlist
 from mail.composer import Composer
-from mail.smtp.dkim_signing import sign
-from mail.smtp.settings import DkimSettings
 from rules.program import Program, load_program
 from rules.program.catalogue import Catalogue, load_catalogue
 from worker.workflow_runtime import WORKFLOWS, RedactErrors, workflow_runner
@@ -84,9 +82,8 @@ class Components:
     composers: Composers
     channel: Channel
     links: Links
-    outgoing: Outgoing
+    allowlist: RecipientAllowlist
     environment: str
-    dkim: DkimSettings | None = None
     catalogue: Catalogue = field(default_factory=load_catalogue)
     documents: Path = DOCUMENTS
 
@@ -97,20 +94,14 @@ class Components:
 
     @cached_property
     def mail(self) -> MailActivities:
-        """The mail activities: one object per process, since it knows the deliveries that are under way."""
-
-        async def signed(content: bytes) -> bytes:
-            assert self.dkim is not None
-            return await asyncio.to_thread(sign, content, self.dkim)
-
+        """The mail activities: one object per process, since it holds the deliveries in flight."""
         return MailActivities(
             self.database,
             self.programs,
             self.composers,
             self.channel,
             self.links,
-            self.outgoing,
-            signed if self.dkim else None,
+            self.allowlist,
         )
 
     async def claim_environment(self) -> None:

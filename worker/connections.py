@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -143,33 +144,35 @@ def links_of(settings: Settings) -> Links:
 
 
 def smtp_of(settings: Settings, programs: Mapping[str, Program]) -> SmtpSettings:
-    """The mail server; without a rate of its own, as slow as the slowest program wants it (MAIL3)."""
-    try:
-        smtp, rates = settings.smtp, [program.mail.rate_per_minute for program in programs.values()]
-        if smtp.rate_per_minute is None and rates:
-            settings = settings.model_copy(update={"smtp_rate_per_minute": min(rates)})
-        return settings.smtp
-    except ValueError as error:
-        raise Failure(f"THROUGHLINE_SMTP_…: {error}") from None
+    """The mail server, with the DKIM key; without a rate of its own, as slow as the slowest program (MAIL3).
 
-
-def build_components(settings: Settings, database: Database, programs: Mapping[str, Program]) -> Components:
-    """All that a worker needs besides Temporal. Raises Failure for settings that do not fit together."""
+    Raises Failure for settings that do not fit together.
+    """
     try:
         dkim = settings.dkim
     except ValueError as error:
         raise Failure(f"THROUGHLINE_DKIM_…: {error}") from None
     except OSError as error:
         raise Failure(f"THROUGHLINE_DKIM_KEY_FILE: {error.filename}: {error.strerror}") from None
+    try:
+        smtp, rates = settings.smtp, [program.mail.rate_per_minute for program in programs.values()]
+        if smtp.rate_per_minute is None and rates:
+            settings = settings.model_copy(update={"smtp_rate_per_minute": min(rates)})
+        return replace(settings.smtp, dkim=dkim)
+    except ValueError as error:
+        raise Failure(f"THROUGHLINE_SMTP_…: {error}") from None
+
+
+def build_components(settings: Settings, database: Database, programs: Mapping[str, Program]) -> Components:
+    """All that a worker needs besides Temporal. Raises Failure for settings that do not fit together."""
     return Components(
         database,
         programs,
         composers(settings),
         SmtpChannel(smtp_of(settings, programs)),
         links_of(settings),
-        settings.outgoing,
+        settings.allowlist,
         settings.environment,
-        dkim,
     )
 
 

@@ -8,8 +8,8 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from activities.delivery import Outgoing
 from database.session import TIMEOUT
+from mail.allowlist import RecipientAllowlist
 from mail.smtp.settings import DkimSettings, SmtpSettings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,9 +52,9 @@ class Settings(BaseSettings):
     max_cached_workflows: int = Field(default=500, ge=1)
 
     @property
-    def outgoing(self) -> Outgoing:
+    def allowlist(self) -> RecipientAllowlist:
         """Whom this deployment may mail (MAIL8)."""
-        return Outgoing(self.production, self.allow)
+        return RecipientAllowlist(self.production, self.allow)
 
     @property
     def dkim(self) -> DkimSettings | None:

@@ -22,7 +22,7 @@ from mail.samples import sample_context
 from mail.smtp.channel import SmtpChannel
 from mail.smtp.dkim_signing import sign
 from mail.smtp.settings import SmtpSettings
-from mail.smtp.verdicts import Accepted, DeliveryError
+from mail.smtp.verdicts import Acceptance, DeliveryError
 from rules.messages import CATALOGUE
 from rules.program import Program
 from rules.text import for_terminal
@@ -141,11 +141,11 @@ def send_sample(
     settings = read_settings()
     programs = read_programs(settings)
     program = program_named(programs, "")
-    if not settings.outgoing.allows(to):
+    if not settings.allowlist.allows(to):
         raise Failure(f"{to} is not on this environment's allow-list (THROUGHLINE_ALLOW)")
     smtp = smtp_of(settings, programs)
 
-    async def send() -> Accepted:
+    async def send() -> Acceptance:
         with working(f"Sending to {to}"):
             try:
                 content = await asyncio.to_thread(_sample, settings, program, message, locale, to)
@@ -179,7 +179,7 @@ def _sample(settings: Settings, program: Program, message: str, locale: str, to:
     return sign(content, settings.dkim) if settings.dkim else content
 
 
-async def _deliver(smtp: SmtpSettings, sender: str, to: str, content: bytes) -> Accepted:
+async def _deliver(smtp: SmtpSettings, sender: str, to: str, content: bytes) -> Acceptance:
     """Hand a message to the mail server. Raises Failure if the server refuses it or cannot be reached."""
 
     async def nothing_to_record() -> None:

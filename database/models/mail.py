@@ -52,6 +52,11 @@ class Message(Base):
     content: Mapped[bytes | None] = mapped_column(LargeBinary)
     response: Mapped[str | None] = mapped_column(Text)
 
+    @property
+    def key(self) -> str:
+        """What names it within its workflow: step and occurrence."""
+        return f"{self.step}/{self.occurrence}"
+
 
 DECISIONS: Final = frozenset({"sent", "ambiguous", "failed", "skipped", "suppressed", "cancelled"})
 """The states of a message that are its decision (MAIL1)."""

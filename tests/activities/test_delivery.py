@@ -20,11 +20,12 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.exceptions import ApplicationError
 
-from activities.delivery import MailActivities, Outcome, Outgoing
+from activities.delivery import MailActivities, Outcome
 from database import ledger, suppressions
 from database.links import Links
 from database.models import DECISIONS
 from database.session import Database
+from mail.allowlist import RecipientAllowlist
 from mail.smtp.channel import SmtpChannel
 from mail.smtp.settings import SmtpSettings
 from rules.agenda import PlannedMail
@@ -542,21 +543,21 @@ async def test_late_mail_follows_the_policy_of_its_class(
 
 @pytest.mark.rule("MAIL8")
 @pytest.mark.parametrize(
-    ("outgoing", "decision"),
+    ("allowlist", "decision"),
     [
-        (Outgoing(production=True), "sent"),
-        (Outgoing(production=False, allowed=("*@example.org",)), "sent"),
-        (Outgoing(production=False, allowed=("ANA@example.org",)), "sent"),
-        (Outgoing(production=False, allowed=("*@example.com", "bob@example.org")), "suppressed"),
-        (Outgoing(production=False), "suppressed"),
+        (RecipientAllowlist(production=True), "sent"),
+        (RecipientAllowlist(production=False, allowed=("*@example.org",)), "sent"),
+        (RecipientAllowlist(production=False, allowed=("ANA@example.org",)), "sent"),
+        (RecipientAllowlist(production=False, allowed=("*@example.com", "bob@example.org")), "suppressed"),
+        (RecipientAllowlist(production=False), "suppressed"),
     ],
     ids=repr,
 )
 async def test_outside_production_only_listed_recipients_are_mailed(
-    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp, outgoing: Outgoing, decision: str
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp, allowlist: RecipientAllowlist, decision: str
 ) -> None:
     await deliveries.plan(COMPLIANCE)
-    async with deliveries.mailing(hostile_smtp, outgoing=outgoing) as mail:
+    async with deliveries.mailing(hostile_smtp, allowlist=allowlist) as mail:
         (outcome,) = await send(mail, COMPLIANCE.key)
     assert outcome.decision == decision
     assert bool(hostile_smtp.sessions) == (decision == "sent")
@@ -571,7 +572,7 @@ async def test_copied_database_sends_no_mail(deliveries: DeliveryFixture, hostil
             composers(),
             SmtpChannel(SmtpSettings(host=hostile_smtp.host, port=hostile_smtp.port)),
             Links("https://mentoring.example.org", "a secret for tests only"),
-            Outgoing(production=True),
+            RecipientAllowlist(production=True),
             environment,
         )
 

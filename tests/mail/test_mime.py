@@ -16,8 +16,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mail.addresses import AddressRefused, ascii_address
-from mail.mime import Attachment, Composed, MailEnvelope, build_mail, display_name, subject_line
+from mail.addresses import AddressRefused, header_address
+from mail.mime import Composed, MailAttachment, MailEnvelope, build_mail, display_name, subject_line
 
 TEXT = "Hola, Ana:\n\nUna línea.\n"
 MAIL = Composed("Una primera lista de tres mentores", TEXT, "<!doctype html><html><body>á</body></html>")
@@ -67,7 +67,7 @@ def shown_name(data: bytes, header: str) -> str:
 @pytest.mark.rule("MAIL2", "T6")
 def test_every_attempt_has_the_same_bytes() -> None:
     assert built() == built()
-    files = (Attachment("a.ics", "text/calendar; method=REQUEST", b"BEGIN"),)
+    files = (MailAttachment("a.ics", "text/calendar; method=REQUEST", b"BEGIN"),)
     assert built(attachments=files) == built(attachments=files)
     assert parsedate_to_datetime(str(read(built())["Date"])) == ENVELOPE.date
     assert read(built())["Message-ID"] == ENVELOPE.message_id
@@ -132,7 +132,7 @@ def test_attachment_keeps_its_type_and_parameters() -> None:
     message = read(
         built(
             attachments=(
-                Attachment("../reunión.ics", "text/calendar; method=REQUEST; charset=utf-8", calendar),
+                MailAttachment("../reunión.ics", "text/calendar; method=REQUEST; charset=utf-8", calendar),
             )
         )
     )
@@ -148,8 +148,8 @@ def test_attachment_keeps_its_type_and_parameters() -> None:
 
 class TestAddresses:
     def test_internationalized_domain_becomes_ascii(self) -> None:
-        assert ascii_address("ana@Bücher.example") == "ana@xn--bcher-kva.example"
-        assert ascii_address("ana@straße.example") == "ana@xn--strae-oqa.example"
+        assert header_address("ana@Bücher.example") == "ana@xn--bcher-kva.example"
+        assert header_address("ana@straße.example") == "ana@xn--strae-oqa.example"
         assert (
             read(built(to_address="ana@bücher.example"))["To"].addresses[0].domain == "xn--bcher-kva.example"
         )

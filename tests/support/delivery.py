@@ -19,11 +19,12 @@ from sqlalchemy import delete, select
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
-from activities.delivery import MailActivities, Outcome, Outgoing, SendMail
+from activities.delivery import MailActivities, Outcome, SendMail
 from database import ledger
 from database.links import Links
 from database.models import AuditRecord, Base, Member, Message, Profile, Task
 from database.session import Database
+from mail.allowlist import RecipientAllowlist
 from mail.smtp.channel import SmtpChannel
 from mail.smtp.settings import SmtpSettings
 from rules.agenda import PlannedMail
@@ -124,7 +125,7 @@ class DeliveryFixture:
         self,
         server: HostileSmtp,
         *,
-        outgoing: Outgoing | None = None,
+        allowlist: RecipientAllowlist | None = None,
         patience: float = 10,
         password: str | None = None,
         tls: Literal["none", "starttls"] = "none",
@@ -152,7 +153,7 @@ class DeliveryFixture:
             composers(),
             channel,
             Links("https://mentoring.example.org", "a secret for tests only"),
-            outgoing or Outgoing(production=True),
+            allowlist or RecipientAllowlist(production=True),
         )
         try:
             yield mail

@@ -16,12 +16,12 @@ from sqlalchemy import select
 from temporalio.client import Client, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 
-from activities.delivery import Outgoing
 from database import events
 from database.links import Links
 from database.models import Event, Message
 from database.session import Database
 from embedded.mail_catcher import MailCatcher
+from mail.allowlist import RecipientAllowlist
 from mail.smtp.channel import SmtpChannel
 from mail.smtp.settings import SmtpSettings
 from rules.events import Envelope
@@ -153,7 +153,7 @@ async def running_workers(client: Client, url: str) -> AsyncIterator[tuple[Datab
             Composers(Path("templates/mail"), Path("programs")),
             channel,
             Links("http://127.0.0.1:8080", "a test needs no secret"),
-            Outgoing(production=False, allowed=("*",)),
+            RecipientAllowlist(production=False, allowed=("*",)),
             "test",
         )
         await parts.claim_environment()

@@ -1,0 +1,131 @@
+"""The decision about a message that is not sent, or perhaps not sent, with the staff task that goes with it.
+
+`withhold` decides before the hand-over: policy, suppressed addresses, staleness (T8, MAIL3, MAIL6, MAIL8). The others
+decide after a verdict of the mail server (MAIL2, MAIL3).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database import ledger, suppressions
+from database.models import Message
+from database.tasks import open_task
+from mail.allowlist import RecipientAllowlist
+from mail.context import PreparedMail
+from mail.smtp.verdicts import Ambiguous, DeliveryError, RecipientRefused
+from rules.messages import MessageClass
+from rules.program.policies import MailPolicy
+
+
+async def withhold(
+    session: AsyncSession,
+    row: Message,
+    mail: PreparedMail,
+    allowlist: RecipientAllowlist,
+    late: timedelta,
+    at: datetime,
+) -> bool:
+    """Decide a message that must not go out now; return whether it was decided (T8, MAIL3, MAIL6, MAIL8).
+
+    `late` is how long after its due instant the attempt is.
+    """
+    if reason := await _suppressed_because(session, row, mail, allowlist):
+        await ledger.decide(session, row, "suppressed", reason, at)
+        return True
+    return await _decide_late(session, row, mail.program.mail, late, at)
+
+
+async def _suppressed_because(
+    session: AsyncSession, row: Message, mail: PreparedMail, allowlist: RecipientAllowlist
+) -> str | None:
+    if not allowlist.allows(mail.address):
+        return "the address is not on this environment's allow-list"
+    if reason := await suppressions.reason_for(session, mail.address):
+        return reason
+    if row.message_class == MessageClass.NUDGE and mail.unsubscribed(row.message):
+        return "the recipient has unsubscribed from messages of this kind"
+    return None
+
+
+async def _decide_late(
+    session: AsyncSession, row: Message, policy: MailPolicy, late: timedelta, at: datetime
+) -> bool:
+    """Decide a late message: failed after `retry_days` of refusals, else by the staleness policy of its class."""
+    if late > timedelta(days=policy.retry_days) and row.trouble:
+        action = "Find out why the mail server did not accept it, then send it again with mail resend."
+        await open_message_task(session, row, "mail_failed", action, at)
+        reason = f"not accepted within {policy.retry_days} days; last: {row.trouble}"
+        await ledger.decide(session, row, "failed", reason, at)
+        return True
+    limit = policy.stale_after[row.message_class]
+    when_stale = policy.when_stale[row.message_class]
+    if late <= timedelta(days=limit) or when_stale == "send":
+        return False
+    reason = f"held up for more than {limit} days"
+    if when_stale == "ask":
+        action = "Decide whether it is still worth sending; if so, use mail resend."
+        await open_message_task(session, row, "mail_failed", action, at)
+        reason = f"{reason}; staff were asked"
+    await ledger.decide(session, row, "skipped", reason, at)
+    return True
+
+
+async def decide_ambiguous(session: AsyncSession, row: Message, cause: str, at: datetime) -> None:
+    """Decide a message that the server may have (MAIL2): none is repeated, staff see those that are owed."""
+    if row.message_class == MessageClass.NUDGE:
+        reason = f"{cause}; a nudge is not repeated"
+    else:
+        reason = f"{cause}; not repeated, staff were asked"
+        action = "Ask whether it arrived; if not, send it with mail resend."
+        await open_message_task(session, row, "mail_ambiguous", action, at)
+    await ledger.decide(session, row, "ambiguous", reason, at)
+
+
+async def decide_refused(session: AsyncSession, row: Message, error: DeliveryError, at: datetime) -> None:
+    """Decide a message by a verdict after which it is not tried again (MAIL2, MAIL3)."""
+    if isinstance(error, Ambiguous):
+        await decide_ambiguous(session, row, "the server's answer did not arrive", at)
+    elif isinstance(error, RecipientRefused):
+        reason = f"the address was refused ({error.code})"
+        await suppressions.take_in(session, row, "hard", reason, at)
+        await ledger.decide(session, row, "failed", reason, at, response=error.response)
+    else:
+        action = "Find out why the mail server refused this text."
+        await open_message_task(session, row, "mail_failed", action, at)
+        reason = f"the content was refused ({error.code})"
+        await ledger.decide(session, row, "failed", reason, at, response=error.response)
+
+
+async def decide_unusable_address(session: AsyncSession, row: Message, reason: str, at: datetime) -> None:
+    """Decide a message whose recipient's address no mail can be sent to, before any server is asked (MAIL3)."""
+    await open_task(
+        session,
+        "address_suppressed",
+        f"member/{row.member_id}",
+        f"unusable address for {row.delivery}",
+        "Correct the member's address: no mail can be sent to it.",
+        at,
+    )
+    await ledger.decide(session, row, "failed", reason, at)
+
+
+async def open_message_task(
+    session: AsyncSession, row: Message, kind: str, action: str, at: datetime
+) -> bool:
+    """Open a staff task about one message, once per kind (STA2); return whether it is new."""
+    return await open_task(session, kind, row.workflow, f"{kind} {row.key}", action, at)
+
+
+async def open_channel_task(session: AsyncSession, at: datetime) -> bool:
+    """Open a task about a refused login, one a day however many messages wait (MAIL3); return whether it is new."""
+    return await open_task(
+        session,
+        "mail_failed",
+        "channel/smtp",
+        f"authentication refused on {at.date().isoformat()}",
+        "Correct the user name or password of the mail server. Waiting messages then go out without further action.",
+        at,
+    )

@@ -1,0 +1,108 @@
+"""What a mail says about its lifecycle, one function per kind (`rules.kinds`).
+
+The other person's address is in it from the match on, and not before (REQ5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database.models import Claim, Engagement, Message, Request
+from lifecycles.participants import Participant, participant
+from mail.credit_context import SURVEY_MINUTES, claim_context
+from mail.template_environment import first_name
+from rules.kinds import KINDS, parts_of
+from rules.program import Program
+
+
+@dataclass(frozen=True, slots=True)
+class LifecycleMail:
+    """A message to a participant, and what its lifecycle's data is read with."""
+
+    session: AsyncSession
+    row: Message
+    reader: Participant
+    program: Program
+    link: Callable[[str, str], str]
+    """Makes a personal link of the reader, from its purpose and a preset choice (or an empty text)."""
+
+
+async def _onboarding(mail: LifecycleMail) -> dict[str, object]:
+    return {}
+
+
+async def _request(mail: LifecycleMail) -> dict[str, object]:
+    return await _pair(mail, await _request_of(mail), show_address=False)
+
+
+async def _engagement(mail: LifecycleMail) -> dict[str, object]:
+    request = await _request_of(mail)
+    row = await mail.session.get_one(Engagement, mail.row.workflow)
+    return {
+        **await _pair(mail, request),
+        "engagement": {"id": row.id, "goals": row.goals or "", "months": request.months},
+    }
+
+
+async def _claim(mail: LifecycleMail) -> dict[str, object]:
+    row = await mail.session.get_one(Claim, mail.row.workflow)
+    return {
+        **await _pair(mail, await _request_of(mail)),
+        "claim": await claim_context(mail.session, row, mail.program, mail.reader.locale(mail.program)),
+        "dates": {"started": date.fromisoformat(row.facts["started_on"])},
+    }
+
+
+async def _survey(mail: LifecycleMail) -> dict[str, object]:
+    return {
+        **await _pair(mail, await _request_of(mail)),
+        "survey": {"id": mail.row.workflow, "minutes": SURVEY_MINUTES},
+    }
+
+
+CONTEXTS: Mapping[str, Callable[[LifecycleMail], Awaitable[dict[str, object]]]] = {
+    "onboarding": _onboarding,
+    "request": _request,
+    "engagement": _engagement,
+    "claim": _claim,
+    "survey": _survey,
+}
+"""What a mail about a lifecycle says beyond its reader, by kind."""
+
+
+async def lifecycle_context(mail: LifecycleMail) -> dict[str, object]:
+    """Return what a mail says about its lifecycle, with the personal links that its kind offers."""
+    kind = KINDS[mail.row.workflow.partition("/")[0]]
+    links = {name: mail.link(purpose, detail) for name, (purpose, detail) in kind.links.items()}
+    return {"links": links, **await CONTEXTS[kind.name](mail)}
+
+
+async def _request_of(mail: LifecycleMail) -> Request:
+    """Return the request that the lifecycle began with: an engagement, claim or survey carries its id."""
+    return await mail.session.get_one(Request, f"request/{parts_of(mail.row.workflow)[0]}")
+
+
+async def _pair(mail: LifecycleMail, request: Request, *, show_address: bool = True) -> dict[str, object]:
+    """Return what a mail says of the other person, and of the request between the two."""
+    reader_is_mentee = mail.reader.profile.id == request.mentee_id
+    other = await participant(mail.session, request.mentor_id if reader_is_mentee else request.mentee_id)
+    shown = {
+        "name": other.member.name,
+        "first_name": first_name(other.member.name),
+        "role": other.profile.role,
+    }
+    if show_address:
+        shown["email"] = other.member.email
+    return {
+        "other": shown,
+        "request": {
+            "id": request.id,
+            "message": request.message or "",
+            "areas": list(request.areas),
+            "months": request.months,
+        },
+    }

@@ -32,7 +32,7 @@ MOST_ERRORS = 200
 RETRY_AFTER = "10"
 
 
-class Accepted(BaseModel):
+class AcceptedEvents(BaseModel):
     """What became of a request that was accepted."""
 
     accepted: int = Field(description="Events that were new, and are stored now.", ge=0)
@@ -51,7 +51,7 @@ def router(inbox: Inbox, signatures: Signatures) -> APIRouter:
     @routes.post(
         "/events",
         status_code=202,
-        response_model=Accepted,
+        response_model=AcceptedEvents,
         response_description="All events of the request are stored, now or before. None is lost from here on.",
         responses=documented(400, 401, 413, 415, 503),
         openapi_extra={

@@ -27,7 +27,7 @@ TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 FALLBACK = "en"
 
 
-class Catalogue:
+class PageTexts:
     """The sentences of all pages in one language, by dotted key: `accept.title`."""
 
     def __init__(self, language: str, texts: Mapping[str, Any]) -> None:
@@ -80,7 +80,7 @@ class Pages:
 
     def __init__(self, folder: Path = TEMPLATES / "pages") -> None:
         self._catalogues = {
-            path.stem: Catalogue(path.stem, tomllib.loads(path.read_text("utf-8")))
+            path.stem: PageTexts(path.stem, tomllib.loads(path.read_text("utf-8")))
             for path in sorted(folder.glob("*.toml"))
         }
         style = (folder / "style.css").read_text("utf-8")
@@ -110,7 +110,7 @@ class Pages:
         """The languages that there is a catalogue for."""
         return tuple(self._catalogues)
 
-    def catalogue(self, language: str) -> Catalogue:
+    def catalogue(self, language: str) -> PageTexts:
         """The catalogue of a language, else the English one."""
         return self._catalogues.get(language) or self._catalogues[FALLBACK]
 

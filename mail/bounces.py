@@ -42,7 +42,7 @@ _NO_COMPLAINTS = {"not-spam", "auth-failure"}
 
 
 @dataclass(frozen=True, slots=True)
-class Bounce:
+class BounceReport:
     """What a report tells: `hard`, `soft` or `complaint`, of a delivery or of the Message-ID of its mail.
 
     `id` is the same for the same report, however often and on whatever way it is read.
@@ -60,7 +60,7 @@ class Bounce:
         return {"kind": self.kind, **{name: value for name, value in known.items() if value}}
 
 
-def read_report(content: bytes, recipients: Sequence[str] = ()) -> Bounce | None:
+def read_report(content: bytes, recipients: Sequence[str] = ()) -> BounceReport | None:
     """What a mail reports, or None if it is no report of a failure or complaint, or of no mail that can be named.
 
     `recipients` are the envelope's, where they are known: the address for bounces names the delivery. Raises nothing,
@@ -77,7 +77,7 @@ def read_report(content: bytes, recipients: Sequence[str] = ()) -> Bounce | None
         return None
     known = _header(report, "Message-ID").encode() or content
     digest = hashlib.sha256(b"|".join((kind.encode(), (delivery or message_id or "").encode(), known)))
-    return Bounce(digest.hexdigest()[:32], kind, delivery, message_id)
+    return BounceReport(digest.hexdigest()[:32], kind, delivery, message_id)
 
 
 def _complaint(parts: Iterable[Message]) -> str | None:

@@ -18,7 +18,7 @@ from mail.mime import Composed, subject_line
 from mail.samples import sample_context
 from mail.template_environment import date_filters, prepared, template_environment
 from mail.text_layout import wrapped
-from rules.messages import CATALOGUE, Message
+from rules.messages import CATALOGUE, MessageType
 from rules.text import for_header
 
 _SUFFIXES = ("subject", "text", "mjml")
@@ -265,7 +265,7 @@ def _misnamed(file: str) -> str:
     return ""
 
 
-def _about(entry: Message, number: int | None, language: str) -> dict[str, object]:
+def _about(entry: MessageType, number: int | None, language: str) -> dict[str, object]:
     return {
         "audience": entry.audience.value,
         "stoppable": entry.message_class.stoppable,

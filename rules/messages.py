@@ -49,7 +49,7 @@ class MessageClass(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class MessageType:
     """One message of the catalogue.
 
     `rules` are the ids of the rulebook that ask for it. `thread` names the message whose conversation it joins in
@@ -80,9 +80,9 @@ def _message(
     thread: str | None = None,
     numbers: tuple[int, ...] = (),
     open_ended: bool = False,
-) -> Message:
+) -> MessageType:
     audience = Audience(name.partition(".")[0])
-    return Message(name, message_class, audience, rules, thread, numbers, open_ended)
+    return MessageType(name, message_class, audience, rules, thread, numbers, open_ended)
 
 
 _OWED, _NUDGE, _COMPLIANCE = MessageClass.OWED, MessageClass.NUDGE, MessageClass.COMPLIANCE
@@ -157,5 +157,5 @@ _MESSAGES = (
     _message(_COMPLIANCE, "staff.checkpoint", "CPE11"),
 )
 
-CATALOGUE: Mapping[str, Message] = MappingProxyType({message.name: message for message in _MESSAGES})
+CATALOGUE: Mapping[str, MessageType] = MappingProxyType({message.name: message for message in _MESSAGES})
 """Every message by name (MAIL1)."""

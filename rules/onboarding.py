@@ -19,7 +19,7 @@ from rules.program import OnboardingPolicy
 
 
 @dataclass(frozen=True, slots=True)
-class Extension:
+class CheckInExtension:
     """Check-ins that staff added after the planned ones (ONB5)."""
 
     check_ins: int
@@ -42,7 +42,7 @@ class OnboardingFacts:
     """When good standing returned after that."""
     first_decided_at: datetime | None = None
     """When the first mail of the sequence had its decision: from then on the onboarding is active."""
-    extensions: list[Extension] = field(default_factory=list)
+    extensions: list[CheckInExtension] = field(default_factory=list)
     pauses: list[Pause] = field(default_factory=list)
     ended: Ended | None = None
 
@@ -304,7 +304,7 @@ def extend(facts: OnboardingFacts, check_ins: int, at: datetime, event: str = ""
         raise Refused("only a mentee's onboarding has check-ins to extend")
     if not 1 <= check_ins <= 26:
         raise Refused("an extension is 1 to 26 check-ins")
-    return replace(facts, extensions=[*facts.extensions, Extension(check_ins, at, event)])
+    return replace(facts, extensions=[*facts.extensions, CheckInExtension(check_ins, at, event)])
 
 
 def pause(facts: OnboardingFacts, cause: str, at: datetime) -> OnboardingFacts:

@@ -27,7 +27,7 @@ MOST_EXTENDED = 260
 
 
 @dataclass(frozen=True, slots=True)
-class Extension:
+class DeadlineExtension:
     """Business days that staff added at an instant (REQ9); `event` is the stored event behind it, if any."""
 
     at: datetime
@@ -48,7 +48,7 @@ class RequestFacts:
     mentor: str
     created_at: datetime
     unavailable_because: str = ""
-    extensions: list[Extension] = field(default_factory=list)
+    extensions: list[DeadlineExtension] = field(default_factory=list)
     lapses: list[Lapse] = field(default_factory=list)
     ended: Ended | None = None
     ended_by: str = ""
@@ -247,7 +247,7 @@ def extend(
     if sum(extension.business_days for extension in facts.extensions) + business_days > MOST_EXTENDED:
         raise Refused(f"a request is extended by {MOST_EXTENDED} business days at most, all in all")
     at = max([facts.created_at, at, *(extension.at for extension in facts.extensions)])
-    return replace(facts, extensions=[*facts.extensions, Extension(at, business_days, event)])
+    return replace(facts, extensions=[*facts.extensions, DeadlineExtension(at, business_days, event)])
 
 
 def standing_changed(facts: RequestFacts, profile: str, good: bool, at: datetime) -> RequestFacts:

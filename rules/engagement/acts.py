@@ -30,8 +30,8 @@ from rules.engagement.facts import (
     Answered,
     Discovery,
     EngagementFacts,
+    MisconductReport,
     NewEnd,
-    Report,
     Vote,
 )
 from rules.kinds import KINDS
@@ -220,7 +220,7 @@ def report_misconduct(
     if len(facts.reports) >= _MOST_REPORTS:
         raise Refused(_NEUTRAL)
     at = not_before_last_act(facts, at)
-    reported = replace(facts, reports=[*facts.reports, Report(role, at, event)], votes=[])
+    reported = replace(facts, reports=[*facts.reports, MisconductReport(role, at, event)], votes=[])
     return reported if reported.suspended else _pause(reported, MISCONDUCT, at)
 
 

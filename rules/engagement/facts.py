@@ -77,7 +77,7 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class MisconductReport:
     """The fact that a side or `staff` reported misconduct (ENG8)."""
 
     by: str
@@ -108,7 +108,7 @@ class EngagementFacts:
     """A pause with the cause `misconduct` is a suspension."""
     acts: list[str] = field(default_factory=list)
     """The order in which pauses began (`pause`) and ended (`resume`) and new ends came (`end`)."""
-    reports: list[Report] = field(default_factory=list)
+    reports: list[MisconductReport] = field(default_factory=list)
     lapses: list[Lapse] = field(default_factory=list)
     ended: Ended | None = None
     ended_by: str = ""

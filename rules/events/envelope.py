@@ -12,7 +12,7 @@ from pydantic import Field
 
 from rules.events.check import FieldError, check_event, ignored_fields, read_model
 from rules.events.fields import line, pattern
-from rules.events.model import Choice, EventPart, Shape
+from rules.events.model import EventPart, OneOf, Shape
 from rules.validation import ValidationError, instant, kind_of, quote, text_of
 
 _SOURCE = re.compile(r"[!-~]{1,200}")
@@ -59,7 +59,7 @@ def _object(value: object) -> Mapping[str, Any]:
 class CloudEvent(EventPart):
     """A CloudEvent 1.0. Other attributes of the envelope are let through."""
 
-    specversion: Annotated[Literal["1.0"], Choice()] = Field(description="The version of CloudEvents.")
+    specversion: Annotated[Literal["1.0"], OneOf()] = Field(description="The version of CloudEvents.")
     id: Annotated[str, line(200)] = Field(
         description="With the source it names the event: a repeat is known."
     )

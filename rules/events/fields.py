@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from rules.events.model import Choice, Shape
+from rules.events.model import OneOf, Shape
 from rules.text import LONGEST_TEXT
 from rules.validation import (
     CODE,
@@ -87,7 +87,7 @@ _LINE = {"type": "string", "minLength": 1, "maxLength": LONGEST_LINE}
 Id = Annotated[str, _ID]
 By = Annotated[str, _ID, Field(description="The profile of the party who acts.")]
 
-Role = Annotated[Literal["mentor", "mentee"], Choice()]
+Role = Annotated[Literal["mentor", "mentee"], OneOf()]
 Name = Annotated[str, line()]
 Day = Annotated[str, Shape(iso(day), {"type": "string", "format": "date"})]
 Months = Annotated[int, whole_number(1, 120)]

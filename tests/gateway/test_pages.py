@@ -16,7 +16,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from httpx import ASGITransport, AsyncClient
 
 from gateway.links.base import CLOSED
-from gateway.pages import TEMPLATES, Catalogue, PageHeaders, Pages, Text
+from gateway.pages import TEMPLATES, PageHeaders, Pages, PageTexts, Text
 from rules.messages import CATALOGUE
 
 pytestmark = pytest.mark.rule("MAIL5")
@@ -25,9 +25,9 @@ FOLDER = TEMPLATES / "pages"
 LANGUAGES = ("en", "es")
 
 
-def catalogue(language: str) -> Catalogue:
+def catalogue(language: str) -> PageTexts:
     """A language's sentences."""
-    return Catalogue(language, tomllib.loads((FOLDER / f"{language}.toml").read_text("utf-8")))
+    return PageTexts(language, tomllib.loads((FOLDER / f"{language}.toml").read_text("utf-8")))
 
 
 def names_in(text: str | tuple[str, ...]) -> set[str]:
@@ -71,17 +71,17 @@ def test_every_closed_state_has_a_text(language: str) -> None:
 
 def test_values_are_escaped_and_never_used_as_text_keys() -> None:
     hostile = "<script>alert(1)</script> {program} {0} %s"
-    said = Catalogue("en", {"hello": "Hello, {other} & co."}).say("hello", other=hostile)
+    said = PageTexts("en", {"hello": "Hello, {other} & co."}).say("hello", other=hostile)
     assert said == "Hello, &lt;script&gt;alert(1)&lt;/script&gt; {program} {0} %s &amp; co."
 
 
 def test_missing_variable_is_an_error() -> None:
     with pytest.raises(KeyError):
-        Catalogue("en", {"hello": "Hello, {other}"}).say("hello")
+        PageTexts("en", {"hello": "Hello, {other}"}).say("hello")
     with pytest.raises(KeyError):
-        Catalogue("en", {}).say("hello")
+        PageTexts("en", {}).say("hello")
     with pytest.raises(KeyError):
-        Catalogue("en", {"hello": ["Hello"]}).say("hello")
+        PageTexts("en", {"hello": ["Hello"]}).say("hello")
 
 
 def test_dates_and_texts_follow_the_page_language() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from rules.events.fields import By, Day, Goals, Id, Months, NeededText
-from rules.events.model import Choice, EventData
+from rules.events.model import EventData, OneOf
 from rules.validation import Issue, ValidationError
 
 
@@ -27,7 +27,7 @@ class EngagementDiscovery(EngagementEvent):
     example: ClassVar[dict[str, Any]] = {"engagement": "r-1", "by": "p-ana", "answer": "good_fit"}
 
     by: By
-    answer: Annotated[Literal["good_fit", "not_a_fit", "not_met"], Choice()] = Field(
+    answer: Annotated[Literal["good_fit", "not_a_fit", "not_met"], OneOf()] = Field(
         description="Whether the two fit, or have not met yet."
     )
 
@@ -61,7 +61,7 @@ class EngagementMet(EngagementEvent):
     }
 
     by: By
-    answer: Annotated[Literal["yes", "no"], Choice()] = Field(description="Whether they have met.")
+    answer: Annotated[Literal["yes", "no"], OneOf()] = Field(description="Whether they have met.")
     date: Day | None = Field(None, description="The day on which they met.")
 
 
@@ -82,7 +82,7 @@ class EngagementEnded(EngagementEvent):
     example: ClassVar[dict[str, Any]] = {"engagement": "r-1", "by": "p-ana", "reason": "goals_met"}
 
     by: By
-    reason: Annotated[Literal["goals_met", "no_fit", "no_time", "unresponsive", "other"], Choice()] = Field(
+    reason: Annotated[Literal["goals_met", "no_fit", "no_time", "unresponsive", "other"], OneOf()] = Field(
         description="Why it ends."
     )
 

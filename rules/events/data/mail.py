@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from rules.events.fields import line
-from rules.events.model import Choice, EventData
+from rules.events.model import EventData, OneOf
 from rules.validation import Issue, ValidationError
 
 
@@ -21,7 +21,7 @@ class MailBounced(EventData):
 
     delivery: Annotated[str, line(64)] | None = Field(None, description="The delivery's id.")
     message_id: Annotated[str, line(190)] | None = Field(None, description="The Message-ID of the mail.")
-    kind: Annotated[Literal["hard", "soft", "complaint"], Choice()] = Field(description="How it came back.")
+    kind: Annotated[Literal["hard", "soft", "complaint"], OneOf()] = Field(description="How it came back.")
 
     @model_validator(mode="after")
     def _names_a_mail(self) -> Self:

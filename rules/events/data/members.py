@@ -22,7 +22,7 @@ from rules.events.fields import (
     pattern,
     whole_number,
 )
-from rules.events.model import Choice, Clearable, ClearableList, EventData, EventPart, Shape
+from rules.events.model import Clearable, ClearableList, EventData, EventPart, OneOf, Shape
 from rules.validation import Issue, ValidationError, entries, matching
 
 _SUBDIVISION = re.compile(r"([A-Z]{2}-)?[A-Za-z0-9]{1,7}")
@@ -34,7 +34,7 @@ def _subdivision(value: object) -> str:
     return code.rpartition("-")[2]
 
 
-class Certification(EventPart):
+class HeldCertification(EventPart):
     """A certification that a member holds, with the cycle of recertification that runs."""
 
     code: CertificationCode = Field(description="The certification's code, like CPP.")
@@ -50,7 +50,7 @@ class Certification(EventPart):
 
 
 Certifications = Annotated[
-    list[Certification],
+    list[HeldCertification],
     BeforeValidator(lambda value: entries(value, 0, _MOST_CERTIFICATIONS)),
     Field(max_length=_MOST_CERTIFICATIONS),
 ]
@@ -76,7 +76,7 @@ class MemberUpdated(EventData):
     member: Id = Field(description="The member's id.")
     name: Name = Field(description="The name as mails and letters show it.")
     email: Email = Field(description="One mail address, without a name.")
-    standing: Annotated[Literal["good", "lapsed"], Choice()] = Field(
+    standing: Annotated[Literal["good", "lapsed"], OneOf()] = Field(
         description="Whether the membership is in good standing."
     )
     time_zone: Clearable[ZoneName] = Field(None, description="The IANA name, like America/Bogota.")

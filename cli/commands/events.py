@@ -18,7 +18,7 @@ from database import events
 from gateway.strict_json import NotJson, parse
 from gateway.webhook_signatures import sign_events
 from rules.events import EVENT_TYPES, Envelope, description, read_event
-from rules.events.model import EventData
+from rules.events.schema import EventData
 from rules.text import for_terminal
 from worker.connections import connect, database_ready, gateway_address, read_settings, webhook_secrets
 from worker.errors import Failure

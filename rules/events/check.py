@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import pydantic
 
 from rules.events.data import EVENT_TYPES
-from rules.events.model import MOST_KEYS, EventData, EventPart, keys_of
+from rules.events.schema import MOST_KEYS, EventData, EventPart, keys_of
 from rules.events.spelling import near_miss, nearest_type
 from rules.validation import Issue, ValidationError, kind_of, quote
 

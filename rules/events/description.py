@@ -12,7 +12,7 @@ from rules.events.check import MOST_IGNORED
 from rules.events.data import EVENT_TYPES
 from rules.events.envelope import CloudEvent
 from rules.events.fields import pattern
-from rules.events.model import MOST_KEYS, EventData, EventPart, cleared_by_null
+from rules.events.schema import MOST_KEYS, EventData, EventPart, cleared_by_null
 from rules.validation import IDENTIFIER
 
 _LINE = 110

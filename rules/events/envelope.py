@@ -12,7 +12,7 @@ from pydantic import Field
 
 from rules.events.check import FieldError, check_event, ignored_fields, read_model
 from rules.events.fields import line, pattern
-from rules.events.model import EventPart, OneOf, Shape
+from rules.events.schema import EventPart, OneOf, Shape
 from rules.validation import ValidationError, instant, kind_of, quote, text_of
 
 _SOURCE = re.compile(r"[!-~]{1,200}")

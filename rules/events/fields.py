@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from rules.events.model import OneOf, Shape
+from rules.events.schema import OneOf, Shape
 from rules.text import LONGEST_TEXT
 from rules.validation import (
     CODE,

@@ -10,7 +10,7 @@ import pytest
 from gateway.events import MOST_ERRORS
 from rules.events import EVENT_TYPES, MOST_IGNORED
 from rules.events.description import example
-from rules.events.model import MOST_KEYS
+from rules.events.schema import MOST_KEYS
 from tests.support.gateway import GatewayFixture, event, member_updated
 
 CYCLE = {"code": "PSP", "cycle_start": "2027-01-01", "cycle_end": "2029-12-31"}

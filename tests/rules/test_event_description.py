@@ -11,7 +11,7 @@ import pytest
 
 from rules.events import EVENT_TYPES, check_event, read_event
 from rules.events.description import component_schemas, data_schema, example, fields_of, page
-from rules.events.model import EventPart, keys_of
+from rules.events.schema import EventPart, keys_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = component_schemas()

@@ -21,7 +21,7 @@ from rules.events import (
     read_event,
 )
 from rules.events.description import example
-from rules.events.model import MOST_KEYS, keys_of
+from rules.events.schema import MOST_KEYS, keys_of
 from rules.events.spelling import one_edit_apart
 
 PROFILE = {"profile": "p-1", "member": "ana", "role": "mentee"}

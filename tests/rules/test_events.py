@@ -17,7 +17,7 @@ from rules.events import (
     references,
     subject,
 )
-from rules.events.model import keys_of
+from rules.events.schema import keys_of
 
 MEMBER = {"member": "ana", "name": "Ana Pérez", "email": "ana@example.org", "standing": "good"}
 STAFF = {"actor": "lina", "reason": "moved away"}

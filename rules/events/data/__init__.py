@@ -20,7 +20,7 @@ from rules.events.data.members import MemberUpdated, ProfileCreated, ProfileUpda
 from rules.events.data.requests import RequestAccepted, RequestCanceled, RequestCreated, RequestDeclined
 from rules.events.data.staff import StaffCancel, StaffExtend, StaffPause, StaffResume
 from rules.events.data.surveys import SurveyAnswered
-from rules.events.model import EventData
+from rules.events.schema import EventData
 
 _MODELS: tuple[type[EventData], ...] = (
     MemberUpdated,

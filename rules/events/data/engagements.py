@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from rules.events.fields import By, Day, Goals, Id, Months, NeededText
-from rules.events.model import EventData, OneOf
+from rules.events.schema import EventData, OneOf
 from rules.validation import Issue, ValidationError
 
 

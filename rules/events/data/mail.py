@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from rules.events.fields import line
-from rules.events.model import EventData, OneOf
+from rules.events.schema import EventData, OneOf
 from rules.validation import Issue, ValidationError
 
 

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from rules.durations import parse_duration
 from rules.events.fields import Id, Link, Name, ZoneName, iso, line, pattern
-from rules.events.model import EventData, EventPart, Shape
+from rules.events.schema import EventData, EventPart, Shape
 from rules.validation import (
     LOCAL,
     ValidationError,

@@ -22,7 +22,7 @@ from rules.events.fields import (
     pattern,
     whole_number,
 )
-from rules.events.model import Clearable, ClearableList, EventData, EventPart, OneOf, Shape
+from rules.events.schema import Clearable, ClearableList, EventData, EventPart, OneOf, Shape
 from rules.validation import Issue, ValidationError, entries, matching
 
 _SUBDIVISION = re.compile(r"([A-Z]{2}-)?[A-Za-z0-9]{1,7}")

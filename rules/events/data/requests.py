@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from rules.events.fields import Id, Months, Text, Topics
-from rules.events.model import EventData
+from rules.events.schema import EventData
 
 
 class RequestCreated(EventData):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from rules.events.fields import Day, Months, Name, NeededText, whole_number, words
-from rules.events.model import EventData
+from rules.events.schema import EventData
 from rules.kinds import KINDS, TARGET, Kind, acting_on, parts_of
 from rules.validation import Issue, ValidationError
 

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from rules.events.data.engagements import EngagementEvent
 from rules.events.fields import By, pattern
-from rules.events.model import Shape
+from rules.events.schema import Shape
 from rules.text import LONGEST_TEXT
 from rules.validation import (
     Issues,

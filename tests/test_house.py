@@ -31,6 +31,7 @@ SAME_MODULE: Mapping[str, str] = {
     ),
     **dict.fromkeys(("events", "mail", "program", "staff", "processes"), ONE_SUBJECT),
     "base": "what the modules of one folder share",
+    "decisions": "how a room decides: on a delivery, on credit",
     "messages": "the messages of the mail; the messages that Temporal carries, its own word for signals and updates",
     "pages": "the pages of one web application",
     "settings": "the settings of one room",

@@ -18,7 +18,7 @@ Target = Annotated[str, words(TARGET, "the id of a workflow, like onboarding/p-1
 _UNITS = tuple(unit for kind in KINDS.values() for unit in kind.units)
 
 
-class StaffAct(EventData):
+class StaffEvent(EventData):
     """An act of staff on the lifecycle `target`."""
 
     about = "{target}"
@@ -34,7 +34,7 @@ class StaffAct(EventData):
         return (f"{_kind(target).subject}/{parts_of(target)[0]}",)
 
 
-class StaffCancel(StaffAct):
+class StaffCancel(StaffEvent):
     """Staff cancel a lifecycle."""
 
     event_type = "staff.cancel"
@@ -45,7 +45,7 @@ class StaffCancel(StaffAct):
     }
 
 
-class StaffExtend(StaffAct):
+class StaffExtend(StaffEvent):
     """Staff extend an onboarding by check-ins, a request by business days, an engagement by months or to an end."""
 
     event_type = "staff.extend"
@@ -76,7 +76,7 @@ class StaffExtend(StaffAct):
         return self
 
 
-class _Pausing(StaffAct):
+class _Pausing(StaffEvent):
     @model_validator(mode="after")
     def _pauses(self) -> Self:
         if _kind(self.target).name not in acting_on("pause"):

@@ -25,7 +25,7 @@ from mail.smtp.settings import SmtpSettings
 from rules.agenda import GRACE_PERIOD
 from rules.events import Envelope
 from rules.program import Program
-from worker.assembly import DOCUMENTS, Components, Composers, workers
+from worker.assembly import DOCUMENTS, Components, Composers, WorkerOptions, workers
 from workflows.starting import notify_inbox
 
 SOURCE = "/rehearsal"
@@ -152,10 +152,12 @@ async def embedded_stack(
             workers(
                 clock.client,
                 parts,
-                interceptors=[kill],
-                graceful=timedelta(0),
-                max_cached_workflows=10 if forgetful else 2000,
-                deliveries=16,
+                WorkerOptions(
+                    interceptors=[kill],
+                    grace_period=timedelta(0),
+                    max_cached_workflows=10 if forgetful else 2000,
+                    max_deliveries=16,
+                ),
             )
         )
         yield EmbeddedStack(clock, database, catcher, parts, programs, alarm, kill, DatabaseFault(watched))

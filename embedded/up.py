@@ -12,7 +12,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -27,12 +27,12 @@ from embedded.mail_catcher import MailCatcher
 from embedded.mail_pages import PageRenderer, mail_routes, require_loopback
 from embedded.mailbox import Mailbox
 from embedded.temporal_servers import dev_server, free_port
-from evidence.letters import letter_text
 from gateway.app import create_app
+from gateway.services import services_on
 from mail.allowlist import RecipientAllowlist
 from mail.smtp.channel import SmtpChannel
 from mail.smtp.settings import SmtpSettings
-from worker.assembly import Components, Composers, workers
+from worker.assembly import Components, Composers, WorkerOptions, workers
 from worker.connections import read_programs, read_settings
 from worker.errors import Failure
 from worker.http_server import address, listen, served
@@ -117,7 +117,9 @@ async def up(*, data: Path, port: int | None) -> int:
         parts = _parts(settings, kept, base_url, database, catcher)
         stack.push_async_callback(parts.close)
         await parts.all.claim_environment()
-        await stack.enter_async_context(workers(server.client, parts.all, graceful=timedelta(seconds=5)))
+        await stack.enter_async_context(
+            workers(server.client, parts.all, WorkerOptions(grace_period=timedelta(seconds=5)))
+        )
         app = _app(settings, kept, parts.all, mailbox, server.client)
         await stack.enter_async_context(served(app, listening))
         await notify_inbox(server.client)
@@ -162,12 +164,6 @@ def _parts(
 
 
 def _app(settings: Settings, kept: Secrets, parts: Components, mailbox: Mailbox, client: Client) -> FastAPI:
-    async def clock() -> datetime:
-        return datetime.now(UTC)
-
-    async def temporal_ready() -> None:
-        await client.service_client.check_health()
-
     program = next(iter(parts.programs.values()))
     look = PageRenderer(settings.templates)
     front = APIRouter(dependencies=[Depends(require_loopback)], include_in_schema=False)
@@ -176,16 +172,16 @@ def _app(settings: Settings, kept: Secrets, parts: Components, mailbox: Mailbox,
     async def to_the_inbox() -> Response:
         return RedirectResponse("/inbox", 303)
 
-    return create_app(
+    services = services_on(
+        client,
         database=parts.database,
         programs=parts.programs,
         links=parts.links,
+        letters=parts.letters,
+    )
+    return create_app(
+        services,
         webhook_secrets=[kept.webhook],
-        poke=lambda: notify_inbox(client),
-        clock=clock,
-        temporal_ready=temporal_ready,
-        catalogue=parts.catalogue,
-        statement=letter_text(parts.programs, parts.paper),
         routers=[front, mail_routes(mailbox, look, program.hours.zone, title=program.name)],
     )
 

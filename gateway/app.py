@@ -1,11 +1,10 @@
-"""The gateway: events in, personal links, health; put together here."""
+"""The gateway: events in, personal links, letter verification and health, assembled into one web application."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from datetime import datetime
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -14,102 +13,70 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from database.links import Links
-from database.session import Database
 from gateway import events, health, verification
-from gateway.event_store import Inbox
-from gateway.links import handlers, preferences
-from gateway.links.claim import Statement
+from gateway.event_store import EventStore
+from gateway.links.handlers import link_handlers
 from gateway.links.page import LinkHandler
 from gateway.links.router import router as links_router
 from gateway.pages import PageHeaders, Pages
 from gateway.problems import Problem, problem
+from gateway.services import GatewayServices
 from gateway.webhook_signatures import SIGNATURE_HEADERS, Signatures
 from rules.events.description import component_schemas
-from rules.program import Program
-from rules.program.catalogue import Catalogue
 
 
 def create_app(
+    services: GatewayServices,
     *,
-    database: Database,
-    programs: Mapping[str, Program],
-    links: Links,
     webhook_secrets: Sequence[str],
-    poke: Callable[[], Awaitable[None]],
-    clock: Callable[[], Awaitable[datetime]],
-    temporal_ready: Callable[[], Awaitable[None]],
-    mail_ready: Callable[[], Awaitable[None]] | None = None,
     routers: Sequence[APIRouter] = (),
-    purposes: Mapping[str, LinkHandler] | None = None,
+    handlers: Mapping[str, LinkHandler] | None = None,
     pages: Pages | None = None,
-    catalogue: Catalogue | None = None,
-    statement: Statement | None = None,
 ) -> FastAPI:
-    """The web application.
+    """Return the web application.
 
-    `poke` tells the inbox workflow that events were stored; `clock` tells program time (T6); `temporal_ready` and
-    `mail_ready` raise while these servers cannot be used. `purposes` are further kinds of personal links by name,
-    `routers` further routes. `catalogue` and `statement`, which writes a letter, are for the pages about credit:
-    there are none without both. Raises ValueError for a webhook secret that cannot be read.
+    `routers` are further routes, `handlers` further kinds of personal links by purpose. Raises ValueError for a
+    webhook secret that cannot be read.
     """
-    inbox = Inbox(database, poke)
+    store = EventStore(services.database, services.notify_inbox)
     pages = pages or Pages()
     signatures = Signatures(webhook_secrets)
-
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        telling = asyncio.create_task(inbox.run())
-        try:
-            yield
-        finally:
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
-
     app = FastAPI(
         title="Throughline",
         version="1",
         description="Events in, personal links, and health of the mentoring program's engine.",
         docs_url=None,
         redoc_url=None,
-        lifespan=lifespan,
+        lifespan=_notifying(store),
     )
-    app.state.pages, app.state.inbox = pages, inbox
+    app.state.pages, app.state.event_store = pages, store
     app.add_middleware(PageHeaders, headers=pages.headers)
-    app.add_exception_handler(HTTPException, _http_problem)
-    app.add_exception_handler(ClientDisconnect, _gone)
-    app.add_exception_handler(Exception, _own_fault)
-
-    about_credit: Mapping[str, LinkHandler] = {}
-    if catalogue and statement:
-        about_credit = handlers.credit_handlers(database, inbox, catalogue, statement)
-    needed = {"database": database.check, "temporal": temporal_ready}
-    if mail_ready:
-        needed["mail"] = mail_ready
-    app.include_router(health.router(needed))
-    app.include_router(events.router(inbox, signatures))
-    app.include_router(
-        links_router(
-            database=database,
-            programs=programs,
-            links=links,
-            clock=clock,
-            pages=pages,
-            purposes={
-                "unsubscribe": preferences.Unsubscribe(database, links),
-                "preferences": preferences.Preferences(database),
-                "feedback": preferences.GiveFeedback(database),
-                **handlers.lifecycle_handlers(database, inbox),
-                **about_credit,
-                **(purposes or {}),
-            },
-        )
-    )
-    app.include_router(verification.router(database=database, programs=programs, pages=pages))
+    app.exception_handler(HTTPException)(_http_problem)
+    app.exception_handler(ClientDisconnect)(_disconnected)
+    app.exception_handler(Exception)(_internal_error)
+    app.include_router(health.router({"database": services.database.check, **services.checks}))
+    app.include_router(events.router(store, signatures))
+    app.include_router(links_router(services, pages, {**link_handlers(services, store), **(handlers or {})}))
+    app.include_router(verification.router(services, pages))
     for router in routers:
         app.include_router(router)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
+
+
+def _notifying(store: EventStore) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """Return the lifespan that repeats failed notifications of the inbox while the app runs."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        notifying = asyncio.create_task(store.run())
+        try:
+            yield
+        finally:
+            notifying.cancel()
+            await asyncio.gather(notifying, return_exceptions=True)
+
+    return lifespan
 
 
 def _described(app: FastAPI) -> dict[str, Any]:
@@ -146,19 +113,18 @@ _SIGNATURE = {
 }
 
 
-async def _http_problem(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+async def _http_problem(_request: Request, error: HTTPException) -> Response:
     detail = error.detail
     if detail == HTTPStatus(error.status_code).phrase:
-        detail = {404: "there is nothing here", 405: "this cannot be done here"}.get(
+        detail = {404: "there is nothing here", 405: "this method is not allowed here"}.get(
             error.status_code, detail
         )
     return problem(error.status_code, detail, headers=error.headers)
 
 
-async def _gone(_request: Request, _error: Exception) -> Response:
+async def _disconnected(_request: Request, _error: ClientDisconnect) -> Response:
     return problem(400, "the request ended before its body did")
 
 
-async def _own_fault(_request: Request, _error: Exception) -> Response:
-    return problem(500, "something is wrong here, and it is not your request")
+async def _internal_error(_request: Request, _error: Exception) -> Response:
+    return problem(500, "the server failed; the request is not at fault")

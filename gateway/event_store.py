@@ -1,4 +1,4 @@
-"""Where the gateway puts events: into the database first, then the inbox workflow is told that some arrived."""
+"""Stores incoming events in the database, then notifies the inbox workflow that applies them."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ from rules.events import Envelope, subject
 log = structlog.get_logger()
 
 UNAPPLIED = ("stored", "held", "applying")
-"""The states of events that the inbox workflow has still to deal with."""
+"""States of events that the inbox workflow still has to apply or refuse."""
 
 _TRIES = 3
 
 
 class Unavailable(Exception):
-    """The database or the program's clock cannot be reached now: nothing was stored."""
+    """The database or the program's clock cannot be reached now. Nothing was stored."""
 
 
-class Inbox:
-    """Stores events and has them applied.
+class EventStore:
+    """Stores events and has the inbox workflow apply them.
 
-    `poke` tells the inbox workflow. When it fails the event is stored all the same: `run`, which the app keeps going,
-    repeats it until it succeeds, at intervals that grow from `first_delay` to `longest_delay` seconds.
+    An event counts as accepted once it is stored, whether or not the workflow could be notified. `run` repeats a
+    failed notification until it succeeds, at intervals that grow from `first_delay` to `longest_delay` seconds.
     """
 
     def __init__(
         self,
         database: Database,
-        poke: Callable[[], Awaitable[None]],
+        notify_inbox: Callable[[], Awaitable[None]],
         *,
-        seconds_to_store: float = 30.0,
-        seconds_to_poke: float = 3.0,
+        store_timeout: float = 30.0,
+        notify_timeout: float = 3.0,
         first_delay: float = 0.5,
         longest_delay: float = 30.0,
     ) -> None:
         self._database = database
-        self._poke = poke
-        self._seconds_to_store = seconds_to_store
-        self._seconds_to_poke = seconds_to_poke
+        self._notify_inbox = notify_inbox
+        self._store_timeout = store_timeout
+        self._notify_timeout = notify_timeout
         self._first_delay = first_delay
         self._longest_delay = longest_delay
-        self._owed = asyncio.Event()
+        self._notification_due = asyncio.Event()
 
     async def put(self, envelopes: Sequence[Envelope]) -> int:
-        """Store checked events, all or none, and tell the workflow; the number of those that were new.
+        """Store checked events, all or none, and notify the inbox; return how many of them were new.
 
         Raises Unavailable if they could not be stored.
         """
@@ -61,89 +61,90 @@ class Inbox:
         async def store(session: AsyncSession) -> int:
             return await events.store(session, envelopes)
 
-        new = await self._stored(store)
+        new = await self._store(store)
         if envelopes:
-            await self._tell()
+            await self._notify()
         return new
 
     async def put_answer(self, question: str, answer: Envelope) -> bool:
-        """Store what somebody answered to a question, as the event `question-1`, a change of mind as `question-2`, …;
-        whether it says something new.
+        """Store the answer to a question and notify the inbox; return whether the answer was new.
 
-        The same answer as the last one is the same event. Raises Unavailable if it could not be stored.
+        The first answer becomes the event `question-1`, a later and different one `question-2`, and so on. The same
+        answer as the last one is the same event. Raises Unavailable if it could not be stored.
         """
 
         async def store(session: AsyncSession) -> int:
-            earlier = await answers(session, answer, question)
-            if earlier and _says(earlier[-1], answer):
+            earlier = await _answers(session, answer, question)
+            if earlier and _repeats(answer, earlier[-1]):
                 return 0
-            number = len(earlier) + 1
-            told = Envelope(f"{question}-{number}", answer.source, answer.type, answer.time, answer.data)
-            return await events.store(session, [told])
+            id = f"{question}-{len(earlier) + 1}"
+            return await events.store(
+                session, [Envelope(id, answer.source, answer.type, answer.time, answer.data)]
+            )
 
-        new = await self._stored(store)
-        await self._tell()
+        new = await self._store(store)
+        await self._notify()
         return bool(new)
 
     async def run(self) -> None:
-        """Tell the workflow of what was stored before this process began, and repeat what failed; runs for ever."""
+        """Notify the inbox of events stored before this process began, and repeat failed notifications, for ever."""
         delay = self._first_delay
-        looked_back = False
+        caught_up = False
         while True:
             try:
-                if not looked_back:
-                    if await self._unapplied():
-                        self._owed.set()
-                    looked_back = True
-                await self._owed.wait()
-                self._owed.clear()
-                async with asyncio.timeout(self._seconds_to_poke):
-                    await self._poke()
+                if not caught_up:
+                    if await self._has_unapplied():
+                        self._notification_due.set()
+                    caught_up = True
+                await self._notification_due.wait()
+                self._notification_due.clear()
+                async with asyncio.timeout(self._notify_timeout):
+                    await self._notify_inbox()
                 delay = self._first_delay
             except Exception as error:
-                if looked_back:
-                    self._owed.set()
-                log.warning("inbox_not_told", error=type(error).__name__, again_in_seconds=delay)
+                if caught_up:
+                    self._notification_due.set()
+                log.warning("inbox_notification_failed", error=type(error).__name__, retry_in_seconds=delay)
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, self._longest_delay)
 
-    async def _stored(self, store: Callable[[AsyncSession], Awaitable[int]]) -> int:
+    async def _store(self, store: Callable[[AsyncSession], Awaitable[int]]) -> int:
         try:
             for _ in range(_TRIES):
                 try:
-                    async with asyncio.timeout(self._seconds_to_store), self._database.begin() as session:
+                    async with asyncio.timeout(self._store_timeout), self._database.begin() as session:
                         return await store(session)
                 except IntegrityError:
-                    # The same event came by another connection at the same moment; now it is known.
+                    # Another connection stored the same event at the same moment: the next try finds it.
                     continue
         except (SQLAlchemyError, OSError) as error:
-            log.warning("events_not_stored", error=type(error).__name__)
+            log.warning("event_storage_failed", error=type(error).__name__)
         raise Unavailable
 
-    async def _tell(self) -> None:
-        """Poke once; if that fails or is interrupted, or did before, leave it to `run`."""
-        if self._owed.is_set():
+    async def _notify(self) -> None:
+        """Notify once; leave it to `run` if that fails, is interrupted, or `run` is at it already."""
+        if self._notification_due.is_set():
             return
-        told = False
+        notified = False
         try:
-            async with asyncio.timeout(self._seconds_to_poke):
-                await self._poke()
-            told = True
+            async with asyncio.timeout(self._notify_timeout):
+                await self._notify_inbox()
+            notified = True
         except Exception as error:
-            log.warning("inbox_not_told", error=type(error).__name__)
+            log.warning("inbox_notification_failed", error=type(error).__name__)
         finally:
-            if not told:
-                self._owed.set()
+            if not notified:
+                self._notification_due.set()
 
-    async def _unapplied(self) -> bool:
+    async def _has_unapplied(self) -> bool:
         async with self._database.reading() as session:
             return (
                 await session.scalar(select(Event.id).where(Event.state.in_(UNAPPLIED)).limit(1)) is not None
             )
 
 
-async def answers(session: AsyncSession, answer: Envelope, question: str) -> list[Event]:
-    """All that was answered to a question so far, the first first."""
+async def _answers(session: AsyncSession, answer: Envelope, question: str) -> list[Event]:
+    """Return all earlier answers to a question, oldest first."""
     about = subject(answer.type, answer.data)
     found = await session.scalars(
         select(Event).where(Event.subject == about, Event.source == answer.source).order_by(Event.id)
@@ -151,6 +152,6 @@ async def answers(session: AsyncSession, answer: Envelope, question: str) -> lis
     return [event for event in found if event.event_id.startswith(f"{question}-")]
 
 
-def _says(event: Event, answer: Envelope) -> bool:
-    """Whether an event says what an answer says. One that was refused may be tried again."""
+def _repeats(answer: Envelope, event: Event) -> bool:
+    """Return whether an answer says the same as an event. A refused event may be tried again."""
     return (event.type, event.data) == (answer.type, answer.data) and event.state != "refused"

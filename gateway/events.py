@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from gateway.event_store import Inbox, Unavailable
+from gateway.event_store import EventStore, Unavailable
 from gateway.problems import documented, problem
 from gateway.request_body import LARGEST, TooLarge, read_body
 from gateway.strict_json import NotJson, parse
@@ -44,7 +44,7 @@ class AcceptedEvents(BaseModel):
     )
 
 
-def router(inbox: Inbox, signatures: Signatures) -> APIRouter:
+def router(store: EventStore, signatures: Signatures) -> APIRouter:
     """The route `POST /events`."""
     routes = APIRouter(tags=["events"])
 
@@ -90,7 +90,7 @@ def router(inbox: Inbox, signatures: Signatures) -> APIRouter:
                 400, f"nothing was stored, because the request has mistakes: {told}", errors=errors
             )
         try:
-            new = await inbox.put(envelopes)
+            new = await store.put(envelopes)
         except Unavailable:
             return problem(
                 503,

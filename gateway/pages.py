@@ -1,7 +1,7 @@
-"""Pages for people: rendered on the server, without scripts, in the reader's language.
+"""Web pages, rendered on the server without scripts, in the reader's language.
 
-A page is written once, as a template; its sentences stand in one catalogue per language (`templates/pages/en.toml`,
-`es.toml`). A sentence may have names in braces, filled in escaped.
+A page is one template. Its sentences stand in one file per language (`templates/pages/en.toml`, `es.toml`). A sentence
+may have names in braces; their values are escaped.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ class PageTexts:
         self.texts: dict[str, str | tuple[str, ...]] = dict(_flat(texts))
 
     def has(self, key: str) -> bool:
-        """Whether there is a sentence, or a passage, of this key."""
+        """Return whether there is a sentence or a list of paragraphs with this key."""
         return key in self.texts
 
     def say(self, key: str, **values: object) -> Markup:
-        """A sentence with its names filled in. Raises KeyError for a key or a name that is missing."""
+        """Return a sentence with its names filled in. Raises KeyError for a missing key or name."""
         text = self.texts[key]
         if not isinstance(text, str):
-            raise KeyError(f"{key} is a passage of several sentences")
+            raise KeyError(f"{key} has several paragraphs")
         return _filled(text, values)
 
-    def passage(self, key: str, **values: object) -> list[Markup]:
-        """The paragraphs of a passage. Raises KeyError for a key or a name that is missing."""
+    def paragraphs(self, key: str, **values: object) -> list[Markup]:
+        """Return paragraphs with their names filled in. Raises KeyError for a missing key or name."""
         text = self.texts[key]
         return [_filled(paragraph, values) for paragraph in ([text] if isinstance(text, str) else text)]
 
     def date(self, day: date) -> str:
-        """A date in words."""
+        """Return a date in words."""
         return format_date(day, format="long", locale=self.language)
 
 
@@ -69,17 +69,17 @@ def _filled(text: str, values: Mapping[str, object]) -> Markup:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A sentence to be said in the reader's language."""
+    """A sentence by its key, to be put into the reader's language, with the values of its names."""
 
     key: str
     values: Mapping[str, object] = field(default_factory=dict)
 
 
 class Pages:
-    """All templates and catalogues of the pages, read once."""
+    """The templates and texts of all pages, read once."""
 
     def __init__(self, folder: Path = TEMPLATES / "pages") -> None:
-        self._catalogues = {
+        self._texts = {
             path.stem: PageTexts(path.stem, tomllib.loads(path.read_text("utf-8")))
             for path in sorted(folder.glob("*.toml"))
         }
@@ -107,15 +107,15 @@ class Pages:
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """The languages that there is a catalogue for."""
-        return tuple(self._catalogues)
+        """The languages that there are texts in."""
+        return tuple(self._texts)
 
-    def catalogue(self, language: str) -> PageTexts:
-        """The catalogue of a language, else the English one."""
-        return self._catalogues.get(language) or self._catalogues[FALLBACK]
+    def texts(self, language: str) -> PageTexts:
+        """Return the texts of a language, else the English ones."""
+        return self._texts.get(language) or self._texts[FALLBACK]
 
     def language(self, accepted: str) -> str:
-        """The best language for a reader of whom only the header `Accept-Language` is known."""
+        """Return the best language for the header `Accept-Language`."""
         wished = []
         for position, part in enumerate(accepted.split(",")[:20]):
             code, _, weight = part.partition(";q=")
@@ -123,7 +123,7 @@ class Pages:
                 wished.append((-float(weight or 1), position, code.strip().lower().partition("-")[0]))
             except ValueError:
                 continue
-        return next((code for _, _, code in sorted(wished) if code in self._catalogues), FALLBACK)
+        return next((code for _, _, code in sorted(wished) if code in self._texts), FALLBACK)
 
     def respond(
         self,
@@ -133,56 +133,65 @@ class Pages:
         status: int = 200,
         headers: Mapping[str, str] | None = None,
     ) -> HTMLResponse:
-        """A page as an answer.
+        """Return a page as a response.
 
-        Templates get `values`, `language`, `say(key, …)`, `passage(key, …)`, and `word(value)`, which puts dates and
-        sentences into words; whatever `values["always"]` holds can stand in every sentence.
+        Templates get `values`, `language`, and the functions of `_Words`. Every sentence may name the values of
+        `site_context`.
         """
-        catalogue = self.catalogue(language)
-        always: Any = values.get("always", {})
-
-        def worded(more: Mapping[str, object]) -> dict[str, object]:
-            return {**always, **{name: word(value) for name, value in more.items()}}
-
-        def word(value: object) -> object:
-            if isinstance(value, Text):
-                return catalogue.say(value.key, **worded(value.values))
-            return catalogue.date(value) if isinstance(value, date) else value
-
-        def say(key: str, **more: object) -> Markup:
-            return catalogue.say(key, **worded(more))
-
-        def passage(key: str, **more: object) -> list[Markup]:
-            return catalogue.passage(key, **worded(more))
-
+        words = _Words(self.texts(language), values.get("site_context", {}))
         page = self._environment.get_template(template).render(
             {
+                "site_context": words.site_context,
                 **values,
-                "always": always,
-                "language": catalogue.language,
-                "say": say,
-                "passage": passage,
-                "word": word,
+                "language": words.texts.language,
+                "say": words.say,
+                "paragraphs": words.paragraphs,
+                "word": words.word,
             }
         )
         return HTMLResponse(page, status, {**self.headers, **(headers or {})})
 
 
+class _Words:
+    """Puts the texts and values of one page into one language."""
+
+    def __init__(self, texts: PageTexts, site_context: Any) -> None:
+        self.texts = texts
+        self.site_context: Mapping[str, object] = site_context
+
+    def say(self, key: str, **values: object) -> Markup:
+        """Return a sentence."""
+        return self.texts.say(key, **self._filled(values))
+
+    def paragraphs(self, key: str, **values: object) -> list[Markup]:
+        """Return paragraphs."""
+        return self.texts.paragraphs(key, **self._filled(values))
+
+    def word(self, value: object) -> object:
+        """Return a date in words, a Text as its sentence, and any other value as it is."""
+        if isinstance(value, Text):
+            return self.say(value.key, **value.values)
+        return self.texts.date(value) if isinstance(value, date) else value
+
+    def _filled(self, values: Mapping[str, object]) -> dict[str, object]:
+        return {**self.site_context, **{name: self.word(value) for name, value in values.items()}}
+
+
 def _own_name(language: str) -> str:
-    """A language's name in itself."""
+    """Return a language's name in that language."""
     name = Locale.parse(language).get_display_name(language) or language
     return name[:1].upper() + name[1:]
 
 
 class PageHeaders:
-    """Gives the pages' headers to every HTML answer, whoever made it; what an answer sets itself stays."""
+    """Middleware that adds the pages' headers to every HTML response. A header that the response has already stays."""
 
     def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
         self._app = app
         self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The app, with the headers."""
+        """Call the app, and add the headers to what it sends."""
 
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":

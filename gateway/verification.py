@@ -16,9 +16,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from database.models import Engagement, Letter
 from database.session import Database
-from gateway.links.page import Page, message
-from gateway.links.reader import about_program, shown
+from gateway.links.page import LinkPage, message_page
+from gateway.links.reader import isolated, site_context
 from gateway.pages import Pages
+from gateway.services import GatewayServices, only_program
 from rules.calendar import local_in
 from rules.credit import OTHER, REVOCATIONS, fingerprint
 from rules.program import Program
@@ -26,83 +27,89 @@ from rules.program import Program
 log = structlog.get_logger()
 
 
-def router(*, database: Database, programs: Mapping[str, Program], pages: Pages) -> APIRouter:
-    """The public check of a letter, `/verify/{letter}`: genuine, revoked, or not ours (CPE11)."""
+def router(services: GatewayServices, pages: Pages) -> APIRouter:
+    """Return the public check of a letter, `/verify/{letter}`: genuine, revoked, or unknown (CPE11)."""
     routes = APIRouter(tags=["letters"])
     answers: dict[int | str, dict[str, Any]] = {
         404: {"description": "No such letter.", "content": {"text/html": {}}},
-        503: {"description": "It cannot be looked up just now.", "content": {"text/html": {}}},
+        503: {"description": "It cannot be looked up now.", "content": {"text/html": {}}},
     }
 
     @routes.get("/verify/{letter}", response_class=HTMLResponse, responses=answers)
     async def verify_letter(request: Request, letter: str) -> Response:
-        """Whether a letter is genuine and still holds, for whoever was given it."""
+        """Whether a letter is genuine and still valid, for anyone who received it."""
         language = pages.language(request.headers.get("accept-language", ""))
-        program = next(iter(programs.values())) if len(programs) == 1 else None
+        program = only_program(services.programs)
         try:
-            found, name = await _look_up(database, letter)
+            found, name = await _look_up(services.database, letter)
         except (SQLAlchemyError, OSError, UnicodeError) as error:
-            log.warning("letter_not_looked_up", error=type(error).__name__)
-            page = Page("unavailable.html", {"fields": []}, 503)
+            log.warning("letter_lookup_failed", error=type(error).__name__)
+            page = LinkPage("unavailable.html", {"fields": []}, 503)
         else:
-            program = programs.get(name) or program
-            page = _of_letter(found, program) if found else message("verify.unknown", status=404)
-        always = about_program(program) if program else {}
-        return pages.respond(page.template, language, {**page.values, "always": always}, page.status)
+            program = services.programs.get(name) or program
+            page = _letter_page(found, program) if found else message_page("verify.unknown", status=404)
+        values = {**page.values, "site_context": site_context(program)}
+        return pages.respond(page.template, language, values, page.status)
 
     return routes
 
 
 async def _look_up(database: Database, id: str) -> tuple[Letter | None, str]:
-    """A letter, and the id of its program."""
+    """Return a letter and the id of its program."""
     if len(id) > 64 or not id.isprintable():
         return None, ""
     async with database.reading() as session:
         letter = await session.get(Letter, id)
         if letter is None or letter.sha256 is None:
             return None, ""
-        about = select(Engagement.program).where(Engagement.id == letter.engagement_id)
-        return letter, await session.scalar(about) or ""
+        program = select(Engagement.program).where(Engagement.id == letter.engagement_id)
+        return letter, await session.scalar(program) or ""
 
 
-def _of_letter(letter: Letter, program: Program | None) -> Page:
-    """What a letter says of itself, and no more; its days are those that it prints."""
-    told = letter.data
-    certificate = letter.kind == "certificate"
-    signed = told.get("issued" if certificate else "signature") or {}
+def _letter_page(letter: Letter, program: Program | None) -> LinkPage:
+    """Return what a letter itself states, and no more. Its dates are those that it prints."""
     here = program.hours.zone if program else "UTC"
-    about, of = told.get("program") or {}, told.get("certification") or {}
-    credits = told.get("credits") or {}
-    facts = [
-        ("mentor", _named(told.get("mentor"))),
-        ("mentee", _named(told.get("mentee"))),
-        ("program", ", ".join(filter(None, [about.get("name"), about.get("organisation")]))),
-        ("started", _shown_day(told.get("started"))),
-        ("ended", _shown_day(told.get("ended"))),
-        ("certification", f"{of['name']} ({of['code']})" if of else letter.certification),
-        ("domains", "; ".join(told.get("domains") or [])),
-        ("credit_date", _shown_day(told.get("credit_date"))),
-        ("credits", credits.get("amount")),
-        ("signed_by", None if certificate else _named(signed)),
-        (
-            "issued_on" if certificate else "signed_on",
-            local_in(signed.get("zone") or here, letter.signed_at).date(),
-        ),
-        ("id", letter.id),
-    ]
     values = {
         "letter": letter,
-        "facts": facts,
+        "facts": _facts(letter, here),
         "statement": " ".join(re.findall(".{8}", fingerprint(letter.statement))),
         "revoked": local_in(here, letter.revoked_at).date() if letter.revoked_at else None,
         "because": letter.revoked_class if letter.revoked_class in REVOCATIONS else OTHER,
     }
-    return Page("verify.html", values)
+    return LinkPage("verify.html", values)
+
+
+def _facts(letter: Letter, zone: str) -> list[tuple[str, object]]:
+    """Return what a letter states, by the name of its label. `zone` stands in for one that the letter lacks."""
+    data = letter.data
+    is_certificate = letter.kind == "certificate"
+    signature = data.get("issued" if is_certificate else "signature") or {}
+    program, certification = data.get("program") or {}, data.get("certification") or {}
+    return [
+        ("mentor", _named(data.get("mentor"))),
+        ("mentee", _named(data.get("mentee"))),
+        ("program", ", ".join(filter(None, [program.get("name"), program.get("organisation")]))),
+        ("started", _day(data.get("started"))),
+        ("ended", _day(data.get("ended"))),
+        (
+            "certification",
+            f"{certification['name']} ({certification['code']})" if certification else letter.certification,
+        ),
+        ("domains", "; ".join(data.get("domains") or [])),
+        ("credit_date", _day(data.get("credit_date"))),
+        ("credits", (data.get("credits") or {}).get("amount")),
+        ("signed_by", None if is_certificate else _named(signature)),
+        (
+            "issued_on" if is_certificate else "signed_on",
+            local_in(signature.get("zone") or zone, letter.signed_at).date(),
+        ),
+        ("id", letter.id),
+    ]
 
 
 def _named(party: Mapping[str, str] | None) -> Markup | None:
-    return shown(party["name"]) if party and party.get("name") else None
+    return isolated(party["name"]) if party and party.get("name") else None
 
 
-def _shown_day(told: str | None) -> date | None:
-    return date.fromisoformat(told) if told else None
+def _day(text: str | None) -> date | None:
+    return date.fromisoformat(text) if text else None

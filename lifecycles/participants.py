@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, select
@@ -45,10 +45,13 @@ class Participant:
         member = self.member
         return calendar_for(program.hours, member.time_zone, member.country, member.subdivision)
 
-    def locale(self, program: Program) -> str:
-        """The first of the member's languages that the program has, else the program's first (MAIL5)."""
+    def locale(self, program: Program, written: Collection[str] | None = None) -> str:
+        """Return the first of the member's languages that the program has, else the program's first (MAIL5).
+
+        `written` names the languages that there are texts in, where that is not all of the program's.
+        """
         chosen = self.member.preferences.get("language")
-        return program.language([chosen, *self.profile.languages, *self.member.languages])
+        return program.language([chosen, *self.profile.languages, *self.member.languages], written)
 
 
 # Built once: building the statement costs more than running it.

@@ -1,1 +1,1 @@
-"""The composition root: settings, Temporal client and workers, the embedded stack, rehearsal, the command."""
+"""The production processes: a worker and a gateway, with their settings and connections."""

@@ -1,4 +1,4 @@
-"""Puts the parts together: database, programs, templates, channel, activities, Temporal client and workers."""
+"""Assembles the parts of a worker: database, programs, templates, mail channel, activities and Temporal workers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
 from temporalio.client import Client
@@ -15,7 +16,7 @@ from temporalio.worker import Interceptor, Worker
 
 from activities.checkpoints import CheckpointActivities
 from activities.claims import ClaimActivities
-from activities.delivery import Channel, MailActivities
+from activities.delivery import MailActivities
 from activities.inbox import QUEUE, InboxActivities
 from activities.planning import AgendaActivities
 from activities.surveys import SurveyActivities
@@ -28,6 +29,7 @@ from evidence.renderer import Documents
 from lifecycles.participants import Programs
 from mail.allowlist import RecipientAllowlist
 from mail.composer import Composer
+from mail.smtp.channel import SmtpChannel
 from rules.program import Program, load_program
 from rules.program.catalogue import Catalogue, load_catalogue
 from worker.workflow_runtime import WORKFLOWS, RedactErrors, workflow_runner
@@ -37,12 +39,15 @@ DOCUMENTS = Path(__file__).resolve().parent.parent / "templates" / "documents"
 
 
 def letter_service(catalogue: Catalogue, links: Links, documents: Path = DOCUMENTS) -> LetterService:
-    """The maker of letters and certificates, which name the address where they are verified."""
+    """Return the service that makes letters and certificates; they print the address that verifies them."""
     return LetterService(catalogue, Documents(documents), links.base_url)
 
 
 def load_programs(folder: Path) -> dict[str, Program]:
-    """The programs of a folder by id. Raises ProgramError with all mistakes of a file, OSError if there is none."""
+    """Return the programs of a folder by id.
+
+    Raises ProgramError with all mistakes of a file, OSError if the folder has no program.
+    """
     files = [file for file in sorted(folder.glob("*.toml")) if file.name != "catalogue.toml"]
     if not files:
         raise FileNotFoundError(f"no program file in {folder}")
@@ -51,36 +56,31 @@ def load_programs(folder: Path) -> dict[str, Program]:
 
 
 class Composers:
-    """One composer per program: the bundled templates, and the program's own texts before them (MAIL5)."""
+    """One composer per program. A program's own texts take precedence over the bundled templates (MAIL5)."""
 
     def __init__(self, templates: Path, programs: Path) -> None:
         self._templates = templates
         self._programs = programs
-        self._made: dict[str, Composer] = {}
+        self._by_program: dict[str, Composer] = {}
 
     def __call__(self, program: Program) -> Composer:
-        """The composer of a program."""
-        if program.id not in self._made:
-            texts = self._programs / program.id
-            same = next(iter(self._made.values()), None)
-            if same is not None and not texts.is_dir() and not any(self._own(other) for other in self._made):
-                self._made[program.id] = same
-            else:
-                self._made[program.id] = Composer(self._templates, [texts] if texts.is_dir() else [])
-        return self._made[program.id]
-
-    def _own(self, program: str) -> bool:
-        return (self._programs / program).is_dir()
+        """Return the composer of a program."""
+        texts = self._programs / program.id
+        # Programs without texts of their own share one composer: it compiles all templates.
+        key = program.id if texts.is_dir() else ""
+        if key not in self._by_program:
+            self._by_program[key] = Composer(self._templates, [texts] if key else [])
+        return self._by_program[key]
 
 
 @dataclass
 class Components:
-    """All that a worker needs besides Temporal."""
+    """All that a worker needs in addition to Temporal."""
 
     database: Database
     programs: Programs
     composers: Composers
-    channel: Channel
+    channel: SmtpChannel
     links: Links
     allowlist: RecipientAllowlist
     environment: str
@@ -88,8 +88,8 @@ class Components:
     documents: Path = DOCUMENTS
 
     @cached_property
-    def paper(self) -> LetterService:
-        """The maker of letters and certificates."""
+    def letters(self) -> LetterService:
+        """The service that makes letters and certificates."""
         return letter_service(self.catalogue, self.links, self.documents)
 
     @cached_property
@@ -105,7 +105,7 @@ class Components:
         )
 
     async def claim_environment(self) -> None:
-        """Make the database this environment's; raises RuntimeError if it is another's (MAIL8)."""
+        """Make the database this environment's. Raises RuntimeError if it belongs to another (MAIL8)."""
         async with self.database.begin() as session:
             found = await session.scalar(select(Environment.name))
             if found is None:
@@ -116,32 +116,58 @@ class Components:
                     "a copy does not mail"
                 )
 
+    async def close(self) -> None:
+        """Finish the deliveries in flight, and close the connections to the mail server."""
+        await self.mail.aclose()
+        await self.channel.aclose()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """How the workers of one process run."""
+
+    interceptors: Sequence[Interceptor] = ()
+    max_cached_workflows: int = 500
+    max_deliveries: int = 8
+    """Deliveries at the same time."""
+    mails_per_second: float | None = None
+    """Limit over all workers of the deployment; the server enforces it."""
+    grace_period: timedelta = timedelta(seconds=20)
+    """How long running activities may continue after the worker was asked to stop."""
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """What both workers of a process get."""
+        return {
+            "interceptors": [RedactErrors(), *self.interceptors],
+            "graceful_shutdown_timeout": self.grace_period,
+            # By default the SDK throttles heartbeats to 80 % of their timeout: a busy worker would miss it.
+            "max_heartbeat_throttle_interval": timedelta(seconds=5),
+        }
+
 
 @asynccontextmanager
 async def workers(
-    client: Client,
-    parts: Components,
-    *,
-    interceptors: Sequence[Interceptor] = (),
-    max_cached_workflows: int = 500,
-    deliveries: int = 8,
-    per_second: float | None = None,
-    graceful: timedelta = timedelta(seconds=20),
+    client: Client, components: Components, options: WorkerOptions | None = None
 ) -> AsyncIterator[tuple[Worker, Worker]]:
-    """The two workers of one process, running: workflows with database work, and deliveries."""
-    agenda = AgendaActivities(parts.database, parts.programs, parts.paper)
-    claims = ClaimActivities(parts.database, parts.programs, parts.paper)
-    surveys = SurveyActivities(parts.database, parts.programs)
-    inbox = InboxActivities(parts.database, parts.programs, client, parts.catalogue)
-    watchdog = WatchdogActivities(parts.database, parts.programs, client)
-    checkpoints = CheckpointActivities(parts.database, parts.programs, client)
-    common = {
-        "interceptors": [RedactErrors(), *interceptors],
-        "graceful_shutdown_timeout": graceful,
-        # Sent on as they come: kept back, as is usual, they would leave an activity seconds from seeming dead.
-        "max_heartbeat_throttle_interval": timedelta(seconds=5),
-    }
-    main = Worker(
+    """Run the two workers of one process: one for workflows and database work, one for deliveries."""
+    options = options or WorkerOptions()
+    async with AsyncExitStack() as stack:
+        yield (
+            await stack.enter_async_context(_workflow_worker(client, components, options)),
+            await stack.enter_async_context(_mail_worker(client, components, options)),
+        )
+
+
+def _workflow_worker(client: Client, components: Components, options: WorkerOptions) -> Worker:
+    database, programs = components.database, components.programs
+    agenda = AgendaActivities(database, programs, components.letters)
+    claims = ClaimActivities(database, programs, components.letters)
+    surveys = SurveyActivities(database, programs)
+    inbox = InboxActivities(database, programs, client, components.catalogue)
+    watchdog = WatchdogActivities(database, programs, client)
+    checkpoints = CheckpointActivities(database, programs, client)
+    return Worker(
         client,
         task_queue=QUEUE,
         workflows=WORKFLOWS,
@@ -157,18 +183,17 @@ async def workers(
             watchdog.look_for_overdue,
             checkpoints.look_for_checkpoint,
         ],
-        max_cached_workflows=max_cached_workflows,
-        **common,  # type: ignore[arg-type]
+        max_cached_workflows=options.max_cached_workflows,
+        **options.common,
     )
-    mail = Worker(
+
+
+def _mail_worker(client: Client, components: Components, options: WorkerOptions) -> Worker:
+    return Worker(
         client,
         task_queue=MAIL_QUEUE,
-        activities=[parts.mail.send_mail],
-        max_concurrent_activities=deliveries,
-        max_task_queue_activities_per_second=per_second,
-        **common,  # type: ignore[arg-type]
+        activities=[components.mail.send_mail],
+        max_concurrent_activities=options.max_deliveries,
+        max_task_queue_activities_per_second=options.mails_per_second,
+        **options.common,
     )
-    async with AsyncExitStack() as stack:
-        await stack.enter_async_context(main)
-        await stack.enter_async_context(mail)
-        yield main, mail

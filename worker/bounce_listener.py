@@ -1,4 +1,4 @@
-"""Takes in delivery-status mails from the deployment's mail server: the address for bounces is routed to it (MAIL7)."""
+"""Receives delivery reports from the deployment's mail server, which routes the address for bounces here (MAIL7)."""
 
 from __future__ import annotations
 
@@ -18,73 +18,75 @@ from mail.bounces import store_reports
 log = structlog.get_logger()
 
 LARGEST = 10 * 2**20
-"""The largest mail that is read, in octets; a report gives back headers, or a mail of ours."""
+"""The largest mail that is read, in octets. A report quotes headers or a mail of ours."""
 
 
 class BounceHandler:
-    """Stores each report as an event, once it is stored says so to the mail server, and has it applied.
+    """Stores each report as an event, then accepts it from the mail server and notifies the inbox.
 
-    Mails that are no reports are taken and dropped: a bounce of an answer to a bounce helps nobody.
+    Mail that is not a report is accepted and dropped: bouncing it could start a mail loop.
     """
 
     def __init__(
         self,
         database: Database,
-        arrived: Callable[[], Awaitable[None]],
+        notify_inbox: Callable[[], Awaitable[None]],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._database = database
-        self._arrived = arrived
+        self._notify_inbox = notify_inbox
         self._now = now
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        """Answer a mail that came whole (called by aiosmtpd)."""
+        """Return the SMTP reply to a complete mail (called by aiosmtpd)."""
         content = envelope.content
-        assert isinstance(content, bytes)
+        if not isinstance(content, bytes):
+            # aiosmtpd gives text only where it was asked to decode; this server is not.
+            return "451 4.3.0 not now"
         try:
             new = await store_reports(self._database, [(content, envelope.rcpt_tos)], self._now())
         except SQLAlchemyError as error:
-            log.warning("a report could not be stored", error=type(error).__name__)
+            log.warning("report_storage_failed", error=type(error).__name__)
             return "451 4.3.0 not now"
         if new:
             try:
-                await self._arrived()
+                await self._notify_inbox()
             except (RPCError, RuntimeError, OSError) as error:
-                # It is stored: whatever tells the inbox next has it applied too.
-                log.warning("the inbox could not be told of a report", error=type(error).__name__)
-        return "250 2.0.0 taken"
+                # The report is stored: the next notification has it applied too.
+                log.warning("inbox_notification_failed", error=type(error).__name__)
+        return "250 2.0.0 accepted"
 
 
-class _Connection(SMTP):
-    """A session with the mail server, among the open ones until it ends."""
+class _SmtpSession(SMTP):
+    """A session with the mail server; a member of `sessions` while it is open."""
 
-    def __init__(self, handler: BounceHandler, open_ones: set[_Connection]) -> None:
+    def __init__(self, handler: BounceHandler, sessions: set[_SmtpSession]) -> None:
         super().__init__(
             handler, data_size_limit=LARGEST, ident="throughline", loop=asyncio.get_running_loop()
         )
-        self._open_ones = open_ones
-        open_ones.add(self)
+        self._sessions = sessions
+        sessions.add(self)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """The session has ended."""
-        self._open_ones.discard(self)
+        """Note the end of the session (called by asyncio)."""
+        self._sessions.discard(self)
         super().connection_lost(error)
 
 
 @asynccontextmanager
-async def bounces_taken_in(handler: BounceHandler, host: str, port: int) -> AsyncIterator[int]:
-    """Listen for reports by SMTP as long as the block lasts; the port, for one asked for as 0."""
-    open_ones: set[_Connection] = set()
+async def bounce_listener(handler: BounceHandler, host: str, port: int) -> AsyncIterator[int]:
+    """Listen for reports by SMTP within the block; yield the port, which the system chooses for port 0."""
+    sessions: set[_SmtpSession] = set()
 
-    def connect() -> _Connection:
-        return _Connection(handler, open_ones)
+    def connect() -> _SmtpSession:
+        return _SmtpSession(handler, sessions)
 
     server = await asyncio.get_running_loop().create_server(connect, host, port)
     try:
         yield int(server.sockets[0].getsockname()[1])
     finally:
         server.close()
-        for connection in list(open_ones):
-            if isinstance(connection.transport, asyncio.WriteTransport):
-                connection.transport.abort()
+        for session in list(sessions):
+            if isinstance(session.transport, asyncio.WriteTransport):
+                session.transport.abort()
         await server.wait_closed()

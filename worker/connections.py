@@ -1,4 +1,4 @@
-"""Database, Temporal, programs and the other parts as a deployment's settings name them."""
+"""Opens what a deployment's settings name: database, Temporal, programs, mail server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from worker.settings import Settings
 
 
 def read_settings() -> Settings:
-    """The settings of this deployment. Raises Failure with a line for each wrong one."""
+    """Return the settings of this deployment. Raises Failure with a line for each wrong one."""
     try:
         return Settings()
     except SettingsError:
@@ -43,18 +43,20 @@ def read_settings() -> Settings:
 
 
 def read_programs(settings: Settings) -> dict[str, Program]:
-    """The programs of this deployment. Raises ProgramError, OSError."""
+    """Return the programs of this deployment. Raises ProgramError, OSError."""
     return load_programs(settings.programs)
 
 
 def composers(settings: Settings, programs: Path | None = None) -> Composers:
-    """The composers of mail; a program's own texts stand beside its file."""
+    """Return the composers of mail. A program's own texts are in a folder next to its file."""
     return Composers(settings.templates / "mail", programs or settings.programs)
 
 
 def open_database(settings: Settings) -> Database:
-    """The database, not yet connected. Raises Failure for an address that cannot be read or a folder that
-    cannot be made."""
+    """Return the database, not yet connected.
+
+    Raises Failure for an address that cannot be read, or a folder that cannot be made.
+    """
     try:
         return Database(settings.database, timeout=settings.database_timeout)
     except ValueError as error:
@@ -65,7 +67,7 @@ def open_database(settings: Settings) -> Database:
 
 @asynccontextmanager
 async def database_ready(settings: Settings) -> AsyncIterator[Database]:
-    """The database with the schema of this version. Raises Failure if it cannot be reached or has another."""
+    """Open the database. Raises Failure if it cannot be reached, or has another schema than this version."""
     _refuse_missing_file(settings)
     database = open_database(settings)
     try:
@@ -76,7 +78,7 @@ async def database_ready(settings: Settings) -> AsyncIterator[Database]:
 
 
 def _refuse_missing_file(settings: Settings) -> None:
-    """Raise Failure where there is no SQLite file yet: whoever asks something does not make one."""
+    """Raise Failure if the SQLite file is missing: a command that only reads must not create it."""
     try:
         url = make_url(settings.database)
     except ArgumentError:
@@ -99,7 +101,7 @@ async def check_database(database: Database, settings: Settings) -> None:
 
 
 def database_trouble(error: Exception) -> str:
-    """What a database says is wrong, in one line."""
+    """Return the database's own error text, in one line."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     lines = str(cause or error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
@@ -110,7 +112,7 @@ def _shown(settings: Settings) -> str:
 
 
 async def connect() -> Client:
-    """A client of the Temporal service that its own environment variables and profile file name.
+    """Connect to the Temporal service that Temporal's environment variables and profile file name.
 
     Raises Failure if it cannot be reached.
     """
@@ -128,7 +130,7 @@ async def connect() -> Client:
 
 
 def _first_line(error: Exception) -> str:
-    """The first line of an error, or of the operating system's words within it."""
+    """Return the first line of an error, or of the operating system's text within it."""
     text = str(error).strip()
     if cause := re.search(r'message: "([^"]+)"', text):
         return cause[1]
@@ -136,7 +138,7 @@ def _first_line(error: Exception) -> str:
 
 
 def links_of(settings: Settings) -> Links:
-    """The maker of personal links. Raises Failure without a secret."""
+    """Return the signer of personal links. Raises Failure without a secret."""
     try:
         return Links(settings.base_url, settings.secret.get_secret_value())
     except ValueError as error:
@@ -144,9 +146,9 @@ def links_of(settings: Settings) -> Links:
 
 
 def smtp_of(settings: Settings, programs: Mapping[str, Program]) -> SmtpSettings:
-    """The mail server, with the DKIM key; without a rate of its own, as slow as the slowest program (MAIL3).
+    """Return the mail server's settings, with the DKIM key.
 
-    Raises Failure for settings that do not fit together.
+    Without a rate limit of its own, it gets the lowest of all programs (MAIL3). Raises Failure for a contradiction.
     """
     try:
         dkim = settings.dkim
@@ -164,7 +166,7 @@ def smtp_of(settings: Settings, programs: Mapping[str, Program]) -> SmtpSettings
 
 
 def build_components(settings: Settings, database: Database, programs: Mapping[str, Program]) -> Components:
-    """All that a worker needs besides Temporal. Raises Failure for settings that do not fit together."""
+    """Return all that a worker needs in addition to Temporal. Raises Failure for contradictory settings."""
     return Components(
         database,
         programs,
@@ -177,7 +179,7 @@ def build_components(settings: Settings, database: Database, programs: Mapping[s
 
 
 def webhook_secrets(settings: Settings) -> list[str]:
-    """The secrets that sign events, the one to sign with first; several are separated by commas.
+    """Return the secrets that verify events, separated by commas in the setting. The first one signs.
 
     Raises Failure if there is none.
     """
@@ -188,6 +190,6 @@ def webhook_secrets(settings: Settings) -> list[str]:
 
 
 def gateway_address(settings: Settings) -> str:
-    """Where the gateway takes events in."""
+    """Return the address of the gateway."""
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
     return (settings.gateway_url or f"http://{host}:{settings.port}").rstrip("/")

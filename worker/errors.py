@@ -1,10 +1,10 @@
-"""The error of a command or process that failed for a reason that its text names."""
+"""The error that ends a command or process."""
 
 from __future__ import annotations
 
 
 class Failure(Exception):
-    """What was asked for failed; `lines` say why, for whoever asked."""
+    """A command or process failed; `lines` say why, for the person who started it."""
 
     def __init__(self, *lines: str) -> None:
         super().__init__("\n".join(lines))

@@ -1,4 +1,4 @@
-"""The gateway in this process: on a port that was taken beforehand, without handlers of signals of its own."""
+"""Serves a web application in this process: on a socket opened beforehand, without signal handlers of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HOST = "127.0.0.1"
 
 
 def listen(port: int) -> socket.socket:
-    """A socket on a port of this machine, 0 for any. Raises Failure if it is taken."""
+    """Open a socket on a port of this machine, 0 for any. Raises Failure if the port is taken."""
     listening = socket.socket()
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -24,25 +24,25 @@ def listen(port: int) -> socket.socket:
         listening.listen(128)
     except OSError as error:
         listening.close()
-        raise Failure(f"port {port} cannot be had ({error.strerror}): name another with --port") from None
+        raise Failure(f"port {port} cannot be used ({error.strerror}): choose another with --port") from None
     return listening
 
 
 def address(listening: socket.socket) -> str:
-    """Where a browser finds what is served on the socket."""
+    """Return the web address of a socket."""
     return f"http://{HOST}:{listening.getsockname()[1]}"
 
 
 class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to the command."""
+        """Leave signals to the command."""
         yield
 
 
 @asynccontextmanager
 async def served(app: FastAPI, listening: socket.socket) -> AsyncIterator[None]:
-    """The app, answering on the socket as long as the block lasts. Raises RuntimeError if it cannot start."""
+    """Serve the app on the socket within the block. Raises RuntimeError if it cannot start."""
     config = uvicorn.Config(
         app, log_config=None, log_level="warning", access_log=False, timeout_graceful_shutdown=3
     )

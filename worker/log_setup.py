@@ -1,4 +1,4 @@
-"""Logging: one structured line a fact."""
+"""Logging to standard error, one structured line per event."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, Tele
 
 
 def set_up_logging(level: int = logging.WARNING) -> None:
-    """Log to standard error; tracebacks are plain, without the values of variables, which may be personal data.
+    """Log to standard error. Tracebacks omit the values of variables, which may be personal data.
 
-    Temporal's core never writes by itself, since it would write to standard output.
+    Temporal's core logs through Python: on its own it would write to standard output.
     """
     structlog.configure(
         processors=[
@@ -40,7 +40,7 @@ def set_up_logging(level: int = logging.WARNING) -> None:
 
 
 class _ToStructlog(logging.Handler):
-    """Passes the records of the standard library's loggers on, without their extras."""
+    """Passes records of the standard library's loggers to structlog, without their extra fields."""
 
     def emit(self, record: logging.LogRecord) -> None:
         logger = structlog.get_logger(record.name)

@@ -1,18 +1,20 @@
-"""The two processes of a deployment, from their start to their graceful end."""
+"""The two processes of a deployment, worker and gateway, from start to graceful shutdown."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from functools import partial
 
 import structlog
+from temporalio.client import Client
 
+from database.session import Database
 from mail.smtp.verdicts import DeliveryError
 from rules.program.catalogue import load_catalogue
-from worker.assembly import workers
-from worker.bounce_listener import BounceHandler, bounces_taken_in
+from worker.assembly import Components, WorkerOptions, letter_service, workers
+from worker.bounce_listener import BounceHandler, bounce_listener
 from worker.connections import (
     build_components,
     connect,
@@ -31,89 +33,79 @@ log = structlog.get_logger()
 
 
 async def run_worker(settings: Settings) -> None:
-    """A worker until it is told to stop: then it takes nothing new, and what runs has 20 seconds to end.
+    """Run a worker until it is asked to stop; then running activities have 20 seconds to finish.
 
-    Raises Failure if something that it needs is missing or cannot be reached: database, Temporal, mail server.
+    Raises Failure if a dependency is missing or cannot be reached: database, Temporal, mail server.
     """
     programs = read_programs(settings)
     async with database_ready(settings) as database:
-        parts = build_components(settings, database, programs)
+        components = build_components(settings, database, programs)
         try:
-            await parts.claim_environment()
-        except RuntimeError as error:
-            raise Failure(str(error)) from None
-        client = await connect()
-        try:
-            await parts.channel.check()  # type: ignore[attr-defined]
-        except DeliveryError as error:
-            server = f"{settings.smtp_host}:{settings.smtp_port}"
-            raise Failure(
-                f"the mail server {server} cannot be used: {error.response or type(error).__name__}"
-            ) from None
-        try:
-            async with (
-                stopping() as stop,
-                workers(
-                    client,
-                    parts,
-                    max_cached_workflows=settings.max_cached_workflows,
-                    per_second=settings.smtp_rate_per_minute and settings.smtp_rate_per_minute / 60,
-                ) as running,
-                AsyncExitStack() as stack,
-            ):
-                if settings.bounce_port is not None:
-                    handler = BounceHandler(database, lambda: notify_inbox(client))
-                    await stack.enter_async_context(
-                        bounces_taken_in(handler, settings.host, settings.bounce_port)
-                    )
-                await notify_inbox(client)
-                await start_housekeeping(client)
-                log.info("worker runs", environment=settings.environment, programs=", ".join(programs))
-                await stop.wait()
-                log.info("worker stops")
-                await asyncio.gather(*(worker.shutdown() for worker in running))
+            await _claim_environment(components)
+            client = await connect()
+            await _check_mail_server(components, settings)
+            await _work(settings, database, components, client)
         finally:
-            await parts.mail.aclose()
-            await parts.channel.aclose()  # type: ignore[attr-defined]
-    log.info("worker stopped")
+            await components.close()
+    log.info("worker_stopped")
+
+
+async def _claim_environment(components: Components) -> None:
+    try:
+        await components.claim_environment()
+    except RuntimeError as error:
+        raise Failure(str(error)) from None
+
+
+async def _check_mail_server(components: Components, settings: Settings) -> None:
+    try:
+        await components.channel.check()
+    except DeliveryError as error:
+        server = f"{settings.smtp_host}:{settings.smtp_port}"
+        raise Failure(
+            f"the mail server {server} cannot be used: {error.response or type(error).__name__}"
+        ) from None
+
+
+async def _work(settings: Settings, database: Database, components: Components, client: Client) -> None:
+    per_minute = settings.smtp_rate_per_minute
+    options = WorkerOptions(
+        max_cached_workflows=settings.max_cached_workflows,
+        mails_per_second=per_minute / 60 if per_minute else None,
+    )
+    async with (
+        stopping() as stop,
+        workers(client, components, options) as running,
+        AsyncExitStack() as stack,
+    ):
+        if settings.bounce_port is not None:
+            handler = BounceHandler(database, partial(notify_inbox, client))
+            await stack.enter_async_context(bounce_listener(handler, settings.host, settings.bounce_port))
+        await notify_inbox(client)
+        await start_housekeeping(client)
+        log.info("worker_started", environment=settings.environment, programs=", ".join(components.programs))
+        await stop.wait()
+        log.info("worker_shutdown_started")
+        await asyncio.gather(*(worker.shutdown() for worker in running))
 
 
 async def run_gateway(settings: Settings) -> None:
-    """A gateway until it is told to stop: then it answers what came, and takes nothing new.
+    """Run a gateway until it is asked to stop; then it answers the requests that it has, and takes no new ones.
 
-    Raises Failure if something that it needs is missing or cannot be reached, or its port is taken.
+    Raises Failure if a dependency is missing or cannot be reached, or its port is taken.
     """
-    from evidence.letters import letter_text
+    # Imported when called: the worker does not need it.
     from gateway.app import create_app
-    from worker.assembly import letter_service
+    from gateway.services import services_on
 
-    catalogue = load_catalogue()
     programs = read_programs(settings)
     links, secrets = links_of(settings), webhook_secrets(settings)
+    letters = letter_service(load_catalogue(), links)
     async with database_ready(settings) as database:
         client = await connect()
-
-        async def clock() -> datetime:
-            return datetime.now(UTC)
-
-        async def temporal_ready() -> None:
-            await client.service_client.check_health()
-
-        async def tell_inbox() -> None:
-            await notify_inbox(client)
-
+        services = services_on(client, database=database, programs=programs, links=links, letters=letters)
         try:
-            app = create_app(
-                database=database,
-                programs=programs,
-                links=links,
-                webhook_secrets=secrets,
-                poke=tell_inbox,
-                clock=clock,
-                temporal_ready=temporal_ready,
-                catalogue=catalogue,
-                statement=letter_text(programs, letter_service(catalogue, links)),
-            )
+            app = create_app(services, webhook_secrets=secrets)
         except ValueError as error:
             raise Failure(f"THROUGHLINE_WEBHOOK_SECRET: {error}") from None
         try:
@@ -121,6 +113,7 @@ async def run_gateway(settings: Settings) -> None:
         except OSError as error:
             raise Failure(f"{settings.host}:{settings.port}: {error.strerror}") from None
         async with stopping() as stop, served(app, listening):
-            log.info("gateway runs", address=f"http://{settings.host}:{listening.getsockname()[1]}")
+            port = listening.getsockname()[1]
+            log.info("gateway_started", address=f"http://{settings.host}:{port}")
             await stop.wait()
-    log.info("gateway stopped")
+    log.info("gateway_stopped")

@@ -1,4 +1,4 @@
-"""Settings, from the environment (`THROUGHLINE_…`) or a `.env` file beside the command."""
+"""Settings of a deployment, from the environment (`THROUGHLINE_…`) or a `.env` file in the working directory."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Settings(BaseSettings):
-    """What a deployment decides. Temporal's own address, namespace and TLS come by Temporal's environment
-    variables and profile file (`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`, …)."""
+    """The settings of a deployment.
+
+    Temporal's address, namespace and TLS come from Temporal's own environment variables and profile file
+    (`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`, …).
+    """
 
     model_config = SettingsConfigDict(env_prefix="THROUGHLINE_", env_file=".env", extra="ignore")
 
@@ -53,12 +56,12 @@ class Settings(BaseSettings):
 
     @property
     def allowlist(self) -> RecipientAllowlist:
-        """Whom this deployment may mail (MAIL8)."""
+        """Which addresses this deployment may send mail to (MAIL8)."""
         return RecipientAllowlist(self.production, self.allow)
 
     @property
     def dkim(self) -> DkimSettings | None:
-        """The DKIM key, where this deployment signs for itself. Raises ValueError if it is only half set."""
+        """The DKIM key, if this deployment signs its mail itself. Raises ValueError if only a part of it is set."""
         parts = (self.dkim_domain, self.dkim_selector, self.dkim_key_file)
         if not any(parts):
             return None
@@ -68,7 +71,7 @@ class Settings(BaseSettings):
 
     @property
     def smtp(self) -> SmtpSettings:
-        """The mail server that deliveries go to."""
+        """The mail server that accepts deliveries."""
         return SmtpSettings(
             host=self.smtp_host,
             port=self.smtp_port,

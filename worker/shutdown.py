@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as something to wait for, so that a command stops its parts in order."""
+"""Ctrl-C and SIGTERM as an event to wait for, so that a command stops its parts in order."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-Result = TypeVar("Result")
+T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
-    """Whether somebody asked this process to stop."""
+    """Whether this process was asked to stop."""
 
     def __init__(self) -> None:
         self._asked = asyncio.Event()
 
     @property
     def asked(self) -> bool:
-        """True once a signal came."""
+        """Whether a signal has come."""
         return self._asked.is_set()
 
     def ask(self) -> None:
-        """Ask it to stop."""
+        """Ask the process to stop."""
         self._asked.set()
 
     async def wait(self) -> None:
-        """Until it is asked to stop."""
+        """Wait until the process is asked to stop."""
         await self._asked.wait()
 
-    async def or_done(self, work: Coroutine[Any, Any, Result]) -> Result | None:
-        """The work's result, or None if it was given up because of a signal."""
+    async def or_done(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Return the result of the work; None if a signal cancelled it."""
         working, waiting = asyncio.ensure_future(work), asyncio.ensure_future(self.wait())
         try:
             await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -45,7 +45,7 @@ class Stop:
 
 @asynccontextmanager
 async def stopping() -> AsyncIterator[Stop]:
-    """Within the block the signals only ask to stop; the block decides when it can."""
+    """Within the block, turn the signals into a request to stop, which the block obeys when it can."""
     stop, loop = Stop(), asyncio.get_running_loop()
     for number in SIGNALS:
         loop.add_signal_handler(number, stop.ask)

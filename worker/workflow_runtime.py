@@ -1,8 +1,8 @@
-"""What every Temporal worker and replayer of this product shares: workflows, activities, sandbox, error texts."""
+"""What all Temporal workers and replayers of this product share: workflow types, sandbox, redaction of errors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -41,17 +41,18 @@ PASSED_THROUGH = (
     *("rules", "database", "lifecycles", "mail", "evidence", "activities"),
     *("pydantic", "sqlalchemy", "structlog"),
 )
+"""Modules that the sandbox takes from the process. It would import any other one again for each workflow."""
 
 
 def workflow_runner() -> WorkflowRunner:
-    """The sandbox in which workflows run; rules and activities are passed through, all else is not."""
+    """Return the sandbox in which workflows run. Only the modules in PASSED_THROUGH are shared with it."""
     return SandboxedWorkflowRunner(
         restrictions=SandboxRestrictions.default.with_passthrough_modules(*PASSED_THROUGH)
     )
 
 
 class RedactErrors(Interceptor):
-    """Keeps personal data out of histories: an unexpected error leaves an activity as its name only (MEM6)."""
+    """Keeps personal data out of histories: of an unexpected error in an activity, only its name is recorded (MEM6)."""
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         """Wrap the activities."""
@@ -68,8 +69,5 @@ class _RedactErrors(ActivityInboundInterceptor):
             raise ApplicationError(str(error), type=type(error).__name__) from None
         except Exception as error:
             name = type(error).__name__
-            log.warning("activity failed", activity=activity.info().activity_type, error=name, exc_info=error)
+            log.warning("activity_failed", activity=activity.info().activity_type, error=name, exc_info=error)
             raise ApplicationError(f"{name} in {activity.info().activity_type}", type=name) from None
-
-
-Activities = Sequence[Callable[..., Any]]

@@ -15,13 +15,12 @@ from embedded.mail_pages import PageRenderer, mail_routes
 from embedded.mailbox import Mailbox
 from embedded.stack import embedded_stack
 from embedded.temporal_servers import free_port
-from evidence.letters import letter_text
 from gateway.app import create_app
+from gateway.services import services_on
 from worker.connections import read_programs, read_settings
 from worker.http_server import address, listen, served
 from worker.settings import Settings
 from worker.shutdown import stopping
-from workflows.starting import notify_inbox
 
 WEBHOOK_SECRET: Final = "whsec_ZGVtbyBkZW1vIGRlbW8gZGVtbyBkZW1vIGRlbW8="
 """The demo takes events in from this machine only, until it ends: its secret is none."""
@@ -48,19 +47,17 @@ def demo_app(demo: Demo, settings: Settings) -> FastAPI:
     """The gateway with the demo's pages: personal links in its mails lead to the same app."""
     look, client = PageRenderer(settings.templates), demo.stage.clock.client
 
-    async def temporal_ready() -> None:
-        await client.service_client.check_health()
-
-    return create_app(
+    services = services_on(
+        client,
         database=demo.stage.database,
         programs=demo.stage.programs,
         links=demo.stage.parts.links,
-        webhook_secrets=[WEBHOOK_SECRET],
-        poke=lambda: notify_inbox(client),
+        letters=demo.stage.parts.letters,
         clock=demo.now,
-        temporal_ready=temporal_ready,
-        catalogue=demo.stage.parts.catalogue,
-        statement=letter_text(demo.stage.programs, demo.stage.parts.paper),
+    )
+    return create_app(
+        services,
+        webhook_secrets=[WEBHOOK_SECRET],
         routers=[
             routes(demo, look),
             mail_routes(demo.mailbox, look, demo.zone, title=demo.program.name, home=lambda: "/"),

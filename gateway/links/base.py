@@ -1,4 +1,4 @@
-"""What the links about a request or an engagement share: finding it, its state, what a visit may do."""
+"""What the links about a request or an engagement share: the subject, its state, and reading a form."""
 
 from __future__ import annotations
 
@@ -6,205 +6,193 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.datastructures import FormData
 
-from database.models import Engagement, Event, Member, Profile, Request
+from database.models import Engagement, Event, Request
 from database.session import Database
-from gateway.event_store import Inbox
-from gateway.links.page import NOT_THEIRS, LinkVisit, Page, form_text, message
-from gateway.links.reader import shown
+from gateway.event_store import EventStore
+from gateway.links.page import (
+    NOT_THEIRS,
+    SOURCE,
+    FieldErrors,
+    LinkPage,
+    LinkVisit,
+    form_page,
+    form_text,
+    message_page,
+    too_long,
+)
+from gateway.links.reader import isolated
 from gateway.pages import Text
-from rules.calendar import add_months, calendar_for
+from lifecycles.facts import facts_from_row
+from lifecycles.participants import Participant, participants
+from rules.calendar import add_months
 from rules.engagement import MOST_MONTHS_AHEAD, EngagementFacts, planned_end
 from rules.events import Envelope, check_event
-from rules.request import RequestFacts
-from rules.text import LONGEST_TEXT
+from rules.kinds import KINDS, Kind
+from rules.program import program_calendar
 
-SOURCE = "/links"
-"""The source of the events that personal links tell."""
+SUSPENDED = "suspended"
+"""An open state in which staff alone act: its pages say nothing (ENG8)."""
 
-OPEN = {"request": ("open", "past_due"), "engagement": ("active", "paused")}
-CLOSED = {
-    "request": ("accepted", "declined", "canceled", "expired", "unavailable"),
-    "engagement": ("completed", "ended", "no_fit", "canceled"),
-}
-MOST_MONTHS = 120
-"""The longest plan that an event tells in months."""
-
-Errors = dict[str, Text]
+Row = TypeVar("Row", Request, Engagement)
 Facts = TypeVar("Facts")
+ReadForm = tuple[str, dict[str, Any], FieldErrors]
+"""The type and data of the event that a form describes, and what is wrong in the form."""
 
 
 @dataclass(frozen=True, slots=True)
-class LinkSubject:
-    """A request or engagement as its page needs it: the reader's role, the other one, and the events about it.
+class LinkSubject(Generic[Row]):
+    """The request or engagement that a link is about, as its page needs it."""
 
-    `state` is what it is, or will be as soon as an event that waits is applied.
-    """
-
-    row: Request | Engagement
+    row: Row
+    kind: Kind
     role: str
-    other: Member
-    told: list[Event]
+    """The reader's role."""
+    other: Participant
+    """The other party."""
+    events: list[Event]
+    """All events about it that were not refused, oldest first."""
     state: str
-
-    @property
-    def kind(self) -> str:
-        """`request` or `engagement`."""
-        return self.row.workflow.partition("/")[0]
+    """Its state, as it will be once its stored events are applied."""
 
     @property
     def is_open(self) -> bool:
-        """Whether something can still be answered."""
-        return self.state in OPEN[self.kind]
-
-
-class LifecycleLinkHandler(ABC):
-    """A purpose about a request or an engagement. Its page is the template of the same name."""
-
-    name: ClassVar[str]
-    table: ClassVar[type[Request] | type[Engagement]] = Engagement
-    roles: ClassVar[tuple[str, ...]] = ("mentor", "mentee")
-    fields: ClassVar[tuple[str, ...]]
-
-    def __init__(self, database: Database, inbox: Inbox) -> None:
-        self._database = database
-        self._inbox = inbox
-
-    async def show(self, visit: LinkVisit) -> Page:
-        """What can be answered, or where things stand."""
-        matter = await self._matter(visit)
-        if isinstance(matter, Page):
-            return matter
-        return self._form(visit, matter, self.proposed(visit, matter), {})
-
-    async def act(self, visit: LinkVisit, form: FormData) -> Page:
-        """Store the answer as an event; on a mistake, the form again."""
-        matter = await self._matter(visit)
-        if isinstance(matter, Page):
-            return matter
-        given = {name: form_text(form, name) for name in self.fields}
-        kind, data, errors = self.read(visit, matter, given)
-        if not errors:
-            data, problems = check_event(kind, {self._subject: matter.row.id, **data})
-            errors = {problem.pointer.rpartition("/")[2]: Text("site.unreadable") for problem in problems}
-        if errors:
-            return self._form(visit, matter, given, errors, 400)
-        await self._inbox.put_answer(visit.question, Envelope("", SOURCE, kind, visit.at, data))
-        names: dict[str, object] = {"other": shown(matter.other.name)}
-        if "end" in data:
-            names["end"] = date.fromisoformat(data["end"])
-        key = self.next(visit, matter, {**given, **data})
-        return message(key, names, action=_onward(visit, matter, key))
-
-    @abstractmethod
-    def read(
-        self, visit: LinkVisit, matter: LinkSubject, given: Mapping[str, str]
-    ) -> tuple[str, dict[str, Any], Errors]:
-        """The type and data of the event in what was typed, or what is wrong with it, by field."""
-
-    @abstractmethod
-    def next(self, visit: LinkVisit, matter: LinkSubject, data: Mapping[str, Any]) -> str:
-        """Which page says what happens next."""
-
-    def proposed(self, visit: LinkVisit, matter: LinkSubject) -> dict[str, str]:
-        """What the form holds before anybody typed."""
-        return dict.fromkeys(self.fields, "")
-
-    def more(self, visit: LinkVisit, matter: LinkSubject) -> dict[str, object]:
-        """What else the page needs."""
-        return {}
+        """Whether its questions can still be answered."""
+        return _can_be_answered(self.kind, self.state)
 
     @property
-    def _subject(self) -> str:
-        return "request" if self.table is Request else "engagement"
+    def names(self) -> dict[str, object]:
+        """What its sentences may name."""
+        return {"other": isolated(self.other.member.name)}
 
-    async def _matter(self, visit: LinkVisit) -> LinkSubject | Page:
-        async with self._database.reading() as session:
-            matter = await find_subject(session, visit, self.table)
-        if matter is None or matter.role not in self.roles:
-            return NOT_THEIRS
-        return matter if matter.is_open else self._over(visit, matter)
 
-    def _over(self, visit: LinkVisit, matter: LinkSubject) -> Page:
-        if matter.state not in CLOSED[matter.kind]:
-            return message("refused.quiet")
-        key = f"over.{matter.kind}.{matter.state}"
-        if matter.kind == "request":
-            key = f"{key}.{matter.role}"
-        return message(key, {"other": shown(matter.other.name)}, action=_onward(visit, matter, key))
+class LifecycleLinkHandler(ABC, Generic[Row]):
+    """A purpose about a request or an engagement: a form, whose answer becomes an event."""
 
-    def _form(
-        self,
-        visit: LinkVisit,
-        matter: LinkSubject,
-        given: Mapping[str, str],
-        errors: Errors,
-        status: int = 200,
-    ) -> Page:
-        values = {
-            "typed": {**dict.fromkeys(self.fields, ""), **given},
-            "errors": errors,
-            "other": shown(matter.other.name),
-            "row": matter.row,
-            "before": self._before(visit, matter),
-            **self.more(visit, matter),
-        }
-        return Page(f"{self.name}.html", values, status)
+    table: type[Row]
+    template: ClassVar[str]
+    roles: ClassVar[tuple[str, ...]] = ("mentor", "mentee")
+    """Who may use the link."""
+    fields: ClassVar[tuple[str, ...]]
+    """The fields of the form."""
 
-    def _before(self, visit: LinkVisit, matter: LinkSubject) -> dict[str, Any] | None:
-        """What the reader last answered to the same question."""
-        mine = [event for event in matter.told if event.event_id.startswith(f"{visit.question}-")]
+    def __init__(self, database: Database, store: EventStore) -> None:
+        self._database = database
+        self._store = store
+
+    async def get(self, visit: LinkVisit) -> LinkPage:
+        """Return the form, or what has happened meanwhile."""
+        subject = await self._subject(visit)
+        if isinstance(subject, LinkPage):
+            return subject
+        return self._form(visit, subject, self.initial_values(visit, subject), {})
+
+    async def post(self, visit: LinkVisit, form: FormData) -> LinkPage:
+        """Store the answer as an event; on a mistake, return the form."""
+        subject = await self._subject(visit)
+        if isinstance(subject, LinkPage):
+            return subject
+        given = {name: form_text(form, name) for name in self.fields}
+        kind, data, errors = self.read(visit, subject, given)
+        if not errors:
+            data, problems = check_event(kind, {subject.kind.name: subject.row.id, **data})
+            errors = {problem.pointer.rpartition("/")[2]: Text("site.unreadable") for problem in problems}
+        if errors:
+            return self._form(visit, subject, given, errors)
+        await self._store.put_answer(visit.question, Envelope("", SOURCE, kind, visit.at, data))
+        names = subject.names
+        if "end" in data:
+            names["end"] = date.fromisoformat(data["end"])
+        key = self.confirmation(visit, subject, {**given, **data})
+        return message_page(key, names, action=_next_step(visit, subject, key))
+
+    @abstractmethod
+    def read(self, visit: LinkVisit, subject: LinkSubject[Row], given: Mapping[str, str]) -> ReadForm:
+        """Return the event that a form describes, or what is wrong in it."""
+
+    @abstractmethod
+    def confirmation(self, visit: LinkVisit, subject: LinkSubject[Row], data: Mapping[str, Any]) -> str:
+        """Return the key of the page that confirms an answer."""
+
+    def initial_values(self, visit: LinkVisit, subject: LinkSubject[Row]) -> dict[str, str]:
+        """Return what the form holds at first."""
+        return dict.fromkeys(self.fields, "")
+
+    def context(self, visit: LinkVisit, subject: LinkSubject[Row]) -> dict[str, object]:
+        """Return what else the template needs."""
+        return {}
+
+    def previous_answer(self, visit: LinkVisit, subject: LinkSubject[Row]) -> dict[str, Any] | None:
+        """Return the data of the reader's last answer to the same question."""
+        mine = [event for event in subject.events if event.event_id.startswith(f"{visit.question}-")]
         return mine[-1].data if mine else None
 
+    async def find(self, visit: LinkVisit) -> LinkSubject[Row] | None:
+        """Return the subject of a link; None if it is unknown, or its reader may not use the link."""
+        async with self._database.reading() as session:
+            subject = await _find_subject(session, visit, self.table)
+        return subject if subject and subject.role in self.roles else None
 
-async def find_subject(
-    session: AsyncSession, visit: LinkVisit, table: type[Request] | type[Engagement]
-) -> LinkSubject | None:
-    """The matter that a link is about; None unless the link's profile has a part in it."""
-    kind, _, name = visit.link.subject.partition("/")
-    if kind not in OPEN:
-        return None
-    row: Request | Engagement | None
-    if table is Request:
-        row = await session.scalar(select(Request).where(Request.id == name))
-    else:
-        row = await session.scalar(select(Engagement).where(Engagement.id == name))
+    async def _subject(self, visit: LinkVisit) -> LinkSubject[Row] | LinkPage:
+        subject = await self.find(visit)
+        if subject is None:
+            return NOT_THEIRS
+        return subject if subject.is_open else _closed_page(visit, subject)
+
+    def _form(
+        self, visit: LinkVisit, subject: LinkSubject[Row], given: Mapping[str, str], errors: FieldErrors
+    ) -> LinkPage:
+        values = {
+            "typed": {**dict.fromkeys(self.fields, ""), **given},
+            "row": subject.row,
+            "previous_answer": self.previous_answer(visit, subject),
+            **subject.names,
+            **self.context(visit, subject),
+        }
+        return form_page(self.template, values, errors)
+
+
+async def _find_subject(session: AsyncSession, visit: LinkVisit, table: type[Row]) -> LinkSubject[Row] | None:
+    id = visit.link.subject.partition("/")[2]
+    row = (await session.scalars(select(table).where(table.id == id))).one_or_none()
     if row is None or visit.link.profile not in (row.mentor_id, row.mentee_id):
         return None
-    mentors = visit.link.profile == row.mentor_id
-    other = await session.scalar(
-        select(Member)
-        .join(Profile, Profile.member_id == Member.id)
-        .where(Profile.id == (row.mentee_id if mentors else row.mentor_id))
-    )
+    is_mentor = visit.link.profile == row.mentor_id
+    profile = row.mentee_id if is_mentor else row.mentor_id
+    other = (await participants(session, [profile])).get(profile)
     if other is None:
         return None
-    told = await session.scalars(
+    found = await session.scalars(
         select(Event).where(Event.subject == row.workflow, Event.state != "refused").order_by(Event.id)
     )
-    events = list(told)
-    return LinkSubject(row, "mentor" if mentors else "mentee", other, events, state_of(row, events))
+    kind, events = KINDS[row.workflow.partition("/")[0]], list(found)
+    role = "mentor" if is_mentor else "mentee"
+    return LinkSubject(row, kind, role, other, events, _state_of(kind, row.state, events))
 
 
-def state_of(row: Request | Engagement, told: list[Event]) -> str:
-    if row.state in (*OPEN["request"], *OPEN["engagement"]):
-        for event in told:
-            if event.state != "applied" and (state := _state_after(event)):
-                return state
-    return row.state
+def _can_be_answered(kind: Kind, state: str) -> bool:
+    return state in kind.open_states and state != SUSPENDED
+
+
+def _state_of(kind: Kind, state: str, events: list[Event]) -> str:
+    if _can_be_answered(kind, state):
+        for event in events:
+            if event.state != "applied" and (after := _state_after(event)):
+                return after
+    return state
 
 
 def _state_after(event: Event) -> str | None:
-    """The state in which an event leaves its request or engagement; None if that goes on as it is."""
+    """Return the state that an event leads to; None if it changes no state."""
     match event.type, event.data.get("answer") or event.data.get("reason"):
         case "engagement.misconduct_reported", _:
-            return "suspended"
+            return SUSPENDED
         case "engagement.discovery", "not_a_fit":
             return "no_fit"
         case "engagement.ended", "goals_met":
@@ -216,34 +204,47 @@ def _state_after(event: Event) -> str | None:
     return None
 
 
-def _onward(visit: LinkVisit, matter: LinkSubject, key: str) -> tuple[str, str] | None:
-    """Where a mentee who is without a mentor now may go from here."""
-    if matter.role == "mentee" and key in WITHOUT_MENTOR:
+def _closed_page(visit: LinkVisit, subject: LinkSubject[Row]) -> LinkPage:
+    kind = subject.kind
+    if subject.state not in kind.closed_states:
+        return message_page("refused.quiet")
+    key = f"over.{kind.name}.{subject.state}"
+    if isinstance(subject.row, Request):
+        key = f"{key}.{subject.role}"
+    return message_page(key, subject.names, action=_next_step(visit, subject, key))
+
+
+def _next_step(visit: LinkVisit, subject: LinkSubject[Row], key: str) -> tuple[str, str] | None:
+    """Return the link to the directory for a mentee who has no mentor now."""
+    if subject.role == "mentee" and key in PAGES_WITHOUT_MENTOR:
         return "site.directory", visit.reader.program.resources["directory"]
     return None
 
 
-WITHOUT_MENTOR = {
+PAGES_WITHOUT_MENTOR = {
     "withdraw.done",
     "discovery.not_a_fit",
     "end.ended",
-    *(f"over.request.{state}.mentee" for state in CLOSED["request"] if state != "accepted"),
-    *(f"over.engagement.{state}" for state in CLOSED["engagement"] if state != "completed"),
+    *(f"over.request.{state}.mentee" for state in KINDS["request"].closed_states if state != "accepted"),
+    *(f"over.engagement.{state}" for state in KINDS["engagement"].closed_states if state != "completed"),
 }
-"""The pages on which a mentee is without a mentor."""
+"""The pages on which a mentee has no mentor."""
 
 
-def one_of(value: str, *known: str) -> str:
+def choice(value: str, *known: str) -> str:
+    """Return a value if it is one of the known ones, else an empty string."""
     return value if value in known else ""
 
 
-def with_text(name: str, text: str) -> tuple[dict[str, Any], Errors]:
-    if len(text) > LONGEST_TEXT:
-        return {}, {name: Text("site.too_long", {"most": f"{LONGEST_TEXT:,}"})}
+def optional_text(name: str, text: str) -> tuple[dict[str, Any], FieldErrors]:
+    """Return the event data of an optional text, or what is wrong with it."""
+    if wrong := too_long(text):
+        return {}, {name: wrong}
     return ({name: text} if text else {}), {}
 
 
-def shown_day(name: str, text: str, errors: Errors) -> date | None:
+def day_in(name: str, text: str, errors: FieldErrors) -> date | None:
+    """Return the date in a field; add to the errors if it holds none."""
     try:
         return date.fromisoformat(text)
     except ValueError:
@@ -251,9 +252,9 @@ def shown_day(name: str, text: str, errors: Errors) -> date | None:
         return None
 
 
-def later_day(name: str, text: str, visit: LinkVisit, errors: Errors) -> str:
-    """A day after today, and within the years that a plan may have."""
-    day = shown_day(name, text, errors)
+def future_day_in(name: str, text: str, visit: LinkVisit, errors: FieldErrors) -> str:
+    """Return the date in a field as ISO text; it must lie after today, and within the years that a plan may have."""
+    day = day_in(name, text, errors)
     if day is None:
         return ""
     today = visit.reader.today(visit.at)
@@ -264,23 +265,17 @@ def later_day(name: str, text: str, visit: LinkVisit, errors: Errors) -> str:
     return day.isoformat()
 
 
-def facts_of(kind: type[Facts], matter: LinkSubject) -> Facts | None:
-    """The facts of a matter as the rules take them; None if its row has none that can be read."""
+def facts_of(facts: type[Facts], row: Request | Engagement) -> Facts | None:
+    """Return the facts of a row; None if they cannot be read."""
     try:
-        facts: Facts = _ADAPTERS[kind].validate_python(matter.row.facts)
+        return facts_from_row(facts, row.facts)
     except ValidationError:
         return None
-    return facts
 
 
-_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {
-    kind: TypeAdapter(kind) for kind in (RequestFacts, EngagementFacts)
-}
-
-
-def planned_end_of(visit: LinkVisit, matter: LinkSubject) -> date | None:
-    """The day on which an engagement is planned to end (ENG3)."""
-    facts, program = facts_of(EngagementFacts, matter), visit.reader.program
+def planned_end_of(visit: LinkVisit, subject: LinkSubject[Engagement]) -> date | None:
+    """Return the day on which an engagement is planned to end (ENG3)."""
+    facts, program = facts_of(EngagementFacts, subject.row), visit.reader.program
     if facts is None:
         return None
-    return planned_end(facts, program.engagement, calendar_for(program.hours, None, None, None), visit.at)
+    return planned_end(facts, program.engagement, program_calendar(program), visit.at)

@@ -8,108 +8,138 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, ClassVar
 
-import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.datastructures import FormData
 
-from database.models import Claim, Engagement, Member, Profile
+from database.models import Claim, Engagement
 from database.session import Database
-from gateway.event_store import Inbox
-from gateway.links.base import SOURCE
-from gateway.links.page import NOT_THEIRS, LinkVisit, Page, form_text, message
-from gateway.links.reader import shown
+from gateway.event_store import EventStore
+from gateway.links.page import (
+    NOT_THEIRS,
+    SOURCE,
+    FieldErrors,
+    LinkPage,
+    LinkVisit,
+    form_page,
+    form_text,
+    message_page,
+    too_long,
+)
+from gateway.links.reader import isolated
 from gateway.pages import Text
+from lifecycles.participants import Participant, participants
 from rules.agenda import Refused
 from rules.credit import fingerprint, same_name
 from rules.events import Envelope
+from rules.kinds import KINDS
 from rules.program.catalogue import Catalogue, Domain
-from rules.text import LONGEST_TEXT
 
-log = structlog.get_logger()
+LetterText = Callable[[AsyncSession, str, str, Sequence[str], datetime], Awaitable[str]]
+"""Returns the present text of a claim's letter for a purpose and domains, by id. Raises Refused."""
 
-Statement = Callable[[AsyncSession, str, str, Sequence[str], datetime], Awaitable[str]]
-"""The text of a claim's letter as it reads now, for a purpose and domains, by id. Raises Refused."""
-
-Errors = dict[str, Text]
-WAITING = ("precheck", "awaiting_evidence")
+WAITING = KINDS["claim"].open_states
+"""States in which a claim waits for evidence."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimSubject:
-    """A claim as its page needs it: the other person, and the domains to choose from."""
+    """The claim that a link is about, as its page needs it."""
 
     row: Claim
-    other: Member
+    other: Participant
+    """The other party of the engagement."""
     goals: str
+    """What the two agreed to work on."""
     domains: tuple[Domain, ...]
+    """The domains of the certification, to choose from."""
+
+    @property
+    def names(self) -> dict[str, object]:
+        """What its sentences may name."""
+        return {"other": isolated(self.other.member.name), "certification": self.row.certification}
+
+
+@dataclass(frozen=True, slots=True)
+class LetterDraft:
+    """What the mentor writes into the mentee's letter; empty for the mentor's own confirmation."""
+
+    purpose: str = ""
+    domains: Sequence[str] = ()
 
 
 class ClaimLinkHandler(ABC):
-    """A purpose about a claim: the claimant's, or whoever's signature it needs."""
+    """A purpose about a claim, for its claimant or for the person whose signature it needs."""
 
     by_claimant: ClassVar[bool] = True
 
-    def __init__(self, database: Database, inbox: Inbox, catalogue: Catalogue, statement: Statement) -> None:
+    def __init__(
+        self, database: Database, store: EventStore, catalogue: Catalogue, letter_text: LetterText
+    ) -> None:
         self._database = database
-        self._inbox = inbox
+        self._store = store
         self._catalogue = catalogue
-        self._statement = statement
+        self._letter_text = letter_text
 
-    async def show(self, visit: LinkVisit) -> Page:
-        """What can be done, or where things stand."""
-        matter = await self._matter(visit)
-        return matter if isinstance(matter, Page) else await self.page(visit, matter, {}, {})
+    async def get(self, visit: LinkVisit) -> LinkPage:
+        """Return the form, or what has happened meanwhile."""
+        subject = await self._subject(visit)
+        return subject if isinstance(subject, LinkPage) else await self.form(visit, subject, {}, {})
 
-    @abstractmethod
-    async def page(
-        self,
-        visit: LinkVisit,
-        matter: ClaimSubject,
-        given: Mapping[str, Any],
-        errors: Errors,
-        status: int = 200,
-    ) -> Page:
-        """The form, with what was typed and what is wrong with it."""
+    async def post(self, visit: LinkVisit, form: FormData) -> LinkPage:
+        """Store the answer as an event; on a mistake, return the form."""
+        subject = await self._subject(visit)
+        return subject if isinstance(subject, LinkPage) else await self.answer(visit, subject, form)
 
     @abstractmethod
-    async def act(self, visit: LinkVisit, form: FormData) -> Page:
-        """Store the answer as an event."""
+    async def form(
+        self, visit: LinkVisit, subject: ClaimSubject, given: Mapping[str, Any], errors: FieldErrors
+    ) -> LinkPage:
+        """Return the form with its input and what is wrong in it."""
 
-    def over(self, state: str) -> bool:
-        """Whether nothing can be done any more in a state."""
+    @abstractmethod
+    async def answer(self, visit: LinkVisit, subject: ClaimSubject, form: FormData) -> LinkPage:
+        """Store the answer as an event; on a mistake, return the form."""
+
+    def is_closed(self, state: str) -> bool:
+        """Return whether nothing can be done in a state."""
         return state not in WAITING
 
-    async def tell(self, visit: LinkVisit, matter: ClaimSubject, kind: str, key: str, **data: Any) -> Page:
-        """Store an event, and say what happens next."""
-        told = {"engagement": matter.row.engagement_id, "by": visit.link.profile, **data}
-        told["certification"] = matter.row.certification
-        await self._inbox.put_answer(visit.question, Envelope("", SOURCE, kind, visit.at, told))
-        return message(key, _names(matter))
+    async def put(
+        self, visit: LinkVisit, subject: ClaimSubject, kind: str, confirmation: str, **data: Any
+    ) -> LinkPage:
+        """Store an event, and return the page that confirms it."""
+        row = subject.row
+        data |= {
+            "engagement": row.engagement_id,
+            "by": visit.link.profile,
+            "certification": row.certification,
+        }
+        await self._store.put_answer(visit.question, Envelope("", SOURCE, kind, visit.at, data))
+        return message_page(confirmation, subject.names)
 
-    async def _matter(self, visit: LinkVisit) -> ClaimSubject | Page:
+    async def _subject(self, visit: LinkVisit) -> ClaimSubject | LinkPage:
         async with self._database.reading() as session:
             row = await session.get(Claim, visit.link.subject)
             if row is None:
                 return NOT_THEIRS
-            engagement = await session.scalar(select(Engagement).where(Engagement.id == row.engagement_id))
+            engagement = await engagement_of(session, row.engagement_id)
             if engagement is None:
                 return NOT_THEIRS
             both = {engagement.mentor_id, engagement.mentee_id}
             signer = next(iter(both - {row.profile_id}), None)
             if visit.link.profile != (row.profile_id if self.by_claimant else signer):
                 return NOT_THEIRS
-            other = await other_than(session, engagement, visit.link.profile)
+            other = await other_party(session, engagement, visit.link.profile)
         if other is None:
             return NOT_THEIRS
         on = date.fromisoformat(row.credit_date or row.facts["started_on"])
         certification = self._catalogue.certification(row.certification, on)
-        matter = ClaimSubject(
-            row, other, engagement.goals or "", certification.domains if certification else ()
-        )
-        if self.over(row.state):
-            return message(_where_it_stands(row.state), _names(matter))
-        return matter
+        domains = certification.domains if certification else ()
+        subject = ClaimSubject(row, other, engagement.goals or "", domains)
+        if self.is_closed(row.state):
+            return message_page(_closed_key(row.state), subject.names)
+        return subject
 
 
 class SignLetter(ClaimLinkHandler):
@@ -117,181 +147,146 @@ class SignLetter(ClaimLinkHandler):
 
     by_claimant = False
 
-    async def page(
-        self,
-        visit: LinkVisit,
-        matter: ClaimSubject,
-        given: Mapping[str, Any],
-        errors: Errors,
-        status: int = 200,
-    ) -> Page:
-        """The letter as it will be signed, with a name to type and a box to tick."""
-        return await self._letter(visit, matter, "", [], given, errors, status)
+    async def form(
+        self, visit: LinkVisit, subject: ClaimSubject, given: Mapping[str, Any], errors: FieldErrors
+    ) -> LinkPage:
+        """Return the letter as it will be signed, with a field for the name and a box for the consent."""
+        return await self._letter(visit, subject, LetterDraft(), given, errors)
 
-    async def act(self, visit: LinkVisit, form: FormData) -> Page:
+    async def answer(self, visit: LinkVisit, subject: ClaimSubject, form: FormData) -> LinkPage:
         """Sign it."""
-        matter = await self._matter(visit)
-        if isinstance(matter, Page):
-            return matter
-        return await self._sign(visit, matter, form, "mentor", "", [])
+        return await self._sign(visit, subject, form, LetterDraft(), {"for": "mentor"})
 
     async def _letter(
         self,
         visit: LinkVisit,
-        matter: ClaimSubject,
-        purpose: str,
-        domains: Sequence[str],
+        subject: ClaimSubject,
+        draft: LetterDraft,
         given: Mapping[str, Any],
-        errors: Errors,
-        status: int = 200,
-    ) -> Page:
+        errors: FieldErrors,
+    ) -> LinkPage:
         try:
-            text = await self._text(visit, matter, purpose, domains)
+            text = await self._text(visit, subject, draft)
         except Refused:
-            return message("letter.not_now", _names(matter))
-        return Page(
-            "letter.html",
-            {
-                "paragraphs": text.split("\n\n"),
-                "shown": fingerprint(text),
-                "purpose": purpose,
-                "domains": domains,
-                "typed": {"name": "", "consent": "", **given},
-                "errors": errors,
-                **_names(matter),
-            },
-            status,
-        )
+            return message_page("letter.not_now", subject.names)
+        values = {
+            "letter_paragraphs": text.split("\n\n"),
+            "shown": fingerprint(text),
+            "purpose": draft.purpose,
+            "domains": draft.domains,
+            "typed": {"name": "", "consent": "", **given},
+            **subject.names,
+        }
+        return form_page("letter.html", values, errors)
 
     async def _sign(
         self,
         visit: LinkVisit,
-        matter: ClaimSubject,
+        subject: ClaimSubject,
         form: FormData,
-        role: str,
-        purpose: str,
-        domains: Sequence[str],
-    ) -> Page:
+        draft: LetterDraft,
+        data: Mapping[str, Any],
+    ) -> LinkPage:
         name, consent = form_text(form, "name"), form_text(form, "consent")
-        errors: Errors = {}
+        errors: FieldErrors = {}
         if not same_name(name, visit.reader.member.name):
             errors["name"] = Text("letter.name_wrong")
         if consent != "yes":
             errors["consent"] = Text("letter.consent_missing")
         try:
-            text = await self._text(visit, matter, purpose, domains)
+            text = await self._text(visit, subject, draft)
         except Refused:
-            return message("letter.not_now", _names(matter))
+            return message_page("letter.not_now", subject.names)
         if form.get("shown") != fingerprint(text):
-            # Consent was to another text.
+            # The signer agreed to another text.
             errors, consent = {"shown": Text("letter.changed"), **errors}, ""
         if errors:
-            given = {"name": name, "consent": consent}
-            return await self._letter(visit, matter, purpose, domains, given, errors, 400)
-        told: dict[str, Any] = {"for": role, "name": name, "shown": fingerprint(text)}
-        if role == "mentee":
-            told |= {"purpose": purpose, "domains": list(domains)}
-        return await self.tell(visit, matter, "letter.signed", "letter.done", **told)
+            return await self._letter(visit, subject, draft, {"name": name, "consent": consent}, errors)
+        signed = {**data, "name": name, "shown": fingerprint(text)}
+        return await self.put(visit, subject, "letter.signed", "letter.done", **signed)
 
-    async def _text(
-        self, visit: LinkVisit, matter: ClaimSubject, purpose: str, domains: Sequence[str]
-    ) -> str:
+    async def _text(self, visit: LinkVisit, subject: ClaimSubject, draft: LetterDraft) -> str:
         async with self._database.reading() as session:
-            return await self._statement(session, matter.row.workflow, purpose, domains, visit.at)
+            return await self._letter_text(
+                session, subject.row.workflow, draft.purpose, draft.domains, visit.at
+            )
 
 
 class WriteLetter(SignLetter):
     """The mentor writes the mentee's letter, reads it, and signs it (CPE6, CPE8)."""
 
-    async def page(
-        self,
-        visit: LinkVisit,
-        matter: ClaimSubject,
-        given: Mapping[str, Any],
-        errors: Errors,
-        status: int = 200,
-    ) -> Page:
-        """The purpose and the domains, to begin with."""
+    async def form(
+        self, visit: LinkVisit, subject: ClaimSubject, given: Mapping[str, Any], errors: FieldErrors
+    ) -> LinkPage:
+        """Return the first step: purpose and domains."""
         values = {
-            "typed": {"purpose": matter.goals, **given},
-            "chosen": given.get("domains", matter.row.domains),
-            "offered": _offered(matter, visit.reader.language),
-            "errors": errors,
+            "typed": {"purpose": subject.goals, **given},
+            "chosen": given.get("domains", subject.row.domains),
+            "offered": _offered(subject, visit.reader.language),
             "suggested": not given,
-            **_names(matter),
+            **subject.names,
         }
-        return Page("write.html", values, status)
+        return form_page("write.html", values, errors)
 
-    async def act(self, visit: LinkVisit, form: FormData) -> Page:
-        """Show the letter that comes of what was written; then sign it."""
-        matter = await self._matter(visit)
-        if isinstance(matter, Page):
-            return matter
-        purpose, domains = form_text(form, "purpose"), _chosen(form, matter)
-        errors: Errors = {}
-        if not purpose:
-            errors["purpose"] = Text("site.empty")
-        elif len(purpose) > LONGEST_TEXT:
-            errors["purpose"] = Text("site.too_long", {"most": f"{LONGEST_TEXT:,}"})
-        if not domains:
-            errors["domains"] = Text("domains.none")
+    async def answer(self, visit: LinkVisit, subject: ClaimSubject, form: FormData) -> LinkPage:
+        """Return the letter with what was written; in the next step, sign it."""
+        draft = LetterDraft(form_text(form, "purpose"), _chosen(form, subject))
+        errors = _mistakes_in(draft)
         if errors or form.get("step") == "write":
-            given = {"purpose": purpose, "domains": domains}
-            return await self.page(visit, matter, given, errors, 400 if errors else 200)
+            given = {"purpose": draft.purpose, "domains": draft.domains}
+            return await self.form(visit, subject, given, errors)
         if form.get("step") != "sign":
-            return await self._letter(visit, matter, purpose, domains, {}, {})
-        return await self._sign(visit, matter, form, "mentee", purpose, domains)
+            return await self._letter(visit, subject, draft, {}, {})
+        data = {"for": "mentee", "purpose": draft.purpose, "domains": list(draft.domains)}
+        return await self._sign(visit, subject, form, draft, data)
+
+
+def _mistakes_in(draft: LetterDraft) -> FieldErrors:
+    errors: FieldErrors = {}
+    if not draft.purpose:
+        errors["purpose"] = Text("site.empty")
+    elif wrong := too_long(draft.purpose):
+        errors["purpose"] = wrong
+    if not draft.domains:
+        errors["domains"] = Text("domains.none")
+    return errors
 
 
 class ChooseDomains(ClaimLinkHandler):
     """The claimant chooses domains of the certification (CPE7)."""
 
-    async def page(
-        self,
-        visit: LinkVisit,
-        matter: ClaimSubject,
-        given: Mapping[str, Any],
-        errors: Errors,
-        status: int = 200,
-    ) -> Page:
-        """All of them, with those that are chosen."""
+    async def form(
+        self, visit: LinkVisit, subject: ClaimSubject, given: Mapping[str, Any], errors: FieldErrors
+    ) -> LinkPage:
+        """Return all domains, with the chosen ones."""
         values = {
-            "offered": _offered(matter, visit.reader.language),
-            "chosen": given.get("domains", matter.row.domains),
-            "errors": errors,
-            **_names(matter),
+            "offered": _offered(subject, visit.reader.language),
+            "chosen": given.get("domains", subject.row.domains),
+            **subject.names,
         }
-        return Page("domains.html", values, status)
+        return form_page("domains.html", values, errors)
 
-    async def act(self, visit: LinkVisit, form: FormData) -> Page:
-        """Keep the choice."""
-        matter = await self._matter(visit)
-        if isinstance(matter, Page):
-            return matter
-        domains = _chosen(form, matter)
+    async def answer(self, visit: LinkVisit, subject: ClaimSubject, form: FormData) -> LinkPage:
+        """Store the choice."""
+        domains = _chosen(form, subject)
         if not domains:
-            return await self.page(visit, matter, {"domains": []}, {"domains": Text("domains.none")}, 400)
-        return await self.tell(visit, matter, "claim.domains_chosen", "domains.done", domains=domains)
+            return await self.form(visit, subject, {"domains": []}, {"domains": Text("domains.none")})
+        return await self.put(visit, subject, "claim.domains_chosen", "domains.done", domains=domains)
 
-    def over(self, state: str) -> bool:
-        """They can be chosen until the claim is submitted."""
+    def is_closed(self, state: str) -> bool:
+        """Return whether domains cannot be chosen: from the submission on."""
         return state not in (*WAITING, "ready")
 
 
 class MarkSubmitted(ClaimLinkHandler):
     """The claimant has reported the credit to the certifying body (CPE10)."""
 
-    async def page(
-        self,
-        visit: LinkVisit,
-        matter: ClaimSubject,
-        given: Mapping[str, Any],
-        errors: Errors,
-        status: int = 200,
-    ) -> Page:
-        """What the form asks for, and one button."""
-        row, policy = matter.row, visit.reader.program.credit
-        named = [name for id, name in _offered(matter, visit.reader.language) if id in row.domains]
+    async def form(
+        self, visit: LinkVisit, subject: ClaimSubject, given: Mapping[str, Any], errors: FieldErrors
+    ) -> LinkPage:
+        """Return the values that the certifying body's form asks for, with one button."""
+        row, policy = subject.row, visit.reader.program.credit
+        named = [name for id, name in _offered(subject, visit.reader.language) if id in row.domains]
         values = [
             ("certification", row.certification),
             ("category", policy.category),
@@ -303,42 +298,38 @@ class MarkSubmitted(ClaimLinkHandler):
             ("sponsor", policy.sponsor),
             ("location", policy.location),
         ]
-        return Page("claim.html", {"values": values, **_names(matter)}, status)
+        return LinkPage("claim.html", {"values": values, **subject.names})
 
-    async def act(self, visit: LinkVisit, form: FormData) -> Page:
-        """Mark it."""
-        matter = await self._matter(visit)
-        if isinstance(matter, Page):
-            return matter
-        return await self.tell(visit, matter, "claim.submitted", "claim.done")
+    async def answer(self, visit: LinkVisit, subject: ClaimSubject, form: FormData) -> LinkPage:
+        """Mark the claim as submitted."""
+        return await self.put(visit, subject, "claim.submitted", "claim.done")
 
-    def over(self, state: str) -> bool:
-        """Only a complete claim can be submitted."""
+    def is_closed(self, state: str) -> bool:
+        """Return whether the claim cannot be submitted: only a complete one can."""
         return state != "ready"
 
 
-async def other_than(session: AsyncSession, engagement: Engagement, profile: str) -> Member | None:
-    """The member on the other side of an engagement."""
+async def engagement_of(session: AsyncSession, id: str) -> Engagement | None:
+    """Return the engagement of an id."""
+    return (await session.scalars(select(Engagement).where(Engagement.id == id))).one_or_none()
+
+
+async def other_party(session: AsyncSession, engagement: Engagement, profile: str) -> Participant | None:
+    """Return the other party of an engagement."""
     others = {engagement.mentor_id, engagement.mentee_id} - {profile}
-    return await session.scalar(
-        select(Member).join(Profile, Profile.member_id == Member.id).where(Profile.id.in_(others))
-    )
+    return next(iter((await participants(session, others)).values()), None)
 
 
-def _names(matter: ClaimSubject) -> dict[str, object]:
-    return {"other": shown(matter.other.name), "certification": matter.row.certification}
-
-
-def _where_it_stands(state: str) -> str:
+def _closed_key(state: str) -> str:
     if state in ("ready", "submitted", "accepted"):
         return f"credit.{state}"
     return "credit.precheck" if state in WAITING else "credit.closed"
 
 
-def _offered(matter: ClaimSubject, language: str) -> list[tuple[str, str]]:
-    return [(domain.id, domain.name_in(language)) for domain in matter.domains]
+def _offered(subject: ClaimSubject, language: str) -> list[tuple[str, str]]:
+    return [(domain.id, domain.name_in(language)) for domain in subject.domains]
 
 
-def _chosen(form: FormData, matter: ClaimSubject) -> list[str]:
+def _chosen(form: FormData, subject: ClaimSubject) -> list[str]:
     wanted = form.getlist("domains")
-    return [domain.id for domain in matter.domains if domain.id in wanted]
+    return [domain.id for domain in subject.domains if domain.id in wanted]

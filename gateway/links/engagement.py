@@ -9,241 +9,235 @@ from typing import Any
 
 from database.models import Engagement
 from gateway.links.base import (
-    MOST_MONTHS,
     LifecycleLinkHandler,
     LinkSubject,
+    ReadForm,
+    choice,
+    day_in,
     facts_of,
-    find_subject,
-    later_day,
-    one_of,
+    future_day_in,
+    optional_text,
     planned_end_of,
-    shown_day,
-    with_text,
 )
-from gateway.links.page import NOT_THEIRS, LinkVisit, Page
+from gateway.links.page import NOT_THEIRS, FieldErrors, LinkPage, LinkVisit
 from gateway.pages import Text
 from rules.engagement import END_REASONS, EngagementFacts
 
-Errors = dict[str, Text]
+MOST_MONTHS = 120
+"""The longest plan in months that an event may carry."""
+
+Subject = LinkSubject[Engagement]
 
 
-class AnswerDiscovery(LifecycleLinkHandler):
+class EngagementLinkHandler(LifecycleLinkHandler[Engagement]):
+    """A purpose about an engagement."""
+
+    table = Engagement
+
+
+class AnswerDiscovery(EngagementLinkHandler):
     """How the discovery call went (ENG2)."""
 
-    name = "discovery"
+    template = "discovery.html"
     fields = ("answer",)
 
-    def proposed(self, visit: LinkVisit, matter: LinkSubject) -> dict[str, str]:
-        """What the mail's link named, else the last answer."""
-        before = (self._before(visit, matter) or {}).get("answer", "")
-        return {"answer": one_of(visit.link.detail, *self._answers(visit, matter)) or before}
+    def initial_values(self, visit: LinkVisit, subject: Subject) -> dict[str, str]:
+        """Return the answer that the link stands for, else the last one."""
+        previous = (self.previous_answer(visit, subject) or {}).get("answer", "")
+        return {"answer": choice(visit.link.detail, *self._answers(visit, subject)) or previous}
 
-    def read(
-        self, visit: LinkVisit, matter: LinkSubject, given: Mapping[str, str]
-    ) -> tuple[str, dict[str, Any], Errors]:
-        """The answer."""
-        if given["answer"] not in self._answers(visit, matter):
+    def read(self, visit: LinkVisit, subject: Subject, given: Mapping[str, str]) -> ReadForm:
+        """Return the answer; it must be one of those that are still possible."""
+        if given["answer"] not in self._answers(visit, subject):
             return "", {}, {"answer": Text("site.choose")}
         return "engagement.discovery", {"by": visit.link.profile, "answer": given["answer"]}, {}
 
-    def next(self, visit: LinkVisit, matter: LinkSubject, data: Mapping[str, Any]) -> str:
-        """By the answer."""
+    def confirmation(self, visit: LinkVisit, subject: Subject, data: Mapping[str, Any]) -> str:
+        """Return the page of the answer."""
         return f"discovery.{data['answer']}"
 
-    def more(self, visit: LinkVisit, matter: LinkSubject) -> dict[str, object]:
-        """The answers to choose from."""
-        return {"answers": self._answers(visit, matter)}
+    def context(self, visit: LinkVisit, subject: Subject) -> dict[str, object]:
+        """Return the answers to choose from."""
+        return {"answers": self._answers(visit, subject)}
 
-    def _answers(self, visit: LinkVisit, matter: LinkSubject) -> tuple[str, ...]:
-        """Who has found a good fit has met, and cannot say otherwise any more."""
-        facts = facts_of(EngagementFacts, matter)
-        told = [each.answer for each in facts.discovery if each.by == matter.role] if facts else []
-        told += [
+    def _answers(self, visit: LinkVisit, subject: Subject) -> tuple[str, ...]:
+        """Return the possible answers: after a good fit, the two have met."""
+        facts = facts_of(EngagementFacts, subject.row)
+        given = [each.answer for each in facts.discovery if each.by == subject.role] if facts else []
+        given += [
             event.data["answer"]
-            for event in matter.told
+            for event in subject.events
             if event.type == "engagement.discovery" and event.data["by"] == visit.link.profile
         ]
-        return ("good_fit", "not_a_fit") if "good_fit" in told else ("good_fit", "not_met", "not_a_fit")
+        return ("good_fit", "not_a_fit") if "good_fit" in given else ("good_fit", "not_met", "not_a_fit")
 
 
-class AgreePlan(LifecycleLinkHandler):
-    """How long the two want to work together, and what for (ENG3)."""
+class AgreePlan(EngagementLinkHandler):
+    """How long the two want to work together, and their goals (ENG3)."""
 
-    name = "plan"
+    template = "plan.html"
     fields = ("months", "end", "goals")
 
-    def proposed(self, visit: LinkVisit, matter: LinkSubject) -> dict[str, str]:
-        """The goals as they stand."""
-        assert isinstance(matter.row, Engagement)
-        goals = matter.row.goals
-        for event in matter.told:
+    def initial_values(self, visit: LinkVisit, subject: Subject) -> dict[str, str]:
+        """Return the present goals."""
+        goals = subject.row.goals
+        for event in subject.events:
             if event.type == "engagement.plan_agreed" and event.state != "applied":
                 goals = event.data.get("goals") or goals
         return {"months": "", "end": "", "goals": goals or ""}
 
-    def more(self, visit: LinkVisit, matter: LinkSubject) -> dict[str, object]:
-        """The planned end as it stands, and whether an extension has settled it."""
-        facts = facts_of(EngagementFacts, matter)
-        return {
-            "planned": planned_end_of(visit, matter),
-            "extended": facts is not None and any(new.by != "plan" for new in facts.new_ends),
-        }
+    def context(self, visit: LinkVisit, subject: Subject) -> dict[str, object]:
+        """Return the planned end, and whether an extension has fixed it."""
+        return {"planned": planned_end_of(visit, subject), "extended": _is_extended(subject)}
 
-    def read(
-        self, visit: LinkVisit, matter: LinkSubject, given: Mapping[str, str]
-    ) -> tuple[str, dict[str, Any], Errors]:
-        """Months or an end, and goals; at least one of these."""
-        data, errors = with_text("goals", given["goals"])
+    def read(self, visit: LinkVisit, subject: Subject, given: Mapping[str, str]) -> ReadForm:
+        """Return months or an end, and goals; at least one of the three is required."""
+        data, errors = optional_text("goals", given["goals"])
         if given["months"]:
             months = int(given["months"]) if re.fullmatch("[0-9]{1,4}", given["months"]) else 0
             data["months"] = months
             if not 1 <= months <= MOST_MONTHS:
                 errors["months"] = Text("plan.wrong_months", {"most": MOST_MONTHS})
         if given["end"]:
-            data["end"] = later_day("end", given["end"], visit, errors)
+            data["end"] = future_day_in("end", given["end"], visit, errors)
             if given["months"]:
                 errors["end"] = Text("plan.both")
         if not data and not errors:
             errors["goals"] = Text("plan.nothing")
-        if self.more(visit, matter)["extended"] and ("months" in data or "end" in data):
+        if _is_extended(subject) and ("months" in data or "end" in data):
             errors["goals"] = Text("plan.extended")
         return "engagement.plan_agreed", data, errors
 
-    def next(self, visit: LinkVisit, matter: LinkSubject, data: Mapping[str, Any]) -> str:
-        """One for all."""
+    def confirmation(self, visit: LinkVisit, subject: Subject, data: Mapping[str, Any]) -> str:
+        """Return the one page."""
         return "plan.done"
 
 
-class AnswerMet(LifecycleLinkHandler):
+def _is_extended(subject: Subject) -> bool:
+    facts = facts_of(EngagementFacts, subject.row)
+    return facts is not None and any(new.by != "plan" for new in facts.new_ends)
+
+
+class AnswerMet(EngagementLinkHandler):
     """Whether the two met (ENG4)."""
 
-    name = "met"
+    template = "met.html"
     fields = ("answer", "date")
 
-    def proposed(self, visit: LinkVisit, matter: LinkSubject) -> dict[str, str]:
-        """What the mail's link named, else the last answer."""
-        before = self._before(visit, matter) or {}
+    def initial_values(self, visit: LinkVisit, subject: Subject) -> dict[str, str]:
+        """Return the answer that the link stands for, else the last one."""
+        previous = self.previous_answer(visit, subject) or {}
         return {
-            "answer": one_of(visit.link.detail, "yes", "no") or before.get("answer", ""),
-            "date": before.get("date", ""),
+            "answer": choice(visit.link.detail, "yes", "no") or previous.get("answer", ""),
+            "date": previous.get("date", ""),
         }
 
-    def read(
-        self, visit: LinkVisit, matter: LinkSubject, given: Mapping[str, str]
-    ) -> tuple[str, dict[str, Any], Errors]:
-        """Yes or no; with a yes, perhaps the date."""
+    def read(self, visit: LinkVisit, subject: Subject, given: Mapping[str, str]) -> ReadForm:
+        """Return yes or no; a yes may have a date."""
         if given["answer"] not in ("yes", "no"):
             return "", {}, {"answer": Text("site.choose")}
         data: dict[str, Any] = {"by": visit.link.profile, "answer": given["answer"]}
-        errors: Errors = {}
+        errors: FieldErrors = {}
+        day = None
         if given["date"] and given["answer"] == "yes":
-            day = shown_day("date", given["date"], errors)
-            if day and day > visit.reader.today(visit.at):
-                errors["date"] = Text("met.ahead")
-            elif (
-                day and isinstance(matter.row, Engagement) and day < visit.reader.today(matter.row.started_at)
-            ):
-                errors["date"] = Text("met.before")
-            elif day:
-                data["date"] = day.isoformat()
-        return "engagement.met", data, errors
+            day = day_in("date", given["date"], errors)
+        if day is None:
+            return "engagement.met", data, errors
+        if day > visit.reader.today(visit.at):
+            errors["date"] = Text("met.ahead")
+        elif day < visit.reader.today(subject.row.started_at):
+            errors["date"] = Text("met.before")
+        return "engagement.met", {**data, "date": day.isoformat()}, errors
 
-    def next(self, visit: LinkVisit, matter: LinkSubject, data: Mapping[str, Any]) -> str:
-        """By the answer."""
+    def confirmation(self, visit: LinkVisit, subject: Subject, data: Mapping[str, Any]) -> str:
+        """Return the page of the answer."""
         return f"met.{data['answer']}"
 
 
-class AgreeExtension(LifecycleLinkHandler):
-    """Until when the two want to go on: it counts when both say the same day (ENG5)."""
+class AgreeExtension(EngagementLinkHandler):
+    """Until when the two want to continue. It counts when both name the same day (ENG5)."""
 
-    name = "extend"
+    template = "extend.html"
     fields = ("end",)
 
-    def proposed(self, visit: LinkVisit, matter: LinkSubject) -> dict[str, str]:
-        """The day that the other named, else the reader's own."""
-        mine, theirs = self._votes(visit, matter)
+    def initial_values(self, visit: LinkVisit, subject: Subject) -> dict[str, str]:
+        """Return the day that the other party named, else the reader's own."""
+        mine, theirs = self._votes(visit, subject)
         day = theirs or mine
         return {"end": day.isoformat() if day else ""}
 
-    def more(self, visit: LinkVisit, matter: LinkSubject) -> dict[str, object]:
-        """The planned end as it stands, and what each has said so far."""
-        mine, theirs = self._votes(visit, matter)
-        return {"planned": planned_end_of(visit, matter), "mine": mine, "theirs": theirs}
+    def context(self, visit: LinkVisit, subject: Subject) -> dict[str, object]:
+        """Return the planned end, and the days that the two have named."""
+        mine, theirs = self._votes(visit, subject)
+        return {"planned": planned_end_of(visit, subject), "mine": mine, "theirs": theirs}
 
-    def read(
-        self, visit: LinkVisit, matter: LinkSubject, given: Mapping[str, str]
-    ) -> tuple[str, dict[str, Any], Errors]:
-        """A day after the planned end."""
-        errors: Errors = {}
-        end = later_day("end", given["end"], visit, errors)
-        planned = planned_end_of(visit, matter)
+    def read(self, visit: LinkVisit, subject: Subject, given: Mapping[str, str]) -> ReadForm:
+        """Return the day; it must lie after the planned end."""
+        errors: FieldErrors = {}
+        end = future_day_in("end", given["end"], visit, errors)
+        planned = planned_end_of(visit, subject)
         if not errors and planned and end <= planned.isoformat():
             errors["end"] = Text("extend.not_later", {"end": planned})
         return "engagement.extension_agreed", {"by": visit.link.profile, "end": end}, errors
 
-    def next(self, visit: LinkVisit, matter: LinkSubject, data: Mapping[str, Any]) -> str:
-        """Whether both have named the same day now."""
-        _, theirs = self._votes(visit, matter)
+    def confirmation(self, visit: LinkVisit, subject: Subject, data: Mapping[str, Any]) -> str:
+        """Return the page that says whether both have named the same day."""
+        _, theirs = self._votes(visit, subject)
         return "extend.agreed" if theirs and theirs.isoformat() == data["end"] else "extend.done"
 
-    def _votes(self, visit: LinkVisit, matter: LinkSubject) -> tuple[date | None, date | None]:
-        """The days that the reader and the other have named and not yet agreed on."""
-        facts = facts_of(EngagementFacts, matter)
-        votes = {vote.by == matter.role: vote.end for vote in facts.votes} if facts else {}
-        for event in matter.told:
+    def _votes(self, visit: LinkVisit, subject: Subject) -> tuple[date | None, date | None]:
+        """Return the days that the reader and the other party named, and that are not agreed yet."""
+        facts = facts_of(EngagementFacts, subject.row)
+        votes = {vote.by == subject.role: vote.end for vote in facts.votes} if facts else {}
+        for event in subject.events:
             if event.type == "engagement.extension_agreed" and event.state != "applied":
                 votes[event.data["by"] == visit.link.profile] = event.data["end"]
         mine, theirs = votes.get(True), votes.get(False)
         return date.fromisoformat(mine) if mine else None, date.fromisoformat(theirs) if theirs else None
 
 
-class EndEngagement(LifecycleLinkHandler):
-    """Either of the two ends it, with a reason (ENG7)."""
+class EndEngagement(EngagementLinkHandler):
+    """Either party ends the engagement, with a reason (ENG7)."""
 
-    name = "end"
+    template = "end.html"
     fields = ("reason",)
     reasons = tuple(END_REASONS)
 
-    def proposed(self, visit: LinkVisit, matter: LinkSubject) -> dict[str, str]:
-        """The reason that the mail's link named."""
-        return {"reason": one_of(visit.link.detail, *self.reasons)}
+    def initial_values(self, visit: LinkVisit, subject: Subject) -> dict[str, str]:
+        """Return the reason that the link stands for."""
+        return {"reason": choice(visit.link.detail, *self.reasons)}
 
-    def read(
-        self, visit: LinkVisit, matter: LinkSubject, given: Mapping[str, str]
-    ) -> tuple[str, dict[str, Any], Errors]:
-        """The reason."""
+    def read(self, visit: LinkVisit, subject: Subject, given: Mapping[str, str]) -> ReadForm:
+        """Return the reason."""
         if given["reason"] not in self.reasons:
             return "", {}, {"reason": Text("site.choose")}
         return "engagement.ended", {"by": visit.link.profile, "reason": given["reason"]}, {}
 
-    def next(self, visit: LinkVisit, matter: LinkSubject, data: Mapping[str, Any]) -> str:
-        """Whether it was completed."""
+    def confirmation(self, visit: LinkVisit, subject: Subject, data: Mapping[str, Any]) -> str:
+        """Return the page that says whether the engagement counts as completed."""
         return "end.completed" if data["reason"] == "goals_met" else "end.ended"
 
-    def more(self, visit: LinkVisit, matter: LinkSubject) -> dict[str, object]:
-        """The reasons to choose from."""
+    def context(self, visit: LinkVisit, subject: Subject) -> dict[str, object]:
+        """Return the reasons to choose from."""
         return {"reasons": self.reasons}
 
 
-class ReportMisconduct(LifecycleLinkHandler):
-    """A confidential report to staff, whatever state the engagement is in; it is never shown again (ENG8)."""
+class ReportMisconduct(EngagementLinkHandler):
+    """A confidential report to staff, in any state of the engagement. It is never shown again (ENG8)."""
 
-    name = "report"
+    template = "report.html"
     fields = ("text",)
 
-    def read(
-        self, visit: LinkVisit, matter: LinkSubject, given: Mapping[str, str]
-    ) -> tuple[str, dict[str, Any], Errors]:
-        """What happened."""
-        data, errors = with_text("text", given["text"])
+    def read(self, visit: LinkVisit, subject: Subject, given: Mapping[str, str]) -> ReadForm:
+        """Return the report."""
+        data, errors = optional_text("text", given["text"])
         if not given["text"]:
             errors["text"] = Text("site.empty")
         return "engagement.misconduct_reported", {"by": visit.link.profile, **data}, errors
 
-    def next(self, visit: LinkVisit, matter: LinkSubject, data: Mapping[str, Any]) -> str:
-        """One for all."""
+    def confirmation(self, visit: LinkVisit, subject: Subject, data: Mapping[str, Any]) -> str:
+        """Return the one page."""
         return "report.done"
 
-    async def _matter(self, visit: LinkVisit) -> LinkSubject | Page:
-        async with self._database.reading() as session:
-            return await find_subject(session, visit, self.table) or NOT_THEIRS
+    async def _subject(self, visit: LinkVisit) -> Subject | LinkPage:
+        return await self.find(visit) or NOT_THEIRS

@@ -1,18 +1,10 @@
-"""The handlers of personal links, by purpose."""
+"""The handlers of all personal links, by purpose."""
 
 from __future__ import annotations
 
-from database.session import Database
-from gateway.event_store import Inbox
-from gateway.links.base import LifecycleLinkHandler
-from gateway.links.claim import (
-    ChooseDomains,
-    ClaimLinkHandler,
-    MarkSubmitted,
-    SignLetter,
-    Statement,
-    WriteLetter,
-)
+from evidence.letters import letter_text
+from gateway.event_store import EventStore
+from gateway.links.claim import ChooseDomains, MarkSubmitted, SignLetter, WriteLetter
 from gateway.links.engagement import (
     AgreeExtension,
     AgreePlan,
@@ -22,35 +14,37 @@ from gateway.links.engagement import (
     ReportMisconduct,
 )
 from gateway.links.page import LinkHandler
+from gateway.links.preferences import GiveFeedback, Preferences, Unsubscribe
 from gateway.links.request import AnswerRequest, WithdrawRequest
 from gateway.links.survey import AnswerSurvey
-from rules.program.catalogue import Catalogue
+from gateway.services import GatewayServices
 
 
-def lifecycle_handlers(database: Database, inbox: Inbox) -> dict[str, LinkHandler]:
-    """All purposes of this module by name."""
-    kinds: tuple[type[LifecycleLinkHandler], ...] = (
-        AnswerRequest,
-        WithdrawRequest,
-        AnswerDiscovery,
-        AgreePlan,
-        AnswerMet,
-        AgreeExtension,
-        EndEngagement,
-        ReportMisconduct,
-    )
-    return {kind.name: kind(database, inbox) for kind in kinds}
-
-
-def credit_handlers(
-    database: Database, inbox: Inbox, catalogue: Catalogue, statement: Statement
-) -> dict[str, LinkHandler]:
-    """All purposes of this module by name."""
-    kinds: dict[str, type[ClaimLinkHandler]] = {
-        "sign": SignLetter,
-        "letter": WriteLetter,
-        "domains": ChooseDomains,
-        "claim": MarkSubmitted,
+def link_handlers(services: GatewayServices, store: EventStore) -> dict[str, LinkHandler]:
+    """Return the handler of each purpose. A link names its purpose, so these names never change."""
+    database, letters = services.database, services.letters
+    shared = (database, store)
+    claim = (database, store, letters.catalogue, letter_text(services.programs, letters))
+    return {
+        # about the reader
+        "unsubscribe": Unsubscribe(database, services.links),
+        "preferences": Preferences(database),
+        "feedback": GiveFeedback(database),
+        # about a request
+        "answer": AnswerRequest(*shared),
+        "withdraw": WithdrawRequest(*shared),
+        # about an engagement
+        "discovery": AnswerDiscovery(*shared),
+        "plan": AgreePlan(*shared),
+        "met": AnswerMet(*shared),
+        "extend": AgreeExtension(*shared),
+        "end": EndEngagement(*shared),
+        "report": ReportMisconduct(*shared),
+        # about a claim
+        "sign": SignLetter(*claim),
+        "letter": WriteLetter(*claim),
+        "domains": ChooseDomains(*claim),
+        "claim": MarkSubmitted(*claim),
+        # about a survey
+        "survey": AnswerSurvey(*shared),
     }
-    about = {name: kind(database, inbox, catalogue, statement) for name, kind in kinds.items()}
-    return {**about, "survey": AnswerSurvey(database, inbox)}

@@ -1,73 +1,73 @@
-"""Who reads a personal page, in which program and language."""
+"""The reader of a personal page, with program and language."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 
 from markupsafe import Markup
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Member, Profile
+from lifecycles.participants import Participant, Programs, participants
 from rules.calendar import local_in
 from rules.program import Program
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A profile, the member whose it is, the program it takes part in, and the language to speak (MAIL5)."""
+    """A participant who opened a link, the program of the profile, and the language to use (MAIL5)."""
 
-    profile: Profile
-    member: Member
+    participant: Participant
     program: Program
     language: str
 
     @property
-    def always(self) -> dict[str, object]:
-        """What every sentence of a page for this reader may name."""
-        return about_program(self.program)
+    def profile(self) -> Profile:
+        """The profile that the link names."""
+        return self.participant.profile
+
+    @property
+    def member(self) -> Member:
+        """The member whose profile it is."""
+        return self.participant.member
 
     def today(self, at: datetime) -> date:
-        """The date of an instant in the program's zone, by which engagements live (ENG1)."""
+        """Return the date of an instant in the program's zone, which counts for engagements (ENG1)."""
         return local_in(self.program.hours.zone, at).date()
 
 
 async def reader_of(
-    session: AsyncSession, programs: Mapping[str, Program], languages: Collection[str], profile_id: str
+    session: AsyncSession, programs: Programs, languages: Collection[str], profile: str
 ) -> Reader | None:
-    """The reader behind a profile id; None if there is none, or its program is not loaded here."""
-    row = (
-        await session.execute(
-            select(Profile, Member)
-            .join(Member, Member.id == Profile.member_id)
-            .where(Profile.id == profile_id)
-        )
-    ).first()
-    if row is None or row[0].program not in programs:
+    """Return the reader behind a profile id; None if it is unknown, or its program is not loaded here.
+
+    `languages` are those that there are pages in.
+    """
+    participant = (await participants(session, [profile])).get(profile)
+    if participant is None or participant.profile.program not in programs:
         return None
-    profile, member = row
-    program = programs[profile.program]
-    wished = [member.preferences.get("language"), *profile.languages, *member.languages]
-    return Reader(profile, member, program, program.language(wished, languages))
+    program = programs[participant.profile.program]
+    return Reader(participant, program, participant.locale(program, languages))
 
 
-def about_program(program: Program) -> dict[str, object]:
-    """What every sentence of a program's page may name."""
+def site_context(program: Program | None) -> dict[str, object]:
+    """Return what every sentence of a page may name; nothing where the program is unknown."""
+    if program is None:
+        return {}
     return {
         "program": program.name,
         "manager": program.manager.name,
-        "mailbox": mail_link(program.mailbox),
+        "mailbox": _mail_link(program.mailbox),
         "directory": program.resources["directory"],
     }
 
 
-def mail_link(address: str) -> Markup:
-    """An address as a link."""
+def _mail_link(address: str) -> Markup:
     return Markup('<a href="mailto:{0}">{0}</a>').format(address)
 
 
-def shown(name: str) -> Markup:
-    """Somebody's name for use in a sentence, whatever direction it is written in."""
+def isolated(name: str) -> Markup:
+    """Return a name for use in a sentence, isolated from the direction that the sentence is written in."""
     return Markup("<bdi>{}</bdi>").format(name)

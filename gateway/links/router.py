@@ -1,13 +1,12 @@
-"""Personal links, `/l/{token}`: GET shows a page that says what will happen, POST does it, HEAD does nothing (MAIL6).
+"""Personal links, `/l/{token}`: GET shows what will happen, POST does it, HEAD does nothing (MAIL6).
 
-What a link does is its purpose; this module finds the reader, refuses what has to be refused, and leaves the rest to
-the purpose. A link is all that its holder needs, so a page never shows more than the link's one thing.
+This module checks the link and finds its reader; a handler per purpose does the rest. Who holds a link may use it
+without signing in, so a page never shows more than the link's one subject.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -16,50 +15,41 @@ from fastapi.responses import HTMLResponse
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import FormData
 
-from database.links import Link, LinkRefused, Links
-from database.session import Database
+from database.links import Link, LinkRefused
 from gateway.event_store import Unavailable
-from gateway.links.page import NOT_THEIRS, LinkHandler, LinkVisit, Page, message, question
-from gateway.links.reader import Reader, about_program, reader_of
+from gateway.links.page import (
+    NOT_THEIRS,
+    LinkHandler,
+    LinkPage,
+    LinkVisit,
+    message_page,
+    question_id,
+)
+from gateway.links.reader import Reader, reader_of, site_context
 from gateway.pages import Pages
 from gateway.request_body import TooLarge, read_form
-from rules.program import Program
+from gateway.services import GatewayServices, only_program
 from rules.text import from_form
 
 log = structlog.get_logger()
 
 RETRY_AFTER = "10"
+"""Seconds after which a form that could not be stored may be sent again."""
+
+NEVER_EXPIRE = ("unsubscribe", "preferences")
+"""Purposes whose links work for ever: a request for less mail never comes too late."""
 
 
-def router(
-    *,
-    database: Database,
-    programs: Mapping[str, Program],
-    links: Links,
-    clock: Callable[[], Awaitable[datetime]],
-    pages: Pages,
-    purposes: Mapping[str, LinkHandler],
-) -> APIRouter:
-    """The routes of personal links. `clock` tells program time."""
-    return _PersonalLinks(database, programs, links, clock, pages, purposes).routes()
+def router(services: GatewayServices, pages: Pages, handlers: Mapping[str, LinkHandler]) -> APIRouter:
+    """Return the routes of personal links; `handlers` are by purpose."""
+    return _PersonalLinks(services, pages, handlers).routes()
 
 
 class _PersonalLinks:
-    def __init__(
-        self,
-        database: Database,
-        programs: Mapping[str, Program],
-        links: Links,
-        clock: Callable[[], Awaitable[datetime]],
-        pages: Pages,
-        purposes: Mapping[str, LinkHandler],
-    ) -> None:
-        self._database = database
-        self._programs = programs
-        self._links = links
-        self._clock = clock
+    def __init__(self, services: GatewayServices, pages: Pages, handlers: Mapping[str, LinkHandler]) -> None:
+        self._services = services
         self._pages = pages
-        self._purposes = purposes
+        self._handlers = handlers
 
     def routes(self) -> APIRouter:
         routes = APIRouter(tags=["personal links"])
@@ -73,11 +63,11 @@ class _PersonalLinks:
         @routes.head(
             "/l/{token}",
             response_class=HTMLResponse,
-            response_description="Always, whatever the link.",
+            response_description="Always, for any token.",
             openapi_extra={"parameters": [_TOKEN]},
         )
-        async def look_at_link(request: Request) -> Response:
-            """Does nothing: programs that look at links in mail learn nothing and change nothing."""
+        async def probe_link(request: Request) -> Response:
+            """Does nothing: link scanners of mail programs learn nothing and change nothing."""
             return HTMLResponse("")
 
         @routes.post(
@@ -93,83 +83,72 @@ class _PersonalLinks:
             try:
                 form = await read_form(request)
             except TooLarge:
-                return self._say(request, message("refused.too_large", status=413))
+                return self._respond(request, message_page("refused.too_large", status=413))
             return await self._answer(request, form)
 
         return routes
 
     async def _answer(self, request: Request, form: FormData | None) -> Response:
         try:
-            return await self._visited(request, form)
+            return await self._visit(request, form)
         except (Unavailable, SQLAlchemyError, OSError) as error:
-            log.warning("personal_link_unavailable", error=type(error).__name__)
-            return self._keep(request, form, 503)
+            log.warning("personal_link_failed", error=type(error).__name__, status=503)
+            return self._return_input(request, form, 503)
         except Exception as error:
-            log.exception("personal_link_failed", error=type(error).__name__)
-            return self._keep(request, form, 500)
+            log.exception("personal_link_failed", error=type(error).__name__, status=500)
+            return self._return_input(request, form, 500)
 
-    def _keep(self, request: Request, form: FormData | None, status: int) -> Response:
-        """A page with what was typed, to send it again."""
-        page = Page("unavailable.html", {"fields": _texts(form)}, status)
-        return self._say(request, page, headers={"Retry-After": RETRY_AFTER})
+    def _return_input(self, request: Request, form: FormData | None, status: int) -> Response:
+        """Return a page with the form's input, so that it can be sent again."""
+        page = LinkPage("unavailable.html", {"fields": _texts(form)}, status)
+        return self._respond(request, page, headers={"Retry-After": RETRY_AFTER})
 
-    async def _visited(self, request: Request, form: FormData | None) -> Response:
+    async def _visit(self, request: Request, form: FormData | None) -> Response:
         token = request.path_params["token"]
         try:
-            link = self._links.read(token)
+            link = self._services.links.read(token)
         except LinkRefused:
             return self._refuse(request, "tampered")
-        at = await self._now()
-        async with self._database.reading() as session:
-            reader = await reader_of(session, self._programs, self._pages.languages, link.profile)
+        at = await self._services.now()
+        reader = await self._reader(link.profile)
         if reader is None:
             return self._refuse(request, "unknown_profile", link)
-        # Who wants less mail is never told to come earlier: these links keep working.
-        if link.expired(at) and link.purpose not in ("unsubscribe", "preferences"):
+        if link.expired(at) and link.purpose not in NEVER_EXPIRE:
             log.info("personal_link_refused", reason="expired", purpose=link.purpose)
-            return self._say(request, message("refused.expired", status=410), reader)
-        purpose = self._purposes.get(link.purpose)
-        if purpose is None:
+            return self._respond(request, message_page("refused.expired", status=410), reader)
+        handler = self._handlers.get(link.purpose)
+        if handler is None:
             return self._refuse(request, "unknown_purpose", link, reader)
-        visit = LinkVisit(link, token, question(self._links, link), reader, at)
-        page = await (purpose.show(visit) if form is None else purpose.act(visit, form))
+        visit = LinkVisit(link, token, question_id(self._services.links, link), reader, at)
+        page = await (handler.get(visit) if form is None else handler.post(visit, form))
         if page is NOT_THEIRS:
             return self._refuse(request, "not_theirs", link, reader)
-        return self._say(request, page, reader)
+        return self._respond(request, page, reader)
 
-    async def _now(self) -> datetime:
-        try:
-            return await self._clock()
-        except Exception as error:
-            log.warning("clock_unavailable", error=type(error).__name__)
-            raise Unavailable from None
+    async def _reader(self, profile: str) -> Reader | None:
+        async with self._services.database.reading() as session:
+            return await reader_of(session, self._services.programs, self._pages.languages, profile)
 
     def _refuse(
         self, request: Request, reason: str, link: Link | None = None, reader: Reader | None = None
     ) -> Response:
         log.info("personal_link_refused", reason=reason, purpose=link.purpose if link else None)
-        return self._say(request, message("refused.unknown", status=404), reader)
+        return self._respond(request, message_page("refused.unknown", status=404), reader)
 
-    def _say(
+    def _respond(
         self,
         request: Request,
-        page: Page,
+        page: LinkPage,
         reader: Reader | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
+        program = reader.program if reader else only_program(self._services.programs)
         if reader:
-            language, always = reader.language, reader.always
+            language = page.language or reader.language
         else:
             language = self._pages.language(request.headers.get("accept-language", ""))
-            always = about_program(self._only_program) if self._only_program else {}
-        return self._pages.respond(
-            page.template, page.language or language, {**page.values, "always": always}, page.status, headers
-        )
-
-    @property
-    def _only_program(self) -> Program | None:
-        """The one whose mailbox can be named to somebody unknown."""
-        return next(iter(self._programs.values())) if len(self._programs) == 1 else None
+        values = {**page.values, "site_context": site_context(program)}
+        return self._pages.respond(page.template, language, values, page.status, headers)
 
 
 def _texts(form: FormData | None) -> list[tuple[str, str]]:
@@ -182,7 +161,7 @@ _TOKEN = {
     "name": "token",
     "in": "path",
     "required": True,
-    "description": "The signed token of a personal link, as a mail carried it.",
+    "description": "The signed token of a personal link, as it stands in the mail.",
     "schema": {"type": "string", "minLength": 1, "pattern": "^[A-Za-z0-9._-]+$"},
 }
 _FIELDS = {"schema": {"type": "object", "additionalProperties": {"type": "string"}}}
@@ -194,13 +173,13 @@ def _page(description: str) -> dict[str, Any]:
 
 
 _ANSWERS: dict[int | str, dict[str, Any]] = {
-    200: _page("The page of the link, or where things stand."),
-    400: _page("The page again, with what was typed and what is wrong with it."),
-    404: _page("No link of this program, or none that is good for this."),
-    410: _page("The link's time is over; the page says whom to write to."),
+    200: _page("The page of the link: a form, or what has happened."),
+    400: _page("The form again, with its input and what is wrong in it."),
+    404: _page("Not a link of this program, or one of an unknown subject."),
+    410: _page("The link has expired; the page says whom to contact."),
     413: _page("The form is larger than 1 MiB."),
     503: {
-        **_page("Nothing was stored; the page has what was typed, to send it again."),
+        **_page("Nothing was stored; the page has the form's input, so that it can be sent again."),
         "headers": {"Retry-After": {"schema": {"type": "string"}}},
     },
 }

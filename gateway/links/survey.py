@@ -5,89 +5,100 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import select
 from starlette.datastructures import FormData
 
-from database.models import Engagement, Survey
+from database.models import Survey
 from database.session import Database
-from gateway.event_store import Inbox
-from gateway.links.base import SOURCE
-from gateway.links.claim import other_than
-from gateway.links.page import NOT_THEIRS, LinkVisit, Page, form_text, message
-from gateway.links.reader import shown
+from gateway.event_store import EventStore
+from gateway.links.claim import engagement_of, other_party
+from gateway.links.page import (
+    NOT_THEIRS,
+    SOURCE,
+    FieldErrors,
+    LinkPage,
+    LinkVisit,
+    form_page,
+    form_text,
+    message_page,
+)
+from gateway.links.reader import isolated
 from gateway.pages import Text
 from rules.events import Envelope
 from rules.survey import check_answers
 
-Errors = dict[str, Text]
-
 
 class AnswerSurvey:
-    """One side's look back (SUR1–SUR3)."""
+    """One party's answers about the engagement (SUR1–SUR3)."""
 
-    def __init__(self, database: Database, inbox: Inbox) -> None:
+    def __init__(self, database: Database, store: EventStore) -> None:
         self._database = database
-        self._inbox = inbox
+        self._store = store
 
-    async def show(self, visit: LinkVisit) -> Page:
-        """The questions, with what was answered before."""
+    async def get(self, visit: LinkVisit) -> LinkPage:
+        """Return the questions, with the earlier answers."""
         row = await self._row(visit)
-        return row if isinstance(row, Page) else await self._page(visit, row, row.answers, {})
+        return row if isinstance(row, LinkPage) else await self._form(visit, row, row.answers, {})
 
-    async def act(self, visit: LinkVisit, form: FormData) -> Page:
-        """Keep the answers; a second time replaces the first."""
+    async def post(self, visit: LinkVisit, form: FormData) -> LinkPage:
+        """Store the answers as an event. A second time replaces the first."""
         row = await self._row(visit)
-        if isinstance(row, Page):
+        if isinstance(row, LinkPage):
             return row
         policy = visit.reader.program.survey
         given = {question.id: form_text(form, question.id) for question in policy.questions(row.role)}
-        answers, faults = check_answers(policy, row.role, given)
-        if faults:
-            errors = {str(fault.path[0]) if fault.path else "form": Text("site.choose") for fault in faults}
-            return await self._page(visit, row, given, errors, 400)
+        answers, issues = check_answers(policy, row.role, given)
+        if issues:
+            errors = {str(issue.path[0]) if issue.path else "form": Text("site.choose") for issue in issues}
+            return await self._form(visit, row, given, errors)
         data = {"engagement": row.engagement_id, "by": visit.link.profile, "answers": answers}
         answer = Envelope("", SOURCE, "survey.answered", visit.at, data)
-        await self._inbox.put_answer(visit.question, answer)
-        return message("survey.done")
+        await self._store.put_answer(visit.question, answer)
+        return message_page("survey.done")
 
-    async def _row(self, visit: LinkVisit) -> Survey | Page:
+    async def _row(self, visit: LinkVisit) -> Survey | LinkPage:
         async with self._database.reading() as session:
             row = await session.get(Survey, visit.link.subject)
         if row is None or row.profile_id != visit.link.profile:
             return NOT_THEIRS
-        return message("survey.over") if row.closed_at else row
+        return message_page("survey.over") if row.closed_at else row
 
-    async def _page(
-        self, visit: LinkVisit, row: Survey, given: Mapping[str, Any], errors: Errors, status: int = 200
-    ) -> Page:
-        policy, language = visit.reader.program.survey, visit.reader.language
-        questions = [
-            {
-                "id": question.id,
-                "kind": question.kind,
-                "required": question.required,
-                "text": question.text_in(language),
-                "choices": [(choice.id, choice.text_in(language)) for choice in question.choices],
-            }
-            for question in policy.questions(row.role)
-        ]
-        words = {True: "yes", False: "no"}
-        answered = {
-            name: words[value] if isinstance(value, bool) else str(value) for name, value in given.items()
-        }
+    async def _form(
+        self, visit: LinkVisit, row: Survey, given: Mapping[str, Any], errors: FieldErrors
+    ) -> LinkPage:
         async with self._database.reading() as session:
-            about = select(Engagement).where(Engagement.id == row.engagement_id)
-            engagement = (await session.scalars(about)).one()
-            other = await other_than(session, engagement, visit.link.profile)
+            engagement = await engagement_of(session, row.engagement_id)
+            other = await other_party(session, engagement, visit.link.profile) if engagement else None
         if other is None:
             return NOT_THEIRS
+        policy = visit.reader.program.survey
+        questions = _questions(visit, row)
         values = {
-            "other": shown(other.name),
+            "other": isolated(other.member.name),
             "answered": bool(row.answers),
             "labels": {question["id"]: question["text"] for question in questions},
             "questions": questions,
-            "typed": {**{str(question["id"]): "" for question in questions}, **answered},
-            "errors": errors,
+            "typed": {**{question["id"]: "" for question in questions}, **_as_typed(given)},
             "ratings": list(range(1, policy.rating_most + 1)),
         }
-        return Page("survey.html", values, status)
+        return form_page("survey.html", values, errors)
+
+
+def _questions(visit: LinkVisit, row: Survey) -> list[dict[str, Any]]:
+    """Return the questions in the reader's language."""
+    policy, language = visit.reader.program.survey, visit.reader.language
+    return [
+        {
+            "id": question.id,
+            "kind": question.kind,
+            "required": question.required,
+            "text": question.text_in(language),
+            "choices": [(choice.id, choice.text_in(language)) for choice in question.choices],
+        }
+        for question in policy.questions(row.role)
+    ]
+
+
+def _as_typed(answers: Mapping[str, Any]) -> dict[str, str]:
+    """Return answers as the fields of the form hold them."""
+    words = {True: "yes", False: "no"}
+    return {name: words[value] if isinstance(value, bool) else str(value) for name, value in answers.items()}

@@ -381,7 +381,7 @@ async def test_statuses_due_while_the_worker_was_down_are_all_recorded() -> None
         await play(AWAY, ready, AWAY.until)
         async with ready.database.reading() as session:
             facts = facts_from_row(ClaimFacts, (await session.get_one(Claim, claim)).facts)
-        plans = ClaimActivities(ready.database, programs, ready.parts.paper)
+        plans = ClaimActivities(ready.database, programs, ready.parts.letters)
         await plans.plan_claim(PlanClaim(claim, facts, instant(late)))
         rows = [row async for row in timeline(ready.database, "America/New_York", instant(late))]
     kept = Kept(Played(rows, [], AWAY.people))

@@ -48,7 +48,7 @@ async def test_readiness_does_not_wait_for_a_silent_part() -> None:
         await asyncio.Event().wait()
 
     app = FastAPI()
-    app.include_router(router({"temporal": silent}, seconds=0.05))
+    app.include_router(router({"temporal": silent}, timeout=0.05))
     async with AsyncClient(transport=ASGITransport(app), base_url="http://gateway") as client:
         response = await client.get("/readyz")
     assert response.status_code == 503

@@ -15,8 +15,8 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, JSONResponse
 from httpx import ASGITransport, AsyncClient
 
-from gateway.links.base import CLOSED
 from gateway.pages import TEMPLATES, PageHeaders, Pages, PageTexts, Text
+from rules.kinds import KINDS
 from rules.messages import CATALOGUE
 
 pytestmark = pytest.mark.rule("MAIL5")
@@ -49,7 +49,7 @@ def test_every_text_key_of_a_template_exists(language: str) -> None:
     named = {
         key
         for template in FOLDER.glob("*.html")
-        for key in re.findall(r'(?:say|passage)\("([a-z_.]+[a-z_])"', template.read_text("utf-8"))
+        for key in re.findall(r'(?:say|paragraphs)\("([a-z_.]+[a-z_])"', template.read_text("utf-8"))
     }
     assert len(named) > 50
     assert sorted(key for key in named if not catalogue(language).has(key)) == []
@@ -64,8 +64,12 @@ def test_every_optional_message_has_a_preference_label(language: str) -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_closed_state_has_a_text(language: str) -> None:
-    keys = [f"over.request.{state}.{role}" for state in CLOSED["request"] for role in ("mentor", "mentee")]
-    keys += [f"over.engagement.{state}" for state in CLOSED["engagement"]]
+    keys = [
+        f"over.request.{state}.{role}"
+        for state in KINDS["request"].closed_states
+        for role in ("mentor", "mentee")
+    ]
+    keys += [f"over.engagement.{state}" for state in KINDS["engagement"].closed_states]
     assert [key for key in keys if not catalogue(language).has(f"{key}.title")] == []
 
 
@@ -101,7 +105,7 @@ def test_dates_and_texts_follow_the_page_language() -> None:
 
 
 def test_unknown_language_falls_back_to_english() -> None:
-    assert Pages().catalogue("tlh").language == "en"
+    assert Pages().texts("tlh").language == "en"
 
 
 @pytest.mark.parametrize(

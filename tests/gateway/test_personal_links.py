@@ -13,7 +13,8 @@ from structlog.testing import capture_logs
 from database.links import Link, Links
 from database.models import Feedback, Member, Profile
 from embedded.faults import DatabaseFault
-from gateway.links.page import LinkVisit, Page
+from gateway.links.page import LinkPage, LinkVisit
+from rules.kinds import KINDS
 from tests.support.gateway import NOW, GatewayFixture, gateway_fixture, people
 
 PURPOSES = {
@@ -276,13 +277,13 @@ async def test_links_are_refused_without_the_programs_clock(sqlite_gateway: Gate
 
 async def test_internal_error_page_keeps_input_and_hides_details(sqlite_url: str) -> None:
     class Broken:
-        async def show(self, visit: LinkVisit) -> Page:
+        async def get(self, visit: LinkVisit) -> LinkPage:
             raise AssertionError("a secret detail")
 
-        async def act(self, visit: LinkVisit, form: FormData) -> Page:
-            return await self.show(visit)
+        async def post(self, visit: LinkVisit, form: FormData) -> LinkPage:
+            return await self.get(visit)
 
-    async with gateway_fixture(sqlite_url, purposes={"broken": Broken()}) as made:
+    async with gateway_fixture(sqlite_url, handlers={"broken": Broken()}) as made:
         path = made.path("broken", "p-ana", "")
         with capture_logs() as logs:
             answers = [await made.client.get(path), await made.client.post(path, data={"text": "Dear staff"})]
@@ -332,3 +333,13 @@ async def test_other_methods_are_refused(sqlite_gateway: GatewayFixture, method:
     response = await sqlite_gateway.client.request(method, path)
     assert response.status_code == 405
     assert await stored(sqlite_gateway) == []
+
+
+async def test_every_link_of_every_kind_has_a_handler(sqlite_gateway: GatewayFixture) -> None:
+    for kind in KINDS.values():
+        for purpose, detail in kind.links.values():
+            path = sqlite_gateway.path(purpose, "p-ana", f"{kind.name}/unknown", detail)
+            with capture_logs() as logs:
+                response = await sqlite_gateway.client.get(path)
+            assert response.status_code == 404
+            assert [log["reason"] for log in logs] == ["not_theirs"], purpose

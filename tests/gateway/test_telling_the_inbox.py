@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from database.models import Event
 from embedded.faults import DatabaseFault
-from gateway.event_store import UNAPPLIED, Inbox
+from gateway.event_store import UNAPPLIED, EventStore
 from rules.events import Envelope
 from tests.support.gateway import NOW, GatewayFixture, Switch, eventually, gateway_fixture, member_updated
 
@@ -24,7 +24,7 @@ async def test_event_during_a_temporal_outage_is_delivered_after_it(gateway: Gat
         assert (await gateway.send(member_updated(id="2"))).status_code == 202
         gateway.poke.broken = False
         await gateway.poke.has_worked(1)
-    assert "inbox_not_told" in {log["event"] for log in logs}
+    assert "inbox_notification_failed" in {log["event"] for log in logs}
     assert "hunter2" not in str(logs)
 
 
@@ -32,7 +32,7 @@ async def test_failed_notification_delays_no_request(sqlite_url: str) -> None:
     async with gateway_fixture(sqlite_url, []) as made:
         poke = Switch()
         poke.broken = True
-        inbox = Inbox(made.database, poke)
+        inbox = EventStore(made.database, poke)
         with capture_logs():
             for number in range(5):
                 await inbox.put([replace(LEO, id=str(number))])
@@ -46,7 +46,7 @@ async def test_hanging_notification_does_not_hold_the_request(sqlite_url: str) -
             await asyncio.Event().wait()
 
         with capture_logs() as logs:
-            assert await Inbox(made.database, hang, seconds_to_poke=0.05).put([LEO]) == 1
+            assert await EventStore(made.database, hang, notify_timeout=0.05).put([LEO]) == 1
         assert logs[0]["error"] == "TimeoutError"
 
 
@@ -81,7 +81,7 @@ async def test_gateway_can_start_before_its_database(sqlite_url: str) -> None:
         fault = DatabaseFault(made.database)
         fault.down = True
         poke = Switch()
-        inbox = Inbox(made.database, poke, first_delay=0.01)
+        inbox = EventStore(made.database, poke, first_delay=0.01)
         with capture_logs() as logs:
             running = asyncio.create_task(inbox.run())
             await eventually(lambda: len(logs) > 0)
@@ -95,13 +95,13 @@ async def test_notification_back_off_grows_to_its_limit_and_resets(sqlite_url: s
     async with gateway_fixture(sqlite_url, []) as made:
         poke = Switch()
         poke.broken = True
-        inbox = Inbox(made.database, poke, first_delay=0.001, longest_delay=0.004)
+        inbox = EventStore(made.database, poke, first_delay=0.001, longest_delay=0.004)
         with capture_logs() as logs:
             await inbox.put([LEO])
             running = asyncio.create_task(inbox.run())
             await eventually(lambda: len(logs) >= 6)
             poke.broken = False
             await poke.has_worked(1)
-        assert [log.get("again_in_seconds") for log in logs[:6]] == [None, 0.001, 0.002, 0.004, 0.004, 0.004]
+        assert [log.get("retry_in_seconds") for log in logs[:6]] == [None, 0.001, 0.002, 0.004, 0.004, 0.004]
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

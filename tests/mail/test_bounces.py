@@ -37,7 +37,7 @@ from tests.support.delivery import (
     send,
 )
 from tests.support.servers.hostile_smtp import HostileSmtp, hostile_smtp
-from worker.bounce_listener import BounceHandler, bounces_taken_in
+from worker.bounce_listener import BounceHandler, bounce_listener
 
 __all__ = ["deliveries", "hostile_smtp", "migrated_url"]
 
@@ -280,7 +280,7 @@ async def test_bounce_listener_accepts_a_report_once_it_is_stored(deliveries: De
     async def recorded() -> None:
         return None
 
-    async with bounces_taken_in(handler, "127.0.0.1", 0) as port:
+    async with bounce_listener(handler, "127.0.0.1", 0) as port:
         relay = SmtpChannel(SmtpSettings(host="127.0.0.1", port=port, helo_name="mx.example.org"))
         for content in (status_report(returned="Subject: x\n"), _reply(Subject="Out of office")) * 2:
             accepted = await relay.deliver(

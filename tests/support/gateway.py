@@ -18,11 +18,12 @@ from sqlalchemy import select
 from database.links import Link, Links
 from database.models import Claim, Engagement, Event, Letter, Member, Profile, Request, Survey
 from database.session import TIMEOUT, Database
-from evidence.letters import LetterService, letter_text
+from evidence.letters import LetterService
 from evidence.renderer import Documents
 from gateway.app import create_app
 from gateway.links.page import LinkHandler
 from gateway.pages import Pages
+from gateway.services import GatewayServices
 from gateway.webhook_signatures import sign_events
 from rules.program import Program, load_program
 from rules.program.catalogue import load_catalogue
@@ -339,7 +340,7 @@ async def gateway_fixture(
     *,
     programs: dict[str, Program] | None = None,
     secrets: Sequence[str] = (SECRET,),
-    purposes: Mapping[str, LinkHandler] | None = None,
+    handlers: Mapping[str, LinkHandler] | None = None,
     timeout: float = TIMEOUT,
 ) -> AsyncIterator[GatewayFixture]:
     """A gateway on an empty, migrated database, with its background work running."""
@@ -354,20 +355,16 @@ async def gateway_fixture(
     links = Links("https://mentoring.example.org", "a secret for tests only")
     poke, temporal, mail = Switch(), Switch(), Switch()
     made = GatewayFixture(database, programs, links, poke, temporal, mail)
-    made.app = create_app(
+    services = GatewayServices(
         database=database,
         programs=programs,
         links=links,
-        webhook_secrets=secrets,
-        poke=poke,
+        letters=LetterService(CATALOGUE, DOCUMENTS, links.base_url),
         clock=made.clock,
-        temporal_ready=temporal,
-        mail_ready=mail,
-        purposes=purposes,
-        pages=PAGES,
-        catalogue=CATALOGUE,
-        statement=letter_text(programs, LetterService(CATALOGUE, DOCUMENTS, links.base_url)),
+        notify_inbox=poke,
+        checks={"temporal": temporal, "mail": mail},
     )
+    made.app = create_app(services, webhook_secrets=secrets, handlers=handlers, pages=PAGES)
     transport = httpx.ASGITransport(made.app, raise_app_exceptions=False)
     async with (
         made.app.router.lifespan_context(made.app),

@@ -26,7 +26,7 @@ from mail.smtp.channel import SmtpChannel
 from mail.smtp.settings import SmtpSettings
 from rules.events import Envelope
 from tests.support.limits import PATIENCE
-from worker.assembly import Components, Composers, load_programs, workers
+from worker.assembly import Components, Composers, WorkerOptions, load_programs, workers
 from workflows.inbox import INBOX
 from workflows.starting import notify_inbox
 
@@ -158,7 +158,7 @@ async def running_workers(client: Client, url: str) -> AsyncIterator[tuple[Datab
         )
         await parts.claim_environment()
         stack.push_async_callback(parts.mail.aclose)
-        await stack.enter_async_context(workers(client, parts, graceful=timedelta(0)))
+        await stack.enter_async_context(workers(client, parts, WorkerOptions(grace_period=timedelta(0))))
         yield database, catcher
 
 

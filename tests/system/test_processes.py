@@ -104,7 +104,7 @@ async def test_event_staff_act_and_resend_work_across_processes(
     deployment: Deployment, smtp_sink: CapturingSmtp
 ) -> None:
     worker, gateway = deployment.start("worker"), deployment.start("gateway")
-    await deployment.said("gateway runs")
+    await deployment.said("gateway_started")
 
     events = [
         {
@@ -175,7 +175,7 @@ async def test_direct_events_are_stored_and_gateway_refusals_are_shown(deploymen
     assert (away.returncode, len(away.stderr.splitlines())) == (1, 1)
     assert "cannot be reached" in away.stderr
     deployment.start("gateway")
-    await deployment.said("gateway runs")
+    await deployment.said("gateway_started")
     async with httpx.AsyncClient() as client:
         address = f"http://127.0.0.1:{deployment.port}"
         assert (await client.get(f"{address}/events")).status_code == 405

@@ -16,7 +16,7 @@ from database.tasks import open_task, settle_tasks
 from lifecycles.facts import facts_to_row
 from lifecycles.situation import AppliedActs, Situation
 from rules.acts import EVENT_REASON, Act
-from rules.agenda import Agenda, MessageChange, recorded_at
+from rules.agenda import Agenda, MessageChange, StateChange, recorded_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +63,10 @@ async def record(
     row.facts = facts_to_row(applied.facts)
     row.closed_at = await _record_state_changes(session, row, agenda, at)
     await _open_due_tasks(session, row.workflow, agenda, at)
+    when, because = _when(agenda, applied.done, at), await resolve_reason(session, agenda.dropped_because)
+    members = {profile: who.member.id for profile, who in situation.people.items()}
     changes = await ledger.plan(
-        session,
-        row.workflow,
-        situation.program.id,
-        agenda.mails,
-        _when(agenda, applied.done, at),
-        await resolve_reason(session, agenda.dropped_because),
-        {profile: who.member.id for profile, who in situation.people.items()},
+        session, row.workflow, situation.program.id, agenda.mails, when, because, members
     )
     wakes = [] if row.closed_at else agenda.wakes_after(at)
     row.next_at = wakes[0] if wakes else None
@@ -160,24 +156,24 @@ async def _record_state_changes(
             closed_at = happened
         if (change.state, change.due.isoformat()) not in recorded:
             cause = await resolve_reason(session, change.cause)
-            await audit.append(
-                session,
-                row.workflow,
-                "state",
-                happened,
-                {"state": change.state, "due": change.due.isoformat()},
-                veiled={"cause": cause} if cause else None,
-            )
-            row.state, row.state_since = change.state, happened
+            await _record_state(session, row, change, happened, cause)
         current = change
         if closed_at:
             break
     if current and row.state != current.state:
         # An act that is heard of late, or at the same instant as another, precedes changes already on record: the
         # record shows that the lifecycle is back in an earlier state.
-        row.state, row.state_since = current.state, recorded_at(current.due, at)
-        data = {"state": current.state, "due": current.due.isoformat()}
-        await audit.append(session, row.workflow, "state", row.state_since, data)
+        await _record_state(session, row, current, recorded_at(current.due, at))
     if closed_at is None and agenda.closes_at and agenda.closes_at <= at:
         closed_at = recorded_at(agenda.closes_at, at)
     return closed_at
+
+
+async def _record_state(
+    session: AsyncSession, row: Lifecycle, change: StateChange, happened: datetime, cause: str = ""
+) -> None:
+    row.state, row.state_since = change.state, happened
+    data = {"state": change.state, "due": change.due.isoformat()}
+    await audit.append(
+        session, row.workflow, "state", happened, data, veiled={"cause": cause} if cause else None
+    )

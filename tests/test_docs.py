@@ -50,7 +50,7 @@ def problems_of(words: list[str]) -> list[str]:
     """What is wrong with the words after `throughline`; `cancel|extend` stands for each of its names."""
     commands = [typer.main.get_command(app)]
     for word in words:
-        if not re.fullmatch(r"[a-z-]+(\|[a-z-]+)*", word) or not all(
+        if not re.fullmatch(r"[a-z][a-z-]*(\|[a-z-]+)*", word) or not all(
             hasattr(c, "commands") for c in commands
         ):
             break

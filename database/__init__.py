@@ -1,1 +1,1 @@
-"""What people read and what deliveries are decided by: models, sessions, the delivery ledger, the audit chain."""
+"""The record that people read and deliveries depend on: tables, sessions, the delivery ledger, the audit chain."""

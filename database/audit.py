@@ -19,18 +19,18 @@ GENESIS = "0" * 64
 
 
 def chain_of(subject: str) -> str:
-    """The chain in which a subject's records stand: the engagement, for all that hangs on one request."""
+    """Return the chain of a subject's records: its engagement, for everything that belongs to one request."""
     kind = kind_of(subject)
     return f"engagement/{parts_of(subject)[0]}" if kind and kind.of_engagement else subject
 
 
 def digest(value: Mapping[str, Any]) -> str:
-    """The SHA-256 of a value's canonical JSON (RFC 8785), in hexadecimal."""
+    """Return the SHA-256 of a value's canonical JSON (RFC 8785), in hexadecimal digits."""
     return hashlib.sha256(rfc8785.dumps(dict(value))).hexdigest()
 
 
 def content(record: AuditRecord) -> dict[str, Any]:
-    """The part of a record that its hash covers, as it also stands in an exported dossier."""
+    """Return the part of a record that its hash covers; an exported dossier holds the same."""
     return {
         "chain": record.chain,
         "sequence": record.sequence,
@@ -44,7 +44,7 @@ def content(record: AuditRecord) -> dict[str, Any]:
     }
 
 
-# Built once, not at each of the many thousand times that they are asked.
+# Built once: these statements run for each append or look-up, many thousand times.
 _LAST = (
     select(AuditRecord.sequence, AuditRecord.hash)
     .where(AuditRecord.chain == bindparam("chain"))
@@ -57,7 +57,7 @@ _RECORDS = select(AuditRecord.data).where(
 
 
 async def records_of(session: AsyncSession, subject: str, kind: str) -> Sequence[dict[str, Any]]:
-    """What the records of a kind tell of a subject."""
+    """Return the data of a subject's records of one kind."""
     return (await session.scalars(_RECORDS, {"subject": subject, "kind": kind})).all()
 
 
@@ -71,7 +71,11 @@ async def append(
     actor: str | None = None,
     veiled: Mapping[str, Any] | None = None,
 ) -> AuditRecord:
-    """Add a record to the chain of `subject`. `at` is program time; `veiled` holds words that may be erased."""
+    """Append a record to the chain of `subject`.
+
+    `at` is program time. `veiled` holds personal words: the hash covers only their salted digest, so that they can be
+    erased.
+    """
     chain = chain_of(subject)
     if session.get_bind().dialect.name == "postgresql":
         await session.execute(
@@ -99,7 +103,7 @@ async def append(
 
 
 def breaks(records: Iterable[AuditRecord]) -> list[str]:
-    """What is wrong with a chain, record by record; empty if it holds."""
+    """Return what is wrong with a chain, record by record; empty if the chain is intact."""
     found: list[str] = []
     previous, expected = GENESIS, 1
     for record in records:

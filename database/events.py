@@ -1,4 +1,4 @@
-"""Inbound events at rest: stored once, whatever the sender repeats."""
+"""Stored inbound events: each once, however often the sender repeats it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from database.models import Event
 from rules.events import Envelope, subject
 
 PERSONAL_PAGES = "/links"
-"""The source of events that a personal page sent."""
+"""The source of events that a personal page creates."""
 
 _MOST_DIGITS = 18
 
 
 async def store(session: AsyncSession, envelopes: Iterable[Envelope]) -> int:
-    """Store events that are not known yet by source and id; the number of new ones. Applies nothing."""
+    """Store the events whose source and id are new, without applying them, and return their number."""
     new = 0
     for envelope in envelopes:
         known = await session.scalar(
@@ -43,13 +43,13 @@ async def store(session: AsyncSession, envelopes: Iterable[Envelope]) -> int:
 
 
 async def get_event(session: AsyncSession, number: str) -> Event | None:
-    """The stored event of a number in decimal digits; None if there is none, and for what is no such number."""
+    """Return the stored event of a number in decimal digits; None for an unknown or malformed number."""
     known = number.isascii() and number.isdigit() and len(number) <= _MOST_DIGITS
     return await session.get(Event, int(number)) if known else None
 
 
 async def release_held(session: AsyncSession, *arrived: str) -> bool:
-    """Let events that are held for one of these references be looked at again; tells whether there are any."""
+    """Release the events that are held for one of these references, and return whether there were any."""
     result = await session.execute(
         update(Event)
         .where(Event.state == "held", Event.waits_for.in_(arrived))

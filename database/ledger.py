@@ -1,7 +1,7 @@
 """The delivery ledger: every message an intent, every intent one decision (MAIL1–MAIL4).
 
-The states of a delivery and who may move them stand here and nowhere else. Each step is one transaction of the
-caller's; a step that finds the row moved on by somebody else changes nothing and says so.
+Only this module changes the state of a delivery. Each step runs in the caller's transaction. A step that finds the row
+in another state than it expects changes nothing and returns so.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rules.agenda import MessageChange, PlannedMail, recorded_at
 from rules.messages import CATALOGUE
 
 FIRST_RESEND_OCCURRENCE: Final = 1000
-"""Occurrences from here on are copies that staff asked for: no agenda has them, plans, moves or drops them."""
+"""Occurrences from here on are copies that staff requested; no agenda plans, moves or drops them."""
 
 RESENDABLE: Final = frozenset({"ambiguous", "failed", "skipped"})
 """The decisions after which staff may have a message sent again (MAIL2, MAIL3, T8)."""
@@ -30,22 +30,22 @@ RESENDABLE: Final = frozenset({"ambiguous", "failed", "skipped"})
 
 @dataclass(slots=True)
 class AgendaChanges:
-    """What a new agenda did to the planned messages of a workflow (STA1)."""
+    """The effect of a new agenda on the planned messages of a workflow (STA1)."""
 
     added: list[MessageChange] = field(default_factory=list)
     moved: list[MessageChange] = field(default_factory=list)
     dropped: list[MessageChange] = field(default_factory=list)
     waiting: list[Message] = field(default_factory=list, compare=False, kw_only=True)
-    """The messages without a decision that have an instant to go out at, in that order: what planning left."""
+    """The messages without a decision that have a due instant, in order of that instant."""
 
 
 def delivery_id(workflow: str, step: str, occurrence: int) -> str:
-    """The id that a delivery carries in its envelope and headers: derived from its key, never random (MAIL2)."""
+    """Return the id that a delivery carries in its envelope and headers: derived from its key, never random (MAIL2)."""
     return hashlib.sha256(f"{workflow}|{step}|{occurrence}".encode()).hexdigest()[:32]
 
 
 def compare(rows: Iterable[Message], mails: Sequence[PlannedMail]) -> AgendaChanges:
-    """What planning `mails` would change among the rows of one workflow; changes nothing itself (STA1)."""
+    """Return what planning `mails` would change among the rows of one workflow, without changing it (STA1)."""
     found = {(row.step, row.occurrence): row for row in rows}
     wanted = {(mail.step, mail.occurrence): mail for mail in mails}
     changes = AgendaChanges()
@@ -67,7 +67,7 @@ def compare(rows: Iterable[Message], mails: Sequence[PlannedMail]) -> AgendaChan
     return changes
 
 
-# Built once, not at each of the many thousand times that they are asked.
+# Built once: these statements run for every planning, many thousand times.
 _OF_AGENDA = (
     select(Message)
     .where(Message.workflow == bindparam("workflow"), Message.occurrence < FIRST_RESEND_OCCURRENCE)
@@ -83,7 +83,7 @@ _ONE_LOCKED = _ONE.with_for_update()
 
 
 async def rows_of(session: AsyncSession, workflow: str, *, lock: bool = False) -> list[Message]:
-    """The messages of a workflow's agenda, without copies, in the order in which they are due."""
+    """Return the messages of a workflow's agenda, without copies, in the order in which they are due."""
     return list(await session.scalars(_OF_AGENDA_LOCKED if lock else _OF_AGENDA, {"workflow": workflow}))
 
 
@@ -96,11 +96,10 @@ async def plan(
     because: str,
     members: dict[str, str],
 ) -> AgendaChanges:
-    """Make the planned messages of a workflow those of its agenda.
+    """Write a workflow's agenda into its planned messages, and return what changed.
 
-    Messages that the agenda no longer holds are decided as `cancelled`, and claimed ones that it moved are taken
-    back, unless their last byte is already on its way (MAIL4). `members` gives the member behind each profile, for
-    "why did X get this".
+    Messages that the agenda no longer has are decided as `cancelled`. Claimed ones that it moved return to `planned`,
+    unless they were already handed over (MAIL4). `members` gives the member of each profile, for "why did X get this".
     """
     rows = await rows_of(session, workflow, lock=True)
     changes = compare(rows, mails)
@@ -169,7 +168,7 @@ async def add(session: AsyncSession, workflow: str, program: str, mail: PlannedM
 async def copy(session: AsyncSession, delivery: str, actor: str, reason: str, at: datetime) -> Message:
     """Plan a copy of a message that staff want sent again, due at `at`, with the act in the audit record (STA3).
 
-    A copy that has no decision yet is given back as it is, so that asking twice sends once. Raises ValueError if
+    A copy without a decision is returned as it is, so that a repeated request sends once. Raises ValueError if
     there is no such delivery, or its decision is not one of `RESENDABLE`.
     """
     original = await session.scalar(select(Message).where(Message.delivery == delivery).with_for_update())
@@ -232,7 +231,7 @@ async def decide(
     *,
     response: str | None = None,
 ) -> None:
-    """Write a message's one decision and its audit record; the rendered bytes are let go (MAIL1).
+    """Write a message's one decision and its audit record, and delete the rendered bytes (MAIL1).
 
     Raises ValueError if it is decided already.
     """
@@ -260,12 +259,12 @@ async def decide(
 
 
 async def found(session: AsyncSession, workflow: str, key: str) -> Message | None:
-    """The row of one message, as it is."""
+    """Return the row of one message; None if there is none."""
     return await session.scalar(_ONE, _named(workflow, key))
 
 
 async def locked(session: AsyncSession, workflow: str, key: str) -> Message | None:
-    """The row of one message, locked until the transaction ends."""
+    """Return the row of one message, locked until the transaction ends; None if there is none."""
     return await session.scalar(_ONE_LOCKED, _named(workflow, key))
 
 
@@ -275,7 +274,7 @@ def _named(workflow: str, key: str) -> dict[str, str | int]:
 
 
 async def hand_over(session: AsyncSession, message: int, claimed_by: str, at: datetime) -> bool:
-    """Mark a claimed message as handed over, right before its last byte; False if it was taken back (MAIL4)."""
+    """Mark a claimed message as handed over, right before its last byte; return False if it was released (MAIL4)."""
     result = await session.execute(
         update(Message)
         .where(Message.id == message, Message.state == "claimed", Message.claimed_by == claimed_by)

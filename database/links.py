@@ -1,6 +1,6 @@
-"""Personal links: signed tokens for one person, one purpose and one subject, with an end.
+"""Personal links: signed tokens for one person, one purpose and one subject, with an expiry.
 
-A token names ids only. Who holds the link may do its one thing; nobody can make or alter one without the key.
+A token names ids only. Its holder may do the one thing that it is for. Nobody can make or alter one without the key.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from itsdangerous import BadSignature, URLSafeSerializer
 
 
 class LinkRefused(ValueError):
-    """A token that was not made by us, or was altered."""
+    """A token that this program did not make, or that was altered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What a token says: `profile` may do `purpose` about `subject` (a workflow id) until `expires` (UTC)."""
+    """The content of a token: `profile` may do `purpose` for `subject` (a workflow id) until `expires` (UTC)."""
 
     purpose: str
     profile: str
@@ -26,12 +26,12 @@ class Link:
     detail: str = ""
 
     def expired(self, at: datetime) -> bool:
-        """Whether the link's time is over at an instant of program time."""
+        """Return whether the link has expired at an instant of program time."""
         return at >= self.expires
 
 
 class Links:
-    """Makes and reads personal links. `base_url` is where the gateway is reached from outside."""
+    """Makes and reads personal links. `base_url` is the gateway's public address."""
 
     def __init__(self, base_url: str, secret: str) -> None:
         if len(secret) < 16:
@@ -40,7 +40,7 @@ class Links:
         self._serializer = URLSafeSerializer(secret, salt="throughline.link")
 
     def token(self, link: Link) -> str:
-        """The token of a link: the same for the same link, at any time."""
+        """Return the token of a link: always the same for the same link."""
         return str(
             self._serializer.dumps(
                 [link.purpose, link.profile, link.subject, int(link.expires.timestamp()), link.detail]
@@ -48,11 +48,11 @@ class Links:
         )
 
     def url(self, link: Link) -> str:
-        """The address that a mail carries."""
+        """Return the address that a mail carries."""
         return f"{self.base_url}/l/{self.token(link)}"
 
     def read(self, token: str) -> Link:
-        """The link behind a token, expired or not. Raises LinkRefused for a token that is not ours."""
+        """Return the link of a token, expired or not. Raises LinkRefused for a forged or altered token."""
         try:
             purpose, profile, subject, expires, detail = self._serializer.loads(token)
             return Link(

@@ -1,9 +1,9 @@
 """Connections to PostgreSQL that end every wait: a server that hangs fails the attempt, and does not stop the process.
 
-A server that is gone is told by its machine; one that is frozen, or behind a network that swallows what is sent, says
-nothing for ever. Three limits, since each alone leaves somebody waiting: the client's own, over each answer; the
-server's over a statement, as behind a lock that does not come; and the server's over a silent transaction, whose client
-may be the one that is frozen, with its locks.
+When a server process dies, its machine closes the connection. A frozen server, or a network that drops packets, never
+answers at all. Three limits are needed, because each alone leaves somebody waiting: the client's limit for each answer;
+the server's limit for a statement, such as one behind a lock; and the server's limit for an idle transaction, whose
+frozen client may hold locks.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy.engine import URL
 
 SILENT_SECONDS = 60
-"""How long a transaction may be idle: ours are so only while the process computes."""
+"""How long a transaction may be idle. Ours are idle only while the process computes."""
 
 KEPT_ALIVE_SECONDS = 60
-"""How often an idle connection is shown to be in use to what stands between: many forget silent ones."""
+"""Interval of TCP keep-alives: many firewalls forget a silent connection."""
 
 
 class TimeoutConnection(psycopg.AsyncConnection[Any]):
-    """A connection that is given up for good when an answer takes longer than `patience` seconds.
+    """A connection that closes for good when an answer takes longer than `patience` seconds.
 
-    The same when somebody stops waiting for one: what the server makes of an unfinished statement cannot be known,
-    and to ask it to stop is a wait of its own.
+    It also closes when a caller cancels its wait: the outcome of the unfinished statement is unknown, and a request to
+    cancel it would be another wait.
     """
 
     patience: float
 
     async def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
-        """Let a step of the protocol come to its end. Raises psycopg.OperationalError if it does not in time."""
+        """Finish a step of the protocol. Raises psycopg.OperationalError if it takes too long."""
         try:
             async with asyncio.timeout(self.patience):
                 return await waiting.wait_async(gen, self.pgconn.socket, interval=interval)
@@ -55,7 +55,7 @@ class TimeoutConnection(psycopg.AsyncConnection[Any]):
 
 
 def connect_args(url: URL, seconds: float) -> dict[str, Any]:
-    """What to connect with so that no wait takes longer than `seconds`, give or take; the address has the last word."""
+    """Return connection arguments that limit every wait to about `seconds`; options in the address come first."""
 
     async def connect(*args: Any, **options: Any) -> TimeoutConnection:
         try:

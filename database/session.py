@@ -1,4 +1,4 @@
-"""Connections and transactions, alike on SQLite (embedded) and PostgreSQL (production)."""
+"""Connections and transactions, the same on SQLite (embedded) and PostgreSQL (production)."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from database.postgres_timeouts import connect_args
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 TIMEOUT = 10.0
-"""Seconds after which a PostgreSQL that does not answer is given up, where a deployment does not say otherwise."""
+"""Default limit, in seconds, for an answer of PostgreSQL."""
 
 LOCK_WAIT = 30_000
 """Milliseconds that a writer waits for another process that writes to the same SQLite file."""
 
 TAKE_LOCK = "BEGIN IMMEDIATE"
-"""How a transaction that writes begins in SQLite."""
+"""The statement with which a writing transaction begins in SQLite."""
 
 
 class Database:
@@ -64,9 +64,9 @@ class Database:
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncSession]:
-        """A transaction that writes: committed at the end of the block, rolled back if it raises."""
-        # SQLite has one writer at a time, and who waits for it there looks again from time to time: writers of one
-        # process take turns instead.
+        """Open a transaction that writes: committed at the end of the block, rolled back if it raises."""
+        # SQLite allows one writer at a time, and its busy handler polls for the lock. Writers of one process queue here
+        # instead.
         async with (
             self._writing,
             AsyncSession(self.engine, expire_on_commit=False) as session,
@@ -76,7 +76,7 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
-        """A transaction that only reads: on SQLite it does not wait for writers."""
+        """Open a transaction that only reads: on SQLite it does not wait for writers."""
         async with AsyncSession(self._reading, expire_on_commit=False) as session:
             yield session
 
@@ -119,16 +119,16 @@ class _InlineConnection(aiosqlite.Connection):
                 return fn(*args, **kwargs)
             with suppress(sqlite3.OperationalError):
                 return self._without_waiting(fn, TAKE_LOCK)
-        turn = object()
-        self._in_thread.add(turn)
+        call = object()
+        self._in_thread.add(call)
 
-        def in_turn() -> Any:
+        def in_thread() -> Any:
             try:
                 return fn(*args, **kwargs)
             finally:
-                self._in_thread.discard(turn)
+                self._in_thread.discard(call)
 
-        return await super()._execute(in_turn)  # type: ignore[no-untyped-call]
+        return await super()._execute(in_thread)  # type: ignore[no-untyped-call]
 
     def _without_waiting(self, fn: Callable[..., Any], statement: str) -> Any:
         self._conn.execute("PRAGMA busy_timeout=0")

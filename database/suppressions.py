@@ -1,6 +1,6 @@
-"""Addresses that are not mailed, and why (MAIL3, MAIL7).
+"""Suppressed addresses, which are not mailed, and why (MAIL3, MAIL7).
 
-`take_in` is the one place that decides what a refusal, a bounce or a complaint means for an address.
+`take_in` alone decides what a refusal, a bounce or a complaint means for an address.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from database.models import Bounce, Message, Suppression
 from database.tasks import open_task
 
 SOFT_LIMIT = 3.0
-"""So many soft bounces, decayed, suppress an address."""
+"""The score of soft bounces, decayed over time, that suppresses an address."""
 
 SOFT_HALF_LIFE = timedelta(days=30)
-"""After this time a soft bounce counts half."""
+"""The time after which a soft bounce counts half."""
 
 
 async def reason_for(session: AsyncSession, address: str) -> str | None:
-    """Why an address is not mailed, or None if it is."""
+    """Return why an address is suppressed; None if it is mailed."""
     row = await session.get(Suppression, address.lower())
     if row is None or row.since is None:
         return None
@@ -29,15 +29,14 @@ async def reason_for(session: AsyncSession, address: str) -> str | None:
 
 
 async def take_in(session: AsyncSession, row: Message, kind: str, reason: str, at: datetime) -> bool:
-    """What came back about a delivery: `hard`, `soft` or `complaint`; tells whether it suppresses the address.
+    """Record a `hard` or `soft` bounce or a `complaint`, and return whether it suppresses the address (MAIL3, MAIL7).
 
-    It counts against the address that was mailed, whatever the member's address is by now. An address becomes
-    suppressed at the first hard bounce or complaint, or at soft ones again and again; staff are told each time that
-    one does, not of what comes back after (MAIL3, MAIL7, STA2). Raises ValueError if nothing was mailed yet.
+    It counts against the address that was mailed, even if the member has another one by now. The first hard bounce or
+    complaint suppresses an address, and so do repeated soft bounces. Each suppression opens one staff task (STA2).
 
-    A delivery goes out once, so each kind counts once for it, for ever: a relay that tells the same bounce by webhook
-    and by mail, or again at each try of its own, says nothing new; nor does a report that comes in late undo what
-    staff lifted since. A caller holds the row's lock.
+    Each kind counts once per delivery. A relay may report the same bounce by webhook and by mail, or at each of its own
+    attempts; a late report must not undo what staff lifted since. The caller holds the row's lock. Raises ValueError
+    if nothing was mailed yet.
     """
     if row.recipient is None:
         raise ValueError(f"nothing was mailed for delivery {row.delivery}")
@@ -69,7 +68,7 @@ _ACTIONS = {
 
 
 async def suppress(session: AsyncSession, address: str, kind: str, reason: str, at: datetime) -> bool:
-    """Stop mailing an address (a hard bounce or complaint); tells whether it was not suppressed before."""
+    """Suppress an address after a hard bounce or a complaint, and return whether that is new."""
     row = await session.get(Suppression, address.lower(), with_for_update=True)
     if row is None:
         row = Suppression(address=address.lower(), kind=kind, last_at=at, score=0.0)
@@ -81,7 +80,7 @@ async def suppress(session: AsyncSession, address: str, kind: str, reason: str, 
 
 
 async def soft_bounce(session: AsyncSession, address: str, reason: str, at: datetime) -> bool:
-    """Count a soft bounce; earlier ones decay. Tells whether the address is suppressed by it."""
+    """Count a soft bounce, decay the earlier ones, and return whether this one suppresses the address."""
     row = await session.get(Suppression, address.lower(), with_for_update=True)
     if row is None:
         row = Suppression(address=address.lower(), kind="soft", last_at=at, score=0.0)
@@ -96,7 +95,7 @@ async def soft_bounce(session: AsyncSession, address: str, reason: str, at: date
 
 
 async def lift(session: AsyncSession, address: str) -> bool:
-    """Mail an address again (staff); tells whether it was suppressed."""
+    """Lift a suppression for staff, and return whether there was one."""
     row = await session.get(Suppression, address.lower(), with_for_update=True)
     if row is None or row.since is None:
         return False
@@ -105,7 +104,7 @@ async def lift(session: AsyncSession, address: str) -> bool:
 
 
 async def listed(session: AsyncSession) -> list[Suppression]:
-    """All suppressed addresses, the newest first."""
+    """Return all suppressed addresses, the newest first."""
     return list(
         await session.scalars(
             select(Suppression).where(Suppression.since.is_not(None)).order_by(Suppression.since.desc())

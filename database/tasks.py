@@ -1,4 +1,4 @@
-"""Staff tasks: one per cause, however often the cause comes by; open, snoozed, done or dismissed (STA2)."""
+"""Staff tasks, one per cause, however often the cause recurs (STA2)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from database import audit
 from database.models import Task
 
 OPEN = ("open", "snoozed")
-"""The states of a task that staff still have before them."""
+"""The states of a task that staff still have to deal with."""
 
 PROGRAM = "program"
-"""Who closes a task whose cause has gone by itself."""
+"""The actor who closes a task once its cause is gone."""
 
 
 async def open_task(
@@ -28,9 +28,9 @@ async def open_task(
     *,
     due_in_days: int = 2,
 ) -> bool:
-    """Open a task unless one of the same cause was ever opened for the subject; tells whether it did.
+    """Open a task, unless the subject ever had one of the same cause, and return whether it opened.
 
-    One that the program itself has closed opens again: its cause had gone, and is back.
+    A task that the program itself closed opens again: its cause was gone and has returned.
     """
     task = await session.scalar(select(Task).where(Task.subject == subject, Task.cause == cause))
     if task is not None and task.closed_by != PROGRAM:
@@ -47,7 +47,7 @@ async def open_task(
 async def settle_tasks(
     session: AsyncSession, subject: str, kind: str, causes: Collection[str], why: str, at: datetime
 ) -> None:
-    """Close the tasks of a kind whose cause is none of `causes` any more (STA2)."""
+    """Close the tasks of a kind whose cause is not among `causes` (STA2)."""
     found = await session.scalars(
         select(Task).where(
             Task.subject == subject, Task.kind == kind, Task.state.in_(OPEN), Task.cause.not_in(causes)
@@ -60,7 +60,7 @@ async def settle_tasks(
 async def close_task(
     session: AsyncSession, task: Task, state: str, actor: str, note: str, at: datetime
 ) -> None:
-    """Mark a task as `done` or `dismissed`, by somebody and for the audit record (STA2, STA3).
+    """Mark a task as `done` or `dismissed`, with its actor in the audit record (STA2, STA3).
 
     Raises ValueError if it is closed already.
     """
@@ -72,7 +72,7 @@ async def close_task(
 async def snooze_task(
     session: AsyncSession, task: Task, until: datetime, actor: str, note: str, at: datetime
 ) -> None:
-    """Put a task off until an instant (STA2, STA3). Raises ValueError if it is closed, or the instant is past."""
+    """Snooze a task until an instant (STA2, STA3). Raises ValueError if it is closed, or the instant is past."""
     _refuse_if_closed(task)
     if until <= at:
         raise ValueError("a task is put off to a later day")

@@ -1,6 +1,6 @@
-"""A mentee's question to a mentor: what is mailed when, and how it ends (REQ1–REQ10, MEM2, MEM4).
+"""A mentee's request to a mentor: its mail, its deadlines and its ends (REQ1–REQ10, MEM2, MEM4).
 
-Deadlines are reckoned on the business days and the clock of the mentor, who has to act (T2). Sources: handbook,
+Deadlines follow the business days and the clock of the mentor, who has to act (T2). Sources: handbook,
 "Roles and Responsibilities", "Onboarding Process" and "Discovery Call"; the rest is decided in the rulebook.
 """
 
@@ -28,36 +28,37 @@ MOST_EXTENDED = 260
 
 @dataclass(frozen=True, slots=True)
 class DeadlineExtension:
-    """Business days that staff added at an instant (REQ9); `event` is the stored event behind it, if any."""
+    """Business days that staff added to the deadlines (REQ9)."""
 
     at: datetime
     business_days: int
     event: str = ""
+    """The stored event that reported it, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
-    """All that decides a request: ids and instants only (MEM6).
-
-    `mentee` and `mentor` are profiles. `unavailable_because` tells why the mentor could take nobody when the
-    request was made; empty if they could (MEM4). `ended_by` is `mentee`, `mentor`, `staff` or `program`.
-    """
+    """Everything that decides a request: ids and instants only (MEM6)."""
 
     request: str
     mentee: str
+    """The mentee's profile."""
     mentor: str
+    """The mentor's profile."""
     created_at: datetime
     unavailable_because: str = ""
+    """Why the mentor could take nobody when the request was made; empty if they could (MEM4)."""
     extensions: list[DeadlineExtension] = field(default_factory=list)
     lapses: list[Lapse] = field(default_factory=list)
     ended: Ended | None = None
     ended_by: str = ""
+    """`mentee`, `mentor`, `staff` or `program`."""
 
 
 def agenda(facts: RequestFacts, policy: RequestPolicy, calendar: Calendar) -> Agenda:
-    """All that a request does (REQ1–REQ4, REQ6–REQ9, MEM2, MEM4). `calendar` is the mentor's.
+    """Return everything that a request does (REQ1–REQ4, REQ6–REQ9, MEM2, MEM4). `calendar` is the mentor's.
 
-    What passed before an extension moved it comes again as the next occurrence; what was still ahead moves.
+    An extension moves what is still ahead. What has passed comes again as the next occurrence.
     """
     if facts.unavailable_because:
         unavailable = Ended("unavailable", facts.created_at, facts.unavailable_because)
@@ -67,7 +68,7 @@ def agenda(facts: RequestFacts, policy: RequestPolicy, calendar: Calendar) -> Ag
     unanswered = _deadline(facts, policy.unanswered_business_days, calendar)
     expires = expires_at(facts, policy, calendar)
     ended = facts.ended or Ended("expired", expires, "it was not answered in time")
-    opening, *course = _state_changes(facts, answer)
+    opening, *changes = _state_changes(facts, answer)
     lapsed = lapse_tasks(
         facts.lapses, facts.mentor, "The request stays open; cancel it if nothing comes of that."
     )
@@ -79,7 +80,7 @@ def agenda(facts: RequestFacts, policy: RequestPolicy, calendar: Calendar) -> Ag
         ),
         (
             opening,
-            *(change for change in course if change.due < ended.at),
+            *(change for change in changes if change.due < ended.at),
             StateChange(ended.at, ended.state, ended.cause, closes=True),
         ),
         tuple(task for task in (_unanswered_task(unanswered), *lapsed) if task.due < ended.at),
@@ -88,42 +89,43 @@ def agenda(facts: RequestFacts, policy: RequestPolicy, calendar: Calendar) -> Ag
 
 
 def answer_due(facts: RequestFacts, policy: RequestPolicy, calendar: Calendar) -> datetime:
-    """The instant until which the mentor should answer, extensions counted; `calendar` is the mentor's (REQ2, REQ9)."""
+    """Return the mentor's deadline, extensions included; `calendar` is the mentor's (REQ2, REQ9)."""
     return _deadline(facts, policy.answer_business_days, calendar).due
 
 
 def expires_at(facts: RequestFacts, policy: RequestPolicy, calendar: Calendar) -> datetime:
-    """The instant until which it is open without an answer, extensions counted; `calendar` is the mentor's (REQ8)."""
+    """Return when an unanswered request expires, extensions included; `calendar` is the mentor's (REQ8)."""
     return _deadline(facts, policy.expires_business_days, calendar).due
 
 
 @dataclass(frozen=True, slots=True)
 class _Due:
-    """An instant that extensions move; `lifted` are those that had passed, each with when it was moved on."""
+    """A deadline that extensions move."""
 
     due: datetime
-    lifted: tuple[tuple[datetime, datetime], ...] = ()
+    passed: tuple[tuple[datetime, datetime], ...] = ()
+    """The deadlines that passed before an extension, each with the instant of that extension."""
 
     @property
     def occurrence(self) -> int:
-        return len(self.lifted) + 1
+        return len(self.passed) + 1
 
 
 def _extended(facts: RequestFacts, due_after: Callable[[int], datetime]) -> _Due:
-    """The instant that `due_after` gives for the business days added (REQ9).
+    """Return the deadline that `due_after` gives for a number of added business days (REQ9).
 
-    What has passed stays so until an extension moves it ahead again.
+    A deadline that has passed stays passed until an extension moves it into the future.
     """
-    added, due, lifted = 0, due_after(0), []
+    added, due, passed = 0, due_after(0), []
     for extension in facts.extensions:
         added += extension.business_days
         moved = due_after(added)
         if due > extension.at:
             due = moved
         elif moved > extension.at:
-            lifted.append((due, extension.at))
+            passed.append((due, extension.at))
             due = moved
-    return _Due(due, tuple(lifted))
+    return _Due(due, tuple(passed))
 
 
 def _deadline(facts: RequestFacts, business_days: int, calendar: Calendar) -> _Due:
@@ -132,9 +134,9 @@ def _deadline(facts: RequestFacts, business_days: int, calendar: Calendar) -> _D
 
 def _state_changes(facts: RequestFacts, answer: _Due) -> list[StateChange]:
     changes = [StateChange(facts.created_at, "open", "the mentee asked")]
-    for passed, lifted in answer.lifted:
-        changes.append(StateChange(passed, "past_due", "the mentor did not answer in time"))
-        changes.append(StateChange(lifted, "open", "staff gave the mentor more time"))
+    for missed_at, extended_at in answer.passed:
+        changes.append(StateChange(missed_at, "past_due", "the mentor did not answer in time"))
+        changes.append(StateChange(extended_at, "open", "staff gave the mentor more time"))
     changes.append(StateChange(answer.due, "past_due", "the mentor did not answer in time"))
     return changes
 
@@ -169,7 +171,7 @@ def _mails(
 
 
 def _closing_mails(facts: RequestFacts, ended: Ended) -> list[PlannedMail]:
-    """What an ending has mailed; an acceptance nothing, since the engagement that it makes has its own mail."""
+    """Return the mail about an end. An acceptance has none: the engagement that follows has its own mail."""
     messages = {
         "declined": ("mentee.request_declined", "mentor.declined_checkin"),
         "canceled": ("mentor.request_canceled", "mentee.request_canceled"),
@@ -202,42 +204,45 @@ def _unanswered_task(unanswered: _Due) -> PlannedTask:
 
 
 def accept(facts: RequestFacts, at: datetime, state: str) -> RequestFacts:
-    """The mentor accepts, past due or not (REQ5). Raises Refused if the request is closed (REQ10).
+    """Accept the request for the mentor, past due or not (REQ5). Raises Refused if it is closed (REQ10).
 
     Here and below, `state` is the state in force at `at`, as it was recorded.
     """
-    return _close(facts, "accepted", at, state, "mentor", "accepted by the mentor")
+    return _close(facts, Ended("accepted", at, "accepted by the mentor"), state, by="mentor")
 
 
 def decline(facts: RequestFacts, at: datetime, state: str, reason: str = "") -> RequestFacts:
-    """The mentor declines; the reason is for staff (REQ6). Raises Refused if the request is closed (REQ10)."""
-    return _close(facts, "declined", at, state, "mentor", _because("declined by the mentor", reason))
+    """Decline the request for the mentor; the reason is for staff (REQ6). Raises Refused if it is closed (REQ10)."""
+    cause = _with_reason("declined by the mentor", reason)
+    return _close(facts, Ended("declined", at, cause), state, by="mentor")
 
 
 def withdraw(facts: RequestFacts, at: datetime, state: str, reason: str = "") -> RequestFacts:
-    """The mentee takes the request back (REQ7). Raises Refused if it is closed (REQ10)."""
-    return _close(facts, "canceled", at, state, "mentee", _because("withdrawn by the mentee", reason))
+    """Withdraw the request for the mentee (REQ7). Raises Refused if it is closed (REQ10)."""
+    cause = _with_reason("withdrawn by the mentee", reason)
+    return _close(facts, Ended("canceled", at, cause), state, by="mentee")
 
 
 def cancel(facts: RequestFacts, at: datetime, state: str, reason: str = "", actor: str = "") -> RequestFacts:
-    """Staff cancel (REQ9). Raises Refused if the request is closed (REQ10)."""
-    return _close(facts, "canceled", at, state, "staff", _because("cancelled by staff", reason), actor)
+    """Cancel the request by order of staff (REQ9). Raises Refused if it is closed (REQ10)."""
+    cause = _with_reason("cancelled by staff", reason)
+    return _close(facts, Ended("canceled", at, cause, actor), state, by="staff")
 
 
-def make_unavailable(facts: RequestFacts, at: datetime, state: str, because: str) -> RequestFacts:
-    """The mentor can take nobody any more: a hold, all places taken, a withdrawn profile (MEM4).
+def make_unavailable(facts: RequestFacts, at: datetime, state: str, cause: str) -> RequestFacts:
+    """Close the request because the mentor can take nobody: a hold, no place, a withdrawn profile (MEM4).
 
-    `because` says which, in words for staff. Raises Refused if the request is closed (REQ10).
+    `cause` says which, in words for staff. Raises Refused if the request is closed (REQ10).
     """
-    return _close(facts, "unavailable", at, state, "program", because)
+    return _close(facts, Ended("unavailable", at, cause), state, by="program")
 
 
 def extend(
     facts: RequestFacts, business_days: int, at: datetime, state: str, event: str = ""
 ) -> RequestFacts:
-    """Staff give more time: every deadline moves by business days, counted from the start (REQ9); once per event.
+    """Move every deadline by business days, by order of staff, once per event (REQ9).
 
-    Raises Refused if the request is closed, and for none or too many.
+    Deadlines still count from the start. Raises Refused if the request is closed, and for too few or too many days.
     """
     if event and any(extension.event == event for extension in facts.extensions):
         return facts
@@ -251,25 +256,23 @@ def extend(
 
 
 def standing_changed(facts: RequestFacts, profile: str, good: bool, at: datetime) -> RequestFacts:
-    """Good standing of one of the two was lost or came back; the request stays open (MEM2)."""
+    """Record that a party lost or regained good standing; the request stays open (MEM2)."""
     return replace(facts, lapses=record_standing(facts.lapses, profile, good, at))
 
 
-def _because(what: str, reason: str) -> str:
-    return f"{what}: {reason}" if reason else what
+def _with_reason(cause: str, reason: str) -> str:
+    return f"{cause}: {reason}" if reason else cause
 
 
-def _close(
-    facts: RequestFacts, ending: str, at: datetime, state: str, by: str, cause: str, actor: str = ""
-) -> RequestFacts:
+def _close(facts: RequestFacts, ended: Ended, state: str, by: str) -> RequestFacts:
     _refuse_if_closed(facts, state)
-    return replace(facts, ended=Ended(ending, max(at, facts.created_at), cause, actor), ended_by=by)
+    return replace(facts, ended=replace(ended, at=max(ended.at, facts.created_at)), ended_by=by)
 
 
 def closed_because(facts: RequestFacts, state: str, on: date | None = None) -> str:
-    """How a request is over, in words for whoever comes too late (REQ10); empty while it is open.
+    """Return why a request takes no more acts, in words for the person who acts (REQ10); empty while it is open.
 
-    `on` is the mentor's day on which it came to its end, where it is known.
+    `on` is the mentor's local day on which it ended, where that is known.
     """
     ended = facts.ended.state if facts.ended else "unavailable" if facts.unavailable_because else state
     if ended in OPEN:
@@ -287,8 +290,8 @@ def closed_because(facts: RequestFacts, state: str, on: date | None = None) -> s
 
 
 def _refuse_if_closed(facts: RequestFacts, state: str) -> None:
-    if words := closed_because(facts, state):
-        raise Refused(words)
+    if reason := closed_because(facts, state):
+        raise Refused(reason)
 
 
 def apply(
@@ -296,7 +299,7 @@ def apply(
 ) -> RequestFacts:
     """Return a request's facts after an act; `calendar` is the mentor's (REQ5–REQ10, MEM2, MEM4).
 
-    Raises Refused, saying how it is over, if the request had ended by then.
+    Raises Refused if the request had ended by then; the text says how.
     """
     at = act.at or now
     planned = agenda(facts, policy, calendar)
@@ -323,6 +326,6 @@ def apply(
 
 
 def attributed(act: Act) -> Act:
-    """Return an answer with the party whose answer it is as its actor, where a plain client named nobody (STA3)."""
+    """Return an answer with its party as the actor, where a plain Temporal client named nobody (STA3)."""
     actor = {"accept": "mentor", "decline": "mentor", "withdraw": "mentee"}.get(act.name)
     return replace(act, actor=actor) if actor and act.actor == NOBODY else act

@@ -1,4 +1,4 @@
-"""One side's look back at an engagement: when it is asked for, until when, and what counts as an answer (SUR1–SUR3).
+"""The survey of one side after an engagement: its mail, its deadline and its answers (SUR1–SUR3).
 
 It opens when an engagement is completed or ended by a party. Sources: handbook, "Reflect and Assess"; the dates are
 decided in the rulebook.
@@ -23,29 +23,33 @@ Answer = str | int | bool
 
 @dataclass(frozen=True, slots=True)
 class SurveyFacts:
-    """All that decides a survey: ids and instants only (MEM6).
-
-    `opened_at` is when the engagement ended, `answered_at` when the first answer came, `ended` a cancel by staff.
-    """
+    """Everything that decides a survey: ids and instants only (MEM6)."""
 
     engagement: str
     role: str
+    """The role of the side that is asked: `mentor` or `mentee`."""
     profile: str
     opened_at: datetime
+    """When the engagement ended."""
     answered_at: datetime | None = None
+    """When the first answer came."""
     ended: Ended | None = None
+    """A cancellation by staff."""
 
 
 def closes_at(facts: SurveyFacts, policy: SurveyPolicy, calendar: Calendar) -> datetime:
-    """When it closes: the local time of its opening, so many calendar days later (SUR2). `calendar` is the reader's."""
+    """Return when a survey closes: calendar days after its opening, at the same local time (SUR2).
+
+    `calendar` is the reader's.
+    """
     return calendar.plus_days(facts.opened_at, policy.closes_after_days)
 
 
 def agenda(facts: SurveyFacts, policy: SurveyPolicy, calendar: Calendar) -> Agenda:
-    """All that a survey does (SUR2, SUR3). `calendar` is the reader's.
+    """Return everything that a survey does (SUR2, SUR3). `calendar` is the reader's.
 
-    The first mail answers the end of the engagement and goes out at once, the reminders by T4. After an answer the
-    state is `answered`; answers can be replaced until the lifecycle ends at its `closes_at`, with no other state.
+    The first mail is due when the engagement ends, the reminders by T4. After an answer the state is `answered`. The
+    answer can be replaced until `closes_at`, when the lifecycle ends in that state.
     """
     closes = closes_at(facts, policy, calendar)
     changes = [StateChange(facts.opened_at, "open", "the engagement has ended")]
@@ -63,23 +67,26 @@ def agenda(facts: SurveyFacts, policy: SurveyPolicy, calendar: Calendar) -> Agen
 def _mails(
     facts: SurveyFacts, policy: SurveyPolicy, calendar: Calendar, closes: datetime
 ) -> Iterator[PlannedMail]:
-    """The survey and its reminders; one that would come with the one before it, or too late, is left out."""
+    """Yield the survey and its reminders.
+
+    A reminder that would come together with the mail before it, or after the close, is left out.
+    """
     opened_on = calendar.date_of(facts.opened_at)
-    before = facts.opened_at
+    previous = facts.opened_at
     context = {"opened": facts.opened_at.isoformat(), "closes": calendar.date_of(closes).isoformat()}
     for number, days in enumerate((0, *policy.reminder_days), start=1):
         due = calendar.send_at(opened_on + timedelta(days=days)) if number > 1 else facts.opened_at
-        if number > 1 and not before < due < closes:
+        if number > 1 and not previous < due < closes:
             continue
-        before = due
+        previous = due
         yield PlannedMail("survey", due, f"{facts.role}.survey", facts.profile, number, number, context)
 
 
 def answer(facts: SurveyFacts, at: datetime, closes: datetime | None = None) -> SurveyFacts:
-    """An answer came; another one replaces it and changes no date (SUR2, SUR3).
+    """Record an answer; a later one replaces it and changes no date (SUR2, SUR3).
 
-    `closes` is `closes_at`, for callers that do not know whether the lifecycle has ended. Raises Refused once it
-    is closed or cancelled.
+    `closes` is `closes_at`, for callers that do not know whether the lifecycle has ended. Raises Refused once the
+    survey is closed or cancelled.
     """
     if facts.ended:
         raise Refused("this survey was cancelled")
@@ -91,7 +98,7 @@ def answer(facts: SurveyFacts, at: datetime, closes: datetime | None = None) -> 
 
 
 def cancel(facts: SurveyFacts, at: datetime, reason: str = "", actor: str = "") -> SurveyFacts:
-    """Staff cancel it: nothing more is mailed, and no answer is taken; the first cancel stands."""
+    """Cancel the survey by order of staff: no more mail, no more answers. A second cancel changes nothing."""
     if facts.ended:
         return facts
     cause = f"cancelled by staff: {reason}" if reason else "cancelled by staff"
@@ -123,11 +130,10 @@ def apply(
 def check_answers(
     policy: SurveyPolicy, role: str, answers: Mapping[str, object]
 ) -> tuple[dict[str, Answer], list[Issue]]:
-    """The answers to a role's questions as they are stored, and what is wrong with them (SUR1).
+    """Return the valid answers to a role's questions, as they are stored, and the issues of the others (SUR1).
 
-    A page's text (`yes`, `4`) is as good as true and 4. An answer that is not given, or blank, is left out. Faults name
-    a question by its id: one that must be answered and is not, an answer that does not fit, an id that is no
-    question. What is right comes out even so, for callers who keep an answer as far as it goes.
+    The text of a form (`yes`, `4`) counts as true and 4. A missing or blank answer is left out. An issue names a
+    question by its id: a required one without an answer, an answer that does not fit, an unknown id.
     """
     questions = {question.id: question for question in policy.questions(role)}
     faults = Issues()

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the address that `Database.upgrade` hands over."""
+"""Alembic's entry point: runs the migrations on the address that `Database.upgrade` passes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from database.models import Base, Instant, Json, Serial
 
 
 def _rendered(kind: str, item: object, _context: object) -> str | Literal[False]:
-    """How a new migration writes the column types of this project: by their own short names."""
+    """Render this project's column types in new migrations by their short names."""
     if kind == "type" and isinstance(item, Instant):
         return "Instant()"
     if kind == "type" and item is Json:

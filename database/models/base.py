@@ -14,13 +14,13 @@ Serial = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class Instant(TypeDecorator[datetime]):
-    """A moment, stored as UTC. Refuses datetimes without a zone; SQLite, which drops zones, gets them back."""
+    """An instant, stored as UTC. Refuses datetimes without a zone; SQLite, which drops zones, gets them back."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """UTC on the way in; raises ValueError for a datetime without a zone."""
+        """Convert to UTC. Raises ValueError for a datetime without a zone."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -28,14 +28,14 @@ class Instant(TypeDecorator[datetime]):
         return value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Aware, in UTC, on the way out."""
+        """Return an aware datetime in UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class Base(DeclarativeBase):
-    """Common ground of all tables: names of constraints are fixed, so that migrations can name them."""
+    """Base of all tables. Constraint names are fixed, so that migrations can name them."""
 
     metadata = MetaData(
         naming_convention={

@@ -12,7 +12,7 @@ from database.models.base import Base, Serial
 
 
 class Lifecycle:
-    """What every lifecycle's row tells: its state, the facts its agenda was computed from, what is next.
+    """The columns of every lifecycle: its state, the facts behind its agenda, and what is next.
 
     `facts` is the same record that the workflow carries, so that a preview can compute the agenda of other
     facts. `next_at` is the next instant at which a state changes or a task opens; mails
@@ -37,7 +37,7 @@ class Onboarding(Lifecycle, Base):
 
 
 class Request(Lifecycle, Base):
-    """A mentee's question to a mentor."""
+    """A mentee's request to a mentor."""
 
     __tablename__ = "requests"
     id: Mapped[str] = mapped_column(String(64), unique=True)
@@ -120,7 +120,7 @@ class Letter(Base):
 
 
 class Survey(Lifecycle, Base):
-    """One side's look back at an engagement."""
+    """The survey of one side after an engagement (SUR1)."""
 
     __tablename__ = "surveys"
     engagement_id: Mapped[str] = mapped_column(String(64), index=True)
@@ -131,7 +131,7 @@ class Survey(Lifecycle, Base):
 
 
 class Feedback(Base):
-    """What somebody told the program outside a survey (SUR4)."""
+    """Feedback that somebody gave outside a survey (SUR4)."""
 
     __tablename__ = "feedback"
     id: Mapped[int] = mapped_column(Serial, primary_key=True)

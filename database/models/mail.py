@@ -78,7 +78,7 @@ class Suppression(Base):
 
 
 class Bounce(Base):
-    """What came back about a delivery: once per kind, however often and on whatever ways it was told (MAIL7)."""
+    """A bounce or complaint about a delivery: one per kind, however often it is reported (MAIL7)."""
 
     __tablename__ = "bounces"
     delivery: Mapped[str] = mapped_column(String(40), primary_key=True)

@@ -12,7 +12,7 @@ from database.models.base import Base
 
 
 class Member(Base):
-    """A person of the association, as its member database last told (`member.updated`)."""
+    """A member of the association, by the latest report of its member database (`member.updated`)."""
 
     __tablename__ = "members"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)

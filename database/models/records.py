@@ -20,7 +20,7 @@ class Environment(Base):
 
 
 class Task(Base):
-    """Something for staff to look at, one per cause (STA2)."""
+    """A staff task, one per cause (STA2)."""
 
     __tablename__ = "tasks"
     __table_args__ = (UniqueConstraint("subject", "cause"),)
@@ -42,7 +42,7 @@ class Event(Base):
 
     `state`: `stored`, `held` (it waits for `waits_for`, until `held_until`), `applying` (its data is written,
     its `effects` on workflows are not yet all done), `applied`, or `refused` with `reason`. `occurred_at` is
-    the event's own time where it names one, else the moment at which it was first looked at. `ignored` has JSON
+    the event's own time where it names one, else the instant at which it was first processed. `ignored` has JSON
     pointers to data of the event that nobody knows, which were not stored.
     """
 
@@ -91,10 +91,10 @@ class AuditRecord(Base):
 
 
 class Checkpoint(Base):
-    """What all chains of the audit record came to at an instant, in a chain of its own (CPE11).
+    """The state of all audit chains at an instant, in a chain of its own (CPE11).
 
-    `root` is the root of a tree of hashes over the head of each chain; `hash` covers all but itself. Whoever keeps
-    it, outside of this database, can show later that a chain was not made anew.
+    `root` is the root of a tree of hashes over the head of each chain; `hash` covers all columns but itself. A copy
+    kept outside of this database proves later that no chain was rewritten.
     """
 
     __tablename__ = "checkpoints"
@@ -107,7 +107,7 @@ class Checkpoint(Base):
 
 
 class CheckpointHead(Base):
-    """The last record of a chain at a checkpoint; one that is the same as at the checkpoint before has no row."""
+    """The last record of a chain at a checkpoint; a chain without new records since the one before has no row."""
 
     __tablename__ = "checkpoint_heads"
     number: Mapped[int] = mapped_column(ForeignKey("checkpoints.number"), primary_key=True)

@@ -1,4 +1,4 @@
-"""The first schema"""
+"""Create the first schema"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Bring the schema forward."""
+    """Apply the migration."""
 
     op.create_table(
         "audit_records",
@@ -354,7 +354,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take it back."""
+    """Revert the migration."""
 
     op.drop_index(op.f("ix_surveys_state"), table_name="surveys")
     op.drop_index(op.f("ix_surveys_profile_id"), table_name="surveys")

@@ -1,4 +1,4 @@
-"""Checkpoints of the audit record"""
+"""Add checkpoints of the audit record"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Bring the schema forward."""
+    """Apply the migration."""
 
     op.create_table(
         "checkpoints",
@@ -41,7 +41,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take it back."""
+    """Revert the migration."""
 
     op.drop_index(op.f("ix_checkpoint_heads_chain"), table_name="checkpoint_heads")
     op.drop_table("checkpoint_heads")

@@ -1,4 +1,4 @@
-"""What came back, once per delivery and kind"""
+"""Add bounces, one per delivery and kind"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Bring the schema forward."""
+    """Apply the migration."""
 
     op.create_table(
         "bounces",
@@ -26,6 +26,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take it back."""
+    """Revert the migration."""
 
     op.drop_table("bounces")

@@ -1,4 +1,4 @@
-"""What anybody may know of why a letter was revoked"""
+"""Add the class of a revocation, which the public check of a letter shows"""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Bring the schema forward."""
+    """Apply the migration."""
 
     op.add_column("letters", sa.Column("revoked_class", sa.String(length=12), nullable=True))
 
 
 def downgrade() -> None:
-    """Take it back."""
+    """Revert the migration."""
 
     with op.batch_alter_table("letters") as table:
         table.drop_column("revoked_class")

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database import audit
 from database.models import Claim, Letter
 from database.tasks import open_task
-from evidence.renderer import DocumentFailed, Documents
+from evidence.renderer import DocumentError, DocumentRenderer
 from lifecycles.claims import claims_of
 from lifecycles.engagements import EngagementContext, load_engagement
 from lifecycles.facts import facts_from_row
@@ -40,7 +40,7 @@ RENDER_RETRY_INTERVAL = timedelta(hours=1)
 class LetterService:
     """Makes letters and certificates. `base_url` is where the gateway is reached from outside."""
 
-    def __init__(self, catalogue: Catalogue, documents: Documents, base_url: str) -> None:
+    def __init__(self, catalogue: Catalogue, documents: DocumentRenderer, base_url: str) -> None:
         self.catalogue = catalogue
         self._documents = documents
         self._base_url = base_url.rstrip("/")
@@ -53,7 +53,7 @@ class LetterService:
     def statement(
         self,
         facts: ClaimFacts,
-        match: EngagementContext,
+        context: EngagementContext,
         locale: str,
         at: datetime,
         *,
@@ -62,14 +62,14 @@ class LetterService:
     ) -> str:
         """The text of a claim's letter as it would be shown at an instant; `domains` are ids (CPE8)."""
         return self._documents.statement(
-            letter_kind(facts.role), locale, self._letter_values(facts, match, locale, purpose, domains, at)
+            letter_kind(facts.role), locale, self._letter_values(facts, context, locale, purpose, domains, at)
         )
 
     async def sign(
         self,
         session: AsyncSession,
         facts: ClaimFacts,
-        match: EngagementContext,
+        context: EngagementContext,
         statement: str,
         *,
         name: str,
@@ -85,18 +85,18 @@ class LetterService:
         known = next((letter for letter in made if letter.data.get("event") == event), None)
         if known is not None:
             return known
-        signer = match.people[facts.counterpart]
-        locale = self.locale(signer, match.program)
+        signer = context.people[facts.counterpart]
+        locale = self.locale(signer, context.program)
         id = secrets.token_urlsafe(16)
         values = {
-            **self._letter_values(facts, match, locale, purpose, domains, at),
+            **self._letter_values(facts, context, locale, purpose, domains, at),
             "statement": statement,
             "document": self._address(id),
-            "retained_until": _kept_until(match.calendar.date_of(at), match.program.credit),
+            "retained_until": _kept_until(context.calendar.date_of(at), context.program.credit),
             "signature": {
                 "name": name,
                 "at": at.isoformat(),
-                "zone": signer.calendar(match.program).zone,
+                "zone": signer.calendar(context.program).zone,
                 "method": method,
             },
         }
@@ -128,28 +128,28 @@ class LetterService:
         return list(found)
 
     async def certificates(
-        self, session: AsyncSession, match: EngagementContext, at: datetime
+        self, session: AsyncSession, context: EngagementContext, at: datetime
     ) -> tuple[list[PlannedMail], bool]:
         """The certificates of a completed engagement, for those who have no claim and can have none (CPE3); and
         whether one of them could not be made yet."""
-        closing, waiting = match.closing, False
+        closing, waiting = context.closing, False
         if closing is None or closing.state != "completed":
             return [], waiting
-        claims = (await claims_of(session, match.facts.engagement)).values()
+        claims = (await claims_of(session, context.facts.engagement)).values()
         claimants = {row.role for row in claims if row.state != "not_eligible"}
-        days, on = match.gate, match.calendar.date_of(closing.due)
+        days, on = context.gate, context.calendar.date_of(closing.due)
         mails = []
         for role in ROLES:
-            held = [str(each["code"]) for each in match.who(role).member.certifications]
-            policy = match.program.credit
+            held = [str(each["code"]) for each in context.who(role).member.certifications]
+            policy = context.program.credit
             may_claim = policy.amount(role) and credit.claimable(held, policy, self.catalogue, days.gate, on)
             if role in claimants or may_claim:
                 continue
-            started = engagement.start_day(match.facts, match.calendar)
+            started = engagement.start_day(context.facts, context.calendar)
             try:
-                letter = await self._certificate(session, match, role, started, on, closing.due, at)
-            except DocumentFailed as failed:
-                subject = f"engagement/{match.facts.engagement}"
+                letter = await self._certificate(session, context, role, started, on, closing.due, at)
+            except DocumentError as failed:
+                subject = f"engagement/{context.facts.engagement}"
                 await report_failed(session, subject, f"the {role}'s certificate", failed, at)
                 waiting = True
                 continue
@@ -161,7 +161,7 @@ class LetterService:
                     f"{role}.certificate",
                     closing.due,
                     f"{role}.certificate",
-                    match.profile(role),
+                    context.profile(role),
                     context={"started": started.isoformat(), "ends": on.isoformat(), "letter": letter.id},
                 )
             )
@@ -170,7 +170,7 @@ class LetterService:
     async def _certificate(
         self,
         session: AsyncSession,
-        match: EngagementContext,
+        context: EngagementContext,
         role: str,
         started: date,
         ended: date,
@@ -179,7 +179,7 @@ class LetterService:
     ) -> Letter:
         known = await session.scalar(
             select(Letter).where(
-                Letter.engagement_id == match.facts.engagement,
+                Letter.engagement_id == context.facts.engagement,
                 Letter.kind == "certificate",
                 Letter.role == role,
             )
@@ -188,21 +188,21 @@ class LetterService:
             if known.sha256 is None:
                 await self.finish(session, known, at)
             return known
-        program, locale = match.program, self.locale(match.who(role), match.program)
+        program, locale = context.program, self.locale(context.who(role), context.program)
         id = secrets.token_urlsafe(16)
         values = {
-            **_both(match),
+            **_parties(context),
             "role": role,
             "started": started.isoformat(),
             "ended": ended.isoformat(),
             "document": self._address(id),
             "retained_until": _kept_until(ended, program.credit),
-            "issued": {"at": issued.isoformat(), "zone": match.calendar.zone},
+            "issued": {"at": issued.isoformat(), "zone": context.calendar.zone},
             "manager": {"name": program.manager.name, "title": program.manager.title},
         }
         letter = Letter(
             id=id,
-            engagement_id=match.facts.engagement,
+            engagement_id=context.facts.engagement,
             kind="certificate",
             role=role,
             locale=locale,
@@ -221,7 +221,7 @@ class LetterService:
         values = {**letter.data, "statement": letter.statement}
         try:
             document = await asyncio.to_thread(self._documents.render, letter.kind, letter.locale, values)
-        except DocumentFailed as failed:
+        except DocumentError as failed:
             await report_failed(session, subject, f"{letter.kind} {letter.id}", failed, at)
             return False
         letter.document, letter.sha256 = document, hashlib.sha256(document).hexdigest()
@@ -244,13 +244,13 @@ class LetterService:
     def _letter_values(
         self,
         facts: ClaimFacts,
-        match: EngagementContext,
+        context: EngagementContext,
         locale: str,
         purpose: str,
         domains: Sequence[str],
         at: datetime,
     ) -> dict[str, Any]:
-        policy, calendar, days = match.program.credit, match.calendar, match.gate
+        policy, calendar, days = context.program.credit, context.calendar, context.gate
         certification = self.catalogue.certification(facts.certification, days.earliest)
         cycle = credit.deciding_cycle(facts, policy, calendar)
         if certification is None or cycle is None:
@@ -258,23 +258,23 @@ class LetterService:
         named = [certification.domain(id) for id in (domains or facts.domains)]
         before = calendar.instant(days.earliest, calendar.hours.send_time)
         return {
-            **_both(match),
+            **_parties(context),
             "engagement": facts.engagement,
             "started": facts.started_on,
-            "ended": calendar.date_of(match.closing.due).isoformat() if match.closing else None,
+            "ended": calendar.date_of(context.closing.due).isoformat() if context.closing else None,
             "months": policy.gate_months,
             "credit_date": days.earliest.isoformat(),
             # A letter signed before says what is expected: a pause may still move the gate, or a cycle be renewed.
             "gate_met": days.gate is not None and calendar.date_of(at) >= days.gate,
-            "paused_days": days_paused(match.pauses, calendar, before=before),
+            "paused_days": days_paused(context.pauses, calendar, before=before),
             "pauses": [
                 {
                     "since": calendar.date_of(pause.since).isoformat(),
                     "until": calendar.date_of(pause.until).isoformat() if pause.until else None,
                 }
-                for pause in match.pauses
+                for pause in context.pauses
             ],
-            "extensions": _extensions(match),
+            "extensions": _extensions(context),
             "certification": {"code": certification.code, "name": certification.name_in(locale)},
             "cycle": {"start": cycle.start, "end": cycle.end},
             "domains": [domain.name_in(locale) for domain in named if domain],
@@ -284,7 +284,7 @@ class LetterService:
                 "category": policy.category,
                 "cap": credit.cap_on(policy, self.catalogue, days.earliest),
             },
-            "policy": f"{match.program.id} {match.program.policy_version}",
+            "policy": f"{context.program.id} {context.program.policy_version}",
             "catalogue": self.catalogue.version,
         }
 
@@ -293,7 +293,7 @@ class LetterService:
 
 
 async def report_failed(
-    session: AsyncSession, subject: str, what: str, failed: DocumentFailed, at: datetime
+    session: AsyncSession, subject: str, what: str, failed: DocumentError, at: datetime
 ) -> None:
     """Tell staff, once, that a document cannot be made (STA2)."""
     log.error("document not made", subject=subject, document=what, reason=str(failed))
@@ -313,21 +313,21 @@ def letter_kind(role: str) -> str:
     return "confirmation" if role == "mentor" else "mentor_letter"
 
 
-def _both(match: EngagementContext) -> dict[str, Any]:
+def _parties(context: EngagementContext) -> dict[str, Any]:
     return {
-        "program": {"name": match.program.name, "organisation": match.program.organisation},
-        **{role: {"name": match.who(role).member.name, "profile": match.profile(role)} for role in ROLES},
+        "program": {"name": context.program.name, "organisation": context.program.organisation},
+        **{role: {"name": context.who(role).member.name, "profile": context.profile(role)} for role in ROLES},
     }
 
 
-def _extensions(match: EngagementContext) -> list[dict[str, str]]:
+def _extensions(context: EngagementContext) -> list[dict[str, str]]:
     """The ends to which it was extended, by the two or by staff."""
-    facts, policy = match.facts, match.program.engagement
+    facts, policy = context.facts, context.program.engagement
     ends = []
     for count, new in enumerate(facts.new_ends, start=1):
         if new.by != "plan":
             then = replace(facts, new_ends=facts.new_ends[:count])
-            ends.append({"end": engagement.planned_end(then, policy, match.calendar).isoformat()})
+            ends.append({"end": engagement.planned_end(then, policy, context.calendar).isoformat()})
     return ends
 
 
@@ -337,7 +337,7 @@ def _kept_until(day: date, policy: CreditPolicy) -> str:
 
 
 def letter_text(
-    programs: Programs, paper: LetterService
+    programs: Programs, letters: LetterService
 ) -> Callable[[AsyncSession, str, str, Sequence[str], datetime], Awaitable[str]]:
     """What shows a claim's letter before it is signed: its text for a purpose and domains, by id (CPE8).
 
@@ -348,10 +348,10 @@ def letter_text(
         session: AsyncSession, claim: str, purpose: str, domains: Sequence[str], at: datetime
     ) -> str:
         row = await session.get_one(Claim, claim)
-        match = await load_engagement(session, programs, row.engagement_id, at)
+        context = await load_engagement(session, programs, row.engagement_id, at)
         facts = facts_from_row(ClaimFacts, row.facts)
-        locale = paper.locale(match.people[facts.counterpart], match.program)
-        return paper.statement(facts, match, locale, at, purpose=purpose, domains=domains)
+        locale = letters.locale(context.people[facts.counterpart], context.program)
+        return letters.statement(facts, context, locale, at, purpose=purpose, domains=domains)
 
     return statement
 

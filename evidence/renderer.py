@@ -37,11 +37,11 @@ _NO_GLYPH = re.compile(r'the text `"((?:[^"\\]|\\.)+)"` could not be displayed')
 _ESCAPES = {"0": "\0", "n": "\n", "r": "\r", "t": "\t"}
 
 
-class DocumentFailed(Exception):
+class DocumentError(Exception):
     """A document could not be made. The text names the document and the variable, never their values (MEM6)."""
 
 
-class Documents:
+class DocumentRenderer:
     """All documents, ready to be filled in. `templates` is the folder of layouts and words.
 
     What `data` holds is told in `templates/README.md`: plain JSON values, dates as YYYY-MM-DD, instants as ISO 8601
@@ -52,7 +52,7 @@ class Documents:
     def __init__(self, templates: Path) -> None:
         self._folder = templates
         self._languages = {
-            path.stem: _Language(path.stem, tomllib.loads(path.read_text("utf-8")))
+            path.stem: _DocumentTexts(path.stem, tomllib.loads(path.read_text("utf-8")))
             for path in sorted(templates.glob("*.toml"))
         }
         self._fonts = typst.Fonts(include_system_fonts=False)
@@ -65,11 +65,11 @@ class Documents:
     def statement(self, kind: str, locale: str, data: Mapping[str, object]) -> str:
         """The text that is shown on the signing page, signed and printed: paragraphs apart by a blank line (CPE8).
 
-        Needs only what the text says, nothing of the signature. Raises DocumentFailed for an unknown kind or
+        Needs only what the text says, nothing of the signature. Raises DocumentError for an unknown kind or
         language, and if a variable is missing.
         """
         try:
-            return self._speaking(locale).statement(kind, _complete(kind, data))
+            return self._texts_in(locale).statement(kind, _complete(kind, data))
         except _UNFIT as error:
             raise _failed(kind, locale, error) from None
 
@@ -77,12 +77,12 @@ class Documents:
         """The document as PDF/A-2b, tagged for accessibility (CPE8).
 
         `data["statement"]` is printed as it was signed; without it, the text as it reads now. The document's date
-        is that of the signature or issue. Raises DocumentFailed like `statement`, and for a signature or a date that
+        is that of the signature or issue. Raises DocumentError like `statement`, and for a signature or a date that
         cannot be read.
         """
         try:
             complete = _complete(kind, data)
-            view = self._speaking(locale).view(kind, complete)
+            view = self._texts_in(locale).view(kind, complete)
             at = _instant(complete["issued" if kind == "certificate" else "signature"])
         except _UNFIT as error:
             raise _failed(kind, locale, error) from None
@@ -93,7 +93,7 @@ class Documents:
         try:
             return self._compiled(kind, {**_numbered(view, lacking), "missing": True}, at)
         except typst.TypstError:
-            raise DocumentFailed(f"{kind} in {locale}: the layout failed") from None
+            raise DocumentError(f"{kind} in {locale}: the layout failed") from None
 
     def _compiled(self, kind: str, view: Mapping[str, object], at: datetime) -> bytes:
         pdf = typst.compile(
@@ -108,14 +108,14 @@ class Documents:
         assert isinstance(pdf, bytes)
         return pdf
 
-    def _speaking(self, locale: str) -> _Language:
+    def _texts_in(self, locale: str) -> _DocumentTexts:
         language = self._languages.get(locale.replace("_", "-").partition("-")[0].lower())
         if language is None:
-            raise DocumentFailed(f"no documents in {locale}")
+            raise DocumentError(f"no documents in {locale}")
         return language
 
 
-class _Language:
+class _DocumentTexts:
     """The words of one language, each a template over a document's data."""
 
     def __init__(self, name: str, words: Mapping[str, Any]) -> None:
@@ -170,20 +170,20 @@ class _Language:
 def _complete(kind: str, data: Mapping[str, object]) -> dict[str, Any]:
     """The data, safe to show, with whose document it is: `claimant`, and `role` in the mentorship."""
     if kind not in _LAYOUTS:
-        raise DocumentFailed(f"{kind}: no such document")
+        raise DocumentError(f"{kind}: no such document")
     values: dict[str, Any] = {key: _clean(value, key) for key, value in data.items()}
     values["role"] = _CLAIMANTS.get(kind, values.get("role"))
     if values["role"] not in ("mentor", "mentee"):
-        raise DocumentFailed(f"{kind}: role is neither mentor nor mentee")
+        raise DocumentError(f"{kind}: role is neither mentor nor mentee")
     values["claimant"] = values.get(values["role"])
     if kind == "mentor_letter" and not (values.get("purpose") and values.get("domains")):
-        raise DocumentFailed(f"{kind}: needs a purpose and at least one domain (CPE6)")
+        raise DocumentError(f"{kind}: needs a purpose and at least one domain (CPE6)")
     return {"paused_days": 0, "gate_met": True, **values}
 
 
-def _failed(kind: str, locale: str, error: Exception) -> DocumentFailed:
+def _failed(kind: str, locale: str, error: Exception) -> DocumentError:
     reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-    return DocumentFailed(f"{kind} in {locale}: {reason}")
+    return DocumentError(f"{kind} in {locale}: {reason}")
 
 
 def _clean(value: object, key: str) -> object:
@@ -223,16 +223,16 @@ def _instant(value: object) -> datetime:
     try:
         instant = datetime.fromisoformat(str(at))
     except ValueError:
-        raise DocumentFailed("the instant of the signature cannot be read") from None
+        raise DocumentError("the instant of the signature cannot be read") from None
     if instant.tzinfo is None:
-        raise DocumentFailed("the instant of the signature has no zone")
+        raise DocumentError("the instant of the signature has no zone")
     return instant.astimezone(_zone(value))
 
 
 def _zone(value: object) -> ZoneInfo:
     name = value.get("zone") if isinstance(value, Mapping) else None
     if not isinstance(name, str) or not known_zone(name):
-        raise DocumentFailed("the zone of the signature is not known")
+        raise DocumentError("the zone of the signature is not known")
     return ZoneInfo(name)
 
 

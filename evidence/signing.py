@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database.events import PERSONAL_PAGES, get_event
 from database.models import Engagement, Event, Request
 from evidence.letters import LetterService, report_failed
-from evidence.renderer import DocumentFailed
+from evidence.renderer import DocumentError
 from lifecycles.claims import ClaimSituation
 from rules import credit
 from rules.acts import Act
@@ -57,7 +57,7 @@ async def sign_letter(
     words = await _words_of(session, situation, facts, event)
     try:
         statement = _statement(letters, situation, facts, words, at)
-    except DocumentFailed as failed:
+    except DocumentError as failed:
         await report_failed(session, facts.claim, f"the letter of event {act.event}", failed, now)
         raise Refused("the letter cannot be written just now; staff have been told") from None
     domains = _check(situation, facts, event, words, statement)

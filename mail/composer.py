@@ -45,7 +45,7 @@ class Composer:
         frame = _Frame(templates)
         languages = sorted(path.parent.name for path in templates.glob("*/words.jinja"))
         self._languages = {
-            language: _Language(language, [*overrides, templates], frame, self._problems)
+            language: _LanguageTemplates(language, [*overrides, templates], frame, self._problems)
             for language in languages
         }
         for folder in overrides:
@@ -191,7 +191,7 @@ class _Frame:
         return re.sub(r"<([a-z][a-z0-9]*)((?:\s[^<>]*)?)>", dressed, source)
 
 
-class _Language:
+class _LanguageTemplates:
     """The templates of one language, by folder and file name."""
 
     def __init__(self, name: str, folders: Sequence[Path], frame: _Frame, problems: list[str]) -> None:

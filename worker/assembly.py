@@ -25,7 +25,7 @@ from database.links import Links
 from database.models import Environment
 from database.session import Database
 from evidence.letters import LetterService
-from evidence.renderer import Documents
+from evidence.renderer import DocumentRenderer
 from lifecycles.participants import Programs
 from mail.allowlist import RecipientAllowlist
 from mail.composer import Composer
@@ -40,7 +40,7 @@ DOCUMENTS = Path(__file__).resolve().parent.parent / "templates" / "documents"
 
 def letter_service(catalogue: Catalogue, links: Links, documents: Path = DOCUMENTS) -> LetterService:
     """Return the service that makes letters and certificates; they print the address that verifies them."""
-    return LetterService(catalogue, Documents(documents), links.base_url)
+    return LetterService(catalogue, DocumentRenderer(documents), links.base_url)
 
 
 def load_programs(folder: Path) -> dict[str, Program]:

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from pypdf import PdfReader
 from pypdf.generic import ArrayObject, BooleanObject, DictionaryObject, IndirectObject, StreamObject
 
-from evidence.renderer import DocumentFailed, Documents
+from evidence.renderer import DocumentError, DocumentRenderer
 from rules.credit import fingerprint
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates" / "documents"
-DOCUMENTS = Documents(TEMPLATES)
+DOCUMENTS = DocumentRenderer(TEMPLATES)
 KINDS = ("confirmation", "mentor_letter", "certificate")
 LETTERS = ("confirmation", "mentor_letter")
 LANGUAGES = ("en", "es")
@@ -256,7 +256,7 @@ class TestTheFile:
     @every_document
     def test_same_data_gives_the_same_bytes(self, kind: str, language: str) -> None:
         first = DOCUMENTS.render(kind, language, data(kind))
-        assert Documents(TEMPLATES).render(kind, language, json.loads(json.dumps(data(kind)))) == first
+        assert DocumentRenderer(TEMPLATES).render(kind, language, json.loads(json.dumps(data(kind)))) == first
         reader = read(first)
         assert reader.metadata is not None
         assert str(reader.metadata.creation_date)[:10] == (
@@ -266,9 +266,9 @@ class TestTheFile:
     def test_same_bytes_in_another_process_and_folder(self, tmp_path: Path) -> None:
         (tmp_path / "data.json").write_text(json.dumps(data("mentor_letter")), "utf-8")
         program = (
-            "import json, sys; from pathlib import Path; from evidence.renderer import Documents; "
+            "import json, sys; from pathlib import Path; from evidence.renderer import DocumentRenderer; "
             f"given = json.loads(Path({str(tmp_path / 'data.json')!r}).read_text('utf-8')); "
-            f"sys.stdout.buffer.write(Documents(Path({str(TEMPLATES)!r})).render('mentor_letter', 'es', given))"
+            f"sys.stdout.buffer.write(DocumentRenderer(Path({str(TEMPLATES)!r})).render('mentor_letter', 'es', given))"
         )
         elsewhere = subprocess.run(
             [sys.executable, "-c", program],
@@ -585,7 +585,7 @@ class TestHostileData:
 @pytest.mark.rule("T8", "MEM6")
 class TestWhatGoesWrong:
     def failing(self, kind: str = "mentor_letter", language: str = "en", **changes: Any) -> str:
-        with pytest.raises(DocumentFailed) as failure:
+        with pytest.raises(DocumentError) as failure:
             DOCUMENTS.render(kind, language, data(kind, **changes))
         assert "Marcus" not in str(failure.value)
         return str(failure.value)

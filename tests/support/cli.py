@@ -25,7 +25,7 @@ from cli.main import app
 from database.models import Member, Onboarding, Profile, Request
 from database.session import Database
 from evidence.letters import LetterService
-from evidence.renderer import Documents
+from evidence.renderer import DocumentRenderer
 from lifecycles.facts import facts_to_row
 from rules.credit import ClaimFacts, Cycle, Record
 from rules.engagement import EngagementFacts
@@ -97,10 +97,10 @@ class CliFixture:
         self.url = f"sqlite:///{self.folder / 'throughline.db'}"
         self.database = Database(self.url)
         self.program: Program = load_program(BUNDLED)
-        paper = LetterService(load_catalogue(), Documents(DOCUMENTS), "http://127.0.0.1:8080")
+        letters = LetterService(load_catalogue(), DocumentRenderer(DOCUMENTS), "http://127.0.0.1:8080")
         programs = {self.program.id: self.program}
-        self.agenda = AgendaActivities(self.database, programs, paper)
-        self.credit = ClaimActivities(self.database, programs, paper)
+        self.agenda = AgendaActivities(self.database, programs, letters)
+        self.credit = ClaimActivities(self.database, programs, letters)
         self.surveys = SurveyActivities(self.database, programs)
 
     async def throughline(self, *arguments: str | Path, given: str = "", **settings: str) -> Said:

@@ -19,7 +19,7 @@ from database.links import Link, Links
 from database.models import Claim, Engagement, Event, Letter, Member, Profile, Request, Survey
 from database.session import TIMEOUT, Database
 from evidence.letters import LetterService
-from evidence.renderer import Documents
+from evidence.renderer import DocumentRenderer
 from gateway.app import create_app
 from gateway.links.page import LinkHandler
 from gateway.pages import Pages
@@ -38,7 +38,7 @@ NOW = datetime(2028, 3, 14, 15, 0, tzinfo=UTC)
 
 PAGES = Pages()
 CATALOGUE = load_catalogue()
-DOCUMENTS = Documents(ROOT / "templates" / "documents")
+DOCUMENTS = DocumentRenderer(ROOT / "templates" / "documents")
 
 
 @cache

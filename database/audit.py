@@ -61,6 +61,7 @@ async def records_of(session: AsyncSession, subject: str, kind: str) -> Sequence
     return (await session.scalars(_RECORDS, {"subject": subject, "kind": kind})).all()
 
 
+# long: the columns of a record
 async def append(
     session: AsyncSession,
     subject: str,

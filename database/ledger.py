@@ -87,6 +87,7 @@ async def rows_of(session: AsyncSession, workflow: str, *, lock: bool = False) -
     return list(await session.scalars(_OF_AGENDA_LOCKED if lock else _OF_AGENDA, {"workflow": workflow}))
 
 
+# long: the columns of a planned message that its lifecycle decides
 async def plan(
     session: AsyncSession,
     workflow: str,
@@ -165,6 +166,7 @@ async def add(session: AsyncSession, workflow: str, program: str, mail: PlannedM
     return row
 
 
+# long: one row, with a line for each column that a copy takes over or starts with
 async def copy(session: AsyncSession, delivery: str, actor: str, reason: str, at: datetime) -> Message:
     """Plan a copy of a message that staff want sent again, due at `at`, with the act in the audit record (STA3).
 

@@ -18,6 +18,7 @@ PROGRAM = "program"
 """The actor who closes a task once its cause is gone."""
 
 
+# long: the columns of a task
 async def open_task(
     session: AsyncSession,
     kind: str,

@@ -99,6 +99,7 @@ class EmbeddedStack:
         await notify_inbox(self.clock.client)
 
 
+# long: the parts start in order and stop in reverse, in one place; a caller switches each of them
 @asynccontextmanager
 async def embedded_stack(
     programs: Mapping[str, Program],

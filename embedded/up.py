@@ -80,6 +80,7 @@ class Secrets:
             raise Failure(f"{file} cannot be read: remove it to have new secrets (old links end)") from None
 
 
+# long: the parts of one process tree start in order and stop in reverse, in one place
 async def up(*, data: Path, port: int | None) -> int:
     """Run everything until Ctrl-C or SIGTERM; the exit status.
 

@@ -65,6 +65,7 @@ class LetterService:
             letter_kind(facts.role), locale, self._letter_values(facts, context, locale, purpose, domains, at)
         )
 
+    # long: all that a letter states
     async def sign(
         self,
         session: AsyncSession,
@@ -167,6 +168,7 @@ class LetterService:
             )
         return mails, waiting
 
+    # long: all that a certificate states
     async def _certificate(
         self,
         session: AsyncSession,

@@ -94,6 +94,7 @@ _OF_THE_OTHERS_CLAIM = {"mentee.sign_confirmation": "mentor", "mentor.write_lett
 """Messages to whoever signs, with the role whose credit the letter is for."""
 
 
+# long: a table of sample values, one for each variable that a template may name
 def sample_context(message: str, number: int | None, locale: str) -> dict[str, object]:
     """The data to try a message with, as it would stand for its audience; a new dict at each call.
 

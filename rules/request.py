@@ -264,6 +264,7 @@ def _with_reason(cause: str, reason: str) -> str:
     return f"{cause}: {reason}" if reason else cause
 
 
+# long: the parts of an agenda that a close may keep or drop
 def _close(facts: RequestFacts, ended: Ended, state: str, by: str) -> RequestFacts:
     _refuse_if_closed(facts, state)
     return replace(facts, ended=replace(ended, at=max(ended.at, facts.created_at)), ended_by=by)

@@ -1,8 +1,13 @@
-"""How the code is laid out: no circle of modules, and names with one meaning; read off the source."""
+"""How the code is laid out: sizes, names with one meaning, and no circle of modules; read off the source.
+
+What is longer or wider than the measure says why in a comment `# long: reason`: a file among its first lines, a
+function on the line above it (above its decorators), a folder in its `__init__.py`.
+"""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,7 +17,16 @@ ROOMS = (
     *("rules", "database", "lifecycles", "mail", "evidence", "activities", "workflows"),
     *("staff", "gateway", "worker", "embedded", "cli"),
 )
+LINES_OF_A_FILE = 410
+LINES_OF_A_FUNCTION = 40
+PARAMETERS = 6
+FILES_OF_A_FOLDER = 13
+FILES_OF_A_FOLDER_OF_TESTS = 16
+LINES_OF_A_HEADER = 20
+LONG = re.compile(r"^\s*# long: \S.*", re.MULTILINE)
 GENERATED = ("database/migrations/versions/",)
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 ONE_SUBJECT = "one subject; the room says which side of it"
 
@@ -99,6 +113,50 @@ def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
     return found
 
 
+def functions(source: str) -> Iterator[Function]:
+    yield from (node for node in ast.walk(ast.parse(source)) if isinstance(node, Function))
+
+
+def length_of(function: Function) -> int:
+    """The lines of a function's own code: without its docstring, and without the functions and classes inside it."""
+    body = function.body[1:] if ast.get_docstring(function, clean=False) is not None else function.body
+    if not body:
+        return 0
+    lines = set(range(body[0].lineno, (body[-1].end_lineno or 0) + 1))
+    for node in ast.walk(function):
+        if node is not function and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            lines -= set(range(node.lineno, (node.end_lineno or 0) + 1))
+    return len(lines)
+
+
+def parameters_of(function: Function) -> int:
+    """How many arguments a caller may give."""
+    given = function.args
+    named = [
+        each
+        for each in (*given.posonlyargs, *given.args, *given.kwonlyargs)
+        if each.arg not in ("self", "cls")
+    ]
+    return len(named)
+
+
+def says_why(function: Function, source: str) -> bool:
+    first = min([function.lineno, *(decorator.lineno for decorator in function.decorator_list)])
+    return first > 1 and bool(LONG.match(source.splitlines()[first - 2]))
+
+
+def unexplained(limit: int, measure: str) -> list[str]:
+    """The functions over a limit that do not say why."""
+    measured = {"lines": length_of, "parameters": parameters_of}[measure]
+    return [
+        f"{path}:{function.lineno}: {function.name} has {measured(function)} {measure}"
+        for path, source in PRODUCT.items()
+        if not path.startswith(GENERATED)
+        for function in functions(source)
+        if measured(function) > limit and not says_why(function, source)
+    ]
+
+
 def test_modules_import_each_other_in_no_circle() -> None:
     known = frozenset(map(name_of, PRODUCT))
     graph = {name_of(path): set(imports_of(path, source, known)) for path, source in PRODUCT.items()}
@@ -108,6 +166,38 @@ def test_modules_import_each_other_in_no_circle() -> None:
 
 def test_circle_of_modules_is_found() -> None:
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+
+
+def test_files_are_short_or_say_why() -> None:
+    assert [
+        f"{path}: {len(lines)} lines"
+        for path, source in PRODUCT.items()
+        if not path.startswith(GENERATED)
+        and len(lines := source.splitlines()) > LINES_OF_A_FILE
+        and not LONG.search("\n".join(lines[:LINES_OF_A_HEADER]))
+    ] == []
+
+
+def test_functions_are_short_or_say_why() -> None:
+    assert unexplained(LINES_OF_A_FUNCTION, "lines") == []
+
+
+def test_functions_have_few_parameters_or_say_why() -> None:
+    assert unexplained(PARAMETERS, "parameters") == []
+
+
+def test_folders_have_few_files_or_say_why() -> None:
+    files: dict[str, list[str]] = defaultdict(list)
+    for path in (*PRODUCT, *modules("tests")):
+        folder, _, file = path.rpartition("/")
+        if file not in ("__init__.py", "conftest.py"):
+            files[folder].append(file)
+    assert {
+        folder: len(names)
+        for folder, names in files.items()
+        if len(names) > (FILES_OF_A_FOLDER_OF_TESTS if folder.startswith("tests") else FILES_OF_A_FOLDER)
+        and not LONG.search(PRODUCT.get(f"{folder}/__init__.py", ""))
+    } == {}
 
 
 def test_public_class_names_mean_one_thing() -> None:

@@ -1,5 +1,7 @@
 """`throughline show` and `throughline why`: what is, what comes, what happened, and why."""
 
+# long: the lines of each kind of target stand side by side, so that they read alike
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -371,6 +373,7 @@ def _because(row: Message) -> str:
     }.get(row.state, "")
 
 
+# long: one list of what happened, from each of the tables that know of it
 async def _happened(
     session: AsyncSession,
     subjects: Sequence[str],
@@ -466,6 +469,7 @@ async def _open_events(session: AsyncSession, subjects: Sequence[str], zone: str
     ]
 
 
+# long: the printed page from top to bottom
 def _print(found: Found) -> None:
     facts: Found = {}
     for name, value in found.items():

@@ -52,6 +52,7 @@ def cancel(
     _act(StaffAct("cancel", target, reason, actor), preview_only, as_json)
 
 
+# long: each parameter is an option of the command
 @app.command()
 def extend(
     target: Target,

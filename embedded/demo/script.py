@@ -30,6 +30,7 @@ SHOWN: Final = "ana"
 """Whose first mail is shown in full."""
 
 
+# long: the story in its order, scene by scene
 async def tell_story(demo: Demo) -> None:
     """Print the story of the sample members from their sign-up on."""
     started = await demo.now()

@@ -82,7 +82,7 @@ def test_every_kind_has_its_workflow_type() -> None:
 
 
 @pytest.mark.rule("STA1")
-async def test_a_preview_and_a_plan_follow_from_the_same_rules(database: Database) -> None:
+async def test_preview_and_a_plan_follow_from_the_same_rules(database: Database) -> None:
     programs = {"asis-global": program()}
     await with_onboarding(database)
     async with database.begin() as session:
@@ -98,7 +98,7 @@ async def test_a_preview_and_a_plan_follow_from_the_same_rules(database: Databas
 
 
 @pytest.mark.rule("REQ10")
-async def test_a_closed_lifecycle_says_how_it_is_over(database: Database) -> None:
+async def test_closed_lifecycle_says_how_it_is_over(database: Database) -> None:
     programs = {"asis-global": program()}
     await with_onboarding(database)
     async with database.begin() as session:
@@ -112,7 +112,7 @@ async def test_a_closed_lifecycle_says_how_it_is_over(database: Database) -> Non
             await agenda_after(session, row, Act("a", "cancel", "lina", at=AT), programs, AT)
 
 
-async def test_an_id_of_no_lifecycle_finds_nothing(database: Database) -> None:
+async def test_id_of_no_lifecycle_finds_nothing(database: Database) -> None:
     async with database.reading() as session:
         for workflow_id in ("inbox", "member/ana", "request/nobody"):
             assert await find_lifecycle(session, workflow_id) is None

@@ -19,7 +19,7 @@ from rules.kinds import KINDS, TARGET, acting_on, kind_of, parts_of
         ("survey/r-1/mentee", "survey"),
     ],
 )
-def test_a_workflow_id_names_its_kind(workflow: str, kind: str) -> None:
+def test_workflow_id_names_its_kind(workflow: str, kind: str) -> None:
     found = kind_of(workflow)
     assert found is not None
     assert found.name == kind
@@ -41,7 +41,7 @@ def test_a_workflow_id_names_its_kind(workflow: str, kind: str) -> None:
         *("survey/r-1", "survey/r-1/mentor/CPP", "request/" + "r" * 65, "request/r 1", "request/r-1\n"),
     ],
 )
-def test_an_id_of_another_shape_is_no_target(workflow: str) -> None:
+def test_id_of_another_shape_is_no_target(workflow: str) -> None:
     assert not TARGET.fullmatch(workflow)
 
 

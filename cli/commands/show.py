@@ -1,46 +1,45 @@
-"""`throughline show` and `throughline why`: what is, what comes, what happened, and why."""
-
-# long: the lines of each kind of target stand side by side, so that they read alike
+"""`throughline show` and `throughline why`: the read model of staff, printed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
+from zoneinfo import ZoneInfo
 
 import typer
-from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cli.output import Json, print_facts, print_json, print_json_lines, print_table
 from cli.runner import run
-from database import suppressions
-from database.models import (
-    DECISIONS,
-    LIFECYCLES,
-    AuditRecord,
-    Claim,
-    Engagement,
-    Event,
-    Lifecycle,
-    Member,
-    Message,
-    Onboarding,
-    Profile,
-    Request,
-    Survey,
-    Task,
-)
+from rules.kinds import KINDS
 from rules.messages import CATALOGUE
-from rules.program import Program
 from staff.formatting import local, local_iso, numbered
-from staff.people import People
-from staff.upcoming import coming, dates_of
+from staff.views import (
+    LifecycleSummary,
+    LifecycleView,
+    MemberView,
+    MessageView,
+    NotFound,
+    OpenEvent,
+    OpenTask,
+    ProfileView,
+    Schedule,
+    UpcomingItem,
+    lifecycle_view,
+    member_messages,
+    member_view,
+    profile_view,
+)
 from worker.connections import database_ready, read_programs, read_settings
 from worker.errors import Failure
 
-Found = dict[str, Any]
+TARGETS: Final = (*KINDS, "member", "profile")
+
+View = LifecycleView | MemberView | ProfileView
+Head = dict[str, Any]
+"""The first part of a view: names and values, in the order in which JSON and the facts show them."""
 
 
 def show(
@@ -58,30 +57,34 @@ def show(
     Times of messages are on the clock of the recipient, all others on the clock of the program.
     """
     kind, _, name = target.partition("/")
-    if kind not in (*LIFECYCLES, "member", "profile") or not name:
-        raise typer.BadParameter(
-            f"a target is {', '.join(f'{each}/…' for each in (*LIFECYCLES, 'member', 'profile'))}, not {target}"
-        )
-    programs = read_programs(read_settings())
+    if kind not in TARGETS or not name:
+        raise typer.BadParameter(f"a target is {', '.join(f'{each}/…' for each in TARGETS)}, not {target}")
+    programs, now = read_programs(read_settings()), datetime.now(UTC)
 
-    async def look() -> Found:
-        async with database_ready(read_settings()) as database, database.reading() as session:
-            if kind == "member":
-                return await _member(session, name, programs)
-            if kind == "profile":
-                return await _profile(session, name, programs)
-            return await _lifecycle(session, kind, target, programs)
+    async def look(session: AsyncSession) -> View:
+        if kind == "member":
+            return await member_view(session, name, programs, now)
+        if kind == "profile":
+            return await profile_view(session, name, programs, now)
+        return await lifecycle_view(session, target, programs, now)
 
-    found = run(look())
+    view = _read(look)
+    lifecycles = () if isinstance(view, LifecycleView) else view.lifecycles
     if as_json:
-        print_json(_bare(found))
-    else:
-        _print(found)
+        print_json(_as_json(view))
+        return
+    print_facts(_facts(view))
+    if lifecycles:
+        typer.echo()
+        _print_lifecycles(lifecycles)
+    _print_schedule(view.schedule, isinstance(view, LifecycleView))
 
 
 def why(
-    member: Annotated[str, typer.Argument(help="A member's id.")],
-    message: Annotated[str, typer.Argument(help="A message's name, or its part after the dot.")] = "",
+    member: Annotated[str, typer.Argument(help="The id of a member.")],
+    message: Annotated[
+        str, typer.Argument(help="The name of a message, or its part after the dot; by default, all.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Explain every decision about messages to a member.
@@ -94,28 +97,22 @@ def why(
         raise typer.BadParameter(f"no message {message}{f'; did you mean {near[0]}?' if near else ''}")
     name = member.removeprefix("member/")
     programs = read_programs(read_settings())
-
-    async def look() -> tuple[list[Found], list[Found]]:
-        async with database_ready(read_settings()) as database, database.reading() as session:
-            if await session.get(Member, name) is None:
-                raise Failure(f"there is no member {name}")
-            rows = await session.scalars(
-                select(Message)
-                .where(Message.member_id == name, Message.message.in_(wanted))
-                .order_by(Message.planned_at, Message.due_at, Message.id)
-            )
-            messages = await _messages(session, list(rows), programs)
-            return messages, _states(await _rows_of(session, await _profiles(session, name)), programs)
-
-    messages, lifecycles = run(look())
+    messages, lifecycles = _read(lambda session: member_messages(session, name, wanted, programs))
     if as_json:
-        print_json_lines(map(_bare, messages))
+        print_json_lines(map(_message, messages))
         return
     print_table(
         ("due", "message", "for", "decision", "at", "why"),
         (
-            (m["due_shown"], m["name"], m["workflow"], m["state"], m["decided_shown"], m["why"])
-            for m in messages
+            (
+                local(each.due, each.zone),
+                numbered(each.message, each.number),
+                each.workflow,
+                each.state,
+                local(each.decided, each.zone),
+                each.why,
+            )
+            for each in messages
         ),
         none=f"No {message or 'message'} was ever planned for {name}.",
     )
@@ -123,452 +120,254 @@ def why(
         _print_lifecycles(lifecycles)
 
 
-async def _lifecycle(session: AsyncSession, kind: str, target: str, programs: Mapping[str, Program]) -> Found:
-    row: Lifecycle | None = await session.get(LIFECYCLES[kind], target)
-    if row is None:
-        raise Failure(f"there is no {target}")
-    zone = _zone(row.program, programs)
-    people = await People.of(session, _parties(row).values(), programs)
-    zones = {role: people.zone(profile, row.program) for role, profile in _parties(row).items()}
-    found = _state(row, zone)
-    found["zone"] = zone
-    found["people"] = {role: people.label(profile) for role, profile in _parties(row).items()}
-    found["zones"] = zones
-    found |= dates_of(row, programs, datetime.now(UTC)) | _details(row)
-    mails = list(
-        await session.scalars(
-            select(Message).where(Message.workflow == target).order_by(Message.due_at, Message.id)
-        )
-    )
-    open_mails = [m for m in mails if m.state not in DECISIONS]
-    found["ahead"] = await _messages(session, open_mails, programs, zones)
-    found["coming"] = await _coming(session, [row], programs, zones)
-    found["happened"] = await _happened(session, [target], mails, people, programs, row.program)
-    found["tasks"] = await _tasks(session, [target], zone)
-    found["events"] = await _open_events(session, [target], zone)
-    return found
+def _read(look: Callable[[AsyncSession], Any]) -> Any:
+    """Return what a function finds in the database. Raises Failure for a target that is not there."""
+
+    async def read() -> Any:
+        async with database_ready(read_settings()) as database, database.reading() as session:
+            try:
+                return await look(session)
+            except NotFound as error:
+                raise Failure(str(error)) from None
+
+    return run(read())
 
 
-async def _member(session: AsyncSession, name: str, programs: Mapping[str, Program]) -> Found:
-    member = await session.get(Member, name)
-    if member is None:
-        raise Failure(f"there is no member {name}")
-    profiles = await _profiles(session, name)
-    zone = member.time_zone or _zone(profiles[0].program if profiles else "", programs)
-    mails = list(
-        await session.scalars(
-            select(Message).where(Message.member_id == name).order_by(Message.due_at, Message.id)
-        )
-    )
-    subjects = [f"member/{name}", *(f"profile/{profile.id}" for profile in profiles)]
-    rows = await _rows_of(session, profiles)
-    lifecycles = _states(rows, programs)
+def _as_json(view: View) -> Head:
+    schedule = view.schedule
+    lifecycle = isinstance(view, LifecycleView)
+    zones = dict(schedule.zones)
+    head = _head(view)
+    if not isinstance(view, LifecycleView):
+        head["lifecycles"] = [_summary(each) for each in view.lifecycles]
     return {
-        "target": f"member/{name}",
-        "called": member.name,
-        "email": member.email,
-        "not_mailed": await suppressions.reason_for(session, member.email),
-        "standing": member.standing,
-        "standing_since": local_iso(member.standing_since, zone),
-        "zone": zone,
-        "country": "-".join(filter(None, (member.country, member.subdivision))) or None,
-        "languages": list(member.languages),
-        "certifications": [
-            " ".join(filter(None, (c.get("code"), c.get("cycle_start"), c.get("cycle_end"))))
-            for c in member.certifications
+        **head,
+        "ahead": [
+            {**_message(each), **({"local": _clocks(each.due, zones)} if lifecycle and zones else {})}
+            for each in schedule.ahead
         ],
-        "stopped": list(member.preferences.get("stopped", [])),
-        "profiles": [f"{profile.id} ({profile.role}, {profile.program})" for profile in profiles],
-        "lifecycles": lifecycles,
-        "ahead": await _messages(session, [m for m in mails if m.state not in DECISIONS], programs),
-        "coming": await _coming(session, rows, programs, {"member": zone}),
-        "happened": await _happened(
-            session, [*subjects, *(each["target"] for each in lifecycles)], mails, None, programs, "", zone
-        ),
-        "tasks": await _tasks(session, [*subjects, *(each["target"] for each in lifecycles)], zone),
-        "events": await _open_events(session, subjects, zone),
-    }
-
-
-async def _profile(session: AsyncSession, name: str, programs: Mapping[str, Program]) -> Found:
-    profile = await session.get(Profile, name)
-    if profile is None:
-        raise Failure(f"there is no profile {name}")
-    people = await People.of(session, [name], programs)
-    zone = people.zone(name, profile.program)
-    rows = await _rows_of(session, [profile])
-    lifecycles = _states(rows, programs)
-    mails = list(
-        await session.scalars(
-            select(Message).where(Message.to_profile == name).order_by(Message.due_at, Message.id)
-        )
-    )
-    subjects = [f"profile/{name}", *(each["target"] for each in lifecycles)]
-    return {
-        "target": f"profile/{name}",
-        "member": people.label(name).replace(f"({name})", f"({profile.member_id})"),
-        "role": profile.role,
-        "program": profile.program,
-        "zone": zone,
-        "created": local_iso(profile.created_at, zone),
-        "withdrawn": local_iso(profile.withdrawn_at, zone),
-        "mentees_at_a_time": profile.mentees_at_a_time,
-        "areas": list(profile.areas),
-        "languages": list(profile.languages),
-        "lifecycles": lifecycles,
-        "ahead": await _messages(session, [m for m in mails if m.state not in DECISIONS], programs),
-        "coming": await _coming(session, rows, programs, {profile.role: zone}),
-        "happened": await _happened(session, subjects, mails, people, programs, profile.program, zone),
-        "tasks": await _tasks(session, subjects, zone),
-        "events": await _open_events(session, [f"profile/{name}", f"onboarding/{name}"], zone),
-    }
-
-
-def _zone(program: str, programs: Mapping[str, Program]) -> str:
-    return programs[program].hours.zone if program in programs else "UTC"
-
-
-def _parties(row: Lifecycle) -> dict[str, str]:
-    if isinstance(row, Onboarding):
-        return {"profile": row.profile_id}
-    if isinstance(row, Request | Engagement):
-        return {"mentee": row.mentee_id, "mentor": row.mentor_id}
-    if isinstance(row, Claim):
-        return {"claimant": row.profile_id, "signer": str(row.facts["counterpart"])}
-    profile = getattr(row, "profile_id", None)
-    return {"profile": str(profile)} if profile else {}
-
-
-def _state(row: Lifecycle, zone: str) -> Found:
-    return {
-        "target": row.workflow,
-        "state": row.state,
-        "since": local_iso(row.state_since, zone),
-        "closed": local_iso(row.closed_at, zone),
-        "next": local_iso(row.next_at, zone),
-        "program": row.program,
-        "policy_version": row.policy_version,
-    }
-
-
-_TOLD = (
-    "areas",
-    "months",
-    "goals",
-    "end_reason",
-    "answer_reason",
-    "certification",
-    "credit_date",
-    "cycle_start",
-    "cycle_end",
-    "domains",
-    "earned",
-    "countable",
-)
-
-
-def _details(row: Lifecycle) -> Found:
-    values = {name: getattr(row, name, None) for name in _TOLD}
-    return {name: value for name, value in values.items() if value not in (None, [], "", 0)}
-
-
-async def _profiles(session: AsyncSession, member: str) -> list[Profile]:
-    return list(
-        await session.scalars(
-            select(Profile).where(Profile.member_id == member).order_by(Profile.created_at, Profile.id)
-        )
-    )
-
-
-async def _rows_of(session: AsyncSession, profiles: Iterable[Profile]) -> list[Lifecycle]:
-    """All lifecycles in which these profiles have a part."""
-    ids = [profile.id for profile in profiles]
-    rows: list[Lifecycle] = []
-    rows += await session.scalars(select(Onboarding).where(Onboarding.profile_id.in_(ids)))
-    for table in (Request, Engagement):
-        rows += await session.scalars(
-            select(table).where(or_(table.mentee_id.in_(ids), table.mentor_id.in_(ids)))
-        )
-    for owned in (Claim, Survey):
-        rows += await session.scalars(select(owned).where(owned.profile_id.in_(ids)))
-    return rows
-
-
-def _states(rows: Iterable[Lifecycle], programs: Mapping[str, Program]) -> list[Found]:
-    return [_state(row, _zone(row.program, programs)) for row in rows]
-
-
-async def _coming(
-    session: AsyncSession,
-    rows: Iterable[Lifecycle],
-    programs: Mapping[str, Program],
-    zones: Mapping[str, str],
-) -> list[Found]:
-    """What comes by itself, beside mail; each on the clocks of those whom it concerns."""
-    now, found = datetime.now(UTC), []
-    for row in rows:
-        for item in await coming(session, row, programs, max(now, row.state_since)):
-            found.append(
-                {
-                    "due": local_iso(item.at, _zone(row.program, programs)),
-                    "local": {role: local_iso(item.at, zone) for role, zone in zones.items()},
-                    "kind": item.kind,
-                    "what": item.what,
-                    "why": item.why,
-                    "of": row.workflow,
-                    "at_shown": item.at,
-                    "clocks_shown": {role: local(item.at, zone) for role, zone in zones.items()},
-                }
-            )
-    return sorted(found, key=lambda item: str(item["at_shown"]))
-
-
-async def _messages(
-    session: AsyncSession,
-    rows: Sequence[Message],
-    programs: Mapping[str, Program],
-    zones: Mapping[str, str] | None = None,
-) -> list[Found]:
-    people = await People.of(session, {row.to_profile for row in rows}, programs)
-    found = []
-    for row in rows:
-        zone = people.zone(row.to_profile, row.program)
-        found.append(
+        "coming": [_coming(each, zones) for each in schedule.coming],
+        "happened": [
             {
-                "message": row.message,
-                "number": row.number,
-                "name": numbered(row.message, row.number),
-                "to": row.to_profile,
-                "workflow": row.workflow,
-                "state": row.state if row.due_at or row.state != "planned" else "held",
-                "due": local_iso(row.due_at, zone),
-                "decided": local_iso(row.decided_at, zone),
-                "reason": row.reason,
-                "why": _because(row),
-                "subject": row.subject,
-                "delivery": row.delivery,
-                **({"local": {r: local_iso(row.due_at, z) for r, z in zones.items()}} if zones else {}),
-                "at_shown": row.due_at,
-                "clocks_shown": {r: local(row.due_at, z) for r, z in (zones or {}).items()},
-                "due_shown": local(row.due_at, zone),
-                "decided_shown": local(row.decided_at, zone),
+                "at": local_iso(each.at, each.zone),
+                "subject": each.subject,
+                "kind": each.kind,
+                "what": each.what,
+                "why": each.why,
+                "actor": each.actor,
             }
-        )
-    return found
+            for each in schedule.happened
+        ],
+        "tasks": [_task(each) for each in schedule.tasks],
+        "events": [_event(each) for each in schedule.events],
+    }
 
 
-def _because(row: Message) -> str:
-    if row.reason:
-        return row.reason
-    if row.state == "sent":
-        return f"the mail server took it: {row.response}" if row.response else "the mail server took it"
-    if row.trouble:
-        return f"tried {row.attempts} times; last: {row.trouble}"
-    if row.due_at is None and row.state == "planned":
-        return "held until it is resumed"
+def _head(view: View) -> Head:
+    match view:
+        case LifecycleView():
+            return {
+                **_summary(view.summary),
+                "zone": view.summary.zone,
+                "people": {party.role: party.label for party in view.parties},
+                "zones": {party.role: party.zone for party in view.parties},
+                **{detail.name: detail.value for detail in view.details},
+            }
+        case MemberView():
+            return {
+                "target": f"member/{view.id}",
+                "called": view.name,
+                "email": view.email,
+                "not_mailed": view.not_mailed,
+                "standing": view.standing,
+                "standing_since": local_iso(view.standing_since, view.zone),
+                "zone": view.zone,
+                "country": view.country,
+                "languages": view.languages,
+                "certifications": view.certifications,
+                "stopped": view.stopped,
+                "profiles": view.profiles,
+            }
+        case ProfileView():
+            return {
+                "target": f"profile/{view.id}",
+                "member": view.member,
+                "role": view.role,
+                "program": view.program,
+                "zone": view.zone,
+                "created": local_iso(view.created, view.zone),
+                "withdrawn": local_iso(view.withdrawn, view.zone),
+                "mentees_at_a_time": view.mentees_at_a_time,
+                "areas": view.areas,
+                "languages": view.languages,
+            }
+
+
+def _summary(each: LifecycleSummary) -> Head:
     return {
-        "planned": "planned",
-        "claimed": "being sent",
-        "handed_over": "handed over, not confirmed yet",
-    }.get(row.state, "")
+        "target": each.workflow,
+        "state": each.state,
+        "since": local_iso(each.since, each.zone),
+        "closed": local_iso(each.closed_at, each.zone),
+        "next": local_iso(each.next_at, each.zone),
+        "program": each.program,
+        "policy_version": each.policy_version,
+    }
 
 
-# long: one list of what happened, from each of the tables that know of it
-async def _happened(
-    session: AsyncSession,
-    subjects: Sequence[str],
-    mails: Sequence[Message],
-    people: People | None,
-    programs: Mapping[str, Program],
-    program: str,
-    zone: str = "",
-) -> list[Found]:
-    """What the audit record has on these subjects, in order; of mails only those of the person, where one is asked
-    about."""
-    own = {mail.delivery for mail in mails}
-    numbers = {mail.delivery: numbered(mail.message, mail.number) for mail in mails}
-    records = await session.scalars(
-        select(AuditRecord).where(AuditRecord.subject.in_(subjects)).order_by(AuditRecord.at, AuditRecord.id)
-    )
-    found = []
-    for record in records:
-        data, veiled = record.data, record.veiled or {}
-        shown_in = zone or _zone(program, programs)
-        what, because = (
-            record.kind,
-            str(data.get("reason") or veiled.get("cause") or veiled.get("reason") or ""),
-        )
-        if record.kind == "mail":
-            if data.get("delivery") not in own:
-                continue
-            name = numbers[data["delivery"]]
-            what = f"{name} {data['decision']}"
-            because = because or str(veiled.get("subject") or "")
-            if people:
-                shown_in = people.zone(data["to"], program)
-        elif record.kind == "state":
-            what = f"now {data['state']}"
-        elif record.kind == "task":
-            what = f"task {data['task']}"
-        elif record.kind == "act":
-            extra = [f"{k}={v}" for k, v in data.items() if k not in ("id", "act", "reason") and v]
-            what = " ".join([data["act"], *extra])
-        elif record.kind == "credit":
-            what = f"credit {data['status']}"
-            because = f"{data['earned']} earned, {data['countable']} countable" if data["earned"] else because
-        elif record.kind == "refused":
-            what = f"refused {data.get('event') or data.get('act') or ''}".strip()
-        found.append(
-            {
-                "at": local_iso(record.at, shown_in),
-                "shown": local(record.at, shown_in),
-                "subject": record.subject,
-                "kind": record.kind,
-                "what": what,
-                "why": because,
-                "actor": record.actor,
-            }
-        )
-    return found
+def _message(each: MessageView) -> Head:
+    return {
+        "message": each.message,
+        "number": each.number,
+        "to": each.to,
+        "workflow": each.workflow,
+        "state": each.state,
+        "due": local_iso(each.due, each.zone),
+        "decided": local_iso(each.decided, each.zone),
+        "reason": each.reason,
+        "why": each.why,
+        "subject": each.subject,
+        "delivery": each.delivery,
+    }
 
 
-async def _tasks(session: AsyncSession, subjects: Sequence[str], zone: str) -> list[Found]:
-    rows = await session.scalars(
-        select(Task)
-        .where(Task.subject.in_(subjects), Task.state.in_(("open", "snoozed")))
-        .order_by(Task.due_at, Task.id)
-    )
-    return [
-        {
-            "id": row.id,
-            "task": row.kind,
-            "subject": row.subject,
-            "state": row.state,
-            "due": local_iso(row.due_at, zone),
-            "action": row.action,
-        }
-        for row in rows
-    ]
+def _coming(each: UpcomingItem, zones: Mapping[str, str]) -> Head:
+    return {
+        "due": local_iso(each.at, each.zone),
+        "local": _clocks(each.at, zones),
+        "kind": each.kind,
+        "what": each.what,
+        "why": each.why,
+        "of": each.workflow,
+    }
 
 
-async def _open_events(session: AsyncSession, subjects: Sequence[str], zone: str) -> list[Found]:
-    """Events about these subjects that were not applied."""
-    rows = await session.scalars(
-        select(Event).where(Event.subject.in_(subjects), Event.state != "applied").order_by(Event.id)
-    )
-    return [
-        {
-            "event": row.type,
-            "id": row.event_id,
-            "state": row.state,
-            "why": row.reason or (f"waits for {row.waits_for}" if row.waits_for else ""),
-            "until": local_iso(row.held_until, zone),
-            "ignored": row.ignored,
-        }
-        for row in rows
-    ]
+def _clocks(at: datetime | None, zones: Mapping[str, str]) -> dict[str, str | None]:
+    return {role: local_iso(at, zone) for role, zone in zones.items()}
 
 
-# long: the printed page from top to bottom
-def _print(found: Found) -> None:
-    facts: Found = {}
-    for name, value in found.items():
-        if name in ("ahead", "coming", "happened", "tasks", "events", "lifecycles", "zones"):
-            continue
+def _task(each: OpenTask) -> Head:
+    return {
+        "id": each.id,
+        "task": each.kind,
+        "subject": each.subject,
+        "state": each.state,
+        "due": local_iso(each.due, each.zone),
+        "action": each.action,
+    }
+
+
+def _event(each: OpenEvent) -> Head:
+    return {
+        "event": each.type,
+        "id": each.id,
+        "state": each.state,
+        "why": each.why,
+        "until": local_iso(each.held_until, each.zone),
+        "ignored": each.ignored,
+    }
+
+
+def _facts(view: View) -> Head:
+    """Return the head of a view for people: lists in one line, and the clocks in words."""
+    head = _head(view)
+    facts: Head = {}
+    zones = head.pop("zones", {})
+    for name, value in head.items():
         if name == "people":
-            zones = found["zones"]
             facts |= {role: f"{who}, on the clock of {zones[role]}" for role, who in value.items()}
         elif name == "zone":
             facts["times"] = f"on the clock of {value}, unless another is named"
-        elif name == "next":
-            facts["next change"] = _moment(value)
-        elif isinstance(value, list):
-            facts[name.replace("_", " ")] = ", ".join(map(str, value))
+        elif isinstance(value, tuple):
+            facts[name.replace("_", " ")] = ", ".join(value)
         else:
-            facts[name.replace("_", " ")] = _moment(value)
-    print_facts(facts)
-    if found.get("lifecycles"):
-        typer.echo()
-        _print_lifecycles(found["lifecycles"])
+            facts["next change" if name == "next" else name.replace("_", " ")] = value
+    return facts | _moments(view)
+
+
+def _moments(view: View) -> Head:
+    """Return the instants of a view's head, as people read them."""
+    match view:
+        case LifecycleView(summary=summary):
+            at = {"since": summary.since, "closed": summary.closed_at, "next change": summary.next_at}
+            return {name: _moment(instant, summary.zone) for name, instant in at.items()}
+        case MemberView():
+            return {"standing since": _moment(view.standing_since, view.zone)}
+        case ProfileView():
+            at = {"created": view.created, "withdrawn": view.withdrawn}
+            return {name: _moment(instant, view.zone) for name, instant in at.items()}
+
+
+def _moment(at: datetime | None, zone: str) -> str:
+    return f"{at.astimezone(ZoneInfo(zone)):%a %Y-%m-%d %H:%M}" if at else ""
+
+
+def _print_schedule(schedule: Schedule, on_all_clocks: bool) -> None:
     typer.echo()
-    _print_ahead(found)
+    _print_ahead(schedule, on_all_clocks)
     typer.echo()
-    several = len({each["subject"] for each in found["happened"]}) > 1
+    several = len({each.subject for each in schedule.happened}) > 1
     print_table(
         ("when", "what", *(("of",) if several else ()), "who", "why"),
         (
-            (h["shown"], h["what"], *((h["subject"],) if several else ()), h["actor"], h["why"])
-            for h in found["happened"]
+            (
+                local(each.at, each.zone),
+                each.what,
+                *((each.subject,) if several else ()),
+                each.actor,
+                each.why,
+            )
+            for each in schedule.happened
         ),
         title="Happened",
         none="Nothing has happened.",
     )
-    if found["tasks"]:
+    if schedule.tasks:
         typer.echo()
         print_table(
             ("task", "kind", "state", "due", "what to do"),
-            ((t["id"], t["task"], t["state"], _moment(t["due"]), t["action"]) for t in found["tasks"]),
+            ((t.id, t.kind, t.state, _moment(t.due, t.zone), t.action) for t in schedule.tasks),
             title="Tasks",
         )
-    if found["events"]:
+    if schedule.events:
         typer.echo()
         print_table(
             ("event", "id", "state", "why"),
-            ((e["event"], e["id"], e["state"], e["why"]) for e in found["events"]),
+            ((e.type, e.id, e.state, e.why) for e in schedule.events),
             title="Events not applied",
         )
 
 
-def _print_ahead(found: Found) -> None:
-    """Mail, states and tasks that lie ahead, in one order, on the clock of each of the two; what is held comes last."""
-    items = [
-        (m["at_shown"], m["clocks_shown"], m["due_shown"], "mail", m["name"], m["to"], m["state"], m["why"])
-        for m in found["ahead"]
-    ] + [
-        (c["at_shown"], c["clocks_shown"], "", c["kind"], c["what"], c["of"], "", c["why"])
-        for c in found["coming"]
-    ]
-    items.sort(key=lambda item: (item[0] is None, str(item[0])))
-    zones: Found = found.get("zones") or {}
-    apart = len(set(zones.values())) > 1
+def _print_ahead(schedule: Schedule, on_all_clocks: bool) -> None:
+    """Print what lies ahead in one order, on the clock of each party. Held messages come last."""
+    zones = dict(schedule.zones)
+    apart = on_all_clocks and len(set(zones.values())) > 1
+    first = next(iter(zones.values()), "UTC")
+    rows: list[tuple[datetime | None, str, tuple[str, str, str, str]]] = []
+    for each in schedule.ahead:
+        because = each.why if each.state == "planned" else f"{each.state}: {each.why}"
+        rows.append((each.due, each.zone, ("mail", numbered(each.message, each.number), each.to, because)))
+    for item in schedule.coming:
+        rows.append((item.at, first, (item.kind, item.what, item.workflow, item.why)))
+    rows.sort(key=lambda row: (row[0] is None, str(row[0])))
     columns = [f"{role}, {zone.rpartition('/')[2].replace('_', ' ')}" for role, zone in zones.items()]
-    rows = []
-    for _, clocks, due, kind, what, about, state, why in items:
-        when = [clocks[role] for role in zones] if apart else [due or next(iter(clocks.values()), "")]
-        rows.append((*when, kind, what, about, why if state in ("", "planned") else f"{state}: {why}"))
     print_table(
         (*(columns if apart else ("when",)), "", "what", "to, of", "why"),
-        rows,
+        (
+            (*((local(at, each) for each in zones.values()) if apart else (local(at, zone),)), *words)
+            for at, zone, words in rows
+        ),
         title="Ahead",
         none="Nothing lies ahead.",
     )
 
 
-def _print_lifecycles(lifecycles: Sequence[Found]) -> None:
+def _print_lifecycles(lifecycles: Iterable[LifecycleSummary]) -> None:
     print_table(
         ("lifecycle", "state", "since", "next change"),
         (
-            (each["target"], each["state"], _moment(each["since"]), _moment(each["next"]))
+            (each.workflow, each.state, _moment(each.since, each.zone), _moment(each.next_at, each.zone))
             for each in lifecycles
         ),
-        none="No onboarding, request or engagement of theirs is known.",
+        none="This member has no onboarding, request or engagement.",
     )
-
-
-def _bare(value: Any) -> Any:
-    """A finding without what is only for tables."""
-    if isinstance(value, dict):
-        return {
-            key: _bare(item) for key, item in value.items() if not key.endswith("shown") and key != "name"
-        }
-    return [_bare(item) for item in value] if isinstance(value, list) else value
-
-
-def _moment(value: Any) -> Any:
-    """An instant in ISO 8601 as people read it; anything else as it is."""
-    if not isinstance(value, str) or len(value) != 25:
-        return value
-    try:
-        return f"{datetime.fromisoformat(value):%a %Y-%m-%d %H:%M}"
-    except ValueError:
-        return value

@@ -1,0 +1,82 @@
+"""The audit record in words (STA3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database.models import AuditRecord, Message
+from staff.formatting import numbered
+from staff.people import People
+from staff.views.model import HistoryItem
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """The clocks that a history is read on."""
+
+    zone: str
+    """The time zone of every item but mail."""
+    program: str = ""
+    people: People | None = None
+    """The recipients. With them, each mail is on the clock of its recipient; without, on `zone`."""
+
+    def zone_of(self, profile: str) -> str:
+        """Return the zone for a mail to a profile."""
+        return self.people.zone(profile, self.program) if self.people else self.zone
+
+
+async def history(
+    session: AsyncSession, subjects: Sequence[str], mails: Sequence[Message], reader: Reader
+) -> tuple[HistoryItem, ...]:
+    """Return what the audit record has on these subjects, in order. Of mail only that in `mails` is shown."""
+    names = {mail.delivery: numbered(mail.message, mail.number) for mail in mails}
+    records = await session.scalars(
+        select(AuditRecord).where(AuditRecord.subject.in_(subjects)).order_by(AuditRecord.at, AuditRecord.id)
+    )
+    return tuple(
+        _item(record, names, reader)
+        for record in records
+        if record.kind != "mail" or record.data.get("delivery") in names
+    )
+
+
+def _item(record: AuditRecord, names: dict[str, str], reader: Reader) -> HistoryItem:
+    data, veiled = record.data, record.veiled or {}
+    why = str(data.get("reason") or veiled.get("cause") or veiled.get("reason") or "")
+    if record.kind == "mail":
+        why = why or str(veiled.get("subject") or "")
+    elif record.kind == "credit" and data["earned"]:
+        why = f"{data['earned']} earned, {data['countable']} countable"
+    return HistoryItem(
+        at=record.at,
+        subject=record.subject,
+        kind=record.kind,
+        what=_what(record.kind, data, names),
+        why=why,
+        actor=record.actor,
+        zone=reader.zone_of(data["to"]) if record.kind == "mail" else reader.zone,
+    )
+
+
+def _what(kind: str, data: dict[str, Any], names: dict[str, str]) -> str:
+    match kind:
+        case "mail":
+            return f"{names[data['delivery']]} {data['decision']}"
+        case "state":
+            return f"now {data['state']}"
+        case "task":
+            return f"task {data['task']}"
+        case "credit":
+            return f"credit {data['status']}"
+        case "act":
+            details = [f"{k}={v}" for k, v in data.items() if k not in ("id", "act", "reason") and v]
+            return " ".join([data["act"], *details])
+        case "refused":
+            return f"refused {data.get('event') or data.get('act') or ''}".strip()
+        case _:
+            return kind

@@ -1,0 +1,184 @@
+"""Lifecycles as staff see them: state, people, details, what lies ahead and what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database.models import DECISIONS, Event, Lifecycle, Message, Profile, Task
+from lifecycles.participants import Programs
+from lifecycles.registry import LIFECYCLES, find_lifecycle
+from staff.people import People
+from staff.upcoming import coming, dates_of
+from staff.views.history import Reader, history
+from staff.views.messages import message_views
+from staff.views.model import (
+    Detail,
+    LifecycleSummary,
+    LifecycleView,
+    NotFound,
+    OpenEvent,
+    OpenTask,
+    Party,
+    Schedule,
+    UpcomingItem,
+)
+
+PARTIES: Mapping[str, Callable[[Any], dict[str, str]]] = MappingProxyType(
+    {
+        "onboarding": lambda row: {"profile": row.profile_id},
+        "request": lambda row: {"mentee": row.mentee_id, "mentor": row.mentor_id},
+        "engagement": lambda row: {"mentee": row.mentee_id, "mentor": row.mentor_id},
+        "claim": lambda row: {"claimant": row.profile_id, "signer": str(row.facts["counterpart"])},
+        "survey": lambda row: {"profile": row.profile_id},
+    }
+)
+"""Who takes part in a lifecycle of each kind: profiles by role."""
+
+_OWNERS = ("profile_id", "mentee_id", "mentor_id")
+"""The columns that name a person whose own lifecycle it is."""
+
+_DETAILS = (
+    *("areas", "months", "goals", "end_reason", "answer_reason"),
+    *("certification", "credit_date", "cycle_start", "cycle_end", "domains", "earned", "countable"),
+)
+"""The columns of some kinds that staff see."""
+
+
+async def lifecycle_view(
+    session: AsyncSession, workflow: str, programs: Programs, now: datetime
+) -> LifecycleView:
+    """Return everything about a lifecycle. Raises NotFound."""
+    row = await find_lifecycle(session, workflow)
+    if row is None:
+        raise NotFound(f"there is no {workflow}")
+    profiles = parties_of(row)
+    people = await People.of(session, profiles.values(), programs)
+    parties = tuple(
+        Party(role, profile, people.label(profile), people.zone(profile, row.program))
+        for role, profile in profiles.items()
+    )
+    mails = await messages_where(session, Message.workflow == workflow)
+    zone = program_zone(row.program, programs)
+    return LifecycleView(
+        summary=summary_of(row, programs),
+        parties=parties,
+        details=_details(row, programs, now),
+        schedule=Schedule(
+            zones=tuple((party.role, party.zone) for party in parties),
+            ahead=await message_views(session, undecided(mails), programs),
+            coming=await upcoming(session, [row], programs, now),
+            happened=await history(session, [workflow], mails, Reader(zone, row.program, people)),
+            tasks=await open_tasks(session, [workflow], zone),
+            events=await open_events(session, [workflow], zone),
+        ),
+    )
+
+
+def parties_of(row: Lifecycle) -> dict[str, str]:
+    """Return the profiles that take part in a lifecycle, by role."""
+    return PARTIES[row.workflow.partition("/")[0]](row)
+
+
+def summary_of(row: Lifecycle, programs: Programs) -> LifecycleSummary:
+    """Return where a lifecycle is."""
+    return LifecycleSummary(
+        workflow=row.workflow,
+        state=row.state,
+        since=row.state_since,
+        closed_at=row.closed_at,
+        next_at=row.next_at,
+        program=row.program,
+        policy_version=row.policy_version,
+        zone=program_zone(row.program, programs),
+    )
+
+
+def summaries_of(rows: Iterable[Lifecycle], programs: Programs) -> tuple[LifecycleSummary, ...]:
+    """Return where each of these lifecycles is."""
+    return tuple(summary_of(row, programs) for row in rows)
+
+
+def program_zone(program: str, programs: Programs) -> str:
+    """Return the time zone of a program; UTC for one that is not loaded here."""
+    return programs[program].hours.zone if program in programs else "UTC"
+
+
+def _details(row: Lifecycle, programs: Programs, now: datetime) -> tuple[Detail, ...]:
+    values = {**dates_of(row, programs, now), **{name: getattr(row, name, None) for name in _DETAILS}}
+    return tuple(
+        Detail(name, tuple(map(str, value)) if isinstance(value, list) else value)
+        for name, value in values.items()
+        if value not in (None, [], "", 0)
+    )
+
+
+async def rows_of(session: AsyncSession, profiles: Iterable[Profile]) -> list[Lifecycle]:
+    """Return the lifecycles that these profiles have, by kind."""
+    ids = [profile.id for profile in profiles]
+    rows: list[Lifecycle] = []
+    for kind in LIFECYCLES.values():
+        owners = [getattr(kind.table, name) for name in _OWNERS if hasattr(kind.table, name)]
+        rows += await session.scalars(select(kind.table).where(or_(*(owner.in_(ids) for owner in owners))))
+    return rows
+
+
+async def messages_where(session: AsyncSession, condition: Any) -> list[Message]:
+    """Return the rows of the ledger that match, in the order of their instants."""
+    found = await session.scalars(select(Message).where(condition).order_by(Message.due_at, Message.id))
+    return list(found)
+
+
+def undecided(mails: Iterable[Message]) -> list[Message]:
+    """Return the messages without a decision."""
+    return [mail for mail in mails if mail.state not in DECISIONS]
+
+
+async def upcoming(
+    session: AsyncSession, rows: Iterable[Lifecycle], programs: Programs, now: datetime
+) -> tuple[UpcomingItem, ...]:
+    """Return what comes in these lifecycles if nobody acts, apart from mail, in order."""
+    found = [
+        UpcomingItem(
+            item.at, item.kind, item.what, item.why, row.workflow, program_zone(row.program, programs)
+        )
+        for row in rows
+        for item in await coming(session, row, programs, max(now, row.state_since))
+    ]
+    return tuple(sorted(found, key=lambda item: item.at))
+
+
+async def open_tasks(session: AsyncSession, subjects: Sequence[str], zone: str) -> tuple[OpenTask, ...]:
+    """Return the open and snoozed tasks about these subjects."""
+    rows = await session.scalars(
+        select(Task)
+        .where(Task.subject.in_(subjects), Task.state.in_(("open", "snoozed")))
+        .order_by(Task.due_at, Task.id)
+    )
+    return tuple(
+        OpenTask(row.id, row.kind, row.subject, row.state, row.due_at, row.action, zone) for row in rows
+    )
+
+
+async def open_events(session: AsyncSession, subjects: Sequence[str], zone: str) -> tuple[OpenEvent, ...]:
+    """Return the events about these subjects that are not applied."""
+    rows = await session.scalars(
+        select(Event).where(Event.subject.in_(subjects), Event.state != "applied").order_by(Event.id)
+    )
+    return tuple(
+        OpenEvent(
+            type=row.type,
+            id=row.event_id,
+            state=row.state,
+            why=row.reason or (f"waits for {row.waits_for}" if row.waits_for else ""),
+            held_until=row.held_until,
+            ignored=tuple(row.ignored),
+            zone=zone,
+        )
+        for row in rows
+    )

@@ -1,0 +1,128 @@
+"""Members and profiles as staff see them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database import suppressions
+from database.models import Lifecycle, Member, Message, Profile
+from lifecycles.participants import Programs
+from staff.people import People
+from staff.views.history import Reader, history
+from staff.views.lifecycles import (
+    messages_where,
+    open_events,
+    open_tasks,
+    program_zone,
+    rows_of,
+    summaries_of,
+    undecided,
+    upcoming,
+)
+from staff.views.messages import message_views
+from staff.views.model import LifecycleSummary, MemberView, MessageView, NotFound, ProfileView, Schedule
+
+
+async def member_view(session: AsyncSession, name: str, programs: Programs, now: datetime) -> MemberView:
+    """Return everything about a member. Raises NotFound."""
+    member = await _member(session, name)
+    profiles = await _profiles_of(session, name)
+    rows = await rows_of(session, profiles)
+    zone = member.time_zone or program_zone(profiles[0].program if profiles else "", programs)
+    own = [f"member/{name}", *(f"profile/{profile.id}" for profile in profiles)]
+    mails = await messages_where(session, Message.member_id == name)
+    return MemberView(
+        id=name,
+        name=member.name,
+        email=member.email,
+        not_mailed=await suppressions.reason_for(session, member.email),
+        standing=member.standing,
+        standing_since=member.standing_since,
+        zone=zone,
+        country="-".join(filter(None, (member.country, member.subdivision))) or None,
+        languages=tuple(member.languages),
+        certifications=tuple(
+            " ".join(filter(None, (held.get("code"), held.get("cycle_start"), held.get("cycle_end"))))
+            for held in member.certifications
+        ),
+        stopped=tuple(member.preferences.get("stopped", [])),
+        profiles=tuple(f"{profile.id} ({profile.role}, {profile.program})" for profile in profiles),
+        lifecycles=summaries_of(rows, programs),
+        schedule=Schedule(
+            zones=(("member", zone),),
+            ahead=await message_views(session, undecided(mails), programs),
+            coming=await upcoming(session, rows, programs, now),
+            happened=await history(session, _with(own, rows), mails, Reader(zone)),
+            tasks=await open_tasks(session, _with(own, rows), zone),
+            events=await open_events(session, own, zone),
+        ),
+    )
+
+
+async def profile_view(session: AsyncSession, name: str, programs: Programs, now: datetime) -> ProfileView:
+    """Return everything about a profile. Raises NotFound."""
+    profile = await session.get(Profile, name)
+    if profile is None:
+        raise NotFound(f"there is no profile {name}")
+    people = await People.of(session, [name], programs)
+    zone = people.zone(name, profile.program)
+    rows = await rows_of(session, [profile])
+    subjects = _with([f"profile/{name}"], rows)
+    mails = await messages_where(session, Message.to_profile == name)
+    return ProfileView(
+        id=name,
+        member=f"{people.name(name)} ({profile.member_id})",
+        role=profile.role,
+        program=profile.program,
+        zone=zone,
+        created=profile.created_at,
+        withdrawn=profile.withdrawn_at,
+        mentees_at_a_time=profile.mentees_at_a_time,
+        areas=tuple(profile.areas),
+        languages=tuple(profile.languages),
+        lifecycles=summaries_of(rows, programs),
+        schedule=Schedule(
+            zones=((profile.role, zone),),
+            ahead=await message_views(session, undecided(mails), programs),
+            coming=await upcoming(session, rows, programs, now),
+            happened=await history(session, subjects, mails, Reader(zone, profile.program, people)),
+            tasks=await open_tasks(session, subjects, zone),
+            events=await open_events(session, [f"profile/{name}", f"onboarding/{name}"], zone),
+        ),
+    )
+
+
+async def member_messages(
+    session: AsyncSession, name: str, messages: Collection[str], programs: Programs
+) -> tuple[tuple[MessageView, ...], tuple[LifecycleSummary, ...]]:
+    """Return the messages of these names to a member, and the member's lifecycles. Raises NotFound."""
+    await _member(session, name)
+    rows = await session.scalars(
+        select(Message)
+        .where(Message.member_id == name, Message.message.in_(messages))
+        .order_by(Message.planned_at, Message.due_at, Message.id)
+    )
+    views = await message_views(session, list(rows), programs)
+    return views, summaries_of(await rows_of(session, await _profiles_of(session, name)), programs)
+
+
+async def _member(session: AsyncSession, name: str) -> Member:
+    member = await session.get(Member, name)
+    if member is None:
+        raise NotFound(f"there is no member {name}")
+    return member
+
+
+async def _profiles_of(session: AsyncSession, member: str) -> list[Profile]:
+    found = await session.scalars(
+        select(Profile).where(Profile.member_id == member).order_by(Profile.created_at, Profile.id)
+    )
+    return list(found)
+
+
+def _with(subjects: list[str], rows: list[Lifecycle]) -> list[str]:
+    return [*subjects, *(row.workflow for row in rows)]

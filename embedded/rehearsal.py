@@ -24,17 +24,18 @@ async def rehearse(
 ) -> list[dict[str, Any]]:
     """Play a scenario; its timeline.
 
-    Raises ScenarioError if its start lies behind the machine's clock, WorkflowFailed if a workflow failed.
+    Raises ScenarioError if its start lies behind the machine's clock, WorkflowFailed if a workflow failed,
+    ClockStalled if the clock stands still.
     """
-    forgetful = any(fault.kind == "worker_killed" for fault in scenario.faults)
+    small_cache = any(fault.kind == "worker_killed" for fault in scenario.faults)
     async with embedded_stack(
-        programs, templates, program_folder, mail_dir=mail_dir, forgetful=forgetful
+        programs, templates, program_folder, mail_dir=mail_dir, small_cache=small_cache
     ) as ready:
         if scenario.start <= await ready.clock.now():
             raise ScenarioError(["start: must lie ahead of the machine's clock"])
         await ready.advance(scenario.start)
         await _play(scenario, ready, progress)
-        await ready.settle()
+        await ready.wait_idle()
         zone = programs[scenario.program].hours.zone
         rows = [row async for row in timeline(ready.database, zone, scenario.until)]
     return rows
@@ -56,7 +57,7 @@ async def _play(scenario: Scenario, ready: EmbeddedStack, progress: Callable[[da
         if told:
             await ready.tell(mark, told)
             if mark == scenario.until:
-                await ready.settle()
+                await ready.wait_idle()
 
 
 def _with_program(kind: str, data: dict[str, Any], scenario: Scenario) -> dict[str, Any]:

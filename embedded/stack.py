@@ -17,6 +17,7 @@ from database.links import Links
 from database.session import Database
 from embedded.faults import DatabaseFault, FaultyDatabase, KillFault
 from embedded.mail_catcher import Caught, MailCatcher
+from embedded.progress import ProgressMonitor
 from embedded.scenario import Fault
 from embedded.temporal_servers import SkippingClock, skipping_clock
 from mail.allowlist import RecipientAllowlist
@@ -68,24 +69,30 @@ class EmbeddedStack:
     alarm: FailureAlarm
     kill: KillFault
     outage: DatabaseFault
+    progress: ProgressMonitor
     _told: int = 0
 
     async def advance(self, target: datetime) -> None:
-        """Let the clock run to `target`. Raises WorkflowFailed if a workflow fails on the way."""
+        """Let the clock run to `target`.
+
+        Raises WorkflowFailed if a workflow fails on the way, ClockStalled if the clock stands still.
+        """
         moving = asyncio.ensure_future(self.clock.advance(target))
         failing = asyncio.ensure_future(self.alarm.failed.wait())
+        stalling = asyncio.ensure_future(self.progress.until_stalled(self.clock))
+        tasks = (moving, failing, stalling)
         try:
-            await asyncio.wait({moving, failing}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if self.alarm.failed.is_set():
                 raise WorkflowFailed(self.alarm.text)
-            await moving
+            await (moving if moving.done() else stalling)
         finally:
-            for task in (moving, failing):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(moving, failing, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def settle(self) -> None:
-        """Let what is due or was started by now come to rest."""
+    async def wait_idle(self) -> None:
+        """Let everything that is due or running by now finish."""
         await self.advance(await self.clock.now() + GRACE_PERIOD + timedelta(seconds=1))
 
     async def tell(self, at: datetime, told: list[tuple[str, dict[str, Any]]]) -> None:
@@ -110,12 +117,12 @@ async def embedded_stack(
     secret: str = "a rehearsal needs no secret",
     mail_dir: Path | None = None,
     on_mail: Callable[[Caught], None] | None = None,
-    forgetful: bool = False,
+    small_cache: bool = False,
     documents: Path = DOCUMENTS,
 ) -> AsyncIterator[EmbeddedStack]:
     """The embedded parts, put up in a folder of their own and taken down at the end of the block.
 
-    `forgetful` workers keep few workflows in memory, so that most tasks replay theirs as a restarted worker would:
+    `small_cache` workers keep few workflows in memory, so that most tasks replay theirs as a restarted worker would:
     the skipping clock loses tasks to the polls of a worker that is really restarted.
     """
     async with AsyncExitStack() as stack:
@@ -147,21 +154,22 @@ async def embedded_stack(
         )
         await parts.claim_environment()
         stack.push_async_callback(parts.mail.aclose)
-        kill = KillFault()
+        kill, progress = KillFault(), ProgressMonitor()
         # A worker that fails cancels this block; leaving it, the worker says in the cancellation's place why.
         await stack.enter_async_context(
             workers(
                 clock.client,
                 parts,
                 WorkerOptions(
-                    interceptors=[kill],
+                    interceptors=[kill, progress],
                     grace_period=timedelta(0),
-                    max_cached_workflows=10 if forgetful else 2000,
+                    max_cached_workflows=10 if small_cache else 2000,
                     max_deliveries=16,
                 ),
             )
         )
-        yield EmbeddedStack(clock, database, catcher, parts, programs, alarm, kill, DatabaseFault(watched))
+        outage = DatabaseFault(watched)
+        yield EmbeddedStack(clock, database, catcher, parts, programs, alarm, kill, outage, progress)
 
 
 async def set_faults(active: list[Fault], ready: EmbeddedStack) -> None:

@@ -13,6 +13,7 @@ import typer
 
 from cli.output import Json, print_errors, print_json_lines, print_table, working
 from cli.runner import run
+from embedded.progress import ClockStalled
 from embedded.rehearsal import rehearse
 from embedded.scenario import Scenario, ScenarioError, read_scenario
 from embedded.stack import WorkflowFailed
@@ -68,6 +69,8 @@ def rehearse_command(
         raise Failure(*(f"{scenario}: {mistake}" for mistake in error.mistakes)) from None
     except WorkflowFailed as error:
         raise Failure(f"a workflow failed: {_one_line(str(error))}") from None
+    except ClockStalled as error:
+        raise Failure(str(error)) from None
     if as_json:
         print_json_lines(rows)
     else:

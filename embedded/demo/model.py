@@ -21,6 +21,7 @@ from embedded.demo.overview import Overview, message_words, overview
 from embedded.demo.simulation import Simulation, checked
 from embedded.mail_pages import city, moment
 from embedded.mailbox import Mailbox
+from embedded.progress import ClockStalled
 from embedded.stack import EmbeddedStack, WorkflowFailed
 from gateway.links.page import form_text
 from lifecycles.participants import participants
@@ -319,6 +320,8 @@ class Demo:
                 notice = await act()
             except WorkflowFailed as failed:
                 notice = Notice(f"A workflow failed: {failed}", wrong=True)
+            except ClockStalled as stalled:
+                notice = Notice(f"The demo stopped: {stalled}", wrong=True)
             happened = [line for line in (await self.stand()).happened if line not in before]
             lines = [
                 *notice.lines,
@@ -361,10 +364,10 @@ class Demo:
             async with asyncio.timeout(SECONDS_TO_REST):
                 while await self._waits(_EVENTS):  # noqa: ASYNC110 - a database tells nobody when it changes
                     await asyncio.sleep(0.02)
-                await self.stage.settle()
+                await self.stage.wait_idle()
                 while await self._waits(_EVENTS) or await self._waits(_MAILS):
                     await asyncio.sleep(0.1)
-                    await self.stage.settle()
+                    await self.stage.wait_idle()
 
     async def _waits(self, what: Select[int]) -> bool:
         async with self.stage.database.reading() as session:

@@ -466,5 +466,5 @@ async def play(what: CreditPlay, ready: EmbeddedStack, until: str) -> None:
             ]
             await ready.tell(mark, events)
     await ready.advance(instant(until))
-    await ready.settle()
+    await ready.wait_idle()
     assert timedelta(0) <= await ready.clock.now() - instant(until) < timedelta(minutes=5)

@@ -126,7 +126,7 @@ class CreditPlay(Play):
                     except WorkflowUpdateFailedError as failed:
                         refused[f"{name} {workflow}"] = str(failed.cause)
             await ready.advance(until)
-            await ready.settle()
+            await ready.wait_idle()
             rows = [row async for row in timeline(ready.database, ZONE, until)]
             async with ready.database.reading() as session:
                 kept = Kept(Played(rows, [], self.people), refused=refused)

@@ -589,7 +589,7 @@ async def test_repeated_event_is_applied_once(tmp_path: Path) -> None:
             async with ready.database.begin() as session:
                 await store(session, [*envelopes, *envelopes])
             await notify_inbox(ready.clock.client)
-            await ready.settle()
+            await ready.wait_idle()
         async with ready.database.reading() as session:
             assert list(await session.scalars(select(Event.state))) == ["applied"] * 3
             planned = await session.scalars(select(Message.due_at).order_by(Message.due_at))
@@ -613,7 +613,7 @@ async def test_late_event_about_a_past_lapse_leaves_the_present_state() -> None:
             async with ready.database.begin() as session:
                 await store(session, events)
             await notify_inbox(ready.clock.client)
-            await ready.settle()
+            await ready.wait_idle()
             async with ready.database.reading() as session:
                 return await session.get_one(Onboarding, "onboarding/p-1")
 
@@ -644,7 +644,7 @@ async def test_event_that_raises_becomes_a_task_and_blocks_no_other() -> None:
         await ready.advance(start)
         with capture_logs() as logs:
             await ready.tell(start, [("member.updated", without_standing), ("member.updated", ana)])
-            await ready.settle()
+            await ready.wait_idle()
             await ready.advance(start + timedelta(days=2))
         async with ready.database.reading() as session:
             bad, good = await session.scalars(select(Event).order_by(Event.id))
@@ -676,7 +676,7 @@ async def test_event_without_a_handler_is_refused_and_blocks_no_other() -> None:
             ("member.updated", ana),
         ]
         await ready.tell(start, events)
-        await ready.settle()
+        await ready.wait_idle()
         async with ready.database.reading() as session:
             *meetups, member = await session.scalars(select(Event).order_by(Event.id))
     assert member.state == "applied"

@@ -98,9 +98,9 @@ class PlayedScenario:
 async def play_scenario(scenario: GeneratedScenario, faults: Sequence[Fault] = ()) -> PlayedScenario:
     """Play a scenario through the real workflows, activities, templates and database, with faults or without."""
     programs, played = load_programs(Path("programs")), PlayedScenario()
-    forgetful = any(fault.kind == "worker_killed" for fault in faults)
+    small_cache = any(fault.kind == "worker_killed" for fault in faults)
     async with embedded_stack(
-        programs, Path("templates/mail"), Path("programs"), forgetful=forgetful
+        programs, Path("templates/mail"), Path("programs"), small_cache=small_cache
     ) as ready:
         await ready.advance(scenario.start - timedelta(minutes=1))
         turns = {instant for fault in faults for instant in (fault.since, fault.until)}
@@ -114,7 +114,7 @@ async def play_scenario(scenario: GeneratedScenario, faults: Sequence[Fault] = (
                 if entry.at == at and entry.how != "event" and not await _act(ready.clock.client, entry):
                     played.unreached.add(number)
         await ready.advance(scenario.until)
-        await ready.settle()
+        await ready.wait_idle()
         played.timeline = [row async for row in timeline(ready.database, ZONE, scenario.until + SLACK)]
         await _read(ready.database, played)
         played.caught = Counter(str(caught.message["Message-ID"]) for caught in ready.catcher.caught)

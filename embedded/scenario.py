@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from rules.calendar import instant_in
 from rules.durations import parse_duration
-from rules.events import check_event, ignored_fields
+from rules.events import check_data
 from rules.program import Program
 from rules.validation import kind_of, quote
 
@@ -194,7 +194,7 @@ class _Reader:
         if "at" not in event and event.get("type") != "member.updated":
             self._wrong(f"{key}.at", "is missing")
         kind: Any = event.get("type")
-        data, errors = check_event(kind, event.get("data"))
+        data, errors, ignored = check_data(kind, event.get("data"))
         for error in errors:
             if error.pointer == "/type":
                 self._wrong(f"{key}.type", error.reason if "type" in event else "is missing")
@@ -204,7 +204,7 @@ class _Reader:
             self._wrong(f"{key}.at", "lies before the start")
         if errors or at is None:
             return []
-        for pointer in ignored_fields(kind, event["data"]):
+        for pointer in ignored:
             where = _within(key, pointer)
             self._ignored.append(f"{self._place(where)}: ignored, as {kind} has no such field")
         return [ScenarioEvent(at, kind, data)]

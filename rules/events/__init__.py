@@ -7,18 +7,27 @@ and times are ISO 8601 text, instants in UTC. Keys that nobody knows are left ou
 
 from __future__ import annotations
 
-from rules.events.check import MOST_IGNORED, FieldError, check_event, ignored_fields, references, subject
+from rules.events.check import (
+    MOST_IGNORED,
+    CheckedData,
+    FieldError,
+    check_data,
+    check_event,
+    references,
+    subject,
+)
 from rules.events.data import EVENT_TYPES
 from rules.events.envelope import Envelope, check_envelope, read_event
 
 __all__ = [
     "EVENT_TYPES",
     "MOST_IGNORED",
+    "CheckedData",
     "Envelope",
     "FieldError",
+    "check_data",
     "check_envelope",
     "check_event",
-    "ignored_fields",
     "read_event",
     "references",
     "subject",

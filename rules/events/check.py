@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 import pydantic
 
 from rules.events.data import EVENT_TYPES
-from rules.events.schema import MOST_KEYS, EventData, EventPart, keys_of
+from rules.events.schema import MOST_KEYS, EventData, EventPart, keys_of, parts_of
 from rules.events.spelling import near_miss, nearest_type
 from rules.validation import Issue, ValidationError, kind_of, quote
 
@@ -28,32 +28,43 @@ class FieldError(NamedTuple):
     reason: str
 
 
-def check_event(type: str, data: object) -> tuple[dict[str, Any], list[FieldError]]:
-    """Return an event's data as the rest works with them, or what is wrong with them; then the data are empty.
+class CheckedData(NamedTuple):
+    """What a check makes of an event's data."""
 
-    Dates and times may come as text or as `date` and `datetime`, and come out as text. A key that nobody knows is
-    left out, unless it is one edit away from a known key that is absent. Nothing is raised.
+    data: dict[str, Any]
+    """The data as the rest works with them: plain JSON, with dates and times as text. Empty where there are errors."""
+    errors: list[FieldError]
+    ignored: tuple[str, ...] = ()
+    """JSON pointers to the data that nobody knows, at most MOST_IGNORED of them."""
+
+
+def check_event(type: str, data: object) -> tuple[dict[str, Any], list[FieldError]]:
+    """Return an event's data as the rest works with them, or what is wrong with them: `check_data` in short."""
+    checked = check_data(type, data)
+    return checked.data, checked.errors
+
+
+def check_data(type: str, data: object) -> CheckedData:
+    """Check an event's data.
+
+    Dates and times may come as text or as `date` and `datetime`. A key that nobody knows is left out and named as
+    ignored, unless it is one edit away from a known key that is absent: then it is wrong. Nothing is raised.
     """
     model = EVENT_TYPES.get(type) if isinstance(type, str) else None
     if model is None:
         meant = nearest_type(type, EVENT_TYPES) if isinstance(type, str) else None
         hint = f"; did you mean {meant}?" if meant else ""
-        return {}, [FieldError("/type", f"{quote(type)} is no type of event{hint}")]
+        return CheckedData({}, [FieldError("/type", f"{quote(type)} is no type of event{hint}")])
     if not isinstance(data, Mapping):
         reason = "is missing" if data is None else f"must be an object, not {kind_of(data)}"
-        return {}, [FieldError("/data", reason)]
+        return CheckedData({}, [FieldError("/data", reason)])
     read, errors = read_model(model, data, "data")
-    if len(data) <= MOST_KEYS:
-        errors += [FieldError(pointer(("data", *path)), reason) for path, reason in _misspelt(model, data)]
+    unknown = _unknown_keys(model, data) if len(data) <= MOST_KEYS else []
+    errors += _misspelt(model, unknown)
     if read is None or errors:
-        return {}, errors
-    return read.model_dump(by_alias=True, exclude_unset=True), []
-
-
-def ignored_fields(type: str, data: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return JSON pointers to what a check leaves out of an event's data, at most MOST_IGNORED of them."""
-    unknown = _unknown_keys(EVENT_TYPES[type], data)
-    return tuple(pointer(("data", *path, key)) for path, key, _ in islice(unknown, MOST_IGNORED))
+        return CheckedData({}, errors)
+    ignored = tuple(pointer(("data", *key.path)) for key in unknown[:MOST_IGNORED])
+    return CheckedData(read.model_dump(by_alias=True, exclude_unset=True), [], ignored)
 
 
 def subject(type: str, data: Mapping[str, Any]) -> str:
@@ -107,30 +118,31 @@ def _step(step: str | int) -> str:
     return text.replace("~", "~0").replace("/", "~1")
 
 
-Unknown = tuple[tuple[str | int, ...], str, tuple[str, ...]]
+class _UnknownKey(NamedTuple):
+    path: tuple[str | int, ...]
+    """Its place in the data; the last step is the key."""
+    absent: tuple[str, ...]
+    """Known keys that its object lacks."""
 
 
-def _unknown_keys(model: type[EventPart], data: Mapping[str, Any]) -> Iterator[Unknown]:
-    """Yield each key that no model knows: the path to its object, the key, and known keys that the object lacks."""
-    known = keys_of(model)
+def _unknown_keys(model: type[EventPart], data: Mapping[str, Any]) -> list[_UnknownKey]:
+    known, found = keys_of(model), []
     if not data.keys() <= known.keys():
         absent = tuple(key for key in known if data.get(key) is None)
-        for key in data:
-            if isinstance(key, str) and key not in known:
-                yield (), key, absent
-    for key, part in known.items():
-        if part is None:
-            continue
+        found = [_UnknownKey((key,), absent) for key in data if isinstance(key, str) and key not in known]
+    for key, part in parts_of(model).items():
         listed = data.get(key)
         parts = islice(listed, MOST_KEYS) if isinstance(listed, list | tuple) else ()
         for position, each in enumerate(parts):
             if isinstance(each, Mapping) and len(each) <= MOST_KEYS:
-                for path, inner, absent in _unknown_keys(part, each):
-                    yield (key, position, *path), inner, absent
+                inner = _unknown_keys(part, each)
+                found += [_UnknownKey((key, position, *inside.path), inside.absent) for inside in inner]
+    return found
 
 
-def _misspelt(model: type[EventData], data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    for path, key, absent in _unknown_keys(model, data):
-        if meant := near_miss(key, absent):
-            where = "here" if path else f"of {model.event_type}"
-            yield (*path, key), f"is no field {where}; did you mean {meant}?"
+def _misspelt(model: type[EventData], unknown: Iterable[_UnknownKey]) -> Iterator[FieldError]:
+    for path, absent in unknown:
+        if meant := near_miss(str(path[-1]), absent):
+            where = f"of {model.event_type}" if len(path) == 1 else "here"
+            reason = f"is no field {where}; did you mean {meant}?"
+            yield FieldError(pointer(("data", *path)), reason)

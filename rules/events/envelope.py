@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from rules.events.check import FieldError, check_event, ignored_fields, read_model
+from rules.events.check import FieldError, check_data, read_model
 from rules.events.fields import line, pattern
 from rules.events.schema import EventPart, OneOf, Shape
 from rules.validation import ValidationError, instant, kind_of, quote, text_of
@@ -84,6 +84,24 @@ def check_envelope(event: object) -> tuple[Envelope | None, list[FieldError]]:
 
     The type only has to be text, and the data a JSON object: `check_event` reads both. Nothing is raised.
     """
+    read, errors = _read_attributes(event)
+    if read is None:
+        return None, errors
+    return Envelope(read.id, read.source, read.type, read.time, dict(read.data)), []
+
+
+def read_event(event: object) -> tuple[Envelope | None, list[FieldError]]:
+    """Return an event from outside as it is stored, data and all, or what is wrong with it. Nothing is raised."""
+    read, errors = _read_attributes(event)
+    if read is None:
+        return None, errors
+    data, errors, ignored = check_data(read.type, read.data)
+    if errors:
+        return None, errors
+    return Envelope(read.id, read.source, read.type, read.time, data, ignored), []
+
+
+def _read_attributes(event: object) -> tuple[CloudEvent | None, list[FieldError]]:
     if not isinstance(event, Mapping):
         return None, [FieldError("", f"an event must be a JSON object, not {kind_of(event)}")]
     read, errors = read_model(CloudEvent, event)
@@ -91,17 +109,4 @@ def check_envelope(event: object) -> tuple[Envelope | None, list[FieldError]]:
         reason = "must not be used: the data have to be a JSON object under data"
         errors = [error for error in errors if error.pointer != "/data"]
         errors.append(FieldError("/data_base64", reason))
-    if read is None or errors:
-        return None, errors
-    return Envelope(read.id, read.source, read.type, read.time, dict(read.data)), []
-
-
-def read_event(event: object) -> tuple[Envelope | None, list[FieldError]]:
-    """Return an event from outside as it is stored, data and all, or what is wrong with it. Nothing is raised."""
-    envelope, errors = check_envelope(event)
-    if envelope is None:
-        return None, errors
-    data, errors = check_event(envelope.type, envelope.data)
-    if errors:
-        return None, errors
-    return replace(envelope, data=data, ignored=ignored_fields(envelope.type, envelope.data)), []
+    return (None if errors else read), errors

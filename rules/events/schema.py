@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, ClassVar, TypeVar, get_args
@@ -64,7 +64,7 @@ class EventPart(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, value: object) -> dict[str, object]:
-        given = mapping(value)
+        given = value if isinstance(value, dict) else mapping(value)
         if len(given) > MOST_KEYS:
             raise ValidationError(f"must have at most {MOST_KEYS} keys, not {len(given)}")
         cleared = cleared_by_null(cls)
@@ -97,19 +97,26 @@ class EventData(EventPart):
 
 
 @cache
-def keys_of(model: type[EventPart]) -> Mapping[str, type[EventPart] | None]:
-    """Return the keys that a model knows, with the model of the entries where a key holds a list of objects."""
+def keys_of(model: type[EventPart]) -> Mapping[str, None]:
+    """Return the keys that a model knows, in its order."""
+    return {field.alias or name: None for name, field in model.model_fields.items()}
+
+
+@cache
+def parts_of(model: type[EventPart]) -> Mapping[str, type[EventPart]]:
+    """Return the keys of a model that hold a list of objects, with the model of these."""
     return {
-        field.alias or name: next(_parts(field.annotation), None)
+        field.alias or name: part
         for name, field in model.model_fields.items()
+        for part in _models_in(field.annotation)
     }
 
 
-def _parts(annotation: Any) -> Any:
+def _models_in(annotation: Any) -> Iterator[type[EventPart]]:
     if isinstance(annotation, type) and issubclass(annotation, EventPart):
         yield annotation
     for inner in get_args(annotation):
-        yield from _parts(inner)
+        yield from _models_in(inner)
 
 
 @cache

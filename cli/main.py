@@ -46,7 +46,7 @@ class Commands(TopGroup):
             LazyCommand(
                 "gateway", "processes:gateway", "Run a gateway: events, personal links and health checks."
             ),
-            LazyCommand("event", "events:app", "Send events, as other systems do."),
+            LazyCommand("event", "events:app", "Send events, as other systems do, and list their types."),
             LazyCommand("program", "program:app", "Check and print program files."),
             LazyCommand("db", "processes:database_app", "Migrate the database."),
         ),

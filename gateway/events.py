@@ -64,30 +64,20 @@ def router(store: EventStore, signatures: Signatures) -> APIRouter:
 
         All of a list are accepted, or none. An event is known by its source and id, so that a repeat does no harm.
         """
-        if refusal := _unreadable(request.headers):
-            return problem(415, refusal)
-        try:
-            body = await read_body(request)
-        except TooLarge:
-            return problem(
-                413, f"a body may have at most {LARGEST} bytes; send the events in several requests"
-            )
-        try:
-            signatures.check(request.headers, body)
-        except SignatureRefused as refused:
-            log.warning("signature_refused", reason=str(refused))
-            return problem(401, str(refused), headers={"WWW-Authenticate": "Webhook-Signature"})
+        body = await _signed_body(request, signatures)
+        if isinstance(body, Response):
+            return body
         try:
             content = parse(body)
         except NotJson as wrong:
             return problem(400, str(wrong))
         envelopes, errors, more = _read(content)
         if errors:
-            told = "errors names each wrong field"
+            summary = "errors names each wrong field"
             if more:
-                told = f"errors names the first {MOST_ERRORS} wrong fields; there are more"
+                summary = f"errors names the first {MOST_ERRORS} wrong fields; there are more"
             return problem(
-                400, f"nothing was stored, because the request has mistakes: {told}", errors=errors
+                400, f"nothing was stored, because the request has mistakes: {summary}", errors=errors
             )
         try:
             new = await store.put(envelopes)
@@ -97,12 +87,27 @@ def router(store: EventStore, signatures: Signatures) -> APIRouter:
                 "the events could not be stored, and none was accepted; send them again later",
                 headers={"Retry-After": RETRY_AFTER},
             )
-        answer: dict[str, Any] = {"accepted": new, "known": len(envelopes) - new}
-        if ignored := _ignored(content, envelopes):
-            answer["ignored"] = ignored
-        return JSONResponse(answer, 202)
+        ignored = _ignored(content, envelopes)
+        accepted = {"accepted": new, "known": len(envelopes) - new}
+        return JSONResponse({**accepted, "ignored": ignored} if ignored else accepted, 202)
 
     return routes
+
+
+async def _signed_body(request: Request, signatures: Signatures) -> bytes | Response:
+    """Return the body of a request that is readable and signed, or the answer that refuses it."""
+    if refusal := _unreadable(request.headers):
+        return problem(415, refusal)
+    try:
+        body = await read_body(request)
+    except TooLarge:
+        return problem(413, f"a body may have at most {LARGEST} bytes; send the events in several requests")
+    try:
+        signatures.check(request.headers, body)
+    except SignatureRefused as refused:
+        log.warning("signature_refused", reason=str(refused))
+        return problem(401, str(refused), headers={"WWW-Authenticate": "Webhook-Signature"})
+    return body
 
 
 def _unreadable(headers: Mapping[str, str]) -> str | None:
@@ -133,6 +138,7 @@ def _read(content: object) -> tuple[list[Envelope], list[tuple[str, str]], bool]
 
 
 def _ignored(content: object, envelopes: Sequence[Envelope]) -> list[str]:
+    """Return JSON pointers into the body to data that nobody knows."""
     bases = (base for base, _ in _each(content))
     named = (
         f"{base}{pointer}"
@@ -160,7 +166,10 @@ def described_body() -> dict[str, Any]:
     several = {"type": "array", "items": reference}
     bodies: dict[str, dict[str, Any]] = {
         ONE_EVENT: {"schema": reference, "examples": examples},
-        SEVERAL_EVENTS: {"schema": several},
+        SEVERAL_EVENTS: {
+            "schema": several,
+            "example": [example("member.updated"), {**example("profile.created"), "id": "e-2"}],
+        },
         "application/json": {"schema": {"anyOf": [reference, several]}},
     }
     return {"required": True, "content": bodies}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sqlalchemy import select, update
-from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Event
@@ -50,10 +49,10 @@ async def get_event(session: AsyncSession, number: str) -> Event | None:
 
 async def release_held(session: AsyncSession, *arrived: str) -> bool:
     """Release the events that are held for one of these references, and return whether there were any."""
-    result = await session.execute(
+    released = await session.scalars(
         update(Event)
         .where(Event.state == "held", Event.waits_for.in_(arrived))
         .values(state="stored", waits_for=None, held_until=None)
+        .returning(Event.id)
     )
-    assert isinstance(result, CursorResult)
-    return result.rowcount > 0
+    return bool(released.all())

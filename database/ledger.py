@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import bindparam, func, or_, select, update
-from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database import audit
@@ -173,44 +172,13 @@ async def copy(session: AsyncSession, delivery: str, actor: str, reason: str, at
     A copy without a decision is returned as it is, so that a repeated request sends once. Raises ValueError if
     there is no such delivery, or its decision is not one of `RESENDABLE`.
     """
-    original = await session.scalar(select(Message).where(Message.delivery == delivery).with_for_update())
-    if original is None:
-        raise ValueError(f"there is no delivery {delivery}")
-    if original.state not in RESENDABLE:
-        raise ValueError(
-            f"{delivery} is {original.state}: only what is {', '.join(sorted(RESENDABLE))} is sent again"
-        )
-    copies = list(
-        await session.scalars(
-            select(Message)
-            .where(
-                Message.workflow == original.workflow,
-                Message.step == original.step,
-                Message.occurrence >= FIRST_RESEND_OCCURRENCE,
-            )
-            .order_by(Message.occurrence)
-        )
-    )
+    original = await _locked_resendable(session, delivery)
+    copies = await _copies_of(session, original)
     for waiting in copies:
         if waiting.state not in DECISIONS and waiting.context.get("copy_of") == delivery:
             return waiting
     occurrence = copies[-1].occurrence + 1 if copies else FIRST_RESEND_OCCURRENCE
-    row = Message(
-        delivery=delivery_id(original.workflow, original.step, occurrence),
-        workflow=original.workflow,
-        step=original.step,
-        occurrence=occurrence,
-        message=original.message,
-        number=original.number,
-        message_class=original.message_class,
-        program=original.program,
-        to_profile=original.to_profile,
-        member_id=original.member_id,
-        context={**original.context, "copy_of": delivery},
-        planned_at=at,
-        due_at=at,
-        state="planned",
-    )
+    row = _copy(original, occurrence, at)
     session.add(row)
     await audit.append(
         session,
@@ -222,6 +190,47 @@ async def copy(session: AsyncSession, delivery: str, actor: str, reason: str, at
         veiled={"reason": reason} if reason else None,
     )
     return row
+
+
+async def _locked_resendable(session: AsyncSession, delivery: str) -> Message:
+    """Return a delivery that may be sent again, locked. Raises ValueError."""
+    original = await session.scalar(select(Message).where(Message.delivery == delivery).with_for_update())
+    if original is None:
+        raise ValueError(f"there is no delivery {delivery}")
+    if original.state not in RESENDABLE:
+        raise ValueError(
+            f"{delivery} is {original.state}: only what is {', '.join(sorted(RESENDABLE))} is sent again"
+        )
+    return original
+
+
+async def _copies_of(session: AsyncSession, original: Message) -> list[Message]:
+    """Return the copies of a message's step, in the order in which they were planned."""
+    copies = select(Message).where(
+        Message.workflow == original.workflow,
+        Message.step == original.step,
+        Message.occurrence >= FIRST_RESEND_OCCURRENCE,
+    )
+    return list(await session.scalars(copies.order_by(Message.occurrence)))
+
+
+def _copy(original: Message, occurrence: int, at: datetime) -> Message:
+    return Message(
+        delivery=delivery_id(original.workflow, original.step, occurrence),
+        workflow=original.workflow,
+        step=original.step,
+        occurrence=occurrence,
+        message=original.message,
+        number=original.number,
+        message_class=original.message_class,
+        program=original.program,
+        to_profile=original.to_profile,
+        member_id=original.member_id,
+        context={**original.context, "copy_of": original.delivery},
+        planned_at=at,
+        due_at=at,
+        state="planned",
+    )
 
 
 async def decide(
@@ -277,13 +286,13 @@ def _named(workflow: str, key: str) -> dict[str, str | int]:
 
 async def hand_over(session: AsyncSession, message: int, claimed_by: str, at: datetime) -> bool:
     """Mark a claimed message as handed over, right before its last byte; return False if it was released (MAIL4)."""
-    result = await session.execute(
+    handed_over = await session.scalar(
         update(Message)
         .where(Message.id == message, Message.state == "claimed", Message.claimed_by == claimed_by)
         .values(state="handed_over", attempted_at=at)
+        .returning(Message.id)
     )
-    assert isinstance(result, CursorResult)
-    return result.rowcount == 1
+    return handed_over is not None
 
 
 async def release(session: AsyncSession, message: int, claimed_by: str, trouble: str, at: datetime) -> None:

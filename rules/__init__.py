@@ -1,1 +1,1 @@
-"""The rulebook in code: pure functions and small value types. Imports nothing of ours and does no I/O."""
+"""The rulebook in code: pure functions and small value types. No I/O, no clock, no import from another room."""

@@ -28,18 +28,18 @@ _one_at_a_time = Lock()
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """When a program works, from its program file.
-
-    `working_week` holds weekdays, 0 for Monday; `closing_days` are days on which nobody of the program has to
-    act. `send_time` and `close_of_business` are local to whoever is mailed or has to act. `country`,
-    `subdivision` and `zone` are the program's own, for persons whose own are unknown (T1).
-    """
+    """The business hours of a program, from its file."""
 
     working_week: frozenset[int]
+    """Weekdays, 0 for Monday."""
     closing_days: frozenset[date]
+    """Days on which nobody of the program has to act."""
     send_time: time
+    """When scheduled mail goes out, on the recipient's clock (T4)."""
     close_of_business: time
+    """When a due day ends, on the clock of the person who has to act (T2)."""
     country: str
+    """The program's own country, subdivision and zone count for people whose own are unknown (T1)."""
     subdivision: str | None
     zone: str
 
@@ -58,21 +58,21 @@ class Calendar:
     subdivision: str | None
 
     def local(self, at: datetime) -> datetime:
-        """The instant on the person's clock. Raises ValueError for a datetime without a zone (T8)."""
+        """Return the instant on the person's clock. Raises ValueError for a datetime without a zone (T8)."""
         return local_in(self.zone, at)
 
     def date_of(self, at: datetime) -> date:
-        """The person's local date at an instant."""
+        """Return the person's local date at an instant."""
         return self.local(at).date()
 
     def instant(self, day: date, at: time) -> datetime:
-        """The instant of a local time on a local day, by the offset of that day (T5)."""
+        """Return the instant of a local time on a local day, by the offset of that day (T5)."""
         return instant_in(self.zone, day, at)
 
     def is_business_day(self, day: date) -> bool:
-        """Whether the person has to act on this day (T1).
+        """Return whether a day is a business day of the person (T1).
 
-        A day that the zone skipped altogether (Apia has no 30 December 2011) is none.
+        A day that the zone skipped is none: Apia had no 30 December 2011.
         """
         return (
             day.weekday() in self.hours.working_week
@@ -82,15 +82,15 @@ class Calendar:
         )
 
     def business_day_on_or_after(self, day: date) -> date:
-        """The day itself or the next business day. Raises ValueError if three years have none."""
+        """Return the day itself or the next business day. Raises ValueError if three years have none."""
         return self._first_business_day(day, _DAY)
 
     def business_day_before(self, day: date) -> date:
-        """The last business day before the day. Raises ValueError if three years have none."""
+        """Return the last business day before the day. Raises ValueError if three years have none."""
         return self._first_business_day(day - _DAY, -_DAY)
 
     def plus_business_days(self, day: date, n: int) -> date:
-        """The n-th business day after the day, which itself does not count (T2); for 0 the day as it is.
+        """Return the n-th business day after the day, which itself does not count (T2); for 0 the day itself.
 
         Raises ValueError for a negative n, or if three years have no business day.
         """
@@ -101,18 +101,18 @@ class Calendar:
         return day
 
     def send_at(self, day: date) -> datetime:
-        """The instant of scheduled mail for a day: the send time on it or on the next business day (T4)."""
+        """Return the instant of scheduled mail for a day: the send time on it or on the next business day (T4)."""
         return self.instant(self.business_day_on_or_after(day), self.hours.send_time)
 
     def next_send_after(self, at: datetime) -> datetime:
-        """The first instant of scheduled mail (T4) strictly after an instant."""
+        """Return the first send time strictly after an instant (T4)."""
         day = self.date_of(at)
         while (slot := self.send_at(day)) <= at:
             day += _DAY
         return slot
 
     def deadline(self, since: datetime, business_days: int) -> datetime:
-        """Close of business on the n-th business day after the local day of an instant (T2).
+        """Return the close of business on the n-th business day after the local day of an instant (T2).
 
         Raises ValueError for less than one day.
         """
@@ -122,7 +122,7 @@ class Calendar:
         return self.instant(day, self.hours.close_of_business)
 
     def plus_days(self, at: datetime, days: int) -> datetime:
-        """The same local time that many calendar days later, or earlier if negative (T5)."""
+        """Return the same local time a number of calendar days later, or earlier if negative (T5)."""
         local = self.local(at)
         if not days:
             return at.astimezone(UTC)
@@ -139,7 +139,7 @@ class Calendar:
 
 
 def calendar_for(hours: Hours, zone: str | None, country: str | None, subdivision: str | None) -> Calendar:
-    """The calendar of a person, as far as they are known (T1).
+    """Return the calendar of a person, with the program's values where their own are unknown (T1).
 
     An absent or unknown country means the program's country and subdivision; a subdivision that the country
     does not have is left out; an absent or unknown zone means the program's. Codes may be in lower case, and
@@ -158,7 +158,7 @@ def calendar_for(hours: Hours, zone: str | None, country: str | None, subdivisio
 
 
 def local_in(zone: str, at: datetime) -> datetime:
-    """An instant on the clock of a zone.
+    """Return an instant on the clock of a zone.
 
     Raises ValueError for a datetime without a zone (T8), or an unknown zone.
     """
@@ -168,7 +168,7 @@ def local_in(zone: str, at: datetime) -> datetime:
 
 
 def instant_in(zone: str, day: date, at: time) -> datetime:
-    """The UTC instant at which the clocks of a zone show a time on a day (T5).
+    """Return the UTC instant at which the clocks of a zone show a time on a day (T5).
 
     A time that a clock change skips becomes the first valid one after the gap; of one that occurs twice it is
     the first. Raises ValueError for an unknown zone.
@@ -183,15 +183,15 @@ def instant_in(zone: str, day: date, at: time) -> datetime:
     if shown(first) == wall:
         return first
     # In a gap fold 0 counts with the offset before the change and lands behind it; fold 1 lands ahead of it.
-    whole = wall.replace(microsecond=0, tzinfo=place)
-    ahead, behind = whole.replace(fold=1).astimezone(UTC), whole.astimezone(UTC)
+    second = wall.replace(microsecond=0, tzinfo=place)
+    ahead, behind = second.replace(fold=1).astimezone(UTC), second.astimezone(UTC)
     seconds = range((behind - ahead) // timedelta(seconds=1))
     change = bisect_left(seconds, True, key=lambda n: shown(ahead + timedelta(seconds=n)) > wall)
     return ahead + timedelta(seconds=change)
 
 
 def add_months(start: date, months: int) -> date:
-    """The same day of the month that many calendar months later, clamped to the month's last day (T3).
+    """Return the same day of the month a number of months later, clamped to the month's last day (T3).
 
     Always count from the anchor: 31 Jan + 2 is 31 Mar, while adding one month to 28 Feb gives 28 Mar.
     """
@@ -200,7 +200,7 @@ def add_months(start: date, months: int) -> date:
 
 
 def months_between(start: date, day: date) -> int:
-    """The whole calendar months reached on a day: the greatest n with `add_months(start, n) <= day` (T3).
+    """Return how many whole months a day is after the start: the greatest n with `add_months(start, n) <= day` (T3).
 
     Negative for a day before the start.
     """
@@ -209,24 +209,24 @@ def months_between(start: date, day: date) -> int:
 
 
 def known_zone(name: str) -> bool:
-    """Whether the name is a time zone of the IANA database. Names are case-sensitive."""
+    """Return whether the name is a time zone of the IANA database. Names are case-sensitive."""
     return name in _zone_names()
 
 
 def known_country(code: str) -> bool:
-    """Whether there are holiday data for the ISO 3166-1 code, in upper or lower case."""
+    """Return whether there are holiday data for the ISO 3166-1 code, in upper or lower case."""
     return _country_code(code) is not None
 
 
 def known_subdivision(country: str, code: str) -> bool:
-    """Whether the country's holiday data know the ISO 3166-2 code, with or without the country in front."""
+    """Return whether the country's holiday data have the ISO 3166-2 code, with or without the country in front."""
     known = _country_code(country)
     return known is not None and _subdivision_code(known, code) is not None
 
 
 @lru_cache(maxsize=4096)
 def public_holidays(country: str, subdivision: str | None, year: int) -> frozenset[date]:
-    """The public holidays of a year, observed ones too; none for a year without data (T1).
+    """Return the public holidays of a year, observed ones included; none for a year without data (T1).
 
     Raises ValueError for a country or subdivision without holiday data.
     """
@@ -234,8 +234,8 @@ def public_holidays(country: str, subdivision: str | None, year: int) -> frozens
 
 
 def _library(country: str, subdivision: str | None, year: int | None) -> holidays.HolidayBase:
-    # The library warns about years that it knows only in part and about old codes. Changing the filters is
-    # not safe in several threads.
+    # The library warns about years that it knows only in part and about old codes. Warning filters are global, so
+    # only one thread at a time may change them.
     with _one_at_a_time, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -31,7 +31,7 @@ class Duration:
             raise ValueError("a duration is never negative")
 
     def after(self, start: datetime, zone: str) -> datetime:
-        """The UTC instant this long after an instant, by the clocks of a zone.
+        """Return the UTC instant after this duration, by the clocks of a zone.
 
         Months and days go by the zone's calendar and keep the local time: months first, clamped to the month's
         last day (T3); a time that a clock change skips or repeats as in T5. The seconds are exact time after
@@ -44,14 +44,14 @@ class Duration:
         return instant_in(zone, day, local.time()) + timedelta(seconds=self.seconds)
 
     def timedelta(self) -> timedelta:
-        """The exact length, a day as 24 hours. Raises ValueError if it has months, whose length varies."""
+        """Return the exact length, a day as 24 hours. Raises ValueError if it has months, whose length varies."""
         if self.months:
             raise ValueError("a duration with months or years has no exact length")
         return timedelta(days=self.days, seconds=self.seconds)
 
 
 def parse_duration(text: str) -> Duration:
-    """Reads an ISO 8601 duration in whole numbers: years, months, weeks, days; after T hours, minutes, seconds.
+    """Parse an ISO 8601 duration in whole numbers: years, months, weeks, days; after T hours, minutes, seconds.
 
     Raises ValueError for anything else, and for more than a thousand years.
     """

@@ -65,17 +65,17 @@ class ValidationError(ValueError):
 
 
 class Issues:
-    """Gathers what is wrong in the parts of a value, so that all of it is told at once."""
+    """Collects the issues of the parts of a value, so that one error reports all of them."""
 
     def __init__(self) -> None:
         self.found: list[Issue] = []
 
     def add(self, reason: str, *path: str | int) -> None:
-        """One more fault, at a path from the value that is being read."""
+        """Add an issue at a path from the value that is being validated."""
         self.found.append(Issue(path, reason))
 
     def read(self, step: str | int, reader: Validator[T], value: object) -> T | None:
-        """What the reader makes of a part, or None and its faults kept under that step."""
+        """Return a part as its validator returns it; None with its issues added under that step."""
         try:
             return reader(value)
         except ValidationError as wrong:
@@ -83,7 +83,7 @@ class Issues:
             return None
 
     def settle(self) -> None:
-        """Raises ValidationError if there was any fault."""
+        """Raise ValidationError if there is any issue."""
         if self.found:
             raise ValidationError(faults=self.found)
 
@@ -123,20 +123,20 @@ def quote(value: object) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint at the known word that was probably meant, ready to follow a reason; empty if none is near."""
+    """Return a hint at the known word that was probably meant, to append to a reason; empty if none is near."""
     close = get_close_matches(word[:80], known, n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""
 
 
 def text_of(value: object) -> str:
-    """The value as text. Raises ValidationError for any other kind."""
+    """Return the value if it is text. Raises ValidationError for any other kind."""
     if not isinstance(value, str):
         raise ValidationError(f"must be text, not {kind_of(value)}")
     return value
 
 
 def mapping(value: object) -> Mapping[str, object]:
-    """A table with text for keys; other keys are left out. Raises ValidationError for anything else."""
+    """Return a table without keys that are not text. Raises ValidationError for anything else."""
     if not isinstance(value, Mapping):
         raise ValidationError(f"must be a table of keys and values, not {kind_of(value)}")
     return {key: item for key, item in value.items() if isinstance(key, str)}
@@ -145,7 +145,7 @@ def mapping(value: object) -> Mapping[str, object]:
 def single_line(most: int = LONGEST_LINE) -> Validator[str]:
     """Text on one line: something to see, no line break, no control character; trimmed.
 
-    Template syntax, markup and writing from right to left are ordinary text: whoever shows it has to escape it.
+    Template syntax, markup and right-to-left text are ordinary text; the code that shows it must escape it.
     """
 
     def read(value: object) -> str:
@@ -310,7 +310,7 @@ def instant(value: object) -> datetime:
 
 
 def local_or_instant(value: object) -> datetime:
-    """A date and time: with an offset an instant, in UTC; without one a local time of a zone told elsewhere."""
+    """A date and time: with an offset an instant, in UTC; without one a local time of a zone given elsewhere."""
     if isinstance(value, str) and LOCAL.fullmatch(value):
         return _moment(value, LOCAL, "")
     moment = _moment(value, INSTANT, "a date and time, like 2028-03-06T10:00:00 or 2028-03-06T10:00:00-05:00")

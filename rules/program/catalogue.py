@@ -37,7 +37,7 @@ class Domain:
     valid_until: date | None = field(day, "CPE12", about="the last day on which it holds", default=None)
 
     def name_in(self, language: str) -> str:
-        """The name in a language, else in the catalogue's first."""
+        """Return the name in a language, else in the catalogue's first."""
         return in_language(self.name, language)
 
 
@@ -73,11 +73,11 @@ class Certification:
     )
 
     def name_in(self, language: str) -> str:
-        """The name in a language, else in the catalogue's first."""
+        """Return the name in a language, else in the catalogue's first."""
         return in_language(self.name, language)
 
     def domain(self, words: str) -> Domain | None:
-        """The domain by its id, or by its name in any language, in whatever case; None if it has no such one."""
+        """Return the domain of an id, or of a name in any language, ignoring case; None if there is none."""
         wanted = words.strip().casefold()
         for domain in self.domains:
             if wanted in {domain.id.casefold(), *(name.casefold() for name in domain.name.values())}:
@@ -85,7 +85,7 @@ class Certification:
         return None
 
     def conflicts(self) -> Iterator[Issue]:
-        """Domains of one id whose times overlap, and dates in the wrong order."""
+        """Yield an issue for domains of one id whose times overlap, and for dates in the wrong order."""
         yield from _overlaps("domains", [(domain.id, domain) for domain in self.domains])
 
 
@@ -113,11 +113,11 @@ class Catalogue:
 
     @property
     def codes(self) -> tuple[str, ...]:
-        """The code of every certification, each once, whenever it holds."""
+        """The code of every certification, each once, whenever it is valid."""
         return tuple(dict.fromkeys(certification.code for certification in self.certifications))
 
     def certification(self, code: str, on: date) -> Certification | None:
-        """The certification as it stands on a day, with the domains of that day; None if it has none then (CPE12)."""
+        """Return the certification valid on a day, with the domains of that day; None if there is none (CPE12)."""
         for certification in self.certifications:
             if certification.code == code and _holds(certification, on):
                 domains = tuple(domain for domain in certification.domains if _holds(domain, on))
@@ -125,22 +125,22 @@ class Catalogue:
         return None
 
     def category(self, id: str, on: date) -> Category | None:
-        """The category of credit as it stands on a day, with its cap; None if there is none then (CPE9, CPE12)."""
+        """Return the category of credit that is valid on a day, with its cap; None if there is none (CPE9, CPE12)."""
         return next((each for each in self.categories if each.id == id and _holds(each, on)), None)
 
     def conflicts(self) -> Iterator[Issue]:
-        """Entries of one code or id whose times overlap, and dates in the wrong order."""
+        """Yield an issue for entries of one code or id whose times overlap, and for dates in the wrong order."""
         yield from _overlaps("categories", [(category.id, category) for category in self.categories])
         yield from _overlaps("certifications", [(each.code, each) for each in self.certifications])
 
 
 def parse_catalogue(text: str, file: str) -> Catalogue:
-    """The catalogue in a file's text. Raises ProgramError with every mistake; `file` is the name told in them."""
+    """Parse the text of a catalogue. Raises ProgramError with every mistake, each under the name `file`."""
     return parse(Catalogue, text, file, texts_at="name")
 
 
 def load_catalogue(path: Path = BUNDLED_CATALOGUE) -> Catalogue:
-    """The catalogue in a file. Raises ProgramError with every mistake, or if the file cannot be read."""
+    """Load a catalogue. Raises ProgramError with every mistake, or if the file cannot be read."""
     return parse_catalogue(read_text(path), str(path))
 
 

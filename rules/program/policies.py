@@ -56,7 +56,7 @@ class HoursTable:
     )
 
     def conflicts(self) -> Iterator[Issue]:
-        """A subdivision that the country does not have, and a day that ends before its mail."""
+        """Yield an issue for a subdivision that the country does not have, and for a day that ends before its mail."""
         if self.subdivision is not None and not known_subdivision(self.country, self.subdivision):
             yield Issue(
                 ("subdivision",),
@@ -66,7 +66,7 @@ class HoursTable:
             yield Issue(("close_of_business",), "must be later than send_time")
 
     def hours(self) -> Hours:
-        """The same as the calendar takes it."""
+        """Return the hours as `rules.calendar` takes them."""
         return Hours(
             working_week=self.working_week,
             closing_days=self.closing_days,
@@ -124,7 +124,7 @@ class RequestPolicy:
     expires_business_days: int = field(integer(1, 250), "REQ8", about="business days after which it expires")
 
     def conflicts(self) -> Iterator[Issue]:
-        """Deadlines in the wrong order."""
+        """Yield an issue for deadlines in the wrong order."""
         if self.unanswered_business_days < self.answer_business_days:
             yield Issue(("unanswered_business_days",), "must not be less than answer_business_days")
         if self.expires_business_days <= self.unanswered_business_days:
@@ -189,7 +189,7 @@ class CreditPolicy:
     )
 
     def amount(self, role: str) -> int:
-        """The credits of a role, `mentor` or `mentee`, for one engagement (CPE2)."""
+        """Return the credits of a role, `mentor` or `mentee`, for one engagement (CPE2)."""
         return {"mentor": self.mentor, "mentee": self.mentee}[role]
 
     @property
@@ -198,7 +198,7 @@ class CreditPolicy:
         return self.caps[self.counts_as]
 
     def conflicts(self) -> Iterator[Issue]:
-        """Dates in the wrong order, and a category without its cap."""
+        """Yield an issue for dates in the wrong order, and for a category without a cap."""
         if self.precheck_months >= self.gate_months:
             yield Issue(("precheck_months",), "must be less than gate_months")
         yield from reminders_end_before(self.reminder_days, self.task_after_days, "task_after_days")
@@ -220,7 +220,7 @@ class EventPolicy:
 
 @table
 class MailPolicy:
-    """What becomes of mail that was held up, how long sending is tried, and how fast (T8, MAIL3, CPE8).
+    """How late mail is treated, how long sending is retried, and how fast mail goes out (T8, MAIL3, CPE8).
 
     `stale_after` and `when_stale` are keyed by the class of a message: `owed`, `nudge`, `compliance`.
     """

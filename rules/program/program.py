@@ -1,4 +1,4 @@
-"""TODO: say what this module is."""
+"""A program, read from its file and checked against the catalogue of certifications (COH5, CPE12)."""
 
 from __future__ import annotations
 
@@ -26,10 +26,9 @@ from rules.validation import Issue, email, identifier, nearest, quote, single_li
 
 @table
 class Program:
-    """A program (COH5). `languages` has the fallback first, `fingerprint` is the SHA-256 of the file's content.
+    """A program (COH5); each field describes itself by its `about`.
 
-    `mailbox` is where replies go and `sender` the address that mail comes from; `resources` are links by name
-    (MEE2). `hours` is what `rules.calendar.calendar_for` takes. The other fields are the tables of the file.
+    `hours` is what `rules.calendar.calendar_for` takes, `fingerprint` the SHA-256 of the file's content.
     """
 
     id: str = field(identifier, "COH5", about="the id by which events name the program")
@@ -57,7 +56,7 @@ class Program:
     fingerprint: str = ""
 
     def describe(self) -> list[Setting]:
-        """Every setting in the order of the file: section, key, value, rule ids, and what it is about."""
+        """Return every setting in the order of the file: section, key, value, rule ids, and what it is about."""
         return settings(self, "program")
 
     def language(self, wishes: Iterable[object], written: Collection[str] | None = None) -> str:
@@ -73,7 +72,7 @@ class Program:
 
 
 def parse_program(text: str, file: str, catalogue: Catalogue | None = None) -> Program:
-    """The program in a file's text. Raises ProgramError with every mistake; `file` is the name told in them.
+    """Parse the text of a program file. Raises ProgramError with every mistake, each under the name `file`.
 
     With a catalogue, certifications that it does not have, and caps above its own, are mistakes too.
     """
@@ -87,7 +86,7 @@ def parse_program(text: str, file: str, catalogue: Catalogue | None = None) -> P
 
 
 def load_program(path: Path, catalogue: Catalogue | None = None) -> Program:
-    """The program in a file. Raises ProgramError with every mistake, or if the file cannot be read.
+    """Load a program file. Raises ProgramError with every mistake, or if the file cannot be read.
 
     It is checked against the given catalogue, or the `catalogue.toml` beside it, or the bundled one.
     """
@@ -99,7 +98,7 @@ def load_program(path: Path, catalogue: Catalogue | None = None) -> Program:
 
 
 def _against(content: Mapping[str, Any], catalogue: Catalogue) -> Iterator[Issue]:
-    """What a program says about certifications and the catalogue does not; looked for in files of any shape."""
+    """Yield an issue for each certification or cap that contradicts the catalogue, in content of any shape."""
     for name, key in (("onboarding", "mentor_certifications"), ("credit", "certifications")):
         for position, code in enumerate(_inside(content, name, key, list)[:MOST_CHECKED]):
             if isinstance(code, str) and code not in catalogue.codes:
@@ -123,5 +122,5 @@ def _inside(content: Mapping[str, Any], name: str, key: str, kind: type[Any]) ->
 
 
 def program_calendar(program: Program) -> Calendar:
-    """The program's own calendar, for the dates of an engagement (ENG1)."""
+    """Return the program's own calendar, for the dates of an engagement (ENG1)."""
     return calendar_for(program.hours, None, None, None)

@@ -12,7 +12,7 @@ from rules.validation import Issue, boolean, choice, integer, multi_line, single
 
 @table
 class Choice:
-    """One of the answers to choose from."""
+    """One answer of a choice."""
 
     id: str = field(QUESTION_ID, "SUR1", about="what is stored as the answer")
     text: Mapping[str, str] = field(
@@ -20,7 +20,7 @@ class Choice:
     )
 
     def text_in(self, language: str) -> str:
-        """The answer in a language, else in the program's first."""
+        """Return the answer in a language, else in the program's first."""
         return in_language(self.text, language)
 
 
@@ -39,11 +39,11 @@ class Question:
     )
 
     def text_in(self, language: str) -> str:
-        """The question in a language, else in the program's first."""
+        """Return the question in a language, else in the program's first."""
         return in_language(self.text, language)
 
     def conflicts(self) -> Iterator[Issue]:
-        """Choices where there are none to make, none where there are, and two of one id."""
+        """Yield an issue for choices on a non-choice question, missing choices, and duplicate ids."""
         if self.kind == "choice" and len(self.choices) < 2:
             yield Issue(("choices",), "must have at least 2 entries for a question of the kind choice")
         if self.kind != "choice" and self.choices:
@@ -86,11 +86,11 @@ class SurveyPolicy:
     )
 
     def questions(self, role: str) -> tuple[Question, ...]:
-        """What a role is asked, `mentor` or `mentee`, in order (SUR1)."""
+        """Return the questions to a role, `mentor` or `mentee`, in order (SUR1)."""
         return {"mentor": self.mentor, "mentee": self.mentee}[role]
 
     def conflicts(self) -> Iterator[Issue]:
-        """Reminders of a closed survey, and two questions of one id."""
+        """Yield an issue for reminders after the close, and for duplicate ids."""
         yield from reminders_end_before(self.reminder_days, self.closes_after_days, "closes_after_days")
         for role in ROLES:
             yield from _ids_twice((role,), self.questions(role))

@@ -1,7 +1,7 @@
-"""TOML files read into frozen dataclasses, or refused with everything that is wrong with them (COH5).
+"""Schemas of TOML files: frozen dataclasses that validate a file and describe it (COH5).
 
-A dataclass decorated with `section` is the schema of a table: each of its fields carries its reader, the ids of
-the rules that it serves, and a line about it. What a program shows of itself is derived from the same fields.
+A dataclass decorated with `table` is the schema of a table: each of its fields carries its validator, the ids of the
+rules that it serves, and a line about it. `program show` prints the same fields.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ T = TypeVar("T")
 LARGEST_FILE = 256 * 1024
 LONGEST_FILE_LINE = 4_000
 MOST_MISTAKES = 100
-_UNKNOWN_KEYS_TOLD = 10
+_UNKNOWN_KEYS_LISTED = 10
 _DEEPEST_TEXT = 8
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _AT_LINE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
@@ -75,14 +75,14 @@ def field(
     default: Any = MISSING,
     show: Callable[[Any], str] | None = None,
 ) -> T:
-    """A field read from the key of its name; the key may be left out if there is a default."""
+    """Declare a field read from the key of its name; with a default, the key is optional."""
     metadata = {"read": read, "rules": rules, "about": about, "show": show or shown}
     field: T = dataclasses.field(default=default, metadata=metadata)
     return field
 
 
 def nested(table: type[Any], *, becomes: Callable[[Any], T] | None = None) -> T:
-    """A field read from the table of its name, which a section describes, and perhaps made into something else."""
+    """Declare a field read from the table of its name; `becomes` converts the table into another value."""
     read = table_validator(table)
     made = read if becomes is None else lambda value: becomes(read(value))
     field: T = dataclasses.field(metadata={"read": made, "of": table})
@@ -91,15 +91,15 @@ def nested(table: type[Any], *, becomes: Callable[[Any], T] | None = None) -> T:
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field, nested))
 def table(cls: type[T]) -> type[T]:
-    """Makes a frozen dataclass whose fields are the keys of a table.
+    """Make a frozen dataclass whose fields are the keys of a table.
 
-    A method `conflicts() -> Iterator[Fault]` may tell of values that are right alone and wrong together.
+    A method `conflicts() -> Iterator[Issue]` may report values that are valid alone and contradict each other.
     """
     return dataclass(frozen=True, kw_only=True, slots=True)(cls)
 
 
 def table_validator(table: type[T]) -> Validator[T]:
-    """A reader of a table into its section; unknown and missing keys are faults."""
+    """Return a validator of a table; unknown and missing keys are issues."""
 
     def read(value: object) -> T:
         given = mapping(value)
@@ -112,10 +112,10 @@ def table_validator(table: type[T]) -> Validator[T]:
             elif field.default is MISSING:
                 faults.add("is missing", name)
         unknown = [key for key in given if key not in keys]
-        for key in unknown[:_UNKNOWN_KEYS_TOLD]:
+        for key in unknown[:_UNKNOWN_KEYS_LISTED]:
             faults.add(f"is no key of this table{nearest(key, keys)}", key)
-        if len(unknown) > _UNKNOWN_KEYS_TOLD:
-            faults.add(f"has {len(unknown) - _UNKNOWN_KEYS_TOLD} more unknown keys")
+        if len(unknown) > _UNKNOWN_KEYS_LISTED:
+            faults.add(f"has {len(unknown) - _UNKNOWN_KEYS_LISTED} more unknown keys")
         faults.settle()
         made = table(**values)
         faults.found += getattr(made, "conflicts", tuple)()
@@ -126,7 +126,7 @@ def table_validator(table: type[T]) -> Validator[T]:
 
 
 def tuple_of(read: Validator[T], *, least: int = 0, most: int = 50) -> Validator[tuple[T, ...]]:
-    """A list as a tuple, in which nothing stands twice."""
+    """Return a validator of a list without duplicates; its value is a tuple."""
     read_list = list_of(read, least=least, most=most)
 
     def read_tuple(value: object) -> tuple[T, ...]:
@@ -143,7 +143,7 @@ def tuple_of(read: Validator[T], *, least: int = 0, most: int = 50) -> Validator
 
 
 def texts(read: Validator[str]) -> Validator[Mapping[str, str]]:
-    """A text in each language: a table from a language's code to the text."""
+    """Return a validator of a text in each language: a table from a language's code to the text."""
 
     def read_texts(value: object) -> Mapping[str, str]:
         faults = Issues()
@@ -155,20 +155,20 @@ def texts(read: Validator[str]) -> Validator[Mapping[str, str]]:
 
 
 def in_language(named: Mapping[str, str], language: str) -> str:
-    """The text in a language, else in the first one that the file gives (MAIL5)."""
+    """Return the text in a language, else in the first one of the file (MAIL5)."""
     return named.get(language) or next(iter(named.values()))
 
 
 def settings(made: object, name: str) -> list[Setting]:
-    """Every value of a section, under its name, and of the tables in it, under theirs, in the order of the schema."""
+    """Return every value of a table and of its inner tables, under the table's name, in the order of the schema."""
     found: list[Setting] = []
     for field in _keys(type(made)):
-        value, told = getattr(made, field.name), field.metadata
-        if table := told.get("of"):
+        value, metadata = getattr(made, field.name), field.metadata
+        if table := metadata.get("of"):
             found += [setting for inner in _keys(table) for setting in _settings(value, field.name, inner)]
         elif isinstance(value, Mapping):
             found += [
-                Setting(field.name, key, told["show"](each), told["rules"], told["about"])
+                Setting(field.name, key, metadata["show"](each), metadata["rules"], metadata["about"])
                 for key, each in value.items()
             ]
         else:
@@ -184,10 +184,10 @@ def parse(
     texts_at: str,
     also: Callable[[Mapping[str, Any]], Iterator[Issue]] = lambda content: iter(()),
 ) -> T:
-    """A whole file as the section that describes it, which has `languages` and a `fingerprint` of its content.
+    """Parse a whole file into its table, which has `languages` and a `fingerprint` of the content.
 
     Tables of texts by language stand at keys named `texts_at`; `also` finds what is wrong across sections.
-    `file` is the name told in mistakes. Raises ProgramError with every mistake.
+    Raises ProgramError with every mistake, each under the name `file`.
     """
     content = _content(text, file)
     faults = Issues()
@@ -222,7 +222,7 @@ def _content(text: str, file: str) -> dict[str, Any]:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file. Raises ProgramError if it cannot be read, is too large or is not UTF-8."""
+    """Read the text of a file. Raises ProgramError if it cannot be read, is too large or is not UTF-8."""
     try:
         with path.open("rb") as file:
             data = file.read(LARGEST_FILE + 1)
@@ -237,14 +237,14 @@ def read_text(path: Path) -> str:
 
 
 def canonical(content: object) -> bytes:
-    """The same bytes for the same content, however the file is laid out and whatever its comments say."""
+    """Return the same bytes for the same content, whatever the layout and the comments of the file."""
     return json.dumps(
         content, default=str, ensure_ascii=False, separators=(",", ":"), sort_keys=True
     ).encode()
 
 
 def shown(value: object) -> str:
-    """A value in one line, as people read it."""
+    """Return a value on one line, as people read it."""
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -266,12 +266,14 @@ def _keys(table: type[Any]) -> Iterator[dataclasses.Field[Any]]:
 
 
 def _settings(made: object, name: str, field: dataclasses.Field[Any]) -> Iterator[Setting]:
-    value, told = getattr(made, field.name), field.metadata
+    value, metadata = getattr(made, field.name), field.metadata
     if isinstance(value, Mapping):
         for key, each in value.items():
-            yield Setting(name, f"{field.name}.{key}", told["show"](each), told["rules"], told["about"])
+            yield Setting(
+                name, f"{field.name}.{key}", metadata["show"](each), metadata["rules"], metadata["about"]
+            )
     else:
-        yield Setting(name, field.name, told["show"](value), told["rules"], told["about"])
+        yield Setting(name, field.name, metadata["show"](value), metadata["rules"], metadata["about"])
 
 
 def _refused(file: str, key: str, reason: str) -> ProgramError:
@@ -289,14 +291,14 @@ def _dotted(path: tuple[str | int, ...]) -> str:
 
 
 def _mistakes(faults: list[Issue], file: str) -> tuple[Mistake, ...]:
-    told = [Mistake(file, _dotted(fault.path), fault.reason) for fault in faults[:MOST_MISTAKES]]
+    mistakes = [Mistake(file, _dotted(fault.path), fault.reason) for fault in faults[:MOST_MISTAKES]]
     if len(faults) > MOST_MISTAKES:
-        told.append(Mistake(file, "the file", f"has {len(faults) - MOST_MISTAKES} more mistakes"))
-    return tuple(told)
+        mistakes.append(Mistake(file, "the file", f"has {len(faults) - MOST_MISTAKES} more mistakes"))
+    return tuple(mistakes)
 
 
 def _texts_missing(content: Mapping[str, Any], key: str) -> Iterator[Issue]:
-    """A fault for each table of texts at that key that lacks a language of the file, or has a strange one."""
+    """Yield an issue for each table of texts at that key that lacks a language of the file, or has another one."""
     listed = content.get("languages")
     languages = [each for each in listed if isinstance(each, str)] if isinstance(listed, list) else []
     pending: deque[tuple[tuple[str | int, ...], object]] = deque([((), content)] if languages else [])

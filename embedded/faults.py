@@ -1,4 +1,4 @@
-"""What goes wrong on purpose in a rehearsal: the database gone, the worker killed in the middle of its work."""
+"""Faults that a rehearsal injects: database down, worker killed in the middle of its work."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class KillFault(Interceptor):
         return _KillableActivity(next, self)
 
     def next_death(self) -> int:
-        """At which point the coming attempt dies."""
+        """Return the number of the transaction point at which the next attempt dies."""
         self.kills += 1
         return next(self._deaths)
 
@@ -67,7 +67,7 @@ class FaultyDatabase(Database):
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncSession]:
-        """As of the Database."""
+        """Begin a transaction; the fault may strike before it, before its commit, or after it."""
         _point()
         async with super().begin() as session:
             yield session
@@ -105,7 +105,7 @@ class _KillableActivity(ActivityInboundInterceptor):
         try:
             return await super().execute_activity(input)
         except WorkerKilled:
-            # The skipping clock stands still until an attempt is answered, so its death is told in its place.
+            # The skipping clock stands still until an attempt is answered, so the death is reported as a failure.
             raise ApplicationError("the worker was killed", type="WorkerKilled") from None
         finally:
             _life.reset(born)

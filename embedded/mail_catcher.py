@@ -1,4 +1,4 @@
-"""A mail server that keeps what it accepts, for rehearsals and demos, with the faults that a scenario names."""
+"""A mail server that keeps the mail it accepts, for rehearsals and demos, with the faults that a scenario names."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Caught:
 class MailCatcher:
     """An SMTP server on a free loopback port.
 
-    `fault` is what it does wrong at present: "" nothing, `smtp_down`, `smtp_4xx`, `smtp_5xx_recipient`,
-    `smtp_drop_after_data`. With `folder`, each accepted message is kept there as an .eml file.
+    `fault` is the fault that it simulates: "" for none, `smtp_down`, `smtp_4xx`, `smtp_5xx_recipient` or
+    `smtp_drop_after_data`. With `folder`, each accepted message is written there as an .eml file.
     """
 
     def __init__(self, folder: Path | None = None, on_mail: Callable[[Caught], None] | None = None) -> None:
@@ -47,7 +47,7 @@ class MailCatcher:
 
     @property
     def fault(self) -> str:
-        """What the server does wrong at present."""
+        """The fault that the server simulates now; empty for none."""
         return self._fault
 
     @fault.setter
@@ -78,7 +78,7 @@ class MailCatcher:
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        """aiosmtpd's hook at RCPT TO: one recipient, or the fault's answer."""
+        """Return the reply to RCPT TO, or that of the fault (called by aiosmtpd)."""
         if self.fault == "smtp_4xx":
             return "451 4.3.0 try again later"
         if self.fault == "smtp_5xx_recipient":
@@ -87,7 +87,7 @@ class MailCatcher:
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        """aiosmtpd's hook after the body: keep it, and answer, or drop the connection instead."""
+        """Keep a message and return the reply, or drop the connection (called by aiosmtpd)."""
         content = envelope.original_content or b""
         caught = Caught(envelope.mail_from or "", envelope.rcpt_tos[0], content)
         self.caught.append(caught)
@@ -97,8 +97,8 @@ class MailCatcher:
         if self._on_mail:
             self._on_mail(caught)
         if self.fault == "smtp_drop_after_data":
-            assert isinstance(server.transport, asyncio.Transport)
-            server.transport.abort()
+            transport: Any = server.transport
+            transport.abort()
         return "250 2.0.0 kept"
 
 

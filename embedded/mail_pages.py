@@ -1,6 +1,6 @@
-"""Pages to read caught mail with: what `demo` and `up` show a person at this machine. No scripts.
+"""Pages that show the caught mail in `demo` and `up`, without scripts.
 
-They are for this machine alone: a page of another site can neither read them nor press their buttons.
+They answer on this machine only: a page of another site can neither read them nor submit their forms.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _MAIL_HEADERS = {
 
 
 class PageRenderer:
-    """The templates of these pages, read once, and the headers that go with them."""
+    """Renders the templates of these pages, with their security headers."""
 
     def __init__(self, templates: Path) -> None:
         folder = templates / "pages" / "demo"
@@ -63,24 +63,24 @@ class PageRenderer:
         }
 
     def respond(self, template: str, values: Mapping[str, object], status: int = 200) -> HTMLResponse:
-        """A page as an answer."""
+        """Return a page as a response."""
         page = self._environment.get_template(template).render(**values)
         return HTMLResponse(page, status, self._headers)
 
 
 def moment(at: datetime, zone: str) -> str:
-    """An instant by the clock of a zone: `Mon 30 Nov 2026, 09:00`."""
+    """Return an instant in a zone's local time: `Mon 30 Nov 2026, 09:00`."""
     local = at.astimezone(ZoneInfo(zone))
     return f"{local:%a} {local.day} {local:%b %Y, %H:%M}"
 
 
 def city(zone: str) -> str:
-    """A zone by its city: `America/Bogota` is Bogotá."""
+    """Return the city of a zone: Bogotá for `America/Bogota`."""
     return _CITIES.get(zone) or get_timezone_location(ZoneInfo(zone), locale="en", return_city=True)
 
 
 async def require_loopback(request: Request) -> None:
-    """Refuse what a page of another site sent, and names that only pretend to be this machine."""
+    """Refuse requests from pages of other sites, and host names that only resolve to this machine (DNS rebinding)."""
     if request.url.hostname not in ("127.0.0.1", "localhost", "::1"):
         raise HTTPException(421, "this page answers on this machine only")
     if (
@@ -93,7 +93,7 @@ async def require_loopback(request: Request) -> None:
 def mail_routes(
     mailbox: Mailbox, look: PageRenderer, zone: str, *, title: str, home: Callable[[], str] | None = None
 ) -> APIRouter:
-    """The routes `/inbox` and `/mail/…`. Times are shown in `zone`; `home` names a page to go back to."""
+    """Return the routes `/inbox` and `/mail/…`. Times are local to `zone`; `home` returns the page to go back to."""
     routes = APIRouter(dependencies=[Depends(require_loopback)], include_in_schema=False)
 
     def page(template: str, **values: object) -> Response:

@@ -1,4 +1,4 @@
-"""The mail that the catcher accepted, to be read: in memory, and with a folder over restarts."""
+"""The mail that the catcher accepted, for reading: in memory, and with a folder across restarts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from embedded.mail_catcher import Caught
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """Something attached to a message."""
+    """An attachment of a message."""
 
     name: str
     content_type: str
@@ -47,29 +47,29 @@ class Mail:
 
     @property
     def sender(self) -> str:
-        """Whom it says it comes from."""
+        """Its From header."""
         return str(self.message.get("From", ""))
 
     @property
     def reply_to(self) -> str:
-        """Where an answer goes."""
+        """Its Reply-To header."""
         return str(self.message.get("Reply-To", ""))
 
     @property
     def recipient(self) -> str:
-        """Whom it is for, name and address."""
+        """Its To header: name and address."""
         return str(self.message.get("To", ""))
 
     @property
     def name(self) -> str:
-        """Whom it is for: the name, else the address."""
+        """The recipient's name, else the address."""
         header = self.message["To"]
         addresses = getattr(header, "addresses", ())
         return next((a.display_name or a.addr_spec for a in addresses), str(header or ""))
 
     @property
     def address(self) -> str:
-        """The address that it is for."""
+        """The recipient's address."""
         addresses = getattr(self.message["To"], "addresses", ())
         return next((str(a.addr_spec) for a in addresses), "")
 
@@ -81,17 +81,17 @@ class Mail:
 
     @property
     def language(self) -> str:
-        """The language of its words, as it says."""
+        """Its Content-Language, else English."""
         return str(self.message.get("Content-Language", "")) or "en"
 
     @property
     def text(self) -> str:
-        """Its part in plain text."""
+        """Its plain-text part."""
         return self._part("plain")
 
     @property
     def html(self) -> str:
-        """Its part in HTML, as it is: never to be put into another page."""
+        """Its HTML part, unsanitized: never embed it in another page."""
         return self._part("html")
 
     @property
@@ -101,7 +101,7 @@ class Mail:
 
     @cached_property
     def files(self) -> list[File]:
-        """What is attached to it, in order."""
+        """Its attachments, in order."""
         return [
             File(part.get_filename() or "file", part.get_content_type(), _bytes(part.get_content()))
             for part in self.message.iter_attachments()

@@ -1,4 +1,4 @@
-"""Scenario files: what a rehearsal plays (see docs/rehearse.md). All mistakes of a file are told at once."""
+"""Scenario files: what a rehearsal plays (see docs/rehearse.md). All mistakes of a file are reported at once."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Scenario:
 
 
 class ScenarioError(ValueError):
-    """A scenario file that cannot be played; `mistakes` holds a line each: file, key and reason."""
+    """A scenario file that cannot be played. `mistakes` has a line for each: file, key and reason."""
 
     def __init__(self, mistakes: list[str]) -> None:
         super().__init__("\n".join(mistakes))
@@ -105,7 +105,7 @@ class _Reader:
             raise ScenarioError(self._mistakes)
         self._zone = self._programs[program].hours.zone
         start = self._moment("start", table.get("start"), None)
-        # With a wrong start the rest is read all the same, after a stand-in: all mistakes are told at once.
+        # Where the start is wrong, a substitute lets the rest be checked: all mistakes are reported at once.
         base = start or instant_in(self._zone, date(2100, 1, 4), time(10))
         until = self._moment("until", table.get("until"), base)
         if start and until and until <= start:
@@ -119,10 +119,8 @@ class _Reader:
             events += self._event(f"events[{index}]", item, base, start)
         for index, item in enumerate(self._list(table, "faults")):
             faults += self._fault(f"faults[{index}]", item, base)
-        if self._mistakes:
+        if self._mistakes or start is None or until is None:
             raise ScenarioError(self._mistakes)
-        assert start is not None
-        assert until is not None
         in_order = sorted(events, key=lambda event: event.at)
         return Scenario(program, start, until, in_order, faults, self._ignored)
 
@@ -133,7 +131,7 @@ class _Reader:
         return f"{self._file}: {self._line(key)}{key}"
 
     def _line(self, key: str) -> str:
-        """The line on which a key stands, as far as it can be told from the text."""
+        """Return the line of a key, as far as the text shows it."""
         head, _, rest = key.partition("[")
         if not rest:
             numbers = [n for n, line in enumerate(self._lines, 1) if line.split("=")[0].strip() == head]

@@ -1,8 +1,7 @@
-"""Temporal servers that come with the product: a skipping clock to rehearse with, a dev server to run on.
+"""The bundled Temporal servers: one whose clock skips, for rehearsals, and a dev server on real time.
 
-Everything that is peculiar to the skipping test server stands here, so that another clock can take its place:
-it has one global clock, stands still while a workflow task or an activity runs, and must never be asked for a
-workflow's result.
+All peculiarities of the skipping test server are kept in this module, so that it can be replaced. It has one global
+clock, which skips only while no workflow task and no activity runs. Never ask it for a workflow's result.
 """
 
 from __future__ import annotations
@@ -51,8 +50,8 @@ def binary(name: str) -> str:
 def free_port(wished: int | None = None) -> int:
     """A TCP port of this machine that is free now: the wished one if it can be had, else any.
 
-    Whoever asked binds it a moment later, so it lies below those that systems give to outgoing connections: one of
-    these would take it in the meantime now and then.
+    The caller binds it a moment later. It lies below the ephemeral range, since an outgoing connection could take a
+    port of that range in the meantime.
     """
     for port in (*([wished] if wished else []), *SystemRandom().sample(range(15_000, 32_768), 100), 0):
         with socket.socket() as probe:
@@ -72,7 +71,7 @@ class SkippingClock:
         self.client = client
 
     async def now(self) -> datetime:
-        """The server's present instant."""
+        """Return the server's present instant."""
         told = await self.client.test_service.get_current_time(Empty())
         return told.time.ToDatetime(UTC)
 
@@ -93,7 +92,7 @@ class SkippingClock:
 
 @asynccontextmanager
 async def skipping_clock() -> AsyncIterator[SkippingClock]:
-    """A server with a skipping clock, stopped at the end of the block."""
+    """Run a server with a skipping clock within the block."""
     port = free_port()
     async with _running([binary("temporal-test-server"), str(port)], port) as client:
         yield SkippingClock(client)
@@ -171,7 +170,7 @@ async def _answering(process: asyncio.subprocess.Process, port: int) -> Client:
 
 
 async def _stopped(process: asyncio.subprocess.Process) -> None:
-    """Stop it and wait until it is gone, whatever happens meanwhile."""
+    """Stop the server and wait for its end, also where the wait is interrupted."""
     if process.returncode is not None:
         return
     process.terminate()

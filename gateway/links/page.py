@@ -11,7 +11,7 @@ from typing import Protocol
 from starlette.datastructures import FormData
 
 from database.links import Link, Links
-from gateway.links.reader import Reader
+from gateway.links.reader import LinkReader
 from gateway.pages import Text
 from rules.text import LONGEST_TEXT, from_form
 
@@ -31,7 +31,7 @@ class LinkVisit:
     question: str
     """Id of the question that the link asks: the same for links of one mail that differ only in their detail, such as
     its *yes* and its *no*."""
-    reader: Reader
+    reader: LinkReader
     at: datetime
     """Program time, in UTC."""
 

@@ -16,7 +16,7 @@ from rules.program import Program
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class LinkReader:
     """A participant who opened a link, the program of the profile, and the language to use (MAIL5)."""
 
     participant: Participant
@@ -40,7 +40,7 @@ class Reader:
 
 async def reader_of(
     session: AsyncSession, programs: Programs, languages: Collection[str], profile: str
-) -> Reader | None:
+) -> LinkReader | None:
     """Return the reader behind a profile id; None if it is unknown, or its program is not loaded here.
 
     `languages` are those that there are pages in.
@@ -49,7 +49,7 @@ async def reader_of(
     if participant is None or participant.profile.program not in programs:
         return None
     program = programs[participant.profile.program]
-    return Reader(participant, program, participant.locale(program, languages))
+    return LinkReader(participant, program, participant.locale(program, languages))
 
 
 def site_context(program: Program | None) -> dict[str, object]:

@@ -25,7 +25,7 @@ from gateway.links.page import (
     message_page,
     question_id,
 )
-from gateway.links.reader import Reader, reader_of, site_context
+from gateway.links.reader import LinkReader, reader_of, site_context
 from gateway.pages import Pages
 from gateway.request_body import TooLarge, read_form
 from gateway.services import GatewayServices, only_program
@@ -125,12 +125,12 @@ class _PersonalLinks:
             return self._refuse(request, "not_theirs", link, reader)
         return self._respond(request, page, reader)
 
-    async def _reader(self, profile: str) -> Reader | None:
+    async def _reader(self, profile: str) -> LinkReader | None:
         async with self._services.database.reading() as session:
             return await reader_of(session, self._services.programs, self._pages.languages, profile)
 
     def _refuse(
-        self, request: Request, reason: str, link: Link | None = None, reader: Reader | None = None
+        self, request: Request, reason: str, link: Link | None = None, reader: LinkReader | None = None
     ) -> Response:
         log.info("personal_link_refused", reason=reason, purpose=link.purpose if link else None)
         return self._respond(request, message_page("refused.unknown", status=404), reader)
@@ -139,7 +139,7 @@ class _PersonalLinks:
         self,
         request: Request,
         page: LinkPage,
-        reader: Reader | None = None,
+        reader: LinkReader | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
         program = reader.program if reader else only_program(self._services.programs)

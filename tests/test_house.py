@@ -41,7 +41,8 @@ SAME_MODULE: Mapping[str, str] = {
         ("acts", "agenda", "facts"), "a part of each lifecycle's rules, and what all of them share"
     ),
     **dict.fromkeys(
-        ("audit", "checkpoints", "inbox", "watchdog", "tasks", "people", "records", "members"), ONE_SUBJECT
+        ("audit", "checkpoints", "inbox", "watchdog", "tasks", "people", "records", "members", "lifecycles"),
+        ONE_SUBJECT,
     ),
     **dict.fromkeys(("events", "mail", "program", "staff", "processes"), ONE_SUBJECT),
     "base": "what the modules of one folder share",

@@ -29,7 +29,7 @@ from staff.upcoming import coming
 
 
 @dataclass(frozen=True, slots=True)
-class UpcomingItem:
+class OverviewItem:
     """Something that lies ahead: `at` in UTC (None while it is held), to whom, in which zone that person lives."""
 
     at: datetime | None
@@ -96,8 +96,8 @@ class StaffTask:
 class Overview:
     """Where everything stands."""
 
-    coming: list[UpcomingItem]
-    held: list[UpcomingItem]
+    coming: list[OverviewItem]
+    held: list[OverviewItem]
     people: list[Person]
     happened: list[HistoryEntry]
     tasks: list[StaffTask]
@@ -157,12 +157,12 @@ def message_words(name: str, number: int | None = None) -> str:
 
 async def _messages(
     session: AsyncSession, who: dict[str, Participant], program: Program
-) -> list[UpcomingItem]:
+) -> list[OverviewItem]:
     planned = await session.scalars(
         select(Message).where(Message.state == "planned").order_by(Message.due_at, Message.id)
     )
     return [
-        UpcomingItem(
+        OverviewItem(
             message.due_at,
             f"mail: {message_words(message.message, message.number)}",
             _name(message.to_profile, who),
@@ -179,7 +179,7 @@ async def _turns(
     program: Program,
     programs: Mapping[str, Program],
     now: datetime,
-) -> list[UpcomingItem]:
+) -> list[OverviewItem]:
     """The states that lifecycles come to by themselves."""
     found = []
     for row in rows:
@@ -187,7 +187,7 @@ async def _turns(
         for item in await coming(session, row, programs, now):
             if item.kind == "state":
                 what = f"{kind} becomes {_words(item.what)}"
-                found.append(UpcomingItem(item.at, what, _whose(row.workflow, rows, who), zone))
+                found.append(OverviewItem(item.at, what, _whose(row.workflow, rows, who), zone))
     return found
 
 

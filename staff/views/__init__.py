@@ -2,7 +2,7 @@
 
 from staff.views.lifecycles import lifecycle_view, summaries_of
 from staff.views.members import member_messages, member_view, profile_view
-from staff.views.model import (
+from staff.views.read_model import (
     Detail,
     HistoryItem,
     LifecycleSummary,

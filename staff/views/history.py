@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database.models import AuditRecord, Message
 from staff.formatting import numbered
 from staff.people import People
-from staff.views.model import HistoryItem
+from staff.views.read_model import HistoryItem
 
 
 @dataclass(frozen=True, slots=True)

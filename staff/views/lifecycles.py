@@ -17,7 +17,7 @@ from staff.people import People
 from staff.upcoming import coming, dates_of
 from staff.views.history import Reader, history
 from staff.views.messages import message_views
-from staff.views.model import (
+from staff.views.read_model import (
     Detail,
     LifecycleSummary,
     LifecycleView,

@@ -24,7 +24,7 @@ from staff.views.lifecycles import (
     upcoming,
 )
 from staff.views.messages import message_views
-from staff.views.model import LifecycleSummary, MemberView, MessageView, NotFound, ProfileView, Schedule
+from staff.views.read_model import LifecycleSummary, MemberView, MessageView, NotFound, ProfileView, Schedule
 
 
 async def member_view(session: AsyncSession, name: str, programs: Programs, now: datetime) -> MemberView:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database.models import Message
 from lifecycles.participants import Programs
 from staff.people import People
-from staff.views.model import MessageView
+from staff.views.read_model import MessageView
 
 _WAITING = {
     "planned": "planned",

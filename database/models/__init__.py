@@ -2,7 +2,6 @@
 
 from database.models.base import Base, Instant, Json, Serial
 from database.models.lifecycles import (
-    LIFECYCLES,
     Claim,
     Engagement,
     Feedback,
@@ -20,7 +19,6 @@ from database.models.records import AuditRecord, Checkpoint, CheckpointHead, Env
 
 __all__ = [
     "DECISIONS",
-    "LIFECYCLES",
     "AuditRecord",
     "Base",
     "Bounce",

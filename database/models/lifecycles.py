@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import ForeignKey, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -151,13 +151,3 @@ class Report(Base):
     event_id: Mapped[str] = mapped_column(String(200), unique=True)
     text: Mapped[str] = mapped_column(Text)
     reported_at: Mapped[datetime]
-
-
-LIFECYCLES: Final[dict[str, type[Onboarding | Request | Engagement | Claim | Survey]]] = {
-    "onboarding": Onboarding,
-    "request": Request,
-    "engagement": Engagement,
-    "claim": Claim,
-    "survey": Survey,
-}
-"""The table of each kind of workflow id (`kind/…`)."""

@@ -11,7 +11,6 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import (
-    LIFECYCLES,
     Engagement,
     Event,
     Lifecycle,
@@ -23,6 +22,7 @@ from database.models import (
 )
 from database.session import Database
 from lifecycles.participants import Participant, participants
+from lifecycles.registry import LIFECYCLES
 from lifecycles.timeline import timeline
 from rules.program import Program
 from staff.upcoming import coming
@@ -121,7 +121,7 @@ async def overview(
         profiles = list(await session.scalars(select(Profile).order_by(Profile.created_at, Profile.id)))
         who = await participants(session, [profile.id for profile in profiles])
         rows: list[Any] = []
-        for table in LIFECYCLES.values():
+        for table in (entry.table for entry in LIFECYCLES.values()):
             rows += await session.scalars(select(table).order_by(table.workflow))
         told = await _told(session, rows, who, program, now)
         ahead = [

@@ -22,10 +22,11 @@ from temporalio import workflow
 import activities
 import workflows
 from cli.main import app
-from database.models import LIFECYCLES, Base
+from database.models import Base
 from database.session import Database
 from evidence import checkpoints
 from evidence.dossier import export
+from lifecycles.registry import LIFECYCLES
 from rules.events import EVENT_TYPES
 from rules.events.description import fields_of
 from rules.messages import CATALOGUE

@@ -20,10 +20,10 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 from temporalio.client import Client, WorkflowHistory
 
-from database.models import LIFECYCLES
 from database.session import Database
 from embedded.scenario import Scenario, read_scenario
 from embedded.stack import EmbeddedStack, embedded_stack
+from lifecycles.registry import LIFECYCLES
 from worker.assembly import load_programs
 from workflows.inbox import INBOX
 
@@ -69,7 +69,7 @@ async def lifecycles(database: Database) -> list[str]:
     async with database.reading() as session:
         found = [
             workflow
-            for table in LIFECYCLES.values()
+            for table in (entry.table for entry in LIFECYCLES.values())
             for workflow in await session.scalars(select(table.workflow).order_by(table.workflow))
         ]
     return found

@@ -21,7 +21,6 @@ from temporalio.service import RPCError, RPCStatusCode
 from database import audit
 from database.models import (
     DECISIONS,
-    LIFECYCLES,
     AuditRecord,
     Claim,
     Engagement,
@@ -33,6 +32,7 @@ from database.models import (
 from database.session import Database
 from embedded.scenario import Fault
 from embedded.stack import embedded_stack, set_faults
+from lifecycles.registry import LIFECYCLES
 from lifecycles.timeline import timeline
 from rules.calendar import add_months
 from rules.events import check_event
@@ -143,7 +143,7 @@ async def _act(client: Client, entry: ScenarioInput) -> bool:
 
 async def _read(database: Database, played: PlayedScenario) -> None:
     async with database.reading() as session:
-        for table in LIFECYCLES.values():
+        for table in (entry.table for entry in LIFECYCLES.values()):
             rows: list[Any] = list(await session.scalars(select(table)))
             played.rows |= {row.workflow: row for row in rows}
         played.messages = list(await session.scalars(select(Message).order_by(Message.id)))

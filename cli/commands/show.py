@@ -26,7 +26,7 @@ from staff.views import (
     OpenTask,
     ProfileView,
     Schedule,
-    UpcomingItem,
+    ScheduledChange,
     lifecycle_view,
     member_messages,
     member_view,
@@ -231,7 +231,7 @@ def _message(each: MessageView) -> Head:
     }
 
 
-def _coming(each: UpcomingItem, zones: Mapping[str, str]) -> Head:
+def _coming(each: ScheduledChange, zones: Mapping[str, str]) -> Head:
     return {
         "due": local_iso(each.at, each.zone),
         "local": _clocks(each.at, zones),

@@ -103,7 +103,7 @@ class Persona:
         """The zone of `hour`."""
         return ZoneInfo(self.zone)
 
-    def heeds(self, what: str, number: int | None) -> bool:
+    def reacts_to(self, what: str, number: int | None) -> bool:
         """Whether this one of a series of messages is acted on: of reminders one alone, of questions each."""
         first = self.late.get(what, 1)
         if number is None or what in ("discovery", "pulse"):

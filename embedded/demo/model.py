@@ -17,7 +17,7 @@ from temporalio.service import RPCError
 
 from database.models import Event, Member, Message
 from embedded.demo.cast import PLACES, SAMPLES
-from embedded.demo.overview import Overview, message_words, overview
+from embedded.demo.overview import Overview, message_words, read_overview
 from embedded.demo.simulation import Simulation, checked
 from embedded.mail_pages import city, moment
 from embedded.mailbox import Mailbox
@@ -69,22 +69,22 @@ class SignUp:
 class Demo:
     """A program on a clock of its own. Acts wait for each other; what one changed is its notice."""
 
-    stage: EmbeddedStack
+    stack: EmbeddedStack
     program: Program
     mailbox: Mailbox
     notice: Notice | None = None
     seen: int = 0
     """How many mails there were before the last act."""
     moving: bool = False
-    alive: bool = True
+    autoplay: bool = True
     """Whether the sample members ask and answer by themselves."""
-    _life: Simulation = field(init=False)
+    _simulation: Simulation = field(init=False)
     _acting: asyncio.Lock = field(default_factory=asyncio.Lock)
     _guests: int = 0
     _requests: int = 0
 
     def __post_init__(self) -> None:
-        self._life = Simulation(self.stage, self.program, self._name_request)
+        self._simulation = Simulation(self.stack, self.program, self._name_request)
 
     @property
     def zone(self) -> str:
@@ -93,31 +93,31 @@ class Demo:
 
     async def now(self) -> datetime:
         """Program time."""
-        return await self.stage.clock.now()
+        return await self.stack.clock.now()
 
     async def begin(self) -> datetime:
         """Let the sample members sign up at the demo's start; the instant of it."""
         start = demo_start(await self.now(), self.zone)
-        await self.stage.advance(start)
-        self._life.begin(start)
+        await self.stack.advance(start)
+        self._simulation.begin(start)
         told: list[tuple[str, dict[str, Any]]] = []
         for sample in SAMPLES:
             told.append(checked("member.updated", sample.data(start.year)))
             for role in sample.roles:
                 profile = f"p-{sample.member}" if role == sample.roles[0] else f"p-{sample.member}-{role}"
                 told.append(self._profile(profile, sample.member, role))
-        await self.stage.tell(start, told)
+        await self.stack.tell(start, told)
         await self._rest()
         return start
 
-    async def stand(self) -> Overview:
+    async def overview(self) -> Overview:
         """Where everything stands now."""
-        return await overview(self.stage.database, self.stage.programs, self.program, await self.now())
+        return await read_overview(self.stack.database, self.stack.programs, self.program, await self.now())
 
     async def next_due(self) -> datetime | None:
         """The next instant at which something is due."""
-        due = await next_due(self.stage.database, await self.now())
-        acts = await self._life.next_at() if self.alive else None
+        due = await next_due(self.stack.database, await self.now())
+        acts = await self._simulation.next_at() if self.autoplay else None
         return min(filter(None, (due, acts)), default=None)
 
     async def advance(self, step: str) -> None:
@@ -140,9 +140,9 @@ class Demo:
         """Let the clock run to an instant, and what falls due on the way happen."""
         self.moving = True
         try:
-            while self.alive and (stop := await self._stop_before(target)):
+            while self.autoplay and (stop := await self._stop_before(target)):
                 await self._reach(stop)
-                if await self._life.act(await self.now()):
+                if await self._simulation.act(await self.now()):
                     await self._rest()
             await self._reach(target)
         finally:
@@ -150,12 +150,12 @@ class Demo:
 
     async def _stop_before(self, target: datetime) -> datetime | None:
         """The next instant, until `target`, at which somebody acts, or at which what they act on may come about."""
-        change = await next_change(self.stage.database, await self.now())
-        stop = min(filter(None, (change, await self._life.next_at())), default=None)
+        change = await next_change(self.stack.database, await self.now())
+        stop = min(filter(None, (change, await self._simulation.next_at())), default=None)
         return stop if stop and stop <= target else None
 
     async def _reach(self, target: datetime) -> None:
-        await self.stage.advance(target)
+        await self.stack.advance(target)
         await self._rest()
 
     async def sign_up(self, given: SignUp) -> dict[str, str]:
@@ -192,7 +192,7 @@ class Demo:
             self._guests += 1
             now = (await self.now()).replace(microsecond=0)
             profile = self._profile(f"p-guest-{self._guests}", checked["member"], given.role)
-            await self.stage.tell(now, [("member.updated", checked), profile])
+            await self.stack.tell(now, [("member.updated", checked), profile])
             await self._rest()
             return Notice(f"{given.name} is signed up as a {given.role}.")
 
@@ -210,9 +210,9 @@ class Demo:
         async def tell() -> Notice:
             if problems:
                 return Notice(f"Refused: this {problems[0].reason}", wrong=True)
-            await self.stage.tell((await self.now()).replace(microsecond=0), [("request.created", checked)])
+            await self.stack.tell((await self.now()).replace(microsecond=0), [("request.created", checked)])
             await self._rest()
-            async with self.stage.database.reading() as session:
+            async with self.stack.database.reading() as session:
                 who = await participants(session, [mentee, mentor])
             names = [who[one].member.name if one in who else one for one in (mentee, mentor)]
             return Notice(f"{names[0]} asks {names[1]}. The answer is a link in the mail to {names[1]}.")
@@ -224,12 +224,12 @@ class Demo:
         self._requests += 1
         return f"r-{self._requests}"
 
-    async def let_live(self, alive: bool) -> None:
+    async def set_autoplay(self, on: bool) -> None:
         """Let the sample members ask and answer by themselves, or leave that to whoever plays."""
 
         async def change() -> Notice:
-            self.alive = alive
-            if alive:
+            self.autoplay = on
+            if on:
                 return Notice("The sample members ask and answer by themselves.")
             return Notice("The sample members wait: ask and answer for them, by the links in their mail.")
 
@@ -240,7 +240,7 @@ class Demo:
 
         async def tell() -> Notice:
             at = (await self.now()).replace(microsecond=0)
-            await self.stage.tell(at, [checked(f"request.{kind}", {"request": request})])
+            await self.stack.tell(at, [checked(f"request.{kind}", {"request": request})])
             await self._rest()
             return Notice(f"The request is {kind}.")
 
@@ -256,7 +256,7 @@ class Demo:
             argument: dict[str, Any] = {"reason": reason, "actor": ACTOR}
             if act == "extend" and (unit := EXTENDS_BY.get(target.partition("/")[0])):
                 argument[unit] = count
-            handle = self.stage.clock.client.get_workflow_handle(target)
+            handle = self.stack.clock.client.get_workflow_handle(target)
             try:
                 answer: Answer = await handle.execute_update(
                     act, argument, result_type=Answer, rpc_timeout=timedelta(seconds=20)
@@ -269,7 +269,7 @@ class Demo:
             whose = next(
                 (
                     f"{case.who}'s {case.kind} as {case.role}"
-                    for person in (await self.stand()).people
+                    for person in (await self.overview()).people
                     for case in person.cases
                     if case.workflow == target
                 ),
@@ -283,7 +283,7 @@ class Demo:
         """Let a member's standing lapse, or return (MEM1, MEM2)."""
 
         async def tell() -> Notice:
-            async with self.stage.database.reading() as session:
+            async with self.stack.database.reading() as session:
                 known = await session.get(Member, member)
             if known is None:
                 return Notice("There is no such member.", wrong=True)
@@ -298,7 +298,7 @@ class Demo:
                 "languages": known.languages,
                 "years_management": known.years_management,
             }
-            await self.stage.tell(
+            await self.stack.tell(
                 (await self.now()).replace(microsecond=0), [checked("member.updated", data)]
             )
             await self._rest()
@@ -315,14 +315,14 @@ class Demo:
     async def _act(self, act: Callable[[], Awaitable[Notice]]) -> None:
         """Do one act at a time, and note what came of it."""
         async with self._acting:
-            before, mails = set((await self.stand()).happened), len(self.mailbox)
+            before, mails = set((await self.overview()).happened), len(self.mailbox)
             try:
                 notice = await act()
             except WorkflowFailed as failed:
                 notice = Notice(f"A workflow failed: {failed}", wrong=True)
             except ClockStalled as stalled:
                 notice = Notice(f"The demo stopped: {stalled}", wrong=True)
-            happened = [line for line in (await self.stand()).happened if line not in before]
+            happened = [line for line in (await self.overview()).happened if line not in before]
             lines = [
                 *notice.lines,
                 *(
@@ -337,7 +337,7 @@ class Demo:
     async def _changed(self, title: str, answer: Answer) -> Notice:
         """What an update changed (STA1), each time on the recipient's clock."""
         shifts = [*answer.moved, *answer.dropped, *answer.added]
-        async with self.stage.database.reading() as session:
+        async with self.stack.database.reading() as session:
             who = await participants(session, {shift.to for shift in shifts})
         lines: list[tuple[str, int | None]] = []
         for shift in shifts:
@@ -364,13 +364,13 @@ class Demo:
             async with asyncio.timeout(SECONDS_TO_REST):
                 while await self._waits(_EVENTS):  # noqa: ASYNC110 - a database tells nobody when it changes
                     await asyncio.sleep(0.02)
-                await self.stage.wait_idle()
+                await self.stack.wait_idle()
                 while await self._waits(_EVENTS) or await self._waits(_MAILS):
                     await asyncio.sleep(0.1)
-                    await self.stage.wait_idle()
+                    await self.stack.wait_idle()
 
     async def _waits(self, what: Select[int]) -> bool:
-        async with self.stage.database.reading() as session:
+        async with self.stack.database.reading() as session:
             return bool(await session.scalar(what, {"now": await self.now()}))
 
 

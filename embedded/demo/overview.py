@@ -113,7 +113,7 @@ class Overview:
         ]
 
 
-async def overview(
+async def read_overview(
     database: Database, programs: Mapping[str, Program], program: Program, now: datetime
 ) -> Overview:
     """Where everything stands at an instant of program time."""

@@ -25,7 +25,7 @@ def routes(demo: Demo, look: PageRenderer) -> APIRouter:
 
     async def home(given: SignUp, errors: Mapping[str, str], status: int = 200) -> Response:
         now, due = await demo.now(), await demo.next_due()
-        where = await demo.stand()
+        where = await demo.overview()
         mails = demo.mailbox.newest(5)
         values = {
             "title": demo.program.name,
@@ -34,14 +34,14 @@ def routes(demo: Demo, look: PageRenderer) -> APIRouter:
             "zone": demo.zone,
             "now": now,
             "due": due,
-            "stand": where,
+            "overview": where,
             "mails": mails,
             "papers": [mail for mail in demo.mailbox if mail.files][::-1],
             "count": len(demo.mailbox),
             "seen": demo.seen,
             "notice": demo.notice,
             "moving": demo.moving,
-            "alive": demo.alive,
+            "autoplay": demo.autoplay,
             "given": given,
             "errors": errors,
             "places": sorted(PLACES.values(), key=lambda place: place.label),
@@ -104,7 +104,7 @@ def routes(demo: Demo, look: PageRenderer) -> APIRouter:
         acts = form_text(await form_of(request), "acts")
         if acts not in ("yes", "no"):
             raise HTTPException(400, "the sample members act or not: yes or no")
-        await demo.let_live(acts == "yes")
+        await demo.set_autoplay(acts == "yes")
         return back()
 
     @router.post("/standing")

@@ -27,7 +27,7 @@ WEBHOOK_SECRET: Final = "whsec_ZGVtbyBkZW1vIGRlbW8gZGVtbyBkZW1vIGRlbW8="
 
 
 @asynccontextmanager
-async def demo_on_stage(settings: Settings, base_url: str) -> AsyncIterator[Demo]:
+async def running_demo(settings: Settings, base_url: str) -> AsyncIterator[Demo]:
     """A demo whose sample members have signed up. `base_url` is where its mails' links lead."""
     programs = read_programs(settings)
     mailbox = Mailbox()
@@ -45,14 +45,14 @@ async def demo_on_stage(settings: Settings, base_url: str) -> AsyncIterator[Demo
 
 def demo_app(demo: Demo, settings: Settings) -> FastAPI:
     """The gateway with the demo's pages: personal links in its mails lead to the same app."""
-    look, client = PageRenderer(settings.templates), demo.stage.clock.client
+    look, client = PageRenderer(settings.templates), demo.stack.clock.client
 
     services = services_on(
         client,
-        database=demo.stage.database,
-        programs=demo.stage.programs,
-        links=demo.stage.parts.links,
-        letters=demo.stage.parts.letters,
+        database=demo.stack.database,
+        programs=demo.stack.programs,
+        links=demo.stack.parts.links,
+        letters=demo.stack.parts.letters,
         clock=demo.now,
     )
     return create_app(
@@ -77,13 +77,13 @@ async def demo(*, port: int | None, script: bool) -> int:
 
             typer.echo("Starting Temporal with a clock to move, a database, a worker and a mail server …")
             base_url = f"http://127.0.0.1:{free_port(port)}"
-            demo = await stack.enter_async_context(demo_on_stage(settings, base_url))
+            demo = await stack.enter_async_context(running_demo(settings, base_url))
             await stop.or_done(tell_story(demo))
             return 0
         listening = listen(port or 0)
         stack.callback(listening.close)
         typer.echo("Starting Temporal with a clock to move, a database, a worker and a mail server …")
-        demo = await stack.enter_async_context(demo_on_stage(settings, address(listening)))
+        demo = await stack.enter_async_context(running_demo(settings, address(listening)))
         await stack.enter_async_context(served(demo_app(demo, settings), listening))
         typer.echo(f"The demo is at {address(listening)} (Ctrl-C ends it; nothing is kept)")
         await stop.wait()

@@ -86,7 +86,7 @@ async def tell_story(demo: Demo) -> None:
             shown = True
             _say("", f"    This is the mail to {mail.recipient}, its text part:", "")
             _say(*(f"    | {line}".rstrip() for line in mail.text.splitlines()), "")
-    where = await demo.stand()
+    where = await demo.overview()
     open_cases = {case.workflow for person in where.people for case in person.cases if case.open}
     _say(
         "",
@@ -119,7 +119,7 @@ def _kept(demo: Demo) -> list[tuple[Mail, Path]]:
 
 async def _tell(demo: Demo, told: set[HistoryEntry]) -> None:
     """Print what happened since, and add it to what has been told."""
-    for line in (await demo.stand()).happened:
+    for line in (await demo.overview()).happened:
         if line not in told and not (line.kind == "state" and line.what.endswith("the profile was created")):
             _say(_line(line))
         told.add(line)

@@ -59,8 +59,8 @@ class _Plan:
 class Simulation:
     """The cast of a demo. `name_request` gives a new request its id."""
 
-    def __init__(self, stage: EmbeddedStack, program: Program, name_request: Callable[[], str]) -> None:
-        self._stage = stage
+    def __init__(self, stack: EmbeddedStack, program: Program, name_request: Callable[[], str]) -> None:
+        self._stack = stack
         self._program = program
         self._start: datetime | None = None
         self._name_request = name_request
@@ -68,7 +68,7 @@ class Simulation:
 
     @property
     def _catalogue(self) -> Catalogue:
-        return self._stage.parts.catalogue
+        return self._stack.parts.catalogue
 
     def begin(self, start: datetime) -> None:
         """From now on the cast lives: days count from `start`."""
@@ -76,12 +76,12 @@ class Simulation:
 
     async def next_at(self) -> datetime | None:
         """When somebody means to act next, as far as their mail tells today."""
-        async with self._stage.database.reading() as session:
+        async with self._stack.database.reading() as session:
             return min((plan.at for plan in await self._plans(session)), default=None)
 
     async def act(self, now: datetime) -> bool:
         """Let those act whose time has come, and tell the inbox; whether anybody has."""
-        async with self._stage.database.reading() as session:
+        async with self._stack.database.reading() as session:
             due = sorted(
                 (plan for plan in await self._plans(session) if plan.at <= now),
                 key=lambda plan: (plan.at, plan.key),
@@ -90,7 +90,7 @@ class Simulation:
         for plan, events in told:
             self._done.add(plan.key)
             if events:
-                await self._stage.tell(plan.at, events)
+                await self._stack.tell(plan.at, events)
         return any(events for _, events in told)
 
     async def _plans(self, session: AsyncSession) -> list[_Plan]:
@@ -113,7 +113,7 @@ class Simulation:
         )
         for mail in mails:
             part, what = CAST[mail.to_profile], mail.message.partition(".")[2]
-            if mail.due_at and what in _DAYS_LATER and part.heeds(what, mail.number):
+            if mail.due_at and what in _DAYS_LATER and part.reacts_to(what, mail.number):
                 plans.append(_Plan(self._answers_at(part, mail.due_at, what), mail.delivery, part, mail))
         return [plan for plan in plans if plan.key not in self._done]
 

@@ -15,7 +15,7 @@ from staff.views.read_model import (
     Party,
     ProfileView,
     Schedule,
-    UpcomingItem,
+    ScheduledChange,
 )
 
 __all__ = [
@@ -31,7 +31,7 @@ __all__ = [
     "Party",
     "ProfileView",
     "Schedule",
-    "UpcomingItem",
+    "ScheduledChange",
     "lifecycle_view",
     "member_messages",
     "member_view",

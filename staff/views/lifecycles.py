@@ -26,7 +26,7 @@ from staff.views.read_model import (
     OpenTask,
     Party,
     Schedule,
-    UpcomingItem,
+    ScheduledChange,
 )
 
 PARTIES: Mapping[str, Callable[[Any], dict[str, str]]] = MappingProxyType(
@@ -141,10 +141,10 @@ def undecided(mails: Iterable[Message]) -> list[Message]:
 
 async def upcoming(
     session: AsyncSession, rows: Iterable[Lifecycle], programs: Programs, now: datetime
-) -> tuple[UpcomingItem, ...]:
+) -> tuple[ScheduledChange, ...]:
     """Return what comes in these lifecycles if nobody acts, apart from mail, in order."""
     found = [
-        UpcomingItem(
+        ScheduledChange(
             item.at, item.kind, item.what, item.why, row.workflow, program_zone(row.program, programs)
         )
         for row in rows

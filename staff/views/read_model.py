@@ -70,7 +70,7 @@ class MessageView:
 
 
 @dataclass(frozen=True, slots=True)
-class UpcomingItem:
+class ScheduledChange:
     """A state change, a staff task or a date that comes if nobody acts."""
 
     at: datetime
@@ -132,7 +132,7 @@ class Schedule:
     """The clocks that upcoming items are shown on: a role, and its time zone."""
     ahead: tuple[MessageView, ...]
     """Messages without a decision."""
-    coming: tuple[UpcomingItem, ...]
+    coming: tuple[ScheduledChange, ...]
     happened: tuple[HistoryItem, ...]
     tasks: tuple[OpenTask, ...]
     events: tuple[OpenEvent, ...]

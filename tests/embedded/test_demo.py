@@ -1,4 +1,4 @@
-"""The demo: its page on a real stage, with a clock that the tests move; its story in a terminal."""
+"""The demo: its page on a real stack, with a clock that the tests move; its story in a terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pypdf import PdfReader
 
 from embedded.demo.cast import SAMPLES
 from embedded.demo.model import Demo, demo_start
-from embedded.demo.run import demo_app, demo_on_stage
+from embedded.demo.run import demo_app, running_demo
 from embedded.mailbox import Mail
 from tests.support.cli import throughline
 from tests.support.limits import PATIENCE
@@ -60,12 +60,12 @@ class Visit:
 
     async def happened(self, kind: str) -> list[str]:
         """What happened of a kind, as lines."""
-        lines = (await self.demo.stand()).happened
+        lines = (await self.demo.overview()).happened
         return [f"{line.who}: {line.what}" for line in lines if line.kind == kind]
 
     async def states(self) -> dict[str, str]:
         """The states of all lifecycles."""
-        people = (await self.demo.stand()).people
+        people = (await self.demo.overview()).people
         return {case.workflow: case.state for person in people for case in person.cases}
 
     def mail_to(self, address: str) -> list[Mail]:
@@ -77,7 +77,7 @@ class Visit:
 async def lively() -> AsyncIterator[Visit]:
     """A demo that has just begun, whose people live on by themselves."""
     settings = Settings()
-    async with demo_on_stage(settings, "http://127.0.0.1:8080") as demo:
+    async with running_demo(settings, "http://127.0.0.1:8080") as demo:
         app = demo_app(demo, settings)
         async with (
             app.router.lifespan_context(app),
@@ -89,7 +89,7 @@ async def lively() -> AsyncIterator[Visit]:
 @pytest.fixture
 async def visit(lively: Visit) -> Visit:
     """A demo that has just begun, in which nobody acts but the test."""
-    await lively.demo.let_live(False)
+    await lively.demo.set_autoplay(False)
     return lively
 
 
@@ -114,7 +114,7 @@ async def test_sample_members_sign_up_and_next_event_shows_what_is_due(visit: Vi
     for name in ("Ana Pérez", "Marcus Oyelaran", "Lucía Ferrer", "Grace Lindqvist", "standing lapsed"):
         assert name in page
     assert len(visit.mail_to("diego@example.org")) == 1
-    assert {task.kind for task in (await visit.demo.stand()).tasks} == {"member lapsed", "mentor review"}
+    assert {task.kind for task in (await visit.demo.overview()).tasks} == {"member lapsed", "mentor review"}
 
     due = await visit.demo.next_due()
     page = await visit.press("/advance", by="next")
@@ -201,14 +201,14 @@ async def test_invalid_member_is_refused_and_the_form_keeps_its_values(
     assert answer.status_code == 400
     assert expected in answer.text
     assert 'aria-invalid="true"' in answer.text
-    assert len((await one_visit.demo.stand()).people) == 6
+    assert len((await one_visit.demo.overview()).people) == 6
 
 
 @pytest.fixture(scope="module")
 async def one_visit() -> AsyncIterator[Visit]:
     """A demo for tests that change nothing."""
     settings = Settings()
-    async with demo_on_stage(settings, "http://127.0.0.1:8080") as demo:
+    async with running_demo(settings, "http://127.0.0.1:8080") as demo:
         app = demo_app(demo, settings)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
@@ -252,7 +252,7 @@ async def test_request_waits_while_the_clock_advances(visit: Visit) -> None:
 
 @pytest.mark.rule("ONB5", "STA1", "STA3")
 async def test_staff_acts_on_the_page_show_their_changes(visit: Visit) -> None:
-    first = [item.at for item in (await visit.demo.stand()).coming if item.who == "Grace Lindqvist"]
+    first = [item.at for item in (await visit.demo.overview()).coming if item.who == "Grace Lindqvist"]
     page = await visit.press("/staff", target="onboarding/p-grace", act="pause", reason="<b>away</b>")
     assert "onboarding as mentee is paused" in page
     assert "held until it is resumed" in page
@@ -261,12 +261,12 @@ async def test_staff_acts_on_the_page_show_their_changes(visit: Visit) -> None:
     page = await visit.press("/staff", target="onboarding/p-grace", act="pause")
     assert "Refused: it is paused already" in page
     await visit.press("/staff", target="onboarding/p-grace", act="resume")
-    moved = [item.at for item in (await visit.demo.stand()).coming if item.who == "Grace Lindqvist"]
+    moved = [item.at for item in (await visit.demo.overview()).coming if item.who == "Grace Lindqvist"]
     assert moved[0]
     assert first[0]
     assert timedelta(days=6) <= moved[0] - first[0] <= timedelta(days=9)
     await visit.press("/staff", target="onboarding/p-grace", act="extend", count="2")
-    coming = [item.what for item in (await visit.demo.stand()).coming if item.who == "Grace Lindqvist"]
+    coming = [item.what for item in (await visit.demo.overview()).coming if item.who == "Grace Lindqvist"]
     assert "mail: check-in 6" in coming
     page = await visit.press("/staff", target="onboarding/p-grace", act="cancel", reason="moved")
     assert "No longer sent: check-in 1" in page
@@ -377,7 +377,7 @@ async def test_browser_walkthrough_works(chromium: Browser, width: int) -> None:
     settings = Settings()
     listening = listen(0)
     async with (
-        demo_on_stage(settings, address(listening)) as demo,
+        running_demo(settings, address(listening)) as demo,
         served(demo_app(demo, settings), listening),
         await chromium.new_context(
             java_script_enabled=False, viewport={"width": width, "height": 900}

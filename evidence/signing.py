@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.events import PERSONAL_PAGES, get_event
 from database.models import Engagement, Event, Request
-from evidence.letters import LetterService, report_failed
+from evidence.letter_values import LetterContent
+from evidence.letters import LetterService, SignedStatement, report_failed
 from evidence.renderer import DocumentError
 from lifecycles.claims import ClaimSituation
 from rules import credit
@@ -66,18 +67,14 @@ async def sign_letter(
     unfinished = await letters.unfinished(session, facts.claim)
     if any(letter.data["event"] != act.event for letter in unfinished):
         raise Refused("this letter has already been signed")
-    letter = await letters.sign(
-        session,
-        facts,
-        situation.context,
+    signed = SignedStatement(
         statement,
         name=str(event.data["name"]),
         event=act.event,
         method="page" if event.source == PERSONAL_PAGES else "event",
-        purpose=words.purpose,
-        domains=domains,
-        at=at,
     )
+    content = LetterContent(facts, situation.context, at, words.purpose, domains)
+    letter = await letters.sign(session, content, signed)
     if letter.sha256 is None:
         return facts
     return credit.sign(facts, Signature(letter.id, at, facts.counterpart, domains), state)
@@ -117,10 +114,7 @@ def _statement(
 ) -> str:
     if not words.suffice_for(facts.role):
         return ""
-    locale = letters.locale(situation.people[facts.counterpart], situation.program)
-    return letters.statement(
-        facts, situation.context, locale, at, purpose=words.purpose, domains=words.known_domains
-    )
+    return letters.statement(LetterContent(facts, situation.context, at, words.purpose, words.known_domains))
 
 
 def _check(

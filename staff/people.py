@@ -34,10 +34,9 @@ class People:
         who = self._found.get(profile)
         return who.member.name if who else profile
 
-    def member(self, profile: str) -> str:
-        """Return the member's id; nothing for an unknown profile."""
-        who = self._found.get(profile)
-        return who.member.id if who else ""
+    def member_name(self, member: str) -> str:
+        """Return the name of a member by id; the id of an unknown member."""
+        return next((who.member.name for who in self._found.values() if who.member.id == member), member)
 
     def zone(self, profile: str, program: str) -> str:
         """Return the zone in which a message to this profile is scheduled; the program's for an unknown profile."""

@@ -17,8 +17,9 @@ from temporalio.service import RPCError
 
 from database.models import Event, Member, Message
 from embedded.demo.cast import PLACES, SAMPLES
-from embedded.demo.overview import Overview, message_words, read_overview
+from embedded.demo.overview import Overview, read_overview
 from embedded.demo.simulation import Simulation, checked
+from embedded.demo.words import message_words
 from embedded.mail_pages import city, moment
 from embedded.mailbox import Mailbox
 from embedded.progress import ClockStalled

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from embedded.demo.cast import SAMPLES
-from embedded.demo.overview import HistoryEntry
+from embedded.demo.history_entries import HistoryEntry
 from embedded.mail_pages import city, moment
 from embedded.mailbox import Mail
 

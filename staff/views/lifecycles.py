@@ -85,6 +85,11 @@ def parties_of(row: Lifecycle) -> dict[str, str]:
     return PARTIES[row.workflow.partition("/")[0]](row)
 
 
+def owners_of(row: Lifecycle) -> list[str]:
+    """Return the profiles whose own lifecycle it is. The signer of a claim is not among them."""
+    return [getattr(row, name) for name in _OWNERS if hasattr(row, name)]
+
+
 def summary_of(row: Lifecycle, programs: Programs) -> LifecycleSummary:
     """Return where a lifecycle is."""
     return LifecycleSummary(

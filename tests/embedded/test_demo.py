@@ -328,9 +328,9 @@ async def test_autoplay_runs_mentorships_up_to_a_signed_letter(
         "survey/r-5/mentor": "answered",
         "survey/r-5/mentee": "answered",
     }
-    events = await lively.happened("told")
+    events = await lively.happened("member")
     assert "Ana Pérez: signs the letter for Marcus Oyelaran's CPP" in events
-    assert "Grace Lindqvist: tells how the discovery call went: not met" in events
+    assert "Grace Lindqvist: says how the discovery call went: not met" in events
     assert "Lucía Ferrer: answers whether they met: yes" in events
     assert any(
         "Más tiempo para usted y Grace" in mail.subject for mail in lively.mail_to("lucia@example.org")
@@ -363,12 +363,12 @@ async def test_visitors_act_replaces_the_autoplay_of_a_persona(
     await lively.press("/advance", by="week")
     states = await lively.states()
     assert (states["request/r-1"], states["request/r-2"]) == ("declined", "accepted")
-    assert "Ana Pérez: asks Lucía Ferrer" in await lively.happened("told")
+    assert "Ana Pérez: asks Lucía Ferrer" in await lively.happened("member")
     assert await lively.happened("refused") == []
     page = await lively.press("/cast", acts="no")
     assert "Let the sample members act" in page
     await lively.press("/advance", by="month")
-    assert not any("discovery" in line for line in await lively.happened("told"))
+    assert not any("discovery" in line for line in await lively.happened("member"))
     assert "Pause the sample members" in await lively.press("/cast", acts="yes")
 
 

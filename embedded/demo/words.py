@@ -1,0 +1,14 @@
+"""Names of the program in words for people."""
+
+from __future__ import annotations
+
+
+def spaced(name: str) -> str:
+    """Return a name such as `past_due` with spaces."""
+    return name.replace("_", " ")
+
+
+def message_words(name: str, number: int | None = None) -> str:
+    """Return a message's name for people: the second `mentee.checkin` is "check-in 2"."""
+    words = {"checkin": "check-in"}.get(what := name.partition(".")[2], spaced(what))
+    return f"{words} {number}" if number else words

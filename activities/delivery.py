@@ -2,7 +2,7 @@
 
 The order of the steps is what makes a delivery neither lost nor doubled: the claim with the rendered bytes is
 committed before a socket opens, `handed_over` right before the last byte of the body, the decision after the
-server's answer. Whatever ends in between leaves a row that tells the next attempt what may have happened.
+server's answer. An attempt that ends in between leaves a row from which the next attempt sees what may have happened.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """The least that is durable at all, written by hand: a workflow with one activity. Alone in its module, because the
-sandbox loads a workflow's module anew for each run."""
+sandbox loads a workflow's module again for each run."""
 
 from __future__ import annotations
 

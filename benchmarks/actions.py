@@ -45,7 +45,7 @@ async def _play(ready: EmbeddedStack) -> int:
     for role, profile in people.items():
         member = profile.removeprefix("p-")
         known = {"name": member.capitalize(), "email": f"{member}@example.org", "standing": "good"}
-        await ready.tell(
+        await ready.send_events(
             START,
             [
                 ("member.updated", {"member": member, "years_management": 9, **known}),
@@ -54,10 +54,12 @@ async def _play(ready: EmbeddedStack) -> int:
         )
     day = START + timedelta(days=1)
     await ready.advance(day)
-    await ready.tell(day, [("request.created", {"request": "r-1", "mentee": "p-ana", "mentor": "p-bob"})])
+    await ready.send_events(
+        day, [("request.created", {"request": "r-1", "mentee": "p-ana", "mentor": "p-bob"})]
+    )
     day += timedelta(days=1)
     await ready.advance(day)
-    await ready.tell(day, [("request.accepted", {"request": "r-1"})])
+    await ready.send_events(day, [("request.accepted", {"request": "r-1"})])
     answers = 0
     asked = [(15, "engagement.discovery", "good_fit")]
     asked += [(63 + 31 * month, "engagement.met", "yes") for month in range(4)]
@@ -65,7 +67,7 @@ async def _play(ready: EmbeddedStack) -> int:
         for profile in people.values():
             at = day + timedelta(days=days, hours=answers % 2)
             await ready.advance(at)
-            await ready.tell(at, [(kind, {"engagement": "r-1", "by": profile, "answer": answer})])
+            await ready.send_events(at, [(kind, {"engagement": "r-1", "by": profile, "answer": answer})])
             answers += 1
     await ready.advance(day + timedelta(days=200))
     return answers

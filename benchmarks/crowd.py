@@ -59,17 +59,17 @@ def _most_memory(pid: int) -> float:
 async def _sign_up(database: Database, temporal: DevServer, count: int) -> None:
     now = datetime.now(UTC)
     for first in range(0, count, BATCH):
-        told = []
+        inputs = []
         for number in range(first, min(first + BATCH, count)):
             member = {"member": f"m-{number}", "name": f"Member {number}", "standing": "good"}
-            told += [
+            inputs += [
                 ("member.updated", {**member, "email": f"m-{number}@example.org"}),
                 ("profile.created", {"profile": f"p-{number}", "member": f"m-{number}", "role": "mentee"}),
             ]
         async with database.begin() as session:
             envelopes = [
                 Envelope(f"{first}-{number}", "/bench", kind, now, data)
-                for number, (kind, data) in enumerate(told)
+                for number, (kind, data) in enumerate(inputs)
             ]
             await events.store(session, envelopes)
         await notify_inbox(temporal.client)
@@ -106,7 +106,7 @@ async def _pause_each(temporal: DevServer, count: int) -> None:
             try:
                 await handle.signal("pause", ActInput(actor="bench"))
             except RPCError as error:
-                # One that did not start in time is told nothing, and counts as one that did not hear.
+                # One that did not start in time gets no signal, and counts as one that did not hear.
                 if error.status != RPCStatusCode.NOT_FOUND:
                     raise
 
@@ -116,7 +116,7 @@ async def _pause_each(temporal: DevServer, count: int) -> None:
 async def measure(count: int, wait: float = WAIT) -> list[Figure]:
     """Start that many onboardings, kill the worker, start it again, and tell each one to pause.
 
-    `wait` is the limit in seconds, for their start and again for what they are told.
+    `wait` is the limit in seconds, for their start and again for their signals.
     """
     with tempfile.TemporaryDirectory(prefix="throughline-bench-") as name:
         folder = Path(name)
@@ -154,9 +154,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks crowd")
     parser.add_argument("count", nargs="?", type=int, default=COUNT, help="onboardings")
     parser.add_argument("--wait", type=float, default=WAIT, help="seconds for all to hear")
-    told = parser.parse_args(sys.argv[2:])
-    title = f"{told.count:,} open onboardings, one worker with a cache of {CACHE}"
-    show(asyncio.run(measure(told.count, told.wait)), title)
+    options = parser.parse_args(sys.argv[2:])
+    title = f"{options.count:,} open onboardings, one worker with a cache of {CACHE}"
+    show(asyncio.run(measure(options.count, options.wait)), title)
 
 
 if __name__ == "__main__":

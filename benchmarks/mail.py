@@ -301,7 +301,7 @@ async def _kept_against_new(sink: MailCatcher, port: int, where: str, count: int
     async def kept(channel: SmtpChannel) -> None:
         await channel.deliver("mail@example.org", "ana@example.org", CONTENT, before_last_byte=nothing)
 
-    async def anew() -> None:
+    async def new_connection() -> None:
         channel = SmtpChannel(settings)
         await kept(channel)
         await channel.aclose()
@@ -310,7 +310,7 @@ async def _kept_against_new(sink: MailCatcher, port: int, where: str, count: int
     channel = SmtpChannel(settings)
     for _ in range(ROUNDS):
         pooled = await _rate(lambda _: kept(channel), count, at_once=4)
-        pairs.append((pooled, await _rate(lambda _: anew(), count // 2, at_once=4)))
+        pairs.append((pooled, await _rate(lambda _: new_connection(), count // 2, at_once=4)))
     await channel.aclose()
     mine, other = (statistics.median(rates) for rates in zip(*pairs, strict=True))
     ratio = statistics.median(one / two for one, two in pairs)

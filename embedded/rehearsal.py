@@ -55,7 +55,7 @@ async def _play(scenario: Scenario, ready: EmbeddedStack, progress: Callable[[da
             if event.at == mark
         ]
         if told:
-            await ready.tell(mark, told)
+            await ready.send_events(mark, told)
             if mark == scenario.until:
                 await ready.wait_idle()
 

@@ -70,7 +70,7 @@ class EmbeddedStack:
     kill: KillFault
     outage: DatabaseFault
     progress: ProgressMonitor
-    _told: int = 0
+    _sent: int = 0
 
     async def advance(self, target: datetime) -> None:
         """Let the clock run to `target`.
@@ -95,12 +95,12 @@ class EmbeddedStack:
         """Let everything that is due or running by now finish."""
         await self.advance(await self.clock.now() + GRACE_PERIOD + timedelta(seconds=1))
 
-    async def tell(self, at: datetime, told: list[tuple[str, dict[str, Any]]]) -> None:
+    async def send_events(self, at: datetime, given: list[tuple[str, dict[str, Any]]]) -> None:
         """Store events that happen at `at` and have them applied."""
         envelopes = []
-        for kind, data in told:
-            self._told += 1
-            envelopes.append(Envelope(str(self._told), SOURCE, kind, at, data))
+        for kind, data in given:
+            self._sent += 1
+            envelopes.append(Envelope(str(self._sent), SOURCE, kind, at, data))
         async with self.database.begin() as session:
             await events.store(session, envelopes)
         await notify_inbox(self.clock.client)

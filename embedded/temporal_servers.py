@@ -72,8 +72,8 @@ class SkippingClock:
 
     async def now(self) -> datetime:
         """Return the server's present instant."""
-        told = await self.client.test_service.get_current_time(Empty())
-        return told.time.ToDatetime(UTC)
+        answer = await self.client.test_service.get_current_time(Empty())
+        return answer.time.ToDatetime(UTC)
 
     async def advance(self, target: datetime) -> None:
         """Let the clock run to `target`; returns at once if it is there already.

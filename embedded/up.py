@@ -63,8 +63,8 @@ class Secrets:
         """Those of a folder, made if it has none. Raises Failure for a file that cannot be read."""
         file = folder / "secrets.json"
         try:
-            told = json.loads(file.read_text("utf-8"))
-            return cls(str(told["links"]), str(told["webhook"]))
+            kept = json.loads(file.read_text("utf-8"))
+            return cls(str(kept["links"]), str(kept["webhook"]))
         except FileNotFoundError:
             made = cls(
                 secrets.token_urlsafe(32), f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
@@ -204,7 +204,7 @@ async def _lock(folder: Path) -> int:
         raise Failure(f"{folder} cannot be written: {error.strerror}") from None
     try:
         async with asyncio.timeout(SECONDS_FOR_THE_LOCK):
-            while not _take(descriptor):  # noqa: ASYNC110 - a lock tells nobody when it is let go
+            while not _take(descriptor):  # noqa: ASYNC110 - a lock has no way to wait for its release
                 await asyncio.sleep(0.1)
     except TimeoutError:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Checkpoints: what all chains of the audit record came to, so that none can be made anew unseen (CPE11).
+"""Checkpoints of all chains of the audit record, so that no chain can be rewritten unnoticed (CPE11).
 
 A chain of hashes shows any change within it, but not that the whole of it was written again by somebody who has the
 database. A checkpoint is one hash over the heads of all chains, linked to the checkpoint before it. Its hash is
@@ -31,12 +31,12 @@ class Head(NamedTuple):
 
 
 async def newest(session: AsyncSession) -> Checkpoint | None:
-    """The last checkpoint that was taken, if there is one."""
+    """Return the last checkpoint, if there is one."""
     return await session.scalar(select(Checkpoint).order_by(Checkpoint.number.desc()).limit(1))
 
 
 async def take(session: AsyncSession, at: datetime) -> Checkpoint | None:
-    """Take a checkpoint at an instant; None if no chain has a new record since the last one."""
+    """Take a checkpoint at an instant; return None if no chain has a new record since the last one."""
     if session.get_bind().dialect.name == "postgresql":
         await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('checkpoints', 0))"))
     last, known, now = await newest(session), await _known(session), await _heads(session)
@@ -63,7 +63,7 @@ async def take(session: AsyncSession, at: datetime) -> Checkpoint | None:
 
 
 async def altered(session: AsyncSession) -> list[str]:
-    """The chains, sorted, that no longer have the record that the last checkpoint saw at their end."""
+    """Return the chains, sorted, that have lost the record that the last checkpoint found at their end."""
     last = _last_seen().subquery()
     found = await session.scalars(
         select(CheckpointHead.chain)
@@ -78,7 +78,7 @@ async def altered(session: AsyncSession) -> list[str]:
 
 
 async def leading_to(session: AsyncSession, chain: str) -> list[dict[str, Any]]:
-    """The checkpoints since the first that saw a chain, as a dossier shows them, with a proof at each new record."""
+    """Return the checkpoints since the first that covers a chain, with a proof at each new record, for a dossier."""
     heads = await session.scalars(
         select(CheckpointHead).order_by(CheckpointHead.number, CheckpointHead.chain)
     )
@@ -101,7 +101,7 @@ async def leading_to(session: AsyncSession, chain: str) -> list[dict[str, Any]]:
 
 
 def _header(row: Checkpoint) -> dict[str, Any]:
-    """What a checkpoint's hash covers."""
+    """Return what a checkpoint's hash covers."""
     return {
         "number": row.number,
         "at": row.at.astimezone(UTC).isoformat(),
@@ -118,7 +118,7 @@ def _last_seen() -> Select[str, int]:
 
 
 async def _known(session: AsyncSession) -> dict[str, Head]:
-    """The head of each chain as checkpoints saw it last."""
+    """Return the head of each chain at the last checkpoint."""
     last = _last_seen().subquery()
     rows = await session.scalars(
         select(CheckpointHead).join(
@@ -129,7 +129,7 @@ async def _known(session: AsyncSession) -> dict[str, Head]:
 
 
 async def _heads(session: AsyncSession) -> dict[str, Head]:
-    """The head of each chain as it is now."""
+    """Return the head of each chain now."""
     last = (
         select(AuditRecord.chain, func.max(AuditRecord.sequence).label("sequence"))
         .where(AuditRecord.chain.not_like(f"{OF_CHECKPOINTS}%"))
@@ -145,9 +145,9 @@ async def _heads(session: AsyncSession) -> dict[str, Head]:
 
 
 def _tree(heads: Mapping[str, Head]) -> list[list[str]]:
-    """All levels of the tree of hashes over the heads in the order of their chains, the root last.
+    """Return all levels of the hash tree over the heads in the order of their chains, the root last.
 
-    A node without a neighbour goes up as it is.
+    A node without a neighbour moves up unchanged.
     """
     levels = [[leaf(chain, *head) for chain, head in sorted(heads.items())]]
     while len(levels[-1]) > 1:
@@ -158,7 +158,7 @@ def _tree(heads: Mapping[str, Head]) -> list[list[str]]:
 
 
 def _proof(heads: Mapping[str, Head], chain: str) -> dict[str, Any]:
-    """The way from a chain's head up to the root: at each level the neighbour, and its side."""
+    """Return the path from a chain's head to the root: at each level the neighbour, and its side."""
     place, path = sorted(heads).index(chain), []
     for level in _tree(heads)[:-1]:
         neighbour = place ^ 1

@@ -1,4 +1,4 @@
-"""The dossier of an engagement: its whole record and its letters, for an auditor to verify offline (CPE11, CPE12)."""
+"""The dossier of an engagement: its whole record and its letters, to be verified offline (CPE11, CPE12)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ README: Final = """\
 Dossier of {engagement}
 
   records.jsonl     what happened, one record a line, in order: canonical JSON (RFC 8785)
-  letters/          the letters and certificates, byte for byte as they were made
+  letters/          the letters and certificates, byte for byte
   versions.json     the versions of policy and catalogue by which each claim was decided, with their SHA-256
   checkpoints.json  the checkpoints since the first that saw this record, one linked to the next
   manifest.json     the SHA-256 of each file, the number of records, and the hash of the last one
@@ -30,31 +30,31 @@ Dossier of {engagement}
 
 How the record holds together. Each record has a hash, the SHA-256 of its canonical JSON without the keys "hash",
 "salt" and "veiled", and names the hash of the record before it ("previous"). The record of a letter names the SHA-256
-of its file. So nothing can be changed, removed, added or moved unseen.
+of its file. So no change, removal, addition or move goes unnoticed.
 
 Words that may be personal, such as names and reasons, are not hashed themselves: the hash covers their digest
 ("veil"), the SHA-256 of the canonical JSON of salt and words. They can be erased, and the record still holds. Only
 those about claims are in this dossier.
 
-What it cannot show by itself is that the last records are there, and that the whole was not made anew. For that the
-program takes a checkpoint on each day on which something happened: one hash over the last records of all engagements,
-and over the checkpoint before it. It is mailed to the program's staff, who keep it. Ask them for one, and say
+The record alone cannot show that its last records are present, or that it was not rewritten as a whole. For that the
+program takes a checkpoint on each day on which something happened: one hash over the last records of all engagements
+and the checkpoint before it. It is mailed to the program's staff, who keep it. Ask them for one, and run
 
   python3 -I verify.py THIS.zip HASH
 
-It then tells how many of the records that checkpoint covers. Those were there when it was taken, as they are here. A
+The result says how many records the checkpoint covers. Those existed when it was taken, as they are here. A
 checkpoint's hash is the SHA-256 of its canonical JSON without the keys "hash" and "proof". Its "root" is that of a
 binary tree: a leaf is the SHA-256 of a byte 0 and the canonical JSON of [chain, number of its last record, hash of
 that], an inner node that of a byte 1 and the two nodes below it, and a proof names the neighbours on the way up.
 
-Compare also the last hash with the one that the program tells you, and each letter with the address printed on it:
+Compare the last hash with the one that the program gives you, and each letter with the address printed on it:
 
   {head}
 """
 
 
 async def export(session: AsyncSession, engagement: str) -> bytes:
-    """The dossier of an engagement, by its id or its workflow id, as a ZIP archive.
+    """Return the dossier of an engagement, by its id or its workflow id, as a ZIP archive.
 
     The same record gives the same bytes. Raises LookupError if nothing is on record.
     """

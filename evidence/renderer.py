@@ -44,7 +44,7 @@ class DocumentError(Exception):
 class DocumentRenderer:
     """All documents, ready to be filled in. `templates` is the folder of layouts and words.
 
-    What `data` holds is told in `templates/README.md`: plain JSON values, dates as YYYY-MM-DD, instants as ISO 8601
+    `templates/README.md` describes `data`: plain JSON values, dates as YYYY-MM-DD, instants as ISO 8601
     with an offset. Kinds are `confirmation` (signed by the mentee, for the mentor's credit), `mentor_letter` (signed
     by the mentor, for the mentee's) and `certificate` (issued by the program).
     """

@@ -60,7 +60,7 @@ async def sign_letter(
         statement = _statement(letters, situation, facts, words, at)
     except DocumentError as failed:
         await report_failed(session, facts.claim, f"the letter of event {act.event}", failed, now)
-        raise Refused("the letter cannot be written just now; staff have been told") from None
+        raise Refused("the letter cannot be written just now; staff have been notified") from None
     domains = _check(situation, facts, event, words, statement)
     state = situation.state(facts, at)
     credit.refuse_second_letter(facts, state)

@@ -1,8 +1,8 @@
 """Checks a dossier offline, with nothing but Python's standard library: `python3 -I verify.py DOSSIER.zip [HASH]`.
 
-With the hash of a checkpoint that the program mailed, it also checks that the record was not made anew since.
+With the hash of a checkpoint that the program mailed, it also checks that the record was not rewritten since.
 
-A copy of this file is in every dossier, as verify.py. Use one from a source that you trust: whoever could change a
+A copy of this file is in every dossier, as verify.py. Use one from a source that you trust: anybody who could change a
 dossier could change the copy in it, too.
 """
 
@@ -34,19 +34,19 @@ _VERSIONS = ("policy_version", "policy_fingerprint", "catalogue_version", "catal
 
 
 def canonical(value: object) -> bytes:
-    """The canonical JSON of a value without fractions (RFC 8785)."""
+    """Return the canonical JSON of a value without fractions (RFC 8785)."""
     return json.dumps(
         value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
     ).encode()
 
 
 def sha256(content: bytes) -> str:
-    """The SHA-256 of bytes, in hexadecimal."""
+    """Return the SHA-256 of bytes, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
 
 def pack(files: dict[str, bytes]) -> bytes:
-    """Files as a ZIP archive: the same files always give the same bytes."""
+    """Return files as a ZIP archive: the same files always give the same bytes."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
         for name, content in files.items():
@@ -57,17 +57,17 @@ def pack(files: dict[str, bytes]) -> bytes:
 
 
 def leaf(chain: str, sequence: int, head: str) -> str:
-    """What stands for a chain in the tree of a checkpoint."""
+    """Return the leaf of a chain in the tree of a checkpoint."""
     return hashlib.sha256(b"\x00" + canonical([chain, sequence, head])).hexdigest()
 
 
 def joined(left: str, right: str) -> str:
-    """What stands for two neighbours in the tree of a checkpoint."""
+    """Return the node above two neighbours in the tree of a checkpoint."""
     return hashlib.sha256(b"\x01" + bytes.fromhex(left) + bytes.fromhex(right)).hexdigest()
 
 
 def hash_in(text: str) -> str:
-    """The one hash that a text names, such as the mail of a checkpoint. Raises ValueError unless there is one."""
+    """Return the one hash in a text, such as the mail of a checkpoint. Raises ValueError unless there is one."""
     found = {re.sub(r"\s", "", match[0]) for match in _TYPED.finditer(text.lower())}
     if len(found) != 1:
         raise ValueError("a checkpoint is named by its hash, of 64 digits from 0 to 9 and a to f")
@@ -75,15 +75,15 @@ def hash_in(text: str) -> str:
 
 
 def verify(path: str | Path, checkpoint: str = "") -> list[str]:
-    """What is wrong with a dossier, each with its place; empty if it holds. Raises OSError if it cannot be read.
+    """Return what is wrong with a dossier, each with its place; empty if it verifies. Raises OSError.
 
-    `checkpoint` is the hash of one that was kept elsewhere, to hold the record against.
+    `checkpoint` is the hash of one that was kept elsewhere, to compare the record with.
     """
     return examine(path, checkpoint)[0]
 
 
 def examine(path: str | Path, checkpoint: str = "") -> tuple[list[str], str]:
-    """The same, and how much of the record the checkpoint covers, in words. Raises OSError if it cannot be read."""
+    """Do as `verify`; return also how much of the record the checkpoint covers, in words. Raises OSError."""
     raw = Path(path).read_bytes()
     try:
         files = _unpack(raw)
@@ -107,13 +107,13 @@ def examine(path: str | Path, checkpoint: str = "") -> tuple[list[str], str]:
     covered = _check_checkpoints(files, records, checkpoint, found)
     if not found and pack(files) != raw:
         found.append(
-            "the archive itself is not the one that was made: it was packed anew, or holds more than its files"
+            "the archive itself is not the one that was made: it was repacked, or holds more than its files"
         )
     return found, covered
 
 
 def _unpack(raw: bytes) -> dict[str, bytes]:
-    """The files of an archive, also of one that other tools packed anew, so that each change can be told."""
+    """Return the files of an archive, even of one that other tools repacked, so that each change can be named."""
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
         entries = archive.infolist()
         if sum(entry.file_size for entry in entries) > MOST_BYTES:
@@ -130,7 +130,7 @@ def _unpack(raw: bytes) -> dict[str, bytes]:
 
 
 def _json(content: bytes) -> Any:
-    """A JSON value, None for anything else."""
+    """Return a JSON value, None for anything else."""
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
@@ -150,7 +150,7 @@ def _manifest(files: dict[str, bytes], found: list[str]) -> dict[str, object] | 
 
 
 def _records(content: bytes, found: list[str]) -> list[dict[str, object]]:
-    """The records that can be read; what is wrong with each, and with their order, is told."""
+    """Return the records that can be read; add to `found` what is wrong with each and with their order."""
     records: list[dict[str, object]] = []
     if not content:
         found.append("records.jsonl: is missing or empty")
@@ -210,9 +210,9 @@ def _check_manifest(
         elif sha256(files[name]) != expected[name]:
             found.append(f"{name}: changed after the dossier was made")
     last = records[-1] if records else {}
-    told = (manifest.get("engagement"), manifest.get("records"), manifest.get("head"))
-    if told != (last.get("chain"), len(records), last.get("hash")):
-        found.append("manifest.json: the records are not all that it tells of; the last ones may be missing")
+    claimed = (manifest.get("engagement"), manifest.get("records"), manifest.get("head"))
+    if claimed != (last.get("chain"), len(records), last.get("hash")):
+        found.append("manifest.json: it lists other records than these; the last ones may be missing")
 
 
 def _check_letters(files: dict[str, bytes], records: list[dict[str, object]], found: list[str]) -> None:
@@ -233,13 +233,13 @@ def _check_letters(files: dict[str, bytes], records: list[dict[str, object]], fo
 
 def _check_versions(files: dict[str, bytes], records: list[dict[str, object]], found: list[str]) -> None:
     if files.get("versions.json") != canonical(versions(records)):
-        found.append("versions.json: does not tell the versions that the records name")
+        found.append("versions.json: differs from the versions that the records name")
 
 
 def _check_checkpoints(
     files: dict[str, bytes], records: list[dict[str, object]], wanted: str, found: list[str]
 ) -> str:
-    """Hold the record against its checkpoints, up to the wanted one or the last; what that covers, in words."""
+    """Compare the record with its checkpoints, up to the wanted one or the last; return what that covers, in words."""
     name = "checkpoints.json"
     content = files.get(name)
     checkpoints = _checkpoints(content) if content is not None else []
@@ -279,7 +279,7 @@ def _check_checkpoints(
 
 
 def _checkpoints(content: bytes) -> list[dict[str, object]] | None:
-    """The checkpoints of a dossier, None unless they have the form that they were written in."""
+    """Return the checkpoints of a dossier, None unless they have their original form."""
     checkpoints = _json(content)
     if not isinstance(checkpoints, list) or canonical(checkpoints) != content:
         return None
@@ -321,14 +321,14 @@ def _instant(value: object) -> datetime | None:
 
 
 def _at(record: dict[str, object]) -> datetime:
-    """When a record was made; one that does not say counts as old."""
+    """Return when a record was made; one without a time counts as old."""
     return _instant(record["at"]) or datetime.fromisoformat("0001-01-02T00:00:00+00:00")
 
 
 def _check_proof(
     checkpoint: dict[str, object], records: list[dict[str, object]], where: str, found: list[str]
 ) -> int:
-    """How many records a checkpoint saw, if the record is the one that it saw; else 0."""
+    """Return how many records a checkpoint covers, 0 if the record is not the one that it was taken of."""
     proof = checkpoint["proof"]
     assert isinstance(proof, dict)
     sequence, head = int(proof["sequence"]), str(proof["head"])
@@ -339,13 +339,13 @@ def _check_proof(
         found.append(f"{where}: its proof does not fit")
         return 0
     if head not in [record["hash"] for record in records if record["sequence"] == sequence]:
-        found.append(f"{where}: saw another record {sequence}: the record was made anew since then")
+        found.append(f"{where}: saw another record {sequence}: the record was rewritten since then")
         return 0
     return sequence
 
 
 def versions(records: list[dict[str, object]]) -> dict[str, dict[str, object]]:
-    """The versions of policy and catalogue by which each claim was last decided, with their fingerprints."""
+    """Return the versions of policy and catalogue by which each claim was last decided, with their fingerprints."""
     known: dict[str, dict[str, object]] = {}
     for record in records:
         data = record["data"]
@@ -355,7 +355,7 @@ def versions(records: list[dict[str, object]]) -> dict[str, dict[str, object]]:
 
 
 def main(arguments: list[str]) -> int:
-    """The command: 0 if the dossier holds, 1 if it does not, 2 for wrong usage."""
+    """Run the command; return 0 if the dossier verifies, 1 if not, 2 for wrong usage."""
     if len(arguments) not in (1, 2):
         sys.stderr.write("usage: python3 -I verify.py DOSSIER.zip [HASH]\n")
         return 2

@@ -37,7 +37,7 @@ def problem(
     errors: Iterable[tuple[str, str]] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """The answer that tells a problem; `errors` are JSON pointers with reasons."""
+    """Return the answer for a problem; `errors` are JSON pointers with reasons."""
     content: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -50,7 +50,7 @@ def problem(
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """How the API's description tells of these problems."""
+    """Return these problems as the API's description documents them."""
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         status: {

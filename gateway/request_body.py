@@ -17,8 +17,8 @@ class TooLarge(Exception):
 
 async def read_body(request: Request, most: int = LARGEST) -> bytes:
     """The bytes of the body as they came. Raises TooLarge as soon as there are too many, without keeping them."""
-    told = request.headers.get("content-length", "")
-    if told.isascii() and told.isdigit() and (len(told) > 12 or int(told) > most):
+    length = request.headers.get("content-length", "")
+    if length.isascii() and length.isdigit() and (len(length) > 12 or int(length) > most):
         raise TooLarge
     body = bytearray()
     async for chunk in request.stream():

@@ -43,9 +43,9 @@ _NO_COMPLAINTS = {"not-spam", "auth-failure"}
 
 @dataclass(frozen=True, slots=True)
 class BounceReport:
-    """What a report tells: `hard`, `soft` or `complaint`, of a delivery or of the Message-ID of its mail.
+    """A report of a failure: `hard`, `soft` or `complaint`, of a delivery or of the Message-ID of its mail.
 
-    `id` is the same for the same report, however often and on whatever way it is read.
+    `id` is the same each time the same report is read, by any way.
     """
 
     id: str
@@ -55,16 +55,15 @@ class BounceReport:
 
     @property
     def data(self) -> dict[str, str]:
-        """The data of the event that says so."""
+        """The data of its event."""
         known = {"delivery": self.delivery, "message_id": None if self.delivery else self.message_id}
         return {"kind": self.kind, **{name: value for name, value in known.items() if value}}
 
 
 def read_report(content: bytes, recipients: Sequence[str] = ()) -> BounceReport | None:
-    """What a mail reports, or None if it is no report of a failure or complaint, or of no mail that can be named.
+    """Return what a mail reports; None if it reports no failure or complaint, or names no mail of ours.
 
-    `recipients` are the envelope's, where they are known: the address for bounces names the delivery. Raises nothing,
-    whatever the bytes are.
+    `recipients` are the envelope's, where known: the bounce address names the delivery. Raises nothing, for any bytes.
     """
     report = BytesParser(policy=compat32).parsebytes(content)
     parts = list(report.walk())
@@ -81,17 +80,17 @@ def read_report(content: bytes, recipients: Sequence[str] = ()) -> BounceReport 
 
 
 def _complaint(parts: Iterable[Message]) -> str | None:
-    """A complaint in the Abuse Reporting Format (RFC 5965), if that is what the mail is."""
+    """Return `complaint` for a report in the Abuse Reporting Format (RFC 5965)."""
     for part in parts:
         if part.get_content_type() == "message/feedback-report":
             fields = BytesParser(policy=compat32).parsebytes(_text(part))
-            told = _header(fields, "Feedback-Type").lower()
-            return "complaint" if told and told not in _NO_COMPLAINTS else None
+            feedback = _header(fields, "Feedback-Type").lower()
+            return "complaint" if feedback and feedback not in _NO_COMPLAINTS else None
     return None
 
 
 def _failure(parts: Iterable[Message]) -> str | None:
-    """The kind of failure that a delivery-status notification (RFC 3464) tells of; delays are none."""
+    """Return the kind of failure that a delivery-status notification (RFC 3464) reports; a delay is none."""
     for part in parts:
         if part.get_content_type() != "message/delivery-status" or not part.is_multipart():
             continue
@@ -103,7 +102,7 @@ def _failure(parts: Iterable[Message]) -> str | None:
 
 
 def _kind(status: str, diagnostic: str) -> str:
-    """`hard` where the answer clearly speaks of the mailbox, else `soft`: nobody is silenced for a full one."""
+    """Return `hard` where the answer clearly speaks of the mailbox, else `soft`: a full mailbox silences nobody."""
     if status.startswith("4"):
         return "soft"
     words = diagnostic.partition(";")[2].strip()
@@ -116,7 +115,7 @@ def _kind(status: str, diagnostic: str) -> str:
 
 
 def _returned(parts: Iterable[Message]) -> tuple[str | None, str | None]:
-    """Delivery and Message-ID in the headers of our mail, as the report gives them back."""
+    """Return delivery and Message-ID from the headers of our mail that the report quotes."""
     for part in parts:
         kind = part.get_content_type()
         if kind == "text/rfc822-headers":
@@ -150,7 +149,7 @@ def _header(message: Message, name: str) -> str:
 
 
 def _text(part: Message) -> bytes:
-    """The bytes of a part, also where the parser took it for a message of its own."""
+    """Return the bytes of a part, even where the parser read it as a message of its own."""
     if part.is_multipart():
         return b"\n".join(inner.as_bytes() for inner in cast(list[Message], part.get_payload()))
     payload = part.get_payload(decode=True)
@@ -160,19 +159,19 @@ def _text(part: Message) -> bytes:
 async def store_reports(
     database: Database, reports: Iterable[tuple[bytes, Sequence[str]]], at: datetime
 ) -> int:
-    """Store an event for each report that was not known yet, told at `at`; the number of new events (MAIL7)."""
-    told = []
+    """Store an event of time `at` for each report not known yet; return the number of new events (MAIL7)."""
+    envelopes = []
     for content, recipients in reports:
         bounce = read_report(content, recipients)
         if bounce is None:
             continue
         data, problems = check_event(TYPE, bounce.data)
         if not problems:
-            told.append(Envelope(bounce.id, SOURCE, TYPE, at, data))
-    if not told:
+            envelopes.append(Envelope(bounce.id, SOURCE, TYPE, at, data))
+    if not envelopes:
         return 0
     async with database.begin() as session:
-        return await events.store(session, told)
+        return await events.store(session, envelopes)
 
 
 async def collect_bounces(database: Database, file: Path, at: datetime) -> int:
@@ -185,7 +184,7 @@ async def collect_bounces(database: Database, file: Path, at: datetime) -> int:
 
 
 def read_mailbox(file: Path) -> Iterator[bytes]:
-    """The mails of a mailbox, as bytes. Raises OSError if it cannot be read."""
+    """Yield the mails of a mailbox, as bytes. Raises OSError if it cannot be read."""
     if file.is_dir():
         if not all((file / folder).is_dir() for folder in ("cur", "new")):
             raise OSError(errno.EINVAL, "is no Maildir: it lacks cur or new", str(file))

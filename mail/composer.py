@@ -1,7 +1,7 @@
 """From a message's name and its data to subject, text and HTML, in the reader's language and zone.
 
 Templates are read, and their MJML compiled, when a `Composer` is made; composing only fills them in. How to write
-one is told in `templates/README.md`.
+one is described in `templates/README.md`.
 """
 
 from __future__ import annotations

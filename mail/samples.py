@@ -91,7 +91,7 @@ _WORDS = {
 }
 
 _OF_THE_OTHERS_CLAIM = {"mentee.sign_confirmation": "mentor", "mentor.write_letter": "mentee"}
-"""Messages to whoever signs, with the role whose credit the letter is for."""
+"""Messages to the signer of a letter, with the role whose credit the letter is for."""
 
 
 # long: a table of sample values, one for each variable that a template may name

@@ -82,7 +82,7 @@ class ClaimWorkflow:
 
     @workflow.signal(name="reopen")
     def reopen_signal(self, act: ActInput = ActInput()) -> None:
-        """Staff ask for the evidence anew (CPE7)."""
+        """Staff ask for the evidence again (CPE7)."""
         self._agenda.change(act.to_act("reopen"))
 
     @workflow.signal(name="cancel")

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A sample member, as `member.updated` tells one, and the roles to sign up for."""
+    """A sample member, as in `member.updated`, and the roles to sign up for."""
 
     member: str
     name: str
@@ -23,7 +23,7 @@ class Sample:
     certification: str = ""
 
     def data(self, year: int) -> dict[str, Any]:
-        """What the member database tells of this member; the cycle of a certification begins with a year."""
+        """Return the data of this member's `member.updated`; certification cycles begin with a year."""
         cycle = {"cycle_start": f"{year}-01-01", "cycle_end": f"{year + 2}-12-31"}
         return {
             "certifications": [{"code": self.certification, **cycle}] if self.certification else [],

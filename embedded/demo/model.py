@@ -101,13 +101,13 @@ class Demo:
         start = demo_start(await self.now(), self.zone)
         await self.stack.advance(start)
         self._simulation.begin(start)
-        told: list[tuple[str, dict[str, Any]]] = []
+        given: list[tuple[str, dict[str, Any]]] = []
         for sample in SAMPLES:
-            told.append(checked("member.updated", sample.data(start.year)))
+            given.append(checked("member.updated", sample.data(start.year)))
             for role in sample.roles:
                 profile = f"p-{sample.member}" if role == sample.roles[0] else f"p-{sample.member}-{role}"
-                told.append(self._profile(profile, sample.member, role))
-        await self.stack.tell(start, told)
+                given.append(self._profile(profile, sample.member, role))
+        await self.stack.send_events(start, given)
         await self._rest()
         return start
 
@@ -170,7 +170,7 @@ class Demo:
         if place is None:
             errors["zone"] = "Choose one of the places."
         if self._guests >= MOST_MEMBERS:
-            errors["name"] = f"A demo has room for {MOST_MEMBERS} guests. Start it anew for more."
+            errors["name"] = f"A demo has room for {MOST_MEMBERS} guests. Start another one for more."
         member = {
             "member": f"guest-{self._guests + 1}",
             "name": given.name,
@@ -193,7 +193,7 @@ class Demo:
             self._guests += 1
             now = (await self.now()).replace(microsecond=0)
             profile = self._profile(f"p-guest-{self._guests}", checked["member"], given.role)
-            await self.stack.tell(now, [("member.updated", checked), profile])
+            await self.stack.send_events(now, [("member.updated", checked), profile])
             await self._rest()
             return Notice(f"{given.name} is signed up as a {given.role}.")
 
@@ -208,17 +208,19 @@ class Demo:
             "request.created", {key: value for key, value in data.items() if value is not None}
         )
 
-        async def tell() -> Notice:
+        async def send() -> Notice:
             if problems:
                 return Notice(f"Refused: this {problems[0].reason}", wrong=True)
-            await self.stack.tell((await self.now()).replace(microsecond=0), [("request.created", checked)])
+            await self.stack.send_events(
+                (await self.now()).replace(microsecond=0), [("request.created", checked)]
+            )
             await self._rest()
             async with self.stack.database.reading() as session:
                 who = await participants(session, [mentee, mentor])
             names = [who[one].member.name if one in who else one for one in (mentee, mentor)]
             return Notice(f"{names[0]} asks {names[1]}. The answer is a link in the mail to {names[1]}.")
 
-        await self._act(tell)
+        await self._act(send)
         return name
 
     def _name_request(self) -> str:
@@ -226,7 +228,7 @@ class Demo:
         return f"r-{self._requests}"
 
     async def set_autoplay(self, on: bool) -> None:
-        """Let the sample members ask and answer by themselves, or leave that to whoever plays."""
+        """Let the sample members ask and answer by themselves, or leave that to the player."""
 
         async def change() -> Notice:
             self.autoplay = on
@@ -239,16 +241,16 @@ class Demo:
     async def answer(self, request: str, kind: str) -> None:
         """Let the mentor answer a request: `accepted` or `declined` (REQ5, REQ6)."""
 
-        async def tell() -> Notice:
+        async def send() -> Notice:
             at = (await self.now()).replace(microsecond=0)
-            await self.stack.tell(at, [checked(f"request.{kind}", {"request": request})])
+            await self.stack.send_events(at, [checked(f"request.{kind}", {"request": request})])
             await self._rest()
             return Notice(f"The request is {kind}.")
 
-        await self._act(tell)
+        await self._act(send)
 
     async def staff(self, target: str, act: str, reason: str = "", count: int = 1) -> None:
-        """Do a staff act to a lifecycle by its workflow's update (STA1); the notice tells what it changed.
+        """Do a staff act to a lifecycle by its workflow's update (STA1); the notice says what it changed.
 
         `count` is by how much to extend: check-ins, business days or months, as the lifecycle has it.
         """
@@ -283,7 +285,7 @@ class Demo:
     async def set_standing(self, member: str, standing: str) -> None:
         """Let a member's standing lapse, or return (MEM1, MEM2)."""
 
-        async def tell() -> Notice:
+        async def send() -> Notice:
             async with self.stack.database.reading() as session:
                 known = await session.get(Member, member)
             if known is None:
@@ -299,13 +301,13 @@ class Demo:
                 "languages": known.languages,
                 "years_management": known.years_management,
             }
-            await self.stack.tell(
+            await self.stack.send_events(
                 (await self.now()).replace(microsecond=0), [checked("member.updated", data)]
             )
             await self._rest()
-            return Notice(f"{known.name}: the member database now tells of {standing} standing.")
+            return Notice(f"{known.name}: the member database now reports {standing} standing.")
 
-        await self._act(tell)
+        await self._act(send)
 
     def _profile(self, profile: str, member: str, role: str) -> tuple[str, dict[str, Any]]:
         return checked(
@@ -363,7 +365,7 @@ class Demo:
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(SECONDS_TO_REST):
-                while await self._waits(_EVENTS):  # noqa: ASYNC110 - a database tells nobody when it changes
+                while await self._waits(_EVENTS):  # noqa: ASYNC110 - a database sends no notice of a change
                     await asyncio.sleep(0.02)
                 await self.stack.wait_idle()
                 while await self._waits(_EVENTS) or await self._waits(_MAILS):

@@ -111,10 +111,10 @@ def routes(demo: Demo, look: PageRenderer) -> APIRouter:
     async def standing(request: Request) -> Response:
         """Change a member's standing."""
         form = await form_of(request)
-        told = form_text(form, "standing")
-        if told not in ("good", "lapsed"):
+        standing = form_text(form, "standing")
+        if standing not in ("good", "lapsed"):
             raise HTTPException(400, "a standing is good or lapsed")
-        await demo.set_standing(form_text(form, "member")[:64], told)
+        await demo.set_standing(form_text(form, "member")[:64], standing)
         return back()
 
     return router

@@ -66,7 +66,7 @@ def demo_app(demo: Demo, settings: Settings) -> FastAPI:
 
 
 async def demo(*, port: int | None, script: bool) -> int:
-    """Run the demo until Ctrl-C or SIGTERM, or (`script`) tell its story; the exit status.
+    """Run the demo until Ctrl-C or SIGTERM, or (`script`) until its script ends; return the exit status.
 
     Raises Failure if the port is taken.
     """

@@ -1,4 +1,4 @@
-"""The story of a demo, told in a terminal: months pass, people meet, staff step in, letters are signed."""
+"""The script of the demo for a terminal: months pass, people meet, staff step in, letters are signed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LONGEST: Final = timedelta(days=206)
 """The story ends then at the latest, in program time."""
 
 STEP: Final = timedelta(days=7)
-"""How far the clock is moved before what happened is told."""
+"""How far the clock moves before the script prints what happened."""
 
 SHOWN: Final = "ana"
 """Whose first mail is shown in full."""
@@ -62,15 +62,15 @@ async def tell_story(demo: Demo) -> None:
         lapsed = ", standing lapsed" if sample.standing != "good" else ""
         _say(f"  {sample.name:<17} {roles:<18} {city(sample.time_zone)}, {sample.language}{lapsed}")
     _say("", "Months pass. Each time is on the clock of whom it concerns.", "")
-    told: set[HistoryEntry] = set()
-    await _tell(demo, told)
+    printed: set[HistoryEntry] = set()
+    await _print_new(demo, printed)
     reached, shown = started, False
     while True:
         due = reached + STEP
         if acts and acts[0][0] <= due:
             at, words, act = acts.pop(0)
             await demo.move_to(at)
-            await _tell(demo, told)
+            await _print_new(demo, printed)
             _say(_dated(at, demo.zone, "staff", "", words))
             await act()
             for line, _mail in demo.notice.lines if demo.notice else ():
@@ -81,7 +81,7 @@ async def tell_story(demo: Demo) -> None:
         else:
             await demo.move_to(due)
             reached = due
-        await _tell(demo, told)
+        await _print_new(demo, printed)
         if not shown and (mail := next((m for m in demo.mailbox if m.address.startswith(SHOWN)), None)):
             shown = True
             _say("", f"    This is the mail to {mail.recipient}, its text part:", "")
@@ -117,12 +117,14 @@ def _kept(demo: Demo) -> list[tuple[Mail, Path]]:
     return kept
 
 
-async def _tell(demo: Demo, told: set[HistoryEntry]) -> None:
-    """Print what happened since, and add it to what has been told."""
+async def _print_new(demo: Demo, printed: set[HistoryEntry]) -> None:
+    """Print what happened since, and add it to what was printed."""
     for line in (await demo.overview()).happened:
-        if line not in told and not (line.kind == "state" and line.what.endswith("the profile was created")):
+        if line not in printed and not (
+            line.kind == "state" and line.what.endswith("the profile was created")
+        ):
             _say(_line(line))
-        told.add(line)
+        printed.add(line)
 
 
 def _line(line: HistoryEntry) -> str:

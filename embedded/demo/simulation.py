@@ -1,6 +1,6 @@
 """What the people of a demo do by themselves: they read their mail and answer it some hours or days later.
 
-Everything they do is told as an event, as the association's own systems would tell it. Whoever plays along comes
+Everything they do is sent as an event, as the association's own systems would send it. The player comes
 first: what somebody else has done in their place, by a link or as staff, they leave as it is.
 """
 
@@ -26,7 +26,7 @@ from rules.program import Program
 from rules.program.catalogue import Catalogue
 from rules.request import OPEN
 
-Told = tuple[str, dict[str, Any]]
+EventInput = tuple[str, dict[str, Any]]
 
 _TIME_TO_READ: Final = timedelta(hours=1)
 _DAYS_LATER: Final = {
@@ -75,23 +75,23 @@ class Simulation:
         self._start = start
 
     async def next_at(self) -> datetime | None:
-        """When somebody means to act next, as far as their mail tells today."""
+        """Return when somebody will act next, by the mail they have today."""
         async with self._stack.database.reading() as session:
             return min((plan.at for plan in await self._plans(session)), default=None)
 
     async def act(self, now: datetime) -> bool:
-        """Let those act whose time has come, and tell the inbox; whether anybody has."""
+        """Let those act whose time has come, and notify the inbox; return whether anybody acted."""
         async with self._stack.database.reading() as session:
             due = sorted(
                 (plan for plan in await self._plans(session) if plan.at <= now),
                 key=lambda plan: (plan.at, plan.key),
             )
-            told = [(plan, await self._events(session, plan)) for plan in due]
-        for plan, events in told:
+            sent = [(plan, await self._events(session, plan)) for plan in due]
+        for plan, events in sent:
             self._done.add(plan.key)
             if events:
-                await self._stack.tell(plan.at, events)
-        return any(events for _, events in told)
+                await self._stack.send_events(plan.at, events)
+        return any(events for _, events in sent)
 
     async def _plans(self, session: AsyncSession) -> list[_Plan]:
         if self._start is None:
@@ -127,8 +127,8 @@ class Simulation:
         at = instant_in(part.zone, day, part.hour)
         return at if at >= sent + _TIME_TO_READ else instant_in(part.zone, day + timedelta(days=1), part.hour)
 
-    async def _events(self, session: AsyncSession, plan: _Plan) -> list[Told]:
-        """What somebody tells now; nothing if it is no longer asked."""
+    async def _events(self, session: AsyncSession, plan: _Plan) -> list[EventInput]:
+        """Return the events that somebody sends now; none if the question is closed."""
         part, mail = plan.part, plan.message
         if mail is None:
             if plan.key.startswith("standing"):
@@ -145,16 +145,16 @@ class Simulation:
             "claim": self._about_claim,
             "survey": self._about_survey,
         }
-        return [checked(*told) for told in await answers[kind](session, part, mail)]
+        return [checked(*given) for given in await answers[kind](session, part, mail)]
 
-    async def _standing_returns(self, session: AsyncSession, part: Persona) -> list[Told]:
+    async def _standing_returns(self, session: AsyncSession, part: Persona) -> list[EventInput]:
         member = await session.get_one(Member, part.member)
         if member.standing == "good":
             return []
         data = {"member": member.id, "name": member.name, "email": member.email, "standing": "good"}
         return [checked("member.updated", data)]
 
-    async def _asks(self, session: AsyncSession, part: Persona) -> list[Told]:
+    async def _asks(self, session: AsyncSession, part: Persona) -> list[EventInput]:
         """A mentee asks the next of those in mind, unless somebody is asked, or has accepted, already."""
         for table in (Request, Engagement):
             if await session.scalar(
@@ -174,7 +174,7 @@ class Simulation:
         }
         return [checked("request.created", data)]
 
-    async def _about_request(self, session: AsyncSession, part: Persona, mail: Message) -> list[Told]:
+    async def _about_request(self, session: AsyncSession, part: Persona, mail: Message) -> list[EventInput]:
         row = await session.get_one(Request, mail.workflow)
         if row.state not in OPEN:
             return []
@@ -184,7 +184,9 @@ class Simulation:
             return [("request.declined", {"request": row.id, "reason": part.declines})]
         return [("request.accepted", {"request": row.id})]
 
-    async def _about_engagement(self, session: AsyncSession, part: Persona, mail: Message) -> list[Told]:
+    async def _about_engagement(
+        self, session: AsyncSession, part: Persona, mail: Message
+    ) -> list[EventInput]:
         row = await session.get_one(Engagement, mail.workflow)
         if row.state != "active" or await self._has_answered(session, part, mail):
             return []
@@ -194,10 +196,10 @@ class Simulation:
         if what == "discovery":
             if number == 1 and part.slow_to_meet:
                 return [("engagement.discovery", {**own, "answer": "not_met"})]
-            told: list[Told] = [("engagement.discovery", {**own, "answer": "good_fit"})]
+            events: list[EventInput] = [("engagement.discovery", {**own, "answer": "good_fit"})]
             if part.goals and not row.goals:
-                told.append(("engagement.plan_agreed", {"engagement": row.id, "goals": part.goals}))
-            return told
+                events.append(("engagement.plan_agreed", {"engagement": row.id, "goals": part.goals}))
+            return events
         if what == "pulse":
             if number == part.ends_at_pulse:
                 return [("engagement.ended", {**own, "reason": "no_time"})]
@@ -211,7 +213,7 @@ class Simulation:
 
     async def _has_answered(self, session: AsyncSession, part: Persona, mail: Message) -> bool:
         """Whether somebody has answered in this person's place since the message came, or while it was on its way."""
-        told = await session.scalars(
+        answers = await session.scalars(
             select(Event).where(
                 Event.subject == mail.workflow,
                 Event.type.in_(_ANSWERS[mail.message.partition(".")[2]]),
@@ -220,9 +222,9 @@ class Simulation:
                 or_(Event.occurred_at.is_(None), Event.occurred_at >= mail.due_at),
             )
         )
-        return any(event.data.get("by") == part.profile for event in told)
+        return any(event.data.get("by") == part.profile for event in answers)
 
-    async def _about_claim(self, session: AsyncSession, part: Persona, mail: Message) -> list[Told]:
+    async def _about_claim(self, session: AsyncSession, part: Persona, mail: Message) -> list[EventInput]:
         row = await session.get_one(Claim, mail.workflow)
         what, waits = mail.message.partition(".")[2], row.state in ("precheck", "awaiting_evidence")
         own = {"engagement": row.engagement_id, "by": part.profile, "certification": row.certification}
@@ -245,7 +247,7 @@ class Simulation:
         assert certification is not None
         return certification.domains[0].id
 
-    async def _about_survey(self, session: AsyncSession, part: Persona, mail: Message) -> list[Told]:
+    async def _about_survey(self, session: AsyncSession, part: Persona, mail: Message) -> list[EventInput]:
         row = await session.get_one(Survey, mail.workflow)
         if row.closed_at or row.answers:
             return []
@@ -272,7 +274,7 @@ _ANSWERS: Final = {
 """The events that answer a message."""
 
 
-def checked(kind: str, data: Mapping[str, Any]) -> Told:
+def checked(kind: str, data: Mapping[str, Any]) -> EventInput:
     """An event as it is stored, of data in which None stands for nothing."""
     checked, problems = check_event(kind, {name: value for name, value in data.items() if value is not None})
     assert not problems, problems

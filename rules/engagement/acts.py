@@ -120,7 +120,7 @@ def answer_discovery(
         raise Refused("the answer is one of good_fit, not_a_fit, not_met")
     earlier = next((each for each in facts.discovery if each.by == role), None)
     if earlier and earlier.answer == "good_fit" and answer == "not_met":
-        raise Refused("you have told us already that you met and that it is a good fit")
+        raise Refused("you have already answered that you met and that it is a good fit")
     if earlier and earlier.answer == answer == "good_fit":
         return facts
     others = [each for each in facts.discovery if each.by != role]

@@ -35,7 +35,7 @@ async def tell(ready: EmbeddedStack, when: str, profile: str) -> None:
         ),
     ]
     await ready.advance(instant(when))
-    await ready.tell(instant(when), events)
+    await ready.send_events(instant(when), events)
 
 
 @pytest.mark.rule("T4", "MAIL1")

@@ -464,7 +464,7 @@ async def play(what: CreditPlay, ready: EmbeddedStack, until: str) -> None:
                 for event in what.events
                 if event.at == mark
             ]
-            await ready.tell(mark, events)
+            await ready.send_events(mark, events)
     await ready.advance(instant(until))
     await ready.wait_idle()
     assert timedelta(0) <= await ready.clock.now() - instant(until) < timedelta(minutes=5)

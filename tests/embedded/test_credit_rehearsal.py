@@ -118,7 +118,7 @@ class CreditPlay(Play):
                     if event.at == mark
                 ]
                 if events:
-                    await ready.tell(mark, events)
+                    await ready.send_events(mark, events)
                 for _, workflow, name, argument in [act for act in self.acts if act[0] == mark]:
                     try:
                         handle = ready.clock.client.get_workflow_handle(workflow)

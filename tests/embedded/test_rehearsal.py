@@ -643,7 +643,7 @@ async def test_event_that_raises_becomes_a_task_and_blocks_no_other() -> None:
     async with embedded_stack(programs, TEMPLATES, PROGRAMS) as ready:
         await ready.advance(start)
         with capture_logs() as logs:
-            await ready.tell(start, [("member.updated", without_standing), ("member.updated", ana)])
+            await ready.send_events(start, [("member.updated", without_standing), ("member.updated", ana)])
             await ready.wait_idle()
             await ready.advance(start + timedelta(days=2))
         async with ready.database.reading() as session:
@@ -675,7 +675,7 @@ async def test_event_without_a_handler_is_refused_and_blocks_no_other() -> None:
             ("meetup.canceled", {"meetup": "m-1"}),
             ("member.updated", ana),
         ]
-        await ready.tell(start, events)
+        await ready.send_events(start, events)
         await ready.wait_idle()
         async with ready.database.reading() as session:
             *meetups, member = await session.scalars(select(Event).order_by(Event.id))

@@ -128,10 +128,10 @@ async def test_rebuilt_chain_fails_against_existing_checkpoints(
         assert await checkpoints.altered(session) == [CHAIN]
     found = verify(await dossier(database, tmp_path))
     assert (
-        "checkpoints.json: checkpoint 1: saw another record 2: the record was made anew since then" in found
+        "checkpoints.json: checkpoint 1: saw another record 2: the record was rewritten since then" in found
     )
     assert (
-        "checkpoints.json: checkpoint 3: saw another record 5: the record was made anew since then" in found
+        "checkpoints.json: checkpoint 3: saw another record 5: the record was rewritten since then" in found
     )
 
 

@@ -124,7 +124,7 @@ def test_replaced_missing_and_extra_letters_are_found(dossier: bytes, tmp_path: 
     ]
     assert found(lambda files: {**files, "letters/other.pdf": PDF}) == ["letters/other.pdf: is not on record"]
     assert found(lambda files: {**files, "versions.json": b"{}"}) == [
-        "versions.json: does not tell the versions that the records name"
+        "versions.json: differs from the versions that the records name"
     ]
 
 
@@ -148,7 +148,7 @@ def test_changed_file_is_named_after_repacking(dossier: bytes, tmp_path: Path) -
 
 def test_repacked_dossier_is_reported_as_repacked_only(dossier: bytes, tmp_path: Path) -> None:
     (fault,) = checked(packed_by_hand(list(opened(dossier).items())), tmp_path)
-    assert fault.startswith("the archive itself is not the one that was made: it was packed anew")
+    assert fault.startswith("the archive itself is not the one that was made: it was repacked")
 
 
 def test_data_hidden_in_the_archive_is_found(dossier: bytes, tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ async def play(scenario: Scenario, ready: EmbeddedStack) -> None:
         ready.catcher.fault = wrong[0] if wrong else ""
         events = [(event.type, event.data) for event in scenario.events if event.at == mark]
         if events:
-            await ready.tell(mark, events)
+            await ready.send_events(mark, events)
     await ready.advance(scenario.until)
 
 

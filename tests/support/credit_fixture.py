@@ -47,7 +47,7 @@ class CreditFixture:
         """A claim or survey of it."""
         return self.client.get_workflow_handle(f"{kind}/{self.engagement}/{rest}")
 
-    async def tell(self, kind: str, at: datetime | None = None, **data: Any) -> None:
+    async def send_events(self, kind: str, at: datetime | None = None, **data: Any) -> None:
         """Send an event, of now by default; the engagement and the actor are added."""
         envelope = Envelope(uuid4().hex, "/tests", kind, at or datetime.now(UTC), data)
         async with self.database.begin() as session:
@@ -60,7 +60,7 @@ class CreditFixture:
         year = at.year
         for role, code in (("mentor", "CPP"), ("mentee", "PSP")):
             cycle = {"cycle_start": f"{year}-01-01", "cycle_end": f"{year + 1}-12-31"}
-            await self.tell(
+            await self.send_events(
                 "member.updated",
                 at,
                 member=self.who(role),
@@ -70,7 +70,7 @@ class CreditFixture:
                 years_management=9,
                 certifications=[{"code": code, **cycle}],
             )
-            await self.tell(
+            await self.send_events(
                 "profile.created",
                 at,
                 profile=self.who(role),
@@ -110,7 +110,7 @@ class CreditFixture:
             "for": "mentor",
             "name": "mentee vega",
         }
-        await self.tell("letter.signed", **{**letter, **changes})
+        await self.send_events("letter.signed", **{**letter, **changes})
 
     async def until(self, table: type[Any], id: str, holds: Callable[[Any], bool]) -> Any:
         """The row of a table as soon as it is as wanted."""

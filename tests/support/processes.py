@@ -265,7 +265,7 @@ class Program:
     client: Client
     stored: int = 0
 
-    async def tell(self, *happened: tuple[str, dict[str, Any]]) -> None:
+    async def send_events(self, *happened: tuple[str, dict[str, Any]]) -> None:
         """Store events, and have them applied."""
         await self.store(*happened)
         await self.poke()
@@ -286,7 +286,7 @@ class Program:
     async def ask(self, *names: str) -> None:
         """Make a request to a mentor `<name>@example.org`, by a mentee of its own."""
         for name in names:
-            await self.tell(*asking(name))
+            await self.send_events(*asking(name))
 
     async def mails(self) -> Sequence[Message]:
         """All messages but those of onboardings, which are not due for days."""

@@ -41,7 +41,7 @@ class TemporalFixture:
     mark: str = field(default_factory=lambda: uuid4().hex[:8])
     asked: int = 0
 
-    async def tell(self, *happened: tuple[str, dict[str, Any]]) -> None:
+    async def send_events(self, *happened: tuple[str, dict[str, Any]]) -> None:
         """Store events that happen now, and have them applied."""
         envelopes = [Envelope(uuid4().hex, "/tests", kind, None, data) for kind, data in happened]
         async with self.database.begin() as session:
@@ -52,7 +52,7 @@ class TemporalFixture:
         """One mentor and one mentee."""
         for role in ("mentor", "mentee"):
             name = f"{role}-{self.mark}"
-            await self.tell(
+            await self.send_events(
                 (
                     "member.updated",
                     {
@@ -79,7 +79,7 @@ class TemporalFixture:
         before = len(self.catcher.caught)
         request = f"r{self.asked}-{self.mark}"
         people = {role: self.profile(role) for role in ("mentee", "mentor")}
-        await self.tell(("request.created", {"request": request, **people}))
+        await self.send_events(("request.created", {"request": request, **people}))
         await self.catcher_has(before + 2)
         return self.client.get_workflow_handle(f"request/{request}")
 

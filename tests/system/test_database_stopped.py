@@ -179,7 +179,7 @@ async def test_database_stopped_at_every_step_loses_and_duplicates_nothing(
         names += STANDING
         decisions |= await program.until_decided(2 * len(names) + 2)
 
-        await program.tell(
+        await program.send_events(
             *(
                 ("request.accepted", {"request": f"r-{name}"})
                 for name in names

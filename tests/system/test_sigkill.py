@@ -72,7 +72,7 @@ async def test_worker_killed_at_every_step_loses_and_duplicates_nothing(
         smtp.give_up()
         async with worker_process(temporal.port, database.url, server, log, PROGRAMS=str(programs)):
             decisions = await program.until_decided(2 * len(names))
-            await program.tell(*(("request.accepted", {"request": f"r-{name}"}) for name in names))
+            await program.send_events(*(("request.accepted", {"request": f"r-{name}"}) for name in names))
             after = await program.until_decided(4 * len(names))
         async with database.reading() as session:
             asked = Counter(await session.scalars(select(Task.kind).where(Task.kind.like("mail_%"))))

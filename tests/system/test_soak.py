@@ -164,10 +164,10 @@ async def test_four_workers_with_two_killed_send_each_message_once(
         workers = [await another() for _ in range(4)]
         hurrying = asyncio.create_task(try_again_soon(program))
         stack.callback(hurrying.cancel)
-        await program.tell(*crowd())
+        await program.send_events(*crowd())
         await replaced(workers[0], REQUESTS // 2)
         await program.until_decided(2 * REQUESTS)
-        await program.tell(*(("request.accepted", {"request": request}) for request, _, _ in pairs()))
+        await program.send_events(*(("request.accepted", {"request": request}) for request, _, _ in pairs()))
         await replaced(workers[1], 2 * REQUESTS + REQUESTS // 2)
         await program.until_decided(4 * REQUESTS)
         assert not hurrying.done(), hurrying.exception()

@@ -48,7 +48,7 @@ async def test_temporal_killed_during_deliveries_loses_and_duplicates_nothing(
         await program.poke()
         names = ["free", *STEPS, "between"]
         await program.until_decided(2 * len(names) + 2)
-        await program.tell(*(("request.accepted", {"request": f"r-{name}"}) for name in names[1:]))
+        await program.send_events(*(("request.accepted", {"request": f"r-{name}"}) for name in names[1:]))
         decisions = await program.until_decided(4 * len(names))
         rows, decided = await program.mails(), await program.decided()
         fault_run("Temporal killed and restarted", rows, smtp.received().elements(), decided)

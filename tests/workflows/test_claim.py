@@ -84,7 +84,7 @@ async def test_survey_is_answered_and_mentee_claim_needs_a_letter(
     await credit.until(Survey, survey.id, lambda row: row.state == "open")
     answers = {"goals_met": "yes", "mentor_helped": True, "expectations_met": True, "rating": 4}
     for rating in (4, 5):
-        await credit.tell(
+        await credit.send_events(
             "survey.answered",
             engagement=credit.engagement,
             by=credit.who("mentee"),

@@ -86,7 +86,7 @@ async def test_pause_holds_every_message_and_a_second_one_is_refused(temporal: T
 async def test_pause_and_resume_at_one_instant_leave_it_active(temporal: TemporalFixture) -> None:
     engagement = await temporal.match()
     staff = {"target": engagement.id, "actor": "lina", "reason": "a slip"}
-    await temporal.tell(("staff.pause", staff), ("staff.resume", staff))
+    await temporal.send_events(("staff.pause", staff), ("staff.resume", staff))
     async with asyncio.timeout(PATIENCE):
         while len(await temporal.events(engagement.id, "applied")) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
@@ -128,7 +128,7 @@ async def test_met_signal_takes_only_yes_or_no(temporal: TemporalFixture) -> Non
 async def test_agreed_plan_is_recorded_as_an_act_of_both(temporal: TemporalFixture) -> None:
     engagement = await temporal.match()
     plan = {"engagement": engagement.id.removeprefix("engagement/"), "months": 8}
-    await temporal.tell(("engagement.plan_agreed", plan))
+    await temporal.send_events(("engagement.plan_agreed", plan))
     async with asyncio.timeout(PATIENCE):
         while not await temporal.events(engagement.id, "applied"):  # noqa: ASYNC110
             await asyncio.sleep(0.05)

@@ -394,7 +394,7 @@ async def test_personal_data_of_events_stays_out_of_the_history(temporal: Tempor
     profile = f"mentee-{uuid4().hex[:8]}-{temporal.mark}"
     address = f"{profile}@example.org"
     details = {"member": profile, "name": "Bea Cruz", "email": address, "standing": "good"}
-    await temporal.tell(
+    await temporal.send_events(
         ("member.updated", details),
         ("profile.created", {"profile": profile, "member": profile, "role": "mentee"}),
     )
@@ -403,7 +403,7 @@ async def test_personal_data_of_events_stays_out_of_the_history(temporal: Tempor
         while not await rows(temporal, onboarding):  # noqa: ASYNC110 - the database tells nobody of a change
             await asyncio.sleep(0.02)
     cancel = {"target": onboarding.id, "actor": "lina", "reason": "Bea has moved to Lima"}
-    await temporal.tell(("staff.cancel", cancel))
+    await temporal.send_events(("staff.cancel", cancel))
     await becomes(temporal, onboarding, "canceled")
     assert await onboarding.result() == "canceled"
     written = b"".join([event.SerializeToString() async for event in onboarding.fetch_history_events()])

@@ -119,10 +119,10 @@ async def test_late_answer_is_refused_and_changes_nothing(
 ) -> None:
     request = await temporal.ask()
     name = request.id.removeprefix("request/")
-    await temporal.tell(("request.declined", {"request": name, "reason": "no time this year"}))
+    await temporal.send_events(("request.declined", {"request": name, "reason": "no time this year"}))
     assert await request.result() == "declined"
     before = len(temporal.catcher.caught)
-    await temporal.tell(
+    await temporal.send_events(
         ("request.accepted", {"request": name, "reason": "after all"}),
         ("request.canceled", {"request": name, "reason": "found somebody else"}),
     )
@@ -147,7 +147,7 @@ async def test_early_event_is_applied_when_a_plain_client_accepts(
     request = await temporal.ask()
     engagement = request.id.replace("request/", "engagement/")
     met = {"engagement": engagement.partition("/")[2], "by": temporal.profile("mentee"), "answer": "yes"}
-    await temporal.tell(("engagement.met", met))
+    await temporal.send_events(("engagement.met", met))
     await becomes(temporal, engagement, "held")
     if how == "signal":
         await request.signal("accept", {"actor": "lina"})

@@ -124,7 +124,7 @@ class _Drawing:
             clean, problems = check_event(kind, data)
             assert not problems, (kind, problems)
             checked.append((kind, clean))
-        self.inputs += self.model.tell(at, checked)
+        self.inputs += self.model.send_events(at, checked)
         self.event_at.add(at)
 
     def plain(self, at: datetime, how: str, workflow: str, name: str, **data: Any) -> None:

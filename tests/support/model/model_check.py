@@ -75,7 +75,7 @@ def scenario_of(start: datetime, until: datetime, entry: Iterable[ScenarioInput]
             clean, problems = check_event(each.name, each.data)
             assert not problems, (each, problems)
             events.append((each.name, clean))
-        played += model.tell(at, events)
+        played += model.send_events(at, events)
     model.run(until)
     return GeneratedScenario(start, until, played, model)
 
@@ -109,7 +109,7 @@ async def play_scenario(scenario: GeneratedScenario, faults: Sequence[Fault] = (
             await set_faults([fault for fault in faults if fault.since <= at < fault.until], ready)
             events = [entry for entry in scenario.inputs if entry.at == at and entry.how == "event"]
             for late, group in groupby(events, key=lambda entry: entry.late):
-                await ready.tell(at - late, [(entry.name, entry.data) for entry in group])
+                await ready.send_events(at - late, [(entry.name, entry.data) for entry in group])
             for number, entry in enumerate(scenario.inputs):
                 if entry.at == at and entry.how != "event" and not await _act(ready.clock.client, entry):
                     played.unreached.add(number)

@@ -195,7 +195,7 @@ class ReferenceModel:
 
     # --- inputs
 
-    def tell(self, at: datetime, events: list[tuple[str, dict[str, Any]]]) -> list[ScenarioInput]:
+    def send_events(self, at: datetime, events: list[tuple[str, dict[str, Any]]]) -> list[ScenarioInput]:
         """Events that arrive together at an instant, in their order."""
         self.run(at, through=False)
         entry = [ScenarioInput(at, kind, data) for kind, data in events]

@@ -1,7 +1,7 @@
 """Checkpoints of all chains of the audit record, so that no chain can be rewritten unnoticed (CPE11).
 
-A chain of hashes shows any change within it, but not that the whole of it was written again by somebody who has the
-database. A checkpoint is one hash over the heads of all chains, linked to the checkpoint before it. Its hash is
+A chain of hashes shows any change within it. It does not show that somebody with access to the database rewrote the
+whole chain. A checkpoint is one hash over the heads of all chains, linked to the checkpoint before it. Its hash is
 mailed out, and from then on binds every record that was there.
 """
 

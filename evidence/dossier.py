@@ -45,7 +45,7 @@ and the checkpoint before it. It is mailed to the program's staff, who keep it. 
 The result says how many records the checkpoint covers. Those existed when it was taken, as they are here. A
 checkpoint's hash is the SHA-256 of its canonical JSON without the keys "hash" and "proof". Its "root" is that of a
 binary tree: a leaf is the SHA-256 of a byte 0 and the canonical JSON of [chain, number of its last record, hash of
-that], an inner node that of a byte 1 and the two nodes below it, and a proof names the neighbours on the way up.
+that], an inner node that of a byte 1 and the two nodes below it, and a proof names the neighbors on the way up.
 
 Compare the last hash with the one that the program gives you, and each letter with the address printed on it:
 

@@ -38,11 +38,11 @@ _ESCAPES = {"0": "\0", "n": "\n", "r": "\r", "t": "\t"}
 
 
 class DocumentError(Exception):
-    """A document could not be made. The text names the document and the variable, never their values (MEM6)."""
+    """A document could not be rendered. The text names the document and the variable, never their values (MEM6)."""
 
 
 class DocumentRenderer:
-    """All documents, ready to be filled in. `templates` is the folder of layouts and words.
+    """Renders letters and certificates. `templates` is the folder of layouts and words.
 
     `templates/README.md` describes `data`: plain JSON values, dates as YYYY-MM-DD, instants as ISO 8601
     with an offset. Kinds are `confirmation` (signed by the mentee, for the mentor's credit), `mentor_letter` (signed
@@ -59,13 +59,13 @@ class DocumentRenderer:
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """The languages there are words for, as `en`."""
+        """The languages that there are texts for, as `en`."""
         return tuple(self._languages)
 
     def statement(self, kind: str, locale: str, data: Mapping[str, object]) -> str:
-        """The text that is shown on the signing page, signed and printed: paragraphs apart by a blank line (CPE8).
+        """Return the text that is shown, signed and printed; blank lines part paragraphs (CPE8).
 
-        Needs only what the text says, nothing of the signature. Raises DocumentError for an unknown kind or
+        It needs no values of the signature. Raises DocumentError for an unknown kind or
         language, and if a variable is missing.
         """
         try:
@@ -74,7 +74,7 @@ class DocumentRenderer:
             raise _failed(kind, locale, error) from None
 
     def render(self, kind: str, locale: str, data: Mapping[str, object]) -> bytes:
-        """The document as PDF/A-2b, tagged for accessibility (CPE8).
+        """Return the document as PDF/A-2b, tagged for accessibility (CPE8).
 
         `data["statement"]` is printed as it was signed; without it, the text as it reads now. The document's date
         is that of the signature or issue. Raises DocumentError like `statement`, and for a signature or a date that
@@ -105,7 +105,8 @@ class DocumentRenderer:
             pdf_standards=_STANDARDS,
             timestamp=int(at.timestamp()),
         )
-        assert isinstance(pdf, bytes)
+        if not isinstance(pdf, bytes):
+            raise TypeError("typst returned more than one document")
         return pdf
 
     def _texts_in(self, locale: str) -> _DocumentTexts:
@@ -116,7 +117,7 @@ class DocumentRenderer:
 
 
 class _DocumentTexts:
-    """The words of one language, each a template over a document's data."""
+    """The texts of one language, each a template over a document's data."""
 
     def __init__(self, name: str, words: Mapping[str, Any]) -> None:
         self.name = name
@@ -131,7 +132,7 @@ class _DocumentTexts:
         return re.sub(r"\n{3,}", "\n\n", self._words[kind]["statement"].render(data)).strip()
 
     def view(self, kind: str, data: Mapping[str, Any]) -> dict[str, object]:
-        """All that the layout shows, as text; `missing` is for documents with characters that no typeface has."""
+        """Return what the layout shows, as text."""
         statement = data.get("statement") or self.statement(kind, data)
         certificate = kind == "certificate"
         issuer = data["manager"] if certificate else {"name": data["signature"]["name"], "title": ""}
@@ -168,7 +169,7 @@ class _DocumentTexts:
 
 
 def _complete(kind: str, data: Mapping[str, object]) -> dict[str, Any]:
-    """The data, safe to show, with whose document it is: `claimant`, and `role` in the mentorship."""
+    """Return the sanitized data, with the `claimant` of the document and their `role` in the mentorship."""
     if kind not in _LAYOUTS:
         raise DocumentError(f"{kind}: no such document")
     values: dict[str, Any] = {key: _clean(value, key) for key, value in data.items()}
@@ -201,7 +202,7 @@ def _clean(value: object, key: str) -> object:
 
 
 def _each_text(value: Any, change: Callable[[Any], object], text: type = str) -> Any:
-    """A structure with every text in it changed; `text` is what its texts are."""
+    """Return a structure with every text in it changed; `text` is the type of its texts."""
     if isinstance(value, text):
         return change(value)
     if isinstance(value, Mapping):
@@ -218,7 +219,7 @@ def _finalize(value: object) -> object:
 
 
 def _instant(value: object) -> datetime:
-    """The instant of a signature or issue, in its zone."""
+    """Return the instant of a signature or issue, in its zone."""
     at = value.get("at") if isinstance(value, Mapping) else None
     try:
         instant = datetime.fromisoformat(str(at))
@@ -242,7 +243,7 @@ def _zone_and_offset(value: object) -> str:
 
 
 def _qr(url: str) -> str:
-    """The QR code of an address as SVG, one unit a module, with the quiet zone that readers need."""
+    """Return the QR code of an address as SVG, one unit a module, with the quiet zone that scanners need."""
     code = qrcode.QRCode(error_correction=qrcode.constants.ERROR_CORRECT_M, border=4)
     code.add_data(url)
     matrix = code.get_matrix()
@@ -259,7 +260,7 @@ def _qr(url: str) -> str:
 
 
 def _unescaped(text: str) -> str:
-    """A text as typst quotes it in its errors."""
+    """Return a text that typst quotes in its errors, without the escapes."""
 
     def plain(found: re.Match[str]) -> str:
         return chr(int(found[1], 16)) if found[1] else _ESCAPES.get(found[2], found[2])
@@ -268,7 +269,7 @@ def _unescaped(text: str) -> str:
 
 
 def _numbered(view: Mapping[str, object], lacking: set[str]) -> dict[str, object]:
-    """The view with each lacking character replaced by its number."""
+    """Return the view with each character that no typeface has replaced by its code point."""
     numbers = str.maketrans({one: f"[U+{ord(one):04X}]" for one in lacking})
     numbered: dict[str, object] = _each_text(view, lambda text: text.translate(numbers))
     return numbered

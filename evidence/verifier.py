@@ -1,4 +1,4 @@
-"""Checks a dossier offline, with nothing but Python's standard library: `python3 -I verify.py DOSSIER.zip [HASH]`.
+"""Check a dossier offline, with nothing but Python's standard library: `python3 -I verify.py DOSSIER.zip [HASH]`.
 
 With the hash of a checkpoint that the program mailed, it also checks that the record was not rewritten since.
 
@@ -169,7 +169,7 @@ def _records(content: bytes, found: list[str]) -> list[dict[str, object]]:
         where = f"{where}, record {record['sequence']}"
         records.append(record)
         if record["previous"] in seen:
-            found.append(f"{where}: forks the chain, beside the record of line {seen[record['previous']]}")
+            found.append(f"{where}: forks the chain, as the record of line {seen[record['previous']]}")
         seen[record["previous"]] = line
         if record["sequence"] != line:
             found.append(f"{where}: record {line} should stand here; one was removed, added or moved")
@@ -329,8 +329,7 @@ def _check_proof(
     checkpoint: dict[str, object], records: list[dict[str, object]], where: str, found: list[str]
 ) -> int:
     """Return how many records a checkpoint covers, 0 if the record is not the one that it was taken of."""
-    proof = checkpoint["proof"]
-    assert isinstance(proof, dict)
+    proof: dict[str, Any] = dict(checkpoint["proof"])  # type: ignore[call-overload]
     sequence, head = int(proof["sequence"]), str(proof["head"])
     node = leaf(str(records[0]["chain"]) if records else "", sequence, head)
     for side, other in proof["path"]:

@@ -1,8 +1,8 @@
-"""Delivery-status and complaint mails, read (MAIL7): what came back, for which delivery, of which kind.
+"""Read delivery-status and complaint mails (MAIL7): what came back, for which delivery, of which kind.
 
-What a report says goes through the same judgement as a mail server's answer (`activities.smtp.classify`), so that a
-refusal means the same whether it comes at once or by mail. All else that arrives at the address for bounces, such as
-an out-of-office reply, is no report.
+A report is classified like a mail server's reply (`mail.smtp.verdicts.classify`), so that a
+refusal means the same whether it comes at once or by mail. Other mail to the bounce address, such as an
+out-of-office reply, is no report.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ async def store_reports(
 async def collect_bounces(database: Database, file: Path, at: datetime) -> int:
     """Store the reports of a mailbox as events: a Maildir, an mbox file, or one mail in a file of its own.
 
-    Nothing in the mailbox is changed; reading it again stores nothing again. Returns the number of new events;
+    The mailbox is not changed, and reading it again stores nothing twice. Returns the number of new events;
     raises OSError if the mailbox cannot be read.
     """
     return await store_reports(database, ((content, ()) for content in read_mailbox(file)), at)

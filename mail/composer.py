@@ -1,4 +1,4 @@
-"""From a message's name and its data to subject, text and HTML, in the reader's language and zone.
+"""Compose subject, text and HTML of a message from its data, in the reader's language and zone.
 
 Templates are read, and their MJML compiled, when a `Composer` is made; composing only fills them in. How to write
 one is described in `templates/README.md`.
@@ -34,10 +34,10 @@ class TemplateFailed(Exception):
 
 
 class Composer:
-    """All templates of the mail, ready to be filled in.
+    """All mail templates, compiled.
 
     `templates` is the folder with a subfolder for each language. Each of `overrides` is a folder of the same
-    layout whose texts go before it, message by message: what a program says in its own words.
+    layout whose texts replace the bundled ones, message by message: a program's own texts.
     """
 
     def __init__(self, templates: Path, overrides: Sequence[Path] = ()) -> None:
@@ -58,11 +58,11 @@ class Composer:
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """The languages there are templates for, as `en`."""
+        """The languages that there are templates for, as `en`."""
         return tuple(self._languages)
 
     def language(self, *wished: str) -> str:
-        """The first of the wished languages that there are templates for (`es-CO` → `es`), else English (MAIL5)."""
+        """Return the first wished language that has templates (`es-CO` → `es`), else English (MAIL5)."""
         for wish in wished:
             language = wish.replace("_", "-").partition("-")[0].lower()
             if language in self._languages:
@@ -72,7 +72,7 @@ class Composer:
     def compose(
         self, message: str, number: int | None, locale: str, context: Mapping[str, object]
     ) -> Composed:
-        """The message in the reader's language (MAIL5).
+        """Return the message in the reader's language (MAIL5).
 
         `context` holds plain data, as described in `templates/README.md`; nothing in it is ever read as a template.
         A language without templates falls back to the program's. Raises TemplateFailed if there is no such
@@ -93,7 +93,7 @@ class Composer:
             raise TemplateFailed(f"{_named(message, number)} in {language.name}: {error}") from None
 
     def written(self) -> Iterator[tuple[str, int | None, str]]:
-        """Message, number and language of everything in the catalogue that there is a template for."""
+        """Yield message, number and language of everything in the catalogue that has a template."""
         for entry in CATALOGUE.values():
             for language in self._languages.values():
                 for number in entry.occurrences:
@@ -101,10 +101,10 @@ class Composer:
                         yield entry.name, number, language.name
 
     def missing(self, program: Mapping[str, object] | None = None) -> list[str]:
-        """What is wrong with the templates, one line each; empty if every message can go out in every language.
+        """Return what is wrong with the templates, one line each; empty if all messages can go out in all languages.
 
-        Files that belong to no message, incomplete ones, messages without a text, and texts that cannot be filled
-        in with sample data. `program` stands in for the sample's, to check a program's own resources and terms.
+        Reported are files of no message, incomplete ones, messages without a text, and texts that fail with sample
+        data. `program` stands in for the sample's, to check a program's own resources and terms.
         """
         problems = list(self._problems)
         written = set(self.written())
@@ -131,9 +131,9 @@ class Composer:
 
 @dataclass(frozen=True, slots=True)
 class _Trio:
-    """The templates of one message, text and HTML each in pieces: what comes before it, itself, what follows.
+    """The templates of one message. Text and HTML come in three pieces: the frame before, the message, the frame after.
 
-    `file` is where they are from, without the suffixes.
+    `file` is their path without the suffix.
     """
 
     file: Path
@@ -153,17 +153,17 @@ class _Trio:
             values |= {"subject": subject, "preview": preview}
             return Composed(subject, text, "".join(piece.render(values) for piece in self.html))
         except Exception as error:
-            # A program's own words may do anything that the sandbox lets them do.
+            # A program's own template may raise anything that the sandbox allows.
             raise TemplateFailed(f"{error} ({self.file}.{suffix})") from None
 
 
 class _Frame:
-    """What surrounds every message, read once."""
+    """The frame around every message, read once."""
 
     def __init__(self, templates: Path) -> None:
         self.folder = templates
         base = (templates / "base.mjml").read_text("utf-8")
-        # The compiler knows inline styles only by name, so they are taken out and written to the tags here.
+        # mjml-python parses `<mj-style inline>` and applies none of it, so the styles are written into the tags here.
         block = re.search(r'<mj-style inline="inline">(.*?)</mj-style>', base, re.DOTALL)
         rules = re.findall(r"(\w+) \{ (.*?) \}", block.group(1)) if block else []
         self._styles = {tag: declarations.replace('"', "'") for tag, declarations in rules}
@@ -182,7 +182,7 @@ class _Frame:
         return [before, message, after]
 
     def _styled(self, source: str) -> str:
-        """Tags without a style of their own get the one that the base has for them."""
+        """Give tags without a style of their own the one that the base has for them."""
 
         def dressed(tag: re.Match[str]) -> str:
             style = self._styles.get(tag[1])
@@ -205,7 +205,7 @@ class _LanguageTemplates:
         self._folders = [self._read(folder / name, frame, problems) for folder in folders]
 
     def find(self, message: str, number: int | None) -> _Trio | None:
-        """The most special text of the first folder that has one for this message."""
+        """Return the most specific template of the first folder that has one for this message."""
         names = [message] if number is None else [f"{message}.{number}", f"{message}.more", message]
         for folder in self._folders:
             for name in names:

@@ -1,7 +1,7 @@
-"""From a composed message to the bytes that a mail server gets: headers, addresses, MIME parts.
+"""Build the bytes that a mail server gets from a composed message: headers, addresses, MIME parts.
 
 Everything here is a function of its arguments: the same message and envelope give the same bytes at each attempt
-(MAIL2). Whatever data a name, a subject or a text carries, it cannot add a header, a recipient or a part.
+(MAIL2). No data in a name, a subject or a text can add a header, a recipient or a part.
 """
 
 from __future__ import annotations
@@ -76,19 +76,19 @@ class MailEnvelope:
 
 
 def subject_line(value: str) -> str:
-    """A subject: one line, at most 200 characters."""
+    """Return a subject: one line, at most 200 characters."""
     return for_header(value, _LONGEST_SUBJECT)
 
 
 def display_name(value: str) -> str:
-    """A name to stand before an address: nothing that mail readers take for syntax, at most 75 characters."""
+    """Return a display name: without characters that mail programs parse as syntax, at most 75 characters."""
     return for_header(_UNFIT_FOR_DISPLAY_NAMES.sub(" ", value), _LONGEST_NAME)
 
 
 def build_mail(composed: Composed, envelope: MailEnvelope) -> bytes:
-    """The whole message after RFC 5322, lines ended by CRLF, none longer than 998 characters, ASCII throughout.
+    """Return the whole message (RFC 5322): CRLF line ends, no line over 998 characters, ASCII only.
 
-    Raises AddressRefused for an address that cannot be written to, and ValueError for an envelope that would
+    Raises AddressRefused for an address that no mail can be sent to, and ValueError for an envelope that would
     break the format (a date without zone, an id or URL with spaces).
     """
     return _head(composed, envelope) + _parts(composed, envelope).as_bytes()
@@ -106,7 +106,7 @@ def _head(composed: Composed, envelope: MailEnvelope) -> bytes:
         _mailbox("Reply-To", envelope.from_name, envelope.reply_to),
         _unstructured("Subject", subject_line(composed.subject)),
         f"Content-Language: {_matching(_TOKEN, 'Content-Language', envelope.language)}",
-        # Answering machines stay silent; bounces, which we want, still come.
+        # Automatic replies stay away; bounces, which are wanted, still come (RFC 3834).
         "Auto-Submitted: auto-generated",
         "X-Auto-Response-Suppress: DR, RN, NRN, OOF, AutoReply",
         f"X-Throughline-Delivery: {_matching(_TOKEN, 'X-Throughline-Delivery', envelope.delivery)}",
@@ -130,7 +130,7 @@ def _matching(pattern: re.Pattern[str], header: str, value: str) -> str:
 
 
 def _unstructured(header: str, value: str) -> str:
-    # An ASCII text that looks like an encoded word would be decoded by the reader's program, so it is encoded too.
+    # A mail program decodes any ASCII text that looks like an encoded word (RFC 2047), so such text is encoded too.
     charset = "us-ascii" if value.isascii() and "=?" not in value else "utf-8"
     folded = Header(value, charset, maxlinelen=76, header_name=header).encode(linesep="\r\n")
     return f"{header}: {folded}"

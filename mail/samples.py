@@ -6,6 +6,7 @@ It has every variable that a template may use; a template that needs another one
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 
 from rules.messages import CATALOGUE, Audience
@@ -20,6 +21,7 @@ _MENTEE = {
     "first_name": "Ana",
     "email": "ana@example.org",
 }
+_MANAGER = {"name": "Elena Ruiz", "first_name": "Elena"}
 _RESOURCES = (
     "directory",
     "profile",
@@ -61,7 +63,7 @@ _LINKS = (
     "survey",
     "task",
 )
-_WORDS = {
+_WORDS: Mapping[str, Mapping[str, object]] = {
     "en": {
         "program": "Security Leaders Mentoring Program",
         "title": "Mentoring Program Manager",
@@ -94,9 +96,50 @@ _OF_THE_OTHERS_CLAIM = {"mentee.sign_confirmation": "mentor", "mentor.write_lett
 """Messages to the signer of a letter, with the role whose credit the letter is for."""
 
 
-# long: a table of sample values, one for each variable that a template may name
+_DATES: Mapping[str, date] = {
+    "asked": datetime(2028, 3, 13, 15, 20, tzinfo=UTC),
+    "due": datetime(2028, 3, 15, 21, 0, tzinfo=UTC),
+    "opened": datetime(2028, 3, 14, 13, 5, tzinfo=UTC),
+    "made": datetime(2028, 3, 14, 0, 0, 2, tzinfo=UTC),
+    "expires": datetime(2028, 3, 28, 21, 0, tzinfo=UTC),
+    "closes": date(2028, 11, 13),
+    "started": date(2028, 3, 14),
+    "ends": date(2028, 9, 14),
+    "new_end": date(2028, 12, 14),
+    "since": date(2028, 5, 14),
+    "gate": date(2028, 9, 14),
+    "cycle_start": date(2027, 1, 1),
+    "cycle_end": date(2029, 12, 31),
+}
+_OUTSIDE_CYCLE = {"cycle_start": date(2025, 7, 1), "cycle_end": date(2028, 6, 30)}
+"""The cycle of a claim whose gate lies outside of it (CPE4)."""
+
+_PROGRAM = {
+    "organisation": "Example Society of Security Leaders",
+    "postal_address": "12 Example Street, Springfield, VA 22150, USA",
+    "manager_name": _MANAGER["name"],
+    "mailbox": "mentoring@example.org",
+}
+_TERMS = {"answer_days": 2, "months": 6, "credit_months": 6, "mentor_credits": 9, "mentee_credits": 5}
+_CLAIM = {
+    "certification": "CPP",
+    "cap": 30,
+    "category": "Category 3: Instructor",
+    "sub_type": "Mentoring",
+    "sponsor": "Example Society of Security Leaders",
+    "location": "Online",
+    "fingerprint": "3b7e 90c4 1f55 a2d8",
+}
+_CHECKPOINT = {
+    "number": "212",
+    "chains": "1304",
+    "hash": "3b7e90c41f55a2d8" * 4,
+    "grouped": " ".join(["3b7e90c4", "1f55a2d8"] * 4),
+}
+
+
 def sample_context(message: str, number: int | None, locale: str) -> dict[str, object]:
-    """The data to try a message with, as it would stand for its audience; a new dict at each call.
+    """Return sample data for a message, as its audience would see it; a new dict at each call.
 
     Raises KeyError for a message that is not in the catalogue. A locale without sample words gets English ones.
     """
@@ -104,32 +147,11 @@ def sample_context(message: str, number: int | None, locale: str) -> dict[str, o
     words = _WORDS.get(locale, _WORDS["en"])
     mentor_reads = audience is Audience.MENTOR
     reader, other = (_MENTOR, _MENTEE) if mentor_reads else (_MENTEE, _MENTOR)
-    role = audience.value if audience is not Audience.MEMBER else "mentee"
-    claimant = _OF_THE_OTHERS_CLAIM.get(message, role)
-    credits = 9 if claimant == "mentor" else 5
-    cycle_starts, cycle_ends = date(2027, 1, 1), date(2029, 12, 31)
-    if message.endswith("credit_outside_cycle"):
-        cycle_starts, cycle_ends = date(2025, 7, 1), date(2028, 6, 30)
     if audience is Audience.STAFF:
-        reader = {"name": "Elena Ruiz", "first_name": "Elena"}
+        reader = _MANAGER
+    role = audience.value if audience is not Audience.MEMBER else "mentee"
     return {
-        "program": {
-            "name": words["program"],
-            "organisation": "Example Society of Security Leaders",
-            "postal_address": "12 Example Street, Springfield, VA 22150, USA",
-            "manager_name": "Elena Ruiz",
-            "manager_title": words["title"],
-            "mailbox": "mentoring@example.org",
-            "language": locale,
-            "resources": {name: f"https://members.example.org/mentoring/{name}" for name in _RESOURCES},
-            "terms": {
-                "answer_days": 2,
-                "months": 6,
-                "credit_months": 6,
-                "mentor_credits": 9,
-                "mentee_credits": 5,
-            },
-        },
+        "program": _program(words, locale),
         "to": {
             "name": reader["name"],
             "first_name": reader["first_name"],
@@ -140,59 +162,39 @@ def sample_context(message: str, number: int | None, locale: str) -> dict[str, o
         "other": {**other, "role": "mentee" if mentor_reads else "mentor"},
         "number": number,
         "links": {name: f"https://mentoring.example.org/l/{name}/4fJ2" for name in _LINKS},
-        "request": {
-            "id": "r-1041",
-            "message": words["request"],
-            "areas": words["areas"],
-            "months": 6,
-        },
-        "engagement": {
-            "id": "r-1041",
-            "goals": words["goals"],
-            "months": 6,
-        },
-        "claim": {
-            "id": f"claim/r-1041/{claimant}/CPP",
-            "certification": "CPP",
-            "domains": words["domains"],
-            "purpose": words["purpose"],
-            "credits": credits,
-            "earned": credits,
-            "countable": 3 if claimant == "mentor" else credits,
-            "cap": 30,
-            "category": "Category 3: Instructor",
-            "sub_type": "Mentoring",
-            "sponsor": "Example Society of Security Leaders",
-            "location": "Online",
-            "fingerprint": "3b7e 90c4 1f55 a2d8",
-        },
+        "request": {"id": "r-1041", "message": words["request"], "areas": words["areas"], "months": 6},
+        "engagement": {"id": "r-1041", "goals": words["goals"], "months": 6},
+        "claim": _claim(words, _OF_THE_OTHERS_CLAIM.get(message, role)),
         "survey": {"id": f"survey/r-1041/{role}", "minutes": 3},
-        "checkpoint": {
-            "number": "212",
-            "chains": "1304",
-            "hash": "3b7e90c41f55a2d8" * 4,
-            "grouped": " ".join(["3b7e90c4", "1f55a2d8"] * 4),
-        },
-        "dates": {
-            "asked": datetime(2028, 3, 13, 15, 20, tzinfo=UTC),
-            "due": datetime(2028, 3, 15, 21, 0, tzinfo=UTC),
-            "opened": datetime(2028, 3, 14, 13, 5, tzinfo=UTC),
-            "made": datetime(2028, 3, 14, 0, 0, 2, tzinfo=UTC),
-            "expires": datetime(2028, 3, 28, 21, 0, tzinfo=UTC),
-            "closes": date(2028, 11, 13),
-            "started": date(2028, 3, 14),
-            "ends": date(2028, 9, 14),
-            "new_end": date(2028, 12, 14),
-            "since": date(2028, 5, 14),
-            "gate": date(2028, 9, 14),
-            "cycle_start": cycle_starts,
-            "cycle_end": cycle_ends,
-        },
+        "checkpoint": dict(_CHECKPOINT),
+        "dates": {**_DATES, **(_OUTSIDE_CYCLE if message.endswith("credit_outside_cycle") else {})},
         "task": {
             "kind": "mail_failed",
-            "cause": words["cause"],
             "subject": "throughline-mail",
-            "action": words["action"],
-            "text": words["text"],
+            **{name: words[name] for name in ("cause", "action", "text")},
         },
+    }
+
+
+def _program(words: Mapping[str, object], locale: str) -> dict[str, object]:
+    return {
+        **_PROGRAM,
+        "name": words["program"],
+        "manager_title": words["title"],
+        "language": locale,
+        "resources": {name: f"https://members.example.org/mentoring/{name}" for name in _RESOURCES},
+        "terms": dict(_TERMS),
+    }
+
+
+def _claim(words: Mapping[str, object], claimant: str) -> dict[str, object]:
+    amount = 9 if claimant == "mentor" else 5
+    return {
+        **_CLAIM,
+        "id": f"claim/r-1041/{claimant}/CPP",
+        "domains": words["domains"],
+        "purpose": words["purpose"],
+        "credits": amount,
+        "earned": amount,
+        "countable": 3 if claimant == "mentor" else amount,
     }

@@ -1,4 +1,4 @@
-"""The sandbox in which mail templates are rendered, and the values that they see."""
+"""The sandbox that renders mail templates, and the values that templates see."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _TITLES = {"dr", "dra", "eng", "ing", "lic", "miss", "mr", "mrs", "ms", "mx", "p
 
 
 def first_name(name: str) -> str:
-    """The name by which to greet somebody of whom only the full name is known.
+    """Return the name to greet a person by, of whom only the full name is known.
 
-    `Ana Pérez` → `Ana`, `Pérez, Ana` → `Ana`, `Dr. Ana Pérez` → `Ana`; where that is a guess too far
-    (`J. R. Pérez`, one word), the name as it is.
+    `Ana Pérez` → `Ana`, `Pérez, Ana` → `Ana`, `Dr. Ana Pérez` → `Ana`. Where the first name is not certain
+    (`J. R. Pérez`, one word), the name stays as it is.
     """
     given = name.partition(",")[2]
     words = (given if given.strip() else name).split()
@@ -44,7 +44,7 @@ def first_name(name: str) -> str:
 
 
 class TemplateEnvironment(SandboxedEnvironment):
-    """Templates over plain data: a dot means a key, and no method of a dict is in reach."""
+    """Templates over plain data: a dot reads a key, and no method of a dict can be called."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -61,7 +61,7 @@ class TemplateEnvironment(SandboxedEnvironment):
         return super().getitem(obj, argument)
 
     def piece(self, source: str) -> Template:
-        """The template of a source; what surrounds every message is compiled once."""
+        """Return the template of a source; each source is compiled once."""
         if source not in self._pieces:
             self._pieces[source] = self.from_string(source)
         return self._pieces[source]
@@ -135,7 +135,7 @@ def _city(zone: str, language: str) -> str:
 
 
 def prepared(context: Mapping[str, object]) -> dict[str, object]:
-    """A copy that is safe to show, with the names to greet by filled in."""
+    """Return a sanitized copy, with the names to greet by filled in."""
     values: dict[str, object] = {key: _clean(value, key) for key, value in context.items()}
     for person in (values.get("to"), values.get("other")):
         if isinstance(person, dict) and not person.get("first_name"):
@@ -164,10 +164,10 @@ def _clean(value: object, key: str) -> object:
 
 
 def _quoted(passage: str) -> str:
-    """Somebody's own words in a plain text: each line marked as theirs."""
+    """Return somebody's own words for a text part: each line marked as a quotation."""
     return "\n".join(f"> {line}".rstrip() for line in passage.splitlines())
 
 
 def _paragraphs(passage: str) -> Markup:
-    """Somebody's own words in HTML, with their line breaks."""
+    """Return somebody's own words in HTML, with their line breaks."""
     return Markup("<br />").join(escape(line) for line in passage.splitlines())

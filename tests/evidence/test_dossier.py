@@ -95,7 +95,7 @@ def test_fork_is_found(dossier: bytes, tmp_path: Path) -> None:
         return [*lines[:4], rewritten(lines[3], data={"status": "revoked"}), lines[4]]
 
     found = checked(with_lines(dossier, change), tmp_path)
-    assert "records.jsonl line 5, record 4: forks the chain, beside the record of line 4" in found
+    assert "records.jsonl line 5, record 4: forks the chain, as the record of line 4" in found
 
 
 def test_changed_text_is_found_and_erased_text_is_accepted(dossier: bytes, tmp_path: Path) -> None:

@@ -286,7 +286,7 @@ async def test_bounce_listener_accepts_a_report_once_it_is_stored(deliveries: De
             accepted = await relay.deliver(
                 "", f"mentoring+{DELIVERY}@example.org", content, before_last_byte=recorded
             )
-            assert accepted.response == "2.0.0 taken"
+            assert accepted.response == "2.0.0 accepted"
         await relay.aclose()
     (event,) = await stored(deliveries)
     assert event.data == {"kind": "hard", "delivery": DELIVERY}

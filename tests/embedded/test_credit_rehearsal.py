@@ -390,7 +390,7 @@ def test_member_without_certification_gets_a_certificate(kept: Kept) -> None:
 
 
 PLAY.pair("fresh", {}, {})
-PLAY.member("manew", "2035-08-30T10:17", **holds("PCI"))
+PLAY.member("mfresh", "2035-08-30T10:17", **holds("PCI"))
 
 
 @pytest.mark.rule("CPE3", "CPE7")

@@ -49,13 +49,13 @@ async def _play(scenario: Scenario, ready: EmbeddedStack, progress: Callable[[da
         await ready.advance(mark)
         progress(mark)
         await set_faults([fault for fault in scenario.faults if fault.since <= mark < fault.until], ready)
-        told = [
+        given = [
             (event.type, _with_program(event.type, event.data, scenario))
             for event in scenario.events
             if event.at == mark
         ]
-        if told:
-            await ready.send_events(mark, told)
+        if given:
+            await ready.send_events(mark, given)
             if mark == scenario.until:
                 await ready.wait_idle()
 

@@ -234,5 +234,5 @@ async def test_gateway_with_a_taken_port_says_so(deployment: Deployment) -> None
 async def test_act_on_a_closed_lifecycle_is_refused_without_a_worker(deployment: Deployment) -> None:
     started = datetime.now().astimezone()
     said = await deployment.throughline("staff", "cancel", "onboarding/p-ana")
-    assert (said.returncode, said.stderr) == (1, "onboarding/p-ana is over, or was never started\n")
+    assert (said.returncode, said.stderr) == (1, "onboarding/p-ana is closed, or was never started\n")
     assert datetime.now().astimezone() - started < timedelta(seconds=30)

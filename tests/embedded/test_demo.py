@@ -280,7 +280,7 @@ async def test_staff_acts_on_the_page_show_their_changes(visit: Visit) -> None:
 @pytest.mark.rule("MEM1")
 async def test_returning_standing_starts_the_onboarding(visit: Visit) -> None:
     page = await visit.press("/standing", member="diego", standing="good")
-    assert "Diego Rojas: the member database now tells of good standing." in page
+    assert "Diego Rojas: the member database now reports good standing." in page
     await visit.press("/advance", by="week")
     await visit.press("/advance", by="week")
     assert [mail.language for mail in visit.mail_to("diego@example.org")] == ["es", "es"]

@@ -94,52 +94,55 @@ def mail_routes(
     mailbox: Mailbox, look: PageRenderer, zone: str, *, title: str, home: Callable[[], str] | None = None
 ) -> APIRouter:
     """Return the routes `/inbox` and `/mail/…`. Times are local to `zone`; `home` returns the page to go back to."""
+    pages = _MailPages(mailbox, look, lambda: {"title": title, "zone": zone, "home": home and home()})
     routes = APIRouter(dependencies=[Depends(require_loopback)], include_in_schema=False)
+    routes.get("/inbox")(pages.inbox)
+    routes.get("/mail/{number}")(pages.show)
+    routes.get("/mail/{number}/html")(pages.html)
+    routes.get("/mail/{number}/source")(pages.source)
+    routes.get("/mail/{number}/file/{place}")(pages.file)
+    return routes
 
-    def page(template: str, **values: object) -> Response:
-        return look.respond(template, {"title": title, "zone": zone, "home": home and home(), **values})
 
-    def found(number: int) -> Mail:
-        mail = mailbox.get(number)
-        if mail is None:
-            raise HTTPException(404, "there is no such mail")
-        return mail
+class _MailPages:
+    """The pages of a mailbox. `common` returns the values that every page needs."""
 
-    @routes.get("/inbox")
-    async def inbox(before: int | None = None) -> Response:
-        """All mail, the newest first, a page at a time."""
-        mails = mailbox.newest(PAGE_OF_MAILS, before)
-        more = mails[-1].number if mails and mailbox.newest(1, mails[-1].number) else None
-        return page("inbox.html", mails=mails, more=more, count=len(mailbox))
+    def __init__(
+        self, mailbox: Mailbox, look: PageRenderer, common: Callable[[], Mapping[str, object]]
+    ) -> None:
+        self._mailbox = mailbox
+        self._look = look
+        self._common = common
 
-    @routes.get("/mail/{number}")
-    async def show(number: int) -> Response:
-        """A mail with its HTML in a frame, and its text."""
-        mail = found(number)
-        newer = mailbox.get(number + 1)
-        older = mailbox.get(number - 1)
-        return page("mail.html", mail=mail, newer=newer, older=older)
+    async def inbox(self, before: int | None = None) -> Response:
+        """Show all mail, the newest first, a page at a time."""
+        mails = self._mailbox.newest(PAGE_OF_MAILS, before)
+        more = mails[-1].number if mails and self._mailbox.newest(1, mails[-1].number) else None
+        return self._page("inbox.html", mails=mails, more=more, count=len(self._mailbox))
 
-    @routes.get("/mail/{number}/html")
-    async def html(number: int) -> Response:
-        """The HTML of a mail as it was sent, but for links that open in a new tab."""
-        text = found(number).html
+    async def show(self, number: int) -> Response:
+        """Show a mail: its HTML in a frame, and its text."""
+        mail = self._found(number)
+        newer, older = self._mailbox.get(number + 1), self._mailbox.get(number - 1)
+        return self._page("mail.html", mail=mail, newer=newer, older=older)
+
+    async def html(self, number: int) -> Response:
+        """Return the HTML of a mail as it was sent, but for links that open in a new tab."""
+        text = self._found(number).html
         head = _HEAD.search(text)
         at = head.end() if head else 0
         return HTMLResponse(f'{text[:at]}<base target="_blank">{text[at:]}', headers=_MAIL_HEADERS)
 
-    @routes.get("/mail/{number}/source")
-    async def source(number: int) -> Response:
-        """A mail byte for byte, headers and all."""
+    async def source(self, number: int) -> Response:
+        """Return a mail byte for byte, headers and all."""
         return PlainTextResponse(
-            found(number).content.decode("utf-8", "replace"),
+            self._found(number).content.decode("utf-8", "replace"),
             headers={"Content-Security-Policy": "default-src 'none'; sandbox", "Cache-Control": "no-store"},
         )
 
-    @routes.get("/mail/{number}/file/{place}")
-    async def file(number: int, place: int) -> Response:
-        """An attachment, the first is 1: a PDF to read, anything else to save."""
-        files = found(number).files
+    async def file(self, number: int, place: int) -> Response:
+        """Return an attachment, the first is 1: a PDF to read, anything else to save."""
+        files = self._found(number).files
         if not 1 <= place <= len(files):
             raise HTTPException(404, "there is no such attachment")
         attached = files[place - 1]
@@ -153,4 +156,11 @@ def mail_routes(
         media = "application/pdf" if is_pdf else "application/octet-stream"
         return Response(attached.content, media_type=media, headers=headers)
 
-    return routes
+    def _page(self, template: str, **values: object) -> Response:
+        return self._look.respond(template, {**self._common(), **values})
+
+    def _found(self, number: int) -> Mail:
+        mail = self._mailbox.get(number)
+        if mail is None:
+            raise HTTPException(404, "there is no such mail")
+        return mail

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from embedded.scenario import Scenario, ScenarioError
-from embedded.stack import EmbeddedStack, embedded_stack, set_faults
+from embedded.stack import EmbeddedStack, StackOptions, embedded_stack, set_faults
 from lifecycles.timeline import timeline
 from rules.program import Program
 
@@ -28,9 +28,8 @@ async def rehearse(
     ClockStalled if the clock stands still.
     """
     small_cache = any(fault.kind == "worker_killed" for fault in scenario.faults)
-    async with embedded_stack(
-        programs, templates, program_folder, mail_dir=mail_dir, small_cache=small_cache
-    ) as ready:
+    options = StackOptions(mail_dir=mail_dir, small_cache=small_cache)
+    async with embedded_stack(programs, templates, program_folder, options) as ready:
         if scenario.start <= await ready.clock.now():
             raise ScenarioError(["start: must lie ahead of the machine's clock"])
         await ready.advance(scenario.start)

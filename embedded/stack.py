@@ -106,70 +106,86 @@ class EmbeddedStack:
         await notify_inbox(self.clock.client)
 
 
-# long: the parts start in order and stop in reverse, in one place; a caller switches each of them
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackOptions:
+    """How the embedded parts of a rehearsal or demo differ from the usual."""
+
+    base_url: str = "http://127.0.0.1:8080"
+    """Where the links of mails lead."""
+    secret: str = "a rehearsal needs no secret"
+    folder: Path | None = None
+    """Where the database file is kept; by default, a temporary folder."""
+    mail_dir: Path | None = None
+    on_mail: Callable[[Caught], None] | None = None
+    small_cache: bool = False
+    """Keep few workflows in memory, so that most tasks replay theirs as a restarted worker would: the skipping clock
+    loses tasks to the polls of a worker that is really restarted."""
+    documents: Path = DOCUMENTS
+
+
 @asynccontextmanager
 async def embedded_stack(
     programs: Mapping[str, Program],
     templates: Path,
     program_folder: Path,
-    *,
-    base_url: str = "http://127.0.0.1:8080",
-    secret: str = "a rehearsal needs no secret",
-    mail_dir: Path | None = None,
-    on_mail: Callable[[Caught], None] | None = None,
-    small_cache: bool = False,
-    documents: Path = DOCUMENTS,
+    options: StackOptions | None = None,
 ) -> AsyncIterator[EmbeddedStack]:
-    """The embedded parts, put up in a folder of their own and taken down at the end of the block.
-
-    `small_cache` workers keep few workflows in memory, so that most tasks replay theirs as a restarted worker would:
-    the skipping clock loses tasks to the polls of a worker that is really restarted.
-    """
+    """Start the embedded parts, and stop them at the end of the block."""
+    options = options or StackOptions()
     async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="throughline-")))
-        address = f"sqlite:///{folder / 'throughline.db'}"
-        database, watched = Database(address), FaultyDatabase(address)
-        stack.push_async_callback(database.close)
-        stack.push_async_callback(watched.close)
-        await database.upgrade()
-        catcher = MailCatcher(mail_dir, on_mail)
+        database, watched = await _databases(stack, options)
+        catcher = MailCatcher(options.mail_dir, options.on_mail)
         await catcher.start()
         stack.push_async_callback(catcher.stop)
         channel = SmtpChannel(SmtpSettings(host=catcher.host, port=catcher.port, pool_size=8))
         stack.push_async_callback(channel.aclose)
         clock = await stack.enter_async_context(skipping_clock())
-        alarm = FailureAlarm()
-        logger = logging.getLogger("temporalio.worker")
-        logger.addHandler(alarm)
-        stack.callback(logger.removeHandler, alarm)
+        alarm = _alarm(stack)
         parts = Components(
             watched,
             programs,
             Composers(templates, program_folder),
             channel,
-            Links(base_url, secret),
+            Links(options.base_url, options.secret),
             RecipientAllowlist(production=False, allowed=("*",)),
             environment="rehearsal",
-            documents=documents,
+            documents=options.documents,
         )
         await parts.claim_environment()
         stack.push_async_callback(parts.mail.aclose)
         kill, progress = KillFault(), ProgressMonitor()
         # A worker that fails cancels this block; leaving it, the worker says in the cancellation's place why.
-        await stack.enter_async_context(
-            workers(
-                clock.client,
-                parts,
-                WorkerOptions(
-                    interceptors=[kill, progress],
-                    grace_period=timedelta(0),
-                    max_cached_workflows=10 if small_cache else 2000,
-                    max_deliveries=16,
-                ),
-            )
-        )
+        running = workers(clock.client, parts, _worker_options(options, kill, progress))
+        await stack.enter_async_context(running)
         outage = DatabaseFault(watched)
         yield EmbeddedStack(clock, database, catcher, parts, programs, alarm, kill, outage, progress)
+
+
+async def _databases(stack: AsyncExitStack, options: StackOptions) -> tuple[Database, FaultyDatabase]:
+    """Return the database as the tests read it, and as the parts use it: it can fail."""
+    folder = options.folder or Path(stack.enter_context(TemporaryDirectory(prefix="throughline-")))
+    address = f"sqlite:///{folder / 'throughline.db'}"
+    database, watched = Database(address), FaultyDatabase(address)
+    stack.push_async_callback(database.close)
+    stack.push_async_callback(watched.close)
+    await database.upgrade()
+    return database, watched
+
+
+def _alarm(stack: AsyncExitStack) -> FailureAlarm:
+    alarm, logger = FailureAlarm(), logging.getLogger("temporalio.worker")
+    logger.addHandler(alarm)
+    stack.callback(logger.removeHandler, alarm)
+    return alarm
+
+
+def _worker_options(options: StackOptions, kill: KillFault, progress: ProgressMonitor) -> WorkerOptions:
+    return WorkerOptions(
+        interceptors=[kill, progress],
+        grace_period=timedelta(0),
+        max_cached_workflows=10 if options.small_cache else 2000,
+        max_deliveries=16,
+    )
 
 
 async def set_faults(active: list[Fault], ready: EmbeddedStack) -> None:

@@ -26,7 +26,7 @@ from database.session import Database
 from embedded.mail_catcher import MailCatcher
 from embedded.mail_pages import PageRenderer, mail_routes, require_loopback
 from embedded.mailbox import Mailbox
-from embedded.temporal_servers import dev_server, free_port
+from embedded.temporal_servers import DevServer, dev_server, free_port
 from gateway.app import create_app
 from gateway.services import services_on
 from mail.allowlist import RecipientAllowlist
@@ -80,9 +80,8 @@ class Secrets:
             raise Failure(f"{file} cannot be read: remove it to have new secrets (old links end)") from None
 
 
-# long: the parts of one process tree start in order and stop in reverse, in one place
 async def up(*, data: Path, port: int | None) -> int:
-    """Run everything until Ctrl-C or SIGTERM; the exit status.
+    """Run everything until Ctrl-C or SIGTERM; return the exit status.
 
     Raises Failure if the folder is in use or cannot be written, the port is taken, or a server does not start.
     """
@@ -93,48 +92,63 @@ async def up(*, data: Path, port: int | None) -> int:
         kept = Secrets.of(folder)
         listening = _listening(folder, port)
         stack.callback(listening.close)
-        base_url = address(listening)
         typer.echo("Starting Temporal, a database, a worker and a mail server …")
-
         mailbox = Mailbox(folder / "mail")
-        catcher = MailCatcher(on_mail=mailbox.keep)
-        await catcher.start()
-        stack.push_async_callback(catcher.stop)
-        database = Database(f"sqlite:///{folder / 'throughline.db'}")
-        stack.push_async_callback(database.close)
-        await database.upgrade()
-        try:
-            server = await stack.enter_async_context(
-                dev_server(
-                    folder / "temporal.db",
-                    port=free_port(TEMPORAL_PORT),
-                    ui_port=free_port(TEMPORAL_UI_PORT),
-                    log=folder / "temporal.log",
-                    keep=(lock,),
-                )
-            )
-        except RuntimeError as error:
-            raise Failure(f"{error}; {folder / 'temporal.log'} may tell why") from None
-        parts = _parts(settings, kept, base_url, database, catcher)
+        database = await _database(stack, folder)
+        catcher = await _catcher(stack, mailbox)
+        server = await _temporal(stack, folder, lock)
+        parts = _parts(settings, kept, address(listening), database, catcher)
         stack.push_async_callback(parts.close)
         await parts.all.claim_environment()
-        await stack.enter_async_context(
-            workers(server.client, parts.all, WorkerOptions(grace_period=timedelta(seconds=5)))
-        )
+        options = WorkerOptions(grace_period=timedelta(seconds=5))
+        await stack.enter_async_context(workers(server.client, parts.all, options))
         app = _app(settings, kept, parts.all, mailbox, server.client)
         await stack.enter_async_context(served(app, listening))
         await notify_inbox(server.client)
         await start_housekeeping(server.client)
-
-        typer.echo(f"Gateway    {base_url}   (events: POST {base_url}/events, signed)")
-        typer.echo(f"Inbox      {base_url}/inbox")
-        typer.echo(f"Temporal   127.0.0.1:{server.port}   (pages: http://127.0.0.1:{server.ui_port})")
-        typer.echo(f"Kept in    {folder}   (secrets: {folder / 'secrets.json'})")
-        typer.echo("Ready. Ctrl-C stops all of it; the next start continues.")
+        _print_ready(folder, address(listening), server)
         await stop.wait()
         typer.echo("Stopping …")
     typer.echo("Stopped.")
     return 0
+
+
+async def _catcher(stack: AsyncExitStack, mailbox: Mailbox) -> MailCatcher:
+    catcher = MailCatcher(on_mail=mailbox.keep)
+    await catcher.start()
+    stack.push_async_callback(catcher.stop)
+    return catcher
+
+
+async def _database(stack: AsyncExitStack, folder: Path) -> Database:
+    database = Database(f"sqlite:///{folder / 'throughline.db'}")
+    stack.push_async_callback(database.close)
+    await database.upgrade()
+    return database
+
+
+async def _temporal(stack: AsyncExitStack, folder: Path, lock: int) -> DevServer:
+    """Start the Temporal server. Its process holds the folder's lock, too. Raises Failure."""
+    try:
+        return await stack.enter_async_context(
+            dev_server(
+                folder / "temporal.db",
+                port=free_port(TEMPORAL_PORT),
+                ui_port=free_port(TEMPORAL_UI_PORT),
+                log=folder / "temporal.log",
+                keep=(lock,),
+            )
+        )
+    except RuntimeError as error:
+        raise Failure(f"{error}; {folder / 'temporal.log'} may say why") from None
+
+
+def _print_ready(folder: Path, base_url: str, server: DevServer) -> None:
+    typer.echo(f"Gateway    {base_url}   (events: POST {base_url}/events, signed)")
+    typer.echo(f"Inbox      {base_url}/inbox")
+    typer.echo(f"Temporal   127.0.0.1:{server.port}   (pages: http://127.0.0.1:{server.ui_port})")
+    typer.echo(f"Kept in    {folder}   (secrets: {folder / 'secrets.json'})")
+    typer.echo("Ready. Ctrl-C stops all of it; the next start continues.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,22 +7,28 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
-from temporalio.client import Client
-from temporalio.envconfig import ClientConfig
 
 from database.links import Links
 from database.session import Database
 from mail.smtp.channel import SmtpChannel
 from mail.smtp.settings import SmtpSettings
 from rules.program import Program
-from worker.assembly import Components, Composers, load_programs
 from worker.errors import Failure
 from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+    from worker.assembly import Components, Composers
+
+# The assembly and Temporal are imported where they are used: they take a second to load, which every command with a
+# database would pay for its `--help`.
 
 
 def read_settings() -> Settings:
@@ -44,11 +50,15 @@ def read_settings() -> Settings:
 
 def read_programs(settings: Settings) -> dict[str, Program]:
     """Return the programs of this deployment. Raises ProgramError, OSError."""
+    from worker.assembly import load_programs
+
     return load_programs(settings.programs)
 
 
 def composers(settings: Settings, programs: Path | None = None) -> Composers:
     """Return the composers of mail. A program's own texts are in a folder next to its file."""
+    from worker.assembly import Composers
+
     return Composers(settings.templates / "mail", programs or settings.programs)
 
 
@@ -116,6 +126,9 @@ async def connect() -> Client:
 
     Raises Failure if it cannot be reached.
     """
+    from temporalio.client import Client
+    from temporalio.envconfig import ClientConfig
+
     try:
         config = ClientConfig.load_client_connect_config()
     except (RuntimeError, ValueError, OSError) as error:
@@ -167,6 +180,8 @@ def smtp_of(settings: Settings, programs: Mapping[str, Program]) -> SmtpSettings
 
 def build_components(settings: Settings, database: Database, programs: Mapping[str, Program]) -> Components:
     """Return all that a worker needs in addition to Temporal. Raises Failure for contradictory settings."""
+    from worker.assembly import Components
+
     return Components(
         database,
         programs,

@@ -20,22 +20,89 @@ ACTS: Final = ("pause", "resume", "extend", "cancel")
 
 
 def routes(demo: Demo, look: PageRenderer) -> APIRouter:
-    """The demo's page and what its buttons do."""
+    """Return the routes of the demo's page and its buttons."""
+    pages = _DemoPages(demo, look)
     router = APIRouter(dependencies=[Depends(require_loopback)], include_in_schema=False)
+    router.get("/")(pages.show)
+    router.post("/advance")(pages.advance)
+    router.post("/people")(pages.sign_up)
+    router.post("/staff")(pages.staff)
+    router.post("/requests")(pages.ask)
+    router.post("/cast")(pages.cast)
+    router.post("/standing")(pages.standing)
+    return router
 
-    async def home(given: SignUp, errors: Mapping[str, str], status: int = 200) -> Response:
-        now, due = await demo.now(), await demo.next_due()
-        where = await demo.overview()
-        mails = demo.mailbox.newest(5)
+
+class _DemoPages:
+    """The page of a demo, and its buttons."""
+
+    def __init__(self, demo: Demo, look: PageRenderer) -> None:
+        self._demo = demo
+        self._look = look
+
+    async def show(self) -> Response:
+        """Show the state of everything."""
+        return await self._home(SignUp(), {})
+
+    async def advance(self, request: Request) -> Response:
+        """Move the clock."""
+        step = form_text(await _form_of(request), "by")
+        if step != "next" and step not in STEPS:
+            raise HTTPException(400, "the clock moves by next, day, week or month")
+        await self._demo.advance(step)
+        return _back()
+
+    async def sign_up(self, request: Request) -> Response:
+        """Sign somebody up."""
+        given = SignUp.of(await _form_of(request))
+        errors = await self._demo.sign_up(given)
+        return await self._home(given, errors, 400) if errors else _back()
+
+    async def staff(self, request: Request) -> Response:
+        """Do a staff act."""
+        form = await _form_of(request)
+        act, count = form_text(form, "act"), form_text(form, "count") or "1"
+        if act not in ACTS or not (count.isascii() and count.isdigit() and len(count) < 4):
+            raise HTTPException(400, f"staff can {', '.join(ACTS)}; count is a number")
+        target, reason = form_text(form, "target")[:200], form_text(form, "reason")[:500]
+        await self._demo.staff(target, act, reason, int(count))
+        return _back()
+
+    async def ask(self, request: Request) -> Response:
+        """Let a mentee ask a mentor."""
+        form = await _form_of(request)
+        mentee, mentor = form_text(form, "mentee")[:100], form_text(form, "mentor")[:100]
+        await self._demo.ask(mentee, mentor, form_text(form, "message"))
+        return _back()
+
+    async def cast(self, request: Request) -> Response:
+        """Let the sample members act by themselves, or not."""
+        acts = form_text(await _form_of(request), "acts")
+        if acts not in ("yes", "no"):
+            raise HTTPException(400, "the sample members act or not: yes or no")
+        await self._demo.set_autoplay(acts == "yes")
+        return _back()
+
+    async def standing(self, request: Request) -> Response:
+        """Change a member's standing."""
+        form = await _form_of(request)
+        standing = form_text(form, "standing")
+        if standing not in ("good", "lapsed"):
+            raise HTTPException(400, "a standing is good or lapsed")
+        await self._demo.set_standing(form_text(form, "member")[:64], standing)
+        return _back()
+
+    async def _home(self, given: SignUp, errors: Mapping[str, str], status: int = 200) -> Response:
+        demo = self._demo
         values = {
             "title": demo.program.name,
             "home": None,
             "program": demo.program,
             "zone": demo.zone,
-            "now": now,
-            "due": due,
-            "overview": where,
-            "mails": mails,
+            "now": await demo.now(),
+            "due": await demo.next_due(),
+            "overview": await demo.overview(),
+            "mails": demo.mailbox.newest(5),
             "papers": [mail for mail in demo.mailbox if mail.files][::-1],
             "count": len(demo.mailbox),
             "seen": demo.seen,
@@ -47,74 +114,15 @@ def routes(demo: Demo, look: PageRenderer) -> APIRouter:
             "places": sorted(PLACES.values(), key=lambda place: place.label),
             "languages": {"en": "English", "es": "Español"},
         }
-        return look.respond("home.html", values, status)
+        return self._look.respond("home.html", values, status)
 
-    async def form_of(request: Request) -> FormData:
-        try:
-            return await read_form(request)
-        except TooLarge:
-            raise HTTPException(413, "this form is too large") from None
 
-    def back(to: str = "") -> Response:
-        return RedirectResponse(f"/{to}", 303)
+async def _form_of(request: Request) -> FormData:
+    try:
+        return await read_form(request)
+    except TooLarge:
+        raise HTTPException(413, "this form is too large") from None
 
-    @router.get("/")
-    async def show() -> Response:
-        """Where everything stands."""
-        return await home(SignUp(), {})
 
-    @router.post("/advance")
-    async def advance(request: Request) -> Response:
-        """Move the clock."""
-        step = form_text(await form_of(request), "by")
-        if step != "next" and step not in STEPS:
-            raise HTTPException(400, "the clock moves by next, day, week or month")
-        await demo.advance(step)
-        return back()
-
-    @router.post("/people")
-    async def sign_up(request: Request) -> Response:
-        """Sign somebody up."""
-        given = SignUp.of(await form_of(request))
-        errors = await demo.sign_up(given)
-        return await home(given, errors, 400) if errors else back()
-
-    @router.post("/staff")
-    async def staff(request: Request) -> Response:
-        """Do a staff act."""
-        form = await form_of(request)
-        act, count = form_text(form, "act"), form_text(form, "count") or "1"
-        if act not in ACTS or not (count.isascii() and count.isdigit() and len(count) < 4):
-            raise HTTPException(400, f"staff can {', '.join(ACTS)}; count is a number")
-        await demo.staff(form_text(form, "target")[:200], act, form_text(form, "reason")[:500], int(count))
-        return back()
-
-    @router.post("/requests")
-    async def ask(request: Request) -> Response:
-        """Let a mentee ask a mentor."""
-        form = await form_of(request)
-        await demo.ask(
-            form_text(form, "mentee")[:100], form_text(form, "mentor")[:100], form_text(form, "message")
-        )
-        return back()
-
-    @router.post("/cast")
-    async def cast(request: Request) -> Response:
-        """Let the sample members act by themselves, or not."""
-        acts = form_text(await form_of(request), "acts")
-        if acts not in ("yes", "no"):
-            raise HTTPException(400, "the sample members act or not: yes or no")
-        await demo.set_autoplay(acts == "yes")
-        return back()
-
-    @router.post("/standing")
-    async def standing(request: Request) -> Response:
-        """Change a member's standing."""
-        form = await form_of(request)
-        standing = form_text(form, "standing")
-        if standing not in ("good", "lapsed"):
-            raise HTTPException(400, "a standing is good or lapsed")
-        await demo.set_standing(form_text(form, "member")[:64], standing)
-        return back()
-
-    return router
+def _back() -> Response:
+    return RedirectResponse("/", 303)

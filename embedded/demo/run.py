@@ -13,7 +13,7 @@ from embedded.demo.model import PROGRAM, Demo
 from embedded.demo.pages import routes
 from embedded.mail_pages import PageRenderer, mail_routes
 from embedded.mailbox import Mailbox
-from embedded.stack import embedded_stack
+from embedded.stack import StackOptions, embedded_stack
 from embedded.temporal_servers import free_port
 from gateway.app import create_app
 from gateway.services import services_on
@@ -35,8 +35,7 @@ async def running_demo(settings: Settings, base_url: str) -> AsyncIterator[Demo]
         programs,
         settings.templates / "mail",
         settings.programs,
-        base_url=base_url,
-        on_mail=mailbox.keep,
+        StackOptions(base_url=base_url, on_mail=mailbox.keep),
     ) as ready:
         demo = Demo(ready, programs[PROGRAM], mailbox)
         await demo.begin()

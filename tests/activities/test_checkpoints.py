@@ -12,7 +12,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from activities.inbox import QUEUE
 from database.models import AuditRecord, Checkpoint, Message, Task
-from embedded.stack import EmbeddedStack, embedded_stack
+from embedded.stack import EmbeddedStack, StackOptions, embedded_stack
 from evidence.dossier import export
 from evidence.verifier import examine, hash_in
 from tests.support.rehearsals import instant
@@ -43,7 +43,10 @@ async def test_rewritten_record_is_found_within_a_week_of_checkpoints(tmp_path: 
     mails = tmp_path / "mail"
     mails.mkdir()
     async with embedded_stack(
-        load_programs(Path("programs")), Path("templates/mail"), Path("programs"), mail_dir=mails
+        load_programs(Path("programs")),
+        Path("templates/mail"),
+        Path("programs"),
+        StackOptions(mail_dir=mails),
     ) as ready:
         await ready.advance(instant("2035-03-07T18:00"))
         await ready.clock.client.start_workflow(CheckpointsWorkflow.run, id=CHECKPOINTS, task_queue=QUEUE)

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from activities.claims import ClaimActivities, PlanClaim
 from database.models import Claim, Event, Letter, Task
-from embedded.stack import EmbeddedStack, embedded_stack
+from embedded.stack import EmbeddedStack, StackOptions, embedded_stack
 from lifecycles.facts import facts_from_row
 from lifecycles.timeline import timeline
 from rules.credit import ClaimFacts
@@ -413,8 +413,7 @@ async def test_letter_that_fails_to_render_opens_one_task_and_is_retried(
         load_programs(Path("programs")),
         Path("templates/mail"),
         Path("programs"),
-        mail_dir=mail,
-        documents=documents,
+        StackOptions(mail_dir=mail, documents=documents),
     ) as ready:
         await play(BROKEN, ready, "2035-09-14T12:00")
         for file in layouts:

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from temporalio.client import WorkflowUpdateFailedError
 
 from database.models import Claim, Feedback, Letter, Survey
-from embedded.stack import embedded_stack
+from embedded.stack import StackOptions, embedded_stack
 from evidence.dossier import export
 from evidence.verifier import verify
 from lifecycles.timeline import timeline
@@ -105,7 +105,7 @@ class CreditPlay(Play):
         until = instant(self.until)
         refused: dict[str, str] = {}
         async with embedded_stack(
-            programs, Path("templates/mail"), Path("programs"), mail_dir=folder
+            programs, Path("templates/mail"), Path("programs"), StackOptions(mail_dir=folder)
         ) as ready:
             await ready.advance(instant(self.start))
             for mark in sorted({event.at for event in self.events} | {act[0] for act in self.acts}):

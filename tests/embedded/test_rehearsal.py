@@ -22,7 +22,7 @@ from database.events import store
 from database.models import Event, Message, Onboarding, Task
 from embedded.rehearsal import rehearse
 from embedded.scenario import ScenarioError, read_scenario
-from embedded.stack import embedded_stack
+from embedded.stack import StackOptions, embedded_stack
 from rules.events import Envelope
 from worker.assembly import load_programs
 from workflows.starting import notify_inbox
@@ -583,7 +583,7 @@ async def test_repeated_event_is_applied_once(tmp_path: Path) -> None:
             {"target": "onboarding/p-1", "actor": "lina", "reason": "asked", "check_ins": 1},
         ),
     ]
-    async with embedded_stack(programs, TEMPLATES, PROGRAMS, mail_dir=tmp_path) as ready:
+    async with embedded_stack(programs, TEMPLATES, PROGRAMS, StackOptions(mail_dir=tmp_path)) as ready:
         await ready.advance(start)
         for _ in range(3):
             async with ready.database.begin() as session:

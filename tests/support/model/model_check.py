@@ -31,7 +31,7 @@ from database.models import (
 )
 from database.session import Database
 from embedded.scenario import Fault
-from embedded.stack import embedded_stack, set_faults
+from embedded.stack import StackOptions, embedded_stack, set_faults
 from lifecycles.registry import LIFECYCLES
 from lifecycles.timeline import timeline
 from rules.calendar import add_months
@@ -100,7 +100,7 @@ async def play_scenario(scenario: GeneratedScenario, faults: Sequence[Fault] = (
     programs, played = load_programs(Path("programs")), PlayedScenario()
     small_cache = any(fault.kind == "worker_killed" for fault in faults)
     async with embedded_stack(
-        programs, Path("templates/mail"), Path("programs"), small_cache=small_cache
+        programs, Path("templates/mail"), Path("programs"), StackOptions(small_cache=small_cache)
     ) as ready:
         await ready.advance(scenario.start - timedelta(minutes=1))
         turns = {instant for fault in faults for instant in (fault.since, fault.until)}

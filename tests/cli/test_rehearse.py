@@ -165,7 +165,9 @@ def test_wrong_usage_exits_with_2_and_an_empty_stdout(arguments: tuple[str, ...]
 @pytest.mark.rule("COH5", "MAIL5")
 def test_bundled_program_is_valid_and_can_send_every_message() -> None:
     done = throughline("program", "check", BUNDLED)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    # what takes longer than two seconds says so, and a busy machine takes that
+    assert set(done.stderr.splitlines()) <= {"Rendering the messages of asis-global …"}
     assert "asis-global" in done.stdout
 
 

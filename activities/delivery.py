@@ -169,6 +169,7 @@ class MailActivities:
             if row.due_at is None or not _is_due(row.due_at, at):
                 return Outcome(key, "held")
             program = program_of(self._programs, row.program)
+            ledger.replace_plain_id(session, row)
             mail = await prepare_mail(session, row, program, self._links, at)
             if await withhold(session, row, mail, self._allowlist, at - row.due_at, at):
                 return _outcome(row)

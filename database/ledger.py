@@ -7,6 +7,7 @@ in another state than it expects changes nothing and returns so.
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -16,6 +17,7 @@ from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database import audit
+from database.key_ring import KeyRing
 from database.models import DECISIONS, Message
 from rules.agenda import MessageChange, PlannedMail, recorded_at
 from rules.messages import CATALOGUE
@@ -38,9 +40,37 @@ class AgendaChanges:
     """The messages without a decision that have a due instant, in order of that instant."""
 
 
-def delivery_id(workflow: str, step: str, occurrence: int) -> str:
-    """Return the id that a delivery carries in its envelope and headers: derived from its key, never random (MAIL2)."""
+def delivery_id(keys: KeyRing | None, workflow: str, step: str, occurrence: int) -> str:
+    """Return a new id for a delivery, which its envelope and headers carry (MAIL2, MAIL7).
+
+    Who knows a workflow's id must not be able to compute it: a report that names a delivery can silence an address. So
+    it is an HMAC of the message's key, the same each time. A command without secrets gets a random one. It is made
+    once and stored with the row.
+    """
+    if keys is None:
+        return secrets.token_hex(16)
+    return keys.mac("throughline.delivery", f"{workflow}|{step}|{occurrence}")[:32]
+
+
+def plain_delivery_id(workflow: str, step: str, occurrence: int) -> str:
+    """Return the id that a delivery had before ids were signed: anybody can compute it."""
     return hashlib.sha256(f"{workflow}|{step}|{occurrence}".encode()).hexdigest()[:32]
+
+
+def _new_id(session: AsyncSession, workflow: str, step: str, occurrence: int) -> str:
+    return delivery_id(session.info.get("keys"), workflow, step, occurrence)
+
+
+def replace_plain_id(session: AsyncSession, row: Message) -> None:
+    """Give a message that has not been rendered a signed id, if an earlier version planned it with a plain one.
+
+    What is out already keeps its id, by which reports still find it. So does a copy: its workflow is named by it.
+    """
+    if row.content is not None or row.message_id is not None or row.occurrence >= FIRST_RESEND_OCCURRENCE:
+        return
+    key = (row.workflow, row.step, row.occurrence)
+    if row.delivery == plain_delivery_id(*key):
+        row.delivery = _new_id(session, *key)
 
 
 def compare(rows: Iterable[Message], mails: Sequence[PlannedMail]) -> AgendaChanges:
@@ -107,7 +137,7 @@ async def plan(
     wanted = {mail.key: mail for mail in mails}
     for change in changes.added:
         mail = wanted[change.key]
-        row = _planned(workflow, program, replace(mail, due=change.due), at, members.get(mail.to))
+        row = _planned(session, workflow, program, replace(mail, due=change.due), at, members.get(mail.to))
         session.add(row)
         rows.append(row)
     for change in changes.moved:
@@ -129,9 +159,11 @@ async def plan(
     return changes
 
 
-def _planned(workflow: str, program: str, mail: PlannedMail, at: datetime, member: str | None) -> Message:
+def _planned(
+    session: AsyncSession, workflow: str, program: str, mail: PlannedMail, at: datetime, member: str | None
+) -> Message:
     return Message(
-        delivery=delivery_id(workflow, mail.step, mail.occurrence),
+        delivery=_new_id(session, workflow, mail.step, mail.occurrence),
         workflow=workflow,
         step=mail.step,
         occurrence=mail.occurrence,
@@ -157,9 +189,8 @@ async def add(session: AsyncSession, workflow: str, program: str, mail: PlannedM
             Message.occurrence >= FIRST_RESEND_OCCURRENCE,
         )
     )
-    row = _planned(
-        workflow, program, replace(mail, occurrence=(last or FIRST_RESEND_OCCURRENCE - 1) + 1), at, None
-    )
+    copied = replace(mail, occurrence=(last or FIRST_RESEND_OCCURRENCE - 1) + 1)
+    row = _planned(session, workflow, program, copied, at, None)
     session.add(row)
     await session.flush()
     return row
@@ -178,7 +209,7 @@ async def copy(session: AsyncSession, delivery: str, actor: str, reason: str, at
         if waiting.state not in DECISIONS and waiting.context.get("copy_of") == delivery:
             return waiting
     occurrence = copies[-1].occurrence + 1 if copies else FIRST_RESEND_OCCURRENCE
-    row = _copy(original, occurrence, at)
+    row = _copy(session, original, occurrence, at)
     session.add(row)
     await audit.append(
         session,
@@ -214,9 +245,9 @@ async def _copies_of(session: AsyncSession, original: Message) -> list[Message]:
     return list(await session.scalars(copies.order_by(Message.occurrence)))
 
 
-def _copy(original: Message, occurrence: int, at: datetime) -> Message:
+def _copy(session: AsyncSession, original: Message, occurrence: int, at: datetime) -> Message:
     return Message(
-        delivery=delivery_id(original.workflow, original.step, occurrence),
+        delivery=_new_id(session, original.workflow, original.step, occurrence),
         workflow=original.workflow,
         step=original.step,
         occurrence=occurrence,

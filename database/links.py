@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 
 from itsdangerous import BadSignature, URLSafeSerializer
 
+from database.key_ring import KeyRing
+
 
 class LinkRefused(ValueError):
     """A token that this program did not make, or that was altered."""
@@ -31,16 +33,19 @@ class Link:
 
 
 class Links:
-    """Makes and reads personal links. `base_url` is the gateway's public address."""
+    """Makes and reads personal links. `base_url` is the gateway's public address.
 
-    def __init__(self, base_url: str, secret: str) -> None:
-        if len(secret) < 16:
-            raise ValueError("the secret for personal links needs at least 16 characters")
+    The first key of the ring signs, and all of them verify. A text is a ring with this one key. Raises ValueError for
+    a key that is too short.
+    """
+
+    def __init__(self, base_url: str, keys: KeyRing | str) -> None:
+        self.keys = KeyRing((keys,)) if isinstance(keys, str) else keys
         self.base_url = base_url.rstrip("/")
-        self._serializer = URLSafeSerializer(secret, salt="throughline.link")
+        self._serializer = URLSafeSerializer(self.keys.verifying, salt="throughline.link")
 
     def token(self, link: Link) -> str:
-        """Return the token of a link: always the same for the same link."""
+        """Return the token of a link: always the same for the same link and signing key."""
         return str(
             self._serializer.dumps(
                 [link.purpose, link.profile, link.subject, int(link.expires.timestamp()), link.detail]

@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
+from database.key_ring import KeyRing
 from database.postgres_timeouts import connect_args
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -37,10 +38,14 @@ class Database:
     """One database. `url` is `sqlite:///file`, `postgresql://…` or either with its async driver named.
 
     `timeout` is in seconds: PostgreSQL is given up when it takes longer to connect, to answer a statement, or to have
-    a connection free. Raises ValueError for an address of another kind.
+    a connection free. `keys` is the deployment's key ring, which signs the ids of deliveries; sessions carry it as
+    `info["keys"]`. Raises ValueError for an address of another kind.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self, url: str, *, pool_size: int = 10, timeout: float = TIMEOUT, keys: KeyRing | None = None
+    ) -> None:
+        self._info: dict[Any, Any] = {"keys": keys}
         self.url = _with_driver(url)
         self.is_sqlite = self.url.startswith("sqlite")
         # Parameters are hidden because error texts travel into logs and workflow histories (MEM6).
@@ -69,7 +74,7 @@ class Database:
         # instead.
         async with (
             self._writing,
-            AsyncSession(self.engine, expire_on_commit=False) as session,
+            AsyncSession(self.engine, expire_on_commit=False, info=self._info) as session,
             session.begin(),
         ):
             yield session

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from database import events
+from database.key_ring import KeyRing
 from database.links import Links
 from database.session import Database
 from embedded.faults import DatabaseFault, FaultyDatabase, KillFault
@@ -133,8 +134,14 @@ async def embedded_stack(
     """Start the embedded parts, and stop them at the end of the block."""
     options = options or StackOptions()
     async with AsyncExitStack() as stack:
-        database, watched = await _databases(stack, options)
-        catcher = MailCatcher(options.mail_dir, options.on_mail)
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="throughline-")))
+        address = f"sqlite:///{folder / 'throughline.db'}"
+        keys = KeyRing((secret,))
+        database, watched = Database(address, keys=keys), FaultyDatabase(address, keys=keys)
+        stack.push_async_callback(database.close)
+        stack.push_async_callback(watched.close)
+        await database.upgrade()
+        catcher = MailCatcher(mail_dir, on_mail)
         await catcher.start()
         stack.push_async_callback(catcher.stop)
         channel = SmtpChannel(SmtpSettings(host=catcher.host, port=catcher.port, pool_size=8))
@@ -146,7 +153,7 @@ async def embedded_stack(
             programs,
             Composers(templates, program_folder),
             channel,
-            Links(options.base_url, options.secret),
+            Links(base_url, keys),
             RecipientAllowlist(production=False, allowed=("*",)),
             environment="rehearsal",
             documents=options.documents,

@@ -21,6 +21,8 @@ from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.responses import RedirectResponse
 from temporalio.client import Client
 
+from database.environment import EnvironmentRefused
+from database.key_ring import KeyRing
 from database.links import Links
 from database.session import Database
 from embedded.mail_catcher import MailCatcher
@@ -58,6 +60,11 @@ class Secrets:
     links: str
     webhook: str
 
+    @property
+    def ring(self) -> KeyRing:
+        """The key ring of the folder."""
+        return KeyRing((self.links,), (self.webhook,))
+
     @classmethod
     def of(cls, folder: Path) -> Secrets:
         """Those of a folder, made if it has none. Raises Failure for a file that cannot be read."""
@@ -94,14 +101,33 @@ async def up(*, data: Path, port: int | None) -> int:
         stack.callback(listening.close)
         typer.echo("Starting Temporal, a database, a worker and a mail server …")
         mailbox = Mailbox(folder / "mail")
-        database = await _database(stack, folder)
-        catcher = await _catcher(stack, mailbox)
-        server = await _temporal(stack, folder, lock)
-        parts = _parts(settings, kept, address(listening), database, catcher)
+        catcher = MailCatcher(on_mail=mailbox.keep)
+        await catcher.start()
+        stack.push_async_callback(catcher.stop)
+        database = Database(f"sqlite:///{folder / 'throughline.db'}", keys=kept.ring)
+        stack.push_async_callback(database.close)
+        await database.upgrade()
+        try:
+            server = await stack.enter_async_context(
+                dev_server(
+                    folder / "temporal.db",
+                    port=free_port(TEMPORAL_PORT),
+                    ui_port=free_port(TEMPORAL_UI_PORT),
+                    log=folder / "temporal.log",
+                    keep=(lock,),
+                )
+            )
+        except RuntimeError as error:
+            raise Failure(f"{error}; {folder / 'temporal.log'} may tell why") from None
+        parts = _parts(settings, kept, base_url, database, catcher)
         stack.push_async_callback(parts.close)
-        await parts.all.claim_environment()
-        options = WorkerOptions(grace_period=timedelta(seconds=5))
-        await stack.enter_async_context(workers(server.client, parts.all, options))
+        try:
+            await parts.all.claim_environment()
+        except EnvironmentRefused as refused:
+            raise Failure(str(refused)) from None
+        await stack.enter_async_context(
+            workers(server.client, parts.all, WorkerOptions(grace_period=timedelta(seconds=5)))
+        )
         app = _app(settings, kept, parts.all, mailbox, server.client)
         await stack.enter_async_context(served(app, listening))
         await notify_inbox(server.client)
@@ -170,7 +196,7 @@ def _parts(
         read_programs(settings),
         Composers(settings.templates / "mail", settings.programs),
         channel,
-        Links(base_url, kept.links),
+        Links(base_url, kept.ring),
         # Whatever the address: all mail goes to the catcher, and none of it leaves.
         RecipientAllowlist(production=False, allowed=("*",)),
         ENVIRONMENT,

@@ -10,7 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+import structlog
+from sqlalchemy.exc import IntegrityError
 from temporalio.client import Client
 from temporalio.worker import Interceptor, Worker
 
@@ -21,8 +22,9 @@ from activities.inbox import QUEUE, InboxActivities
 from activities.planning import AgendaActivities
 from activities.surveys import SurveyActivities
 from activities.watchdog import WatchdogActivities
+from database import environment
+from database.environment import Deployment
 from database.links import Links
-from database.models import Environment
 from database.session import Database
 from evidence.letters import LetterService
 from evidence.renderer import DocumentRenderer
@@ -34,6 +36,8 @@ from rules.program import Program, load_program
 from rules.program.catalogue import Catalogue, load_catalogue
 from worker.workflow_runtime import WORKFLOWS, RedactErrors, workflow_runner
 from workflows.agenda_loop import MAIL_QUEUE
+
+log = structlog.get_logger()
 
 DOCUMENTS = Path(__file__).resolve().parent.parent / "templates" / "documents"
 
@@ -53,6 +57,24 @@ def load_programs(folder: Path) -> dict[str, Program]:
         raise FileNotFoundError(f"no program file in {folder}")
     programs = [load_program(file) for file in files]
     return {program.id: program for program in programs}
+
+
+def versions_of(programs: Programs) -> dict[str, str]:
+    """Return the policy versions of programs by their ids (CPE12)."""
+    return {program.id: program.policy_version for program in programs.values()}
+
+
+async def claim_environment(database: Database, process: Deployment) -> None:
+    """Make the database a process's deployment's. Raises EnvironmentRefused, naming what differs (MAIL8)."""
+    try:
+        async with database.begin() as session:
+            changed = await environment.claim(session, process)
+    except IntegrityError:
+        # Two processes found a new database at the same moment; the other one has written the row.
+        async with database.begin() as session:
+            changed = await environment.claim(session, process)
+    for name, (before, now) in changed.items():
+        log.warning("program_version_changed", program=name, before=before, now=now)
 
 
 class Composers:
@@ -105,16 +127,11 @@ class Components:
         )
 
     async def claim_environment(self) -> None:
-        """Make the database this environment's. Raises RuntimeError if it belongs to another (MAIL8)."""
-        async with self.database.begin() as session:
-            found = await session.scalar(select(Environment.name))
-            if found is None:
-                session.add(Environment(id=1, name=self.environment))
-            elif found != self.environment:
-                raise RuntimeError(
-                    f"the database belongs to environment {found!r}, this worker is {self.environment!r}: "
-                    "a copy does not mail"
-                )
+        """Make the database this deployment's. Raises EnvironmentRefused if it belongs to another (MAIL8)."""
+        process = Deployment(
+            self.environment, self.allowlist.production, self.links.keys, versions_of(self.programs)
+        )
+        await claim_environment(self.database, process)
 
     async def close(self) -> None:
         """Finish the deliveries in flight, and close the connections to the mail server."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,10 +65,14 @@ def composers(settings: Settings, programs: Path | None = None) -> Composers:
 def open_database(settings: Settings) -> Database:
     """Return the database, not yet connected.
 
-    Raises Failure for an address that cannot be read, or a folder that cannot be made.
+    Commands that only read need no key ring. Raises Failure for an address that cannot be read, or a folder that
+    cannot be made.
     """
+    keys = None
+    with suppress(ValueError):
+        keys = settings.key_ring
     try:
-        return Database(settings.database, timeout=settings.database_timeout)
+        return Database(settings.database, timeout=settings.database_timeout, keys=keys)
     except ValueError as error:
         raise Failure(f"THROUGHLINE_DATABASE: {error}") from None
     except OSError as error:
@@ -151,11 +155,12 @@ def _first_line(error: Exception) -> str:
 
 
 def links_of(settings: Settings) -> Links:
-    """Return the signer of personal links. Raises Failure without a secret."""
+    """Return the signer of personal links. Raises Failure without a key."""
     try:
-        return Links(settings.base_url, settings.secret.get_secret_value())
+        return Links(settings.base_url, settings.key_ring)
     except ValueError as error:
-        raise Failure(f"THROUGHLINE_SECRET: {error}") from None
+        name = "THROUGHLINE_KEYS" if settings.keys.get_secret_value() else "THROUGHLINE_SECRET"
+        raise Failure(f"{name}: {error}") from None
 
 
 def smtp_of(settings: Settings, programs: Mapping[str, Program]) -> SmtpSettings:
@@ -194,11 +199,8 @@ def build_components(settings: Settings, database: Database, programs: Mapping[s
 
 
 def webhook_secrets(settings: Settings) -> list[str]:
-    """Return the secrets that verify events, separated by commas in the setting. The first one signs.
-
-    Raises Failure if there is none.
-    """
-    secrets = [part.strip() for part in settings.webhook_secret.get_secret_value().split(",") if part.strip()]
+    """Return the secrets that verify events; the first one signs. Raises Failure if there is none."""
+    secrets = settings.webhook_secrets
     if not secrets:
         raise Failure("THROUGHLINE_WEBHOOK_SECRET is missing: base64 after whsec_, at least 16 bytes")
     return secrets

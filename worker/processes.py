@@ -10,10 +10,20 @@ from functools import partial
 import structlog
 from temporalio.client import Client
 
+from database.environment import Deployment, EnvironmentRefused
+from database.links import Links
 from database.session import Database
+from lifecycles.participants import Programs
 from mail.smtp.verdicts import DeliveryError
 from rules.program.catalogue import load_catalogue
-from worker.assembly import Components, WorkerOptions, letter_service, workers
+from worker.assembly import (
+    Components,
+    WorkerOptions,
+    claim_environment,
+    letter_service,
+    versions_of,
+    workers,
+)
 from worker.bounce_listener import BounceHandler, bounce_listener
 from worker.connections import (
     build_components,
@@ -41,7 +51,7 @@ async def run_worker(settings: Settings) -> None:
     async with database_ready(settings) as database:
         components = build_components(settings, database, programs)
         try:
-            await _claim_environment(components)
+            await _claim_environment(settings, database, links_of(settings), programs)
             client = await connect()
             await _check_mail_server(components, settings)
             await _work(settings, database, components, client)
@@ -50,10 +60,14 @@ async def run_worker(settings: Settings) -> None:
     log.info("worker_stopped")
 
 
-async def _claim_environment(components: Components) -> None:
+async def _claim_environment(
+    settings: Settings, database: Database, links: Links, programs: Programs
+) -> None:
+    """Make the database this deployment's. Raises Failure if it is another's, naming what differs (MAIL8)."""
+    process = Deployment(settings.environment, settings.production, links.keys, versions_of(programs))
     try:
-        await components.claim_environment()
-    except RuntimeError as error:
+        await claim_environment(database, process)
+    except EnvironmentRefused as error:
         raise Failure(str(error)) from None
 
 
@@ -102,6 +116,7 @@ async def run_gateway(settings: Settings) -> None:
     links, secrets = links_of(settings), webhook_secrets(settings)
     letters = letter_service(load_catalogue(), links)
     async with database_ready(settings) as database:
+        await _claim_environment(settings, database, links, programs)
         client = await connect()
         services = services_on(client, database=database, programs=programs, links=links, letters=letters)
         try:

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from database.key_ring import KeyRing
 from database.session import TIMEOUT
 from mail.allowlist import RecipientAllowlist
 from mail.smtp.settings import DkimSettings, SmtpSettings
@@ -32,6 +33,7 @@ class Settings(BaseSettings):
     programs: Path = ROOT / "programs"
     templates: Path = ROOT / "templates"
     base_url: str = "http://127.0.0.1:8080"
+    keys: SecretStr = SecretStr("")
     secret: SecretStr = SecretStr("")
     webhook_secret: SecretStr = SecretStr("")
     host: str = "127.0.0.1"
@@ -58,6 +60,18 @@ class Settings(BaseSettings):
     def allowlist(self) -> RecipientAllowlist:
         """Which addresses this deployment may send mail to (MAIL8)."""
         return RecipientAllowlist(self.production, self.allow)
+
+    @property
+    def key_ring(self) -> KeyRing:
+        """The keys of this deployment: `keys`, separated by commas, then the one of `secret`. Raises ValueError."""
+        several = (key.strip() for key in self.keys.get_secret_value().split(","))
+        keys = [key for key in (*several, self.secret.get_secret_value()) if key]
+        return KeyRing(tuple(dict.fromkeys(keys)), tuple(self.webhook_secrets))
+
+    @property
+    def webhook_secrets(self) -> list[str]:
+        """The keys that verify events, separated by commas in the setting; the first one signs."""
+        return [part.strip() for part in self.webhook_secret.get_secret_value().split(",") if part.strip()]
 
     @property
     def dkim(self) -> DkimSettings | None:

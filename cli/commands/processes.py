@@ -12,7 +12,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from cli.groups import command_group
 from cli.output import working
 from cli.runner import run
-from worker.connections import database_trouble, open_database, read_settings
+from database import environment
+from database.environment import Deployment
+from worker.assembly import versions_of
+from worker.connections import (
+    database_ready,
+    database_trouble,
+    links_of,
+    open_database,
+    read_programs,
+    read_settings,
+)
 from worker.errors import Failure
 from worker.log_setup import set_up_logging
 from worker.processes import run_gateway, run_worker
@@ -42,6 +52,24 @@ def upgrade() -> None:
 
     run(migrate())
     typer.echo("The database has the schema of this version.")
+
+
+@database_app.command()
+def adopt() -> None:
+    """Make a database this environment's, with its production flag and keys.
+
+    For a database that was another environment's, or whose keys are lost: links in mails that are out end.
+    """
+    settings = read_settings()
+
+    async def write() -> None:
+        links, programs = links_of(settings), read_programs(settings)
+        process = Deployment(settings.environment, settings.production, links.keys, versions_of(programs))
+        async with database_ready(settings) as database, database.begin() as session:
+            await environment.adopt(session, process)
+
+    run(write())
+    typer.echo(f"The database belongs to environment {settings.environment!r}.")
 
 
 def worker() -> None:

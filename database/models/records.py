@@ -12,11 +12,18 @@ from database.models.base import Base, Json, Serial
 
 
 class Environment(Base):
-    """Which deployment this database belongs to. A copy that runs elsewhere does not mail (MAIL8)."""
+    """Which deployment this database belongs to. A copy that runs elsewhere does not mail (MAIL8).
+
+    `production` is whether it mails everybody, `keys` are fingerprints of its key ring, `versions` those of its program
+    files. A row of an earlier version has none of them: the next start writes them.
+    """
 
     __tablename__ = "environment"
     id: Mapped[int] = mapped_column(primary_key=True, default=1)
     name: Mapped[str] = mapped_column(String(100))
+    production: Mapped[bool | None]
+    keys: Mapped[list[Any] | None] = mapped_column(Json)
+    versions: Mapped[dict[str, Any] | None] = mapped_column(Json)
 
 
 class Task(Base):

@@ -23,7 +23,7 @@ from temporalio.exceptions import ApplicationError
 from activities.delivery import MailActivities, Outcome
 from database import ledger, suppressions
 from database.links import Links
-from database.models import DECISIONS
+from database.models import DECISIONS, Message
 from database.session import Database
 from mail.allowlist import RecipientAllowlist
 from mail.smtp.channel import SmtpChannel
@@ -578,8 +578,40 @@ async def test_copied_database_sends_no_mail(deliveries: DeliveryFixture, hostil
 
     await parts("production").claim_environment()
     await parts("production").claim_environment()
-    with pytest.raises(RuntimeError, match="belongs to environment 'production', this worker is 'staging'"):
+    with pytest.raises(RuntimeError, match="belongs to environment 'production', this process is 'staging'"):
         await parts("staging").claim_environment()
+
+
+@pytest.mark.rule("MAIL2", "MAIL7")
+async def test_message_of_an_earlier_version_gets_a_signed_id_once(
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
+) -> None:
+    """A plain id can be computed by anybody. What was rendered with one keeps it, so that its bytes stay the same."""
+    plain = [ledger.plain_delivery_id(WORKFLOW, one.step, one.occurrence) for one in check_ins(2)]
+    await deliveries.plan(*check_ins(2))
+    async with deliveries.database.begin() as session:
+        for row, id in zip(await ledger.rows_of(session, WORKFLOW), plain, strict=True):
+            row.delivery = id
+    hostile_smtp.answers("RCPT", say("451 4.3.0 later"))
+    async with deliveries.mailing(hostile_smtp) as mail:
+        await refused_for_now(mail, NUDGE.key)
+        first = (await deliveries.row(NUDGE.key)).delivery
+        assert first != plain[0]
+        await send(mail, NUDGE.key, attempt=2)
+    assert received(hostile_smtp) == [first]
+    assert f"mentoring+{first}@" in hostile_smtp.accepted[0].sender
+
+    second = (await deliveries.rows())[1]
+    async with deliveries.database.begin() as session:
+        row = await session.get_one(Message, second.id)
+        row.content, row.recipient, row.message_id = (
+            b"From: x@example.org\r\n\r\nhello\r\n",
+            "ana@example.org",
+            "<m@x>",
+        )
+    async with deliveries.mailing(hostile_smtp) as mail:
+        await send(mail, check_ins(2)[1].key)
+    assert (await deliveries.rows())[1].delivery == plain[1]
 
 
 @pytest.mark.rule("MAIL6")

@@ -237,7 +237,7 @@ TABLES = {
     """,
     "checkpoints": "number at chains root previous hash",
     "checkpoint_heads": "number chain sequence head",
-    "environment": "id name",
+    "environment": "id name production keys versions",
 }
 
 DOSSIER = {
@@ -298,10 +298,11 @@ COMMANDS = {
     "program check": "FILE --json",
     "program show": "WHICH --json",
     "db upgrade": "",
+    "db adopt": "",
 }
 
 SETTINGS = """
-    environment production allow database database_timeout programs templates base_url secret webhook_secret host
+    environment production allow database database_timeout programs templates base_url keys secret webhook_secret host
     port gateway_url smtp_host smtp_port smtp_username smtp_password smtp_tls smtp_verify smtp_ca_file
     smtp_connections smtp_rate_per_minute bounce_port dkim_domain dkim_selector dkim_key_file max_cached_workflows
 """

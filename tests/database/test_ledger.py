@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from database import ledger, suppressions
+from database.key_ring import KeyRing
 from database.ledger import AgendaChanges
 from database.models import DECISIONS, AuditRecord, Message, Task
 from database.session import Database
@@ -22,6 +23,7 @@ from tests.support.limits import PATIENCE
 AT = datetime(2028, 3, 6, 15, 0, tzinfo=UTC)
 DUE = datetime(2028, 3, 13, 13, 0, tzinfo=UTC)
 WORKFLOW = "onboarding/p-1"
+KEYS = KeyRing(("a secret for tests only",))
 
 
 def check_ins(count: int = 4) -> list[PlannedMail]:
@@ -92,7 +94,6 @@ async def test_planning_writes_a_row_for_every_mail(database: Database) -> None:
     )
     assert (first.state, first.due_at, first.planned_at, first.member_id) == ("planned", DUE, AT, "ana")
     assert first.message_class == "nudge"
-    assert first.delivery == ledger.delivery_id(WORKFLOW, "check-in", 1)
     assert first.attempts == 0
     assert first.content is None
 
@@ -204,15 +205,29 @@ async def test_concurrent_cancels_decide_each_message_once(database: Database) -
     assert len(await mail_records(database)) == 4
 
 
-async def test_delivery_id_depends_only_on_its_key() -> None:
-    first = ledger.delivery_id(WORKFLOW, "check-in", 1)
-    assert first == ledger.delivery_id(WORKFLOW, "check-in", 1)
+@pytest.mark.rule("MAIL2", "MAIL7")
+async def test_delivery_id_depends_on_its_key_and_the_secret() -> None:
+    first = ledger.delivery_id(KEYS, WORKFLOW, "check-in", 1)
+    assert first == ledger.delivery_id(KEYS, WORKFLOW, "check-in", 1)
     others = [
-        ledger.delivery_id(WORKFLOW, "check-in", 2),
-        ledger.delivery_id(WORKFLOW, "welcome", 1),
-        ledger.delivery_id("onboarding/p-2", "check-in", 1),
+        ledger.delivery_id(KEYS, WORKFLOW, "check-in", 2),
+        ledger.delivery_id(KEYS, WORKFLOW, "welcome", 1),
+        ledger.delivery_id(KEYS, "onboarding/p-2", "check-in", 1),
+        ledger.delivery_id(KeyRing(("another secret of ours",)), WORKFLOW, "check-in", 1),
+        ledger.plain_delivery_id(WORKFLOW, "check-in", 1),
+        *(ledger.delivery_id(None, WORKFLOW, "check-in", 1) for _ in range(2)),
     ]
-    assert len({first, *others}) == 4
+    assert len({first, *others}) == 8
+    assert {len(one) for one in (first, *others)} == {32}
+
+
+@pytest.mark.rule("MAIL7")
+async def test_planned_message_has_an_id_that_nobody_can_compute(database: Database) -> None:
+    signed = Database(database.url, keys=KEYS)
+    await plan(signed, check_ins(1))
+    await signed.close()
+    (row,) = await rows(database)
+    assert row.delivery == ledger.delivery_id(KEYS, WORKFLOW, "check-in", 1)
 
 
 # --- deciding

@@ -17,6 +17,7 @@ from temporalio.client import Client
 
 from activities.inbox import InboxActivities
 from database import events, ledger, suppressions
+from database.key_ring import KeyRing
 from database.models import Event, Suppression
 from mail.bounces import SOURCE, collect_bounces, read_report, store_reports
 from mail.smtp.channel import SmtpChannel
@@ -41,7 +42,7 @@ from worker.bounce_listener import BounceHandler, bounce_listener
 
 __all__ = ["deliveries", "hostile_smtp", "migrated_url"]
 
-DELIVERY = ledger.delivery_id(WORKFLOW, NUDGE.step, 1)
+DELIVERY = ledger.delivery_id(KeyRing(("a secret for tests only",)), WORKFLOW, NUDGE.step, 1)
 DAY = timedelta(days=1)
 
 

@@ -23,6 +23,7 @@ from sqlalchemy import select
 from temporalio.client import Client
 
 from database import events, ledger
+from database.key_ring import KeyRing
 from database.models import DECISIONS, AuditRecord, Message, Request
 from database.session import Database
 from embedded.temporal_servers import HOST, binary, free_port
@@ -40,6 +41,9 @@ USUAL = {
     "DATA": "354 go ahead",
     "END": "250 2.0.0 kept",
 }
+
+KEYS = KeyRing(("a secret for tests only",))
+"""What the workers of the tests sign with."""
 
 RECEIVED = "mentor.request_received"
 
@@ -154,7 +158,7 @@ class HoldingSmtp:
             return wanted[0] if wanted else ""
         if step == "MAIL":
             delivery = session.commands[-1].partition("+")[2].partition("@")[0]
-            mine = {ledger.delivery_id(f"request/r-{name}", RECEIVED, 1): name for name in self._steps}
+            mine = {ledger.delivery_id(KEYS, f"request/r-{name}", RECEIVED, 1): name for name in self._steps}
             return mine.get(delivery, "")
         last = next((line for line in reversed(session.commands) if line.startswith("RCPT")), "")
         return last.partition("<")[2].partition("@")[0]
@@ -222,7 +226,7 @@ async def worker_process(
         "ENVIRONMENT": "test",
         "PRODUCTION": "true",
         "DATABASE": database,
-        "SECRET": "a secret for tests only",
+        "SECRET": KEYS.keys[0],
         "SMTP_HOST": smtp.host,
         "SMTP_PORT": str(smtp.port),
         "SMTP_CONNECTIONS": "10",

@@ -186,13 +186,20 @@ async def test_direct_events_are_stored_and_gateway_refusals_are_shown(deploymen
 
 
 @pytest.mark.rule("MAIL8")
-async def test_worker_refuses_the_database_of_another_environment(deployment: Deployment) -> None:
+async def test_process_refuses_the_database_of_another_deployment(deployment: Deployment) -> None:
     async with deployment.cli.database.begin() as session:
         session.add(Environment(id=1, name="production"))
-    copy = await deployment.throughline("worker")
-    assert copy.returncode == 1
-    assert "belongs to environment 'production'" in copy.stderr
-    assert "Traceback" not in copy.stderr
+    for command in ("worker", "gateway"):
+        copy = await deployment.throughline(command)
+        assert copy.returncode == 1
+        assert "belongs to environment 'production'" in copy.stderr
+        assert len(copy.stderr.splitlines()) == 1
+    adopted = await deployment.throughline("db", "adopt")
+    assert (adopted.returncode, adopted.stderr) == (0, "")
+    deployment.settings["THROUGHLINE_SECRET"] = "another secret of sixteen"
+    other = await deployment.throughline("gateway")
+    assert (other.returncode, other.stdout) == (1, "")
+    assert "none in common" in other.stderr
 
 
 @pytest.mark.parametrize("command", ["worker", "gateway"])

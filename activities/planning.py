@@ -173,9 +173,9 @@ class AgendaActivities:
             context = EngagementContext(
                 facts, situation.people, situation.program, closing_change(agenda, at)
             )
-            certificates, unfinished = await self._letters.certificates(session, context, at)
+            mails, unfinished = await self._letters.with_certificates(session, agenda.mails, context, at)
             _, rechecks = claims_due(context, catalogue, at)
-            agenda = replace(agenda, mails=(*agenda.mails, *certificates), recheck_at=rechecks)
+            agenda = replace(agenda, mails=tuple(mails), recheck_at=rechecks)
             planned = await record(session, row, situation, agenda, applied, at)
             if any(act.name == "standing" for act in applied.done):
                 await settle_lapses(session, order.workflow, agenda, at)
@@ -184,7 +184,8 @@ class AgendaActivities:
             if unfinished:
                 # The workflow stays until the last certificate is made and mailed.
                 planned = replace(planned, closed=False, wake_at=at + RENDER_RETRY_INTERVAL)
-            return PlannedEngagement(planned, facts, await pending_commands(session, context, catalogue, at))
+            effects = await pending_commands(session, context, agenda, catalogue, at)
+            return PlannedEngagement(planned, facts, effects)
 
 
 def _fields(planned: Planned) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
-from database.events import PERSONAL_PAGES, get_event
-from database.models import Event, Survey
+from database.events import get_event
+from database.models import DECISIONS, Event, Message, Survey
 from database.session import Database
 from lifecycles.participants import Programs
 from lifecycles.recording import Planned, record
@@ -60,6 +60,10 @@ class SurveyActivities:
                 acts = [*await _answers_ahead(session, facts), *acts]
                 session.add(row)
 
+            if survey.first_mail_at(facts, situation.calendar) <= at:
+                left = await _notice_left(session, facts)
+                facts = survey.wait_for_notice(facts, at, situation.calendar, notice_left=left)
+
             async def apply(facts: SurveyFacts, act: Act) -> SurveyFacts:
                 after = situation.apply(facts, act, at)
                 if act.name == "answered":
@@ -70,6 +74,19 @@ class SurveyActivities:
             agenda = situation.agenda(applied.facts)
             planned = await record(session, row, situation, agenda, applied, at)
             return PlannedSurvey(planned, applied.facts)
+
+
+async def _notice_left(session: AsyncSession, facts: SurveyFacts) -> bool:
+    """Return whether the mail about the end has its decision; true where there is none (SUR2)."""
+    waiting = await session.scalar(
+        select(Message.id).where(
+            Message.workflow == f"engagement/{facts.engagement}",
+            Message.to_profile == facts.profile,
+            Message.message.in_((f"{facts.role}.completed", f"{facts.role}.ended")),
+            Message.state.not_in(DECISIONS),
+        )
+    )
+    return waiting is None
 
 
 async def _answers_ahead(session: AsyncSession, facts: SurveyFacts) -> list[Act]:
@@ -112,9 +129,6 @@ async def _keep_answers(
             row.answered_at = at.replace(microsecond=0)
         return
     answers, issues = survey.check_answers(program.survey, facts.role, event.data["answers"])
-    if not answers and event.source != PERSONAL_PAGES:
-        # An association may ask its own questions elsewhere: its answers are kept as they are.
-        answers = dict(event.data["answers"])
     if not answers:
         reasons = [": ".join((*map(str, issue.path), issue.reason)) for issue in issues]
         raise Refused("; ".join(reasons) or "there is no answer in it")

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database import audit
+from database import audit, ledger
 from database.models import Claim, Letter
 from database.tasks import open_task
 from evidence.letter_values import (
@@ -124,19 +124,19 @@ class LetterService:
         )
         return list(found)
 
-    async def certificates(
-        self, session: AsyncSession, context: EngagementContext, at: datetime
+    async def with_certificates(
+        self, session: AsyncSession, mails: Sequence[PlannedMail], context: EngagementContext, at: datetime
     ) -> tuple[list[PlannedMail], bool]:
-        """Return the mails with the certificates of a completed engagement, for those who can have no claim (CPE3).
+        """Return the mails of an engagement, with certificates for those who can have no claim (CPE3).
 
-        The second value is true where a certificate could not be made yet.
+        A certificate goes with the completion mail, and by a mail of its own only where it is made after that one. The
+        second value is true where a certificate could not be made yet.
         """
-        closing, waiting = context.closing, False
-        if closing is None or closing.state != "completed":
-            return [], waiting
+        closing, waiting, planned = context.closing, False, list(mails)
+        if closing is None or closing.state != "completed" or not _took_part(context, closing):
+            return planned, waiting
         claims = (await claims_of(session, context.facts.engagement)).values()
         claimants = {row.role for row in claims if row.state != "not_eligible"}
-        mails = []
         for role in ROLES:
             if role in claimants or self._may_claim(context, role, closing):
                 continue
@@ -157,8 +157,8 @@ class LetterService:
             if letter.sha256 is None:
                 waiting = True
             else:
-                mails.append(_certificate_mail(content, letter))
-        return mails, waiting
+                planned = await _with_certificate(session, planned, content, letter, at)
+        return planned, waiting
 
     def _may_claim(self, context: EngagementContext, role: str, closing: StateChange) -> bool:
         """Whether the person in a role holds a certification that a claim can be made for (CPE3)."""
@@ -238,16 +238,34 @@ def _record(letter: Letter) -> dict[str, Any]:
     return data
 
 
-def _certificate_mail(content: CertificateContent, letter: Letter) -> PlannedMail:
-    message = f"{content.role}.certificate"
+def _took_part(context: EngagementContext, closing: StateChange) -> bool:
+    """Return whether an engagement was active long enough for certificates (CPE3)."""
+    started = engagement.start_day(context.facts, context.calendar)
+    ended = context.calendar.date_of(closing.due)
+    return credit.took_part(started, ended, context.pauses, context.program.credit, context.calendar)
+
+
+async def _with_certificate(
+    session: AsyncSession,
+    mails: Sequence[PlannedMail],
+    content: CertificateContent,
+    letter: Letter,
+    at: datetime,
+) -> list[PlannedMail]:
+    """Return the mails with a certificate attached to the completion mail, or with a mail for it (CPE3, T4)."""
+    role, workflow = content.role, f"engagement/{content.context.facts.engagement}"
+    completion = next((mail for mail in mails if mail.message == f"{role}.completed"), None)
+    row = await ledger.found(session, workflow, completion.key) if completion else None
+    if completion and (row is None or row.state == "planned" or "letter" in row.context):
+        attached = replace(completion, context={**completion.context, "letter": letter.id})
+        return [attached if mail is completion else mail for mail in mails]
+    own = f"{role}.certificate"
+    planned = await ledger.found(session, workflow, f"{own}/1")
+    calendar = content.context.who(role).calendar(content.context.program)
+    due = planned.due_at if planned else calendar.next_send_after(at)
     dates = {"started": content.started.isoformat(), "ends": content.ended.isoformat()}
-    return PlannedMail(
-        message,
-        content.issued,
-        message,
-        content.context.profile(content.role),
-        context={**dates, "letter": letter.id},
-    )
+    profile = content.context.profile(role)
+    return [*mails, PlannedMail(own, due, own, profile, context={**dates, "letter": letter.id})]
 
 
 async def report_failed(

@@ -114,9 +114,12 @@ def _claim(context: EngagementContext, role: str, code: str, days: GateDays, at:
 
 
 async def pending_commands(
-    session: AsyncSession, context: EngagementContext, catalogue: Catalogue, at: datetime
+    session: AsyncSession, context: EngagementContext, agenda: Agenda, catalogue: Catalogue, at: datetime
 ) -> list[WorkflowCommand]:
-    """Return what an engagement has yet to start or signal: claims and surveys (CPE1, CPE3, CPE7, SUR2)."""
+    """Return what an engagement has yet to start or signal: claims and surveys (CPE1, CPE3, CPE7, SUR2).
+
+    `agenda` is the engagement's.
+    """
     rows = await claims_of(session, context.facts.engagement)
     claims, _ = claims_due(context, catalogue, at)
     effects = [start("Claim", claim.claim, claim) for claim in claims if claim.claim not in rows]
@@ -129,14 +132,28 @@ async def pending_commands(
     for role in ROLES:
         workflow = f"survey/{context.facts.engagement}/{role}"
         if await session.get(Survey, workflow) is None:
-            survey = SurveyFacts(context.facts.engagement, role, context.profile(role), context.closing.due)
+            survey = SurveyFacts(
+                context.facts.engagement,
+                role,
+                context.profile(role),
+                context.closing.due,
+                notified_at=_notified_at(agenda, role, at),
+            )
             effects.append(start("Survey", workflow, survey))
     return effects
 
 
+def _notified_at(agenda: Agenda, role: str, at: datetime) -> datetime:
+    """Return when the mail about the end is due to a role, never before it was planned (SUR2, T9)."""
+    about_the_end = (f"{role}.completed", f"{role}.ended")
+    due = next((mail.due for mail in agenda.mails if mail.message in about_the_end and mail.due), at)
+    return max(due, recorded_at(due, at))
+
+
 def _opens_surveys(facts: EngagementFacts, closing: StateChange) -> bool:
-    """Return whether an end opens surveys: completed, or ended by a party (SUR2)."""
-    return closing.state == "completed" or (closing.state == "ended" and facts.ended_by in ROLES)
+    """Return whether an end opens surveys: completed, not a fit, or ended by a party (SUR2)."""
+    by_party = closing.state == "ended" and facts.ended_by in ROLES
+    return closing.state in ("completed", "no_fit") or by_party
 
 
 async def claims_of(session: AsyncSession, engagement_id: str) -> dict[str, Claim]:

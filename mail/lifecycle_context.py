@@ -44,7 +44,12 @@ async def _engagement(mail: LifecycleMail) -> dict[str, object]:
     row = await mail.session.get_one(Engagement, mail.row.workflow)
     return {
         **await _pair(mail, request),
-        "engagement": {"id": row.id, "goals": row.goals or "", "months": request.months},
+        "engagement": {
+            "id": row.id,
+            "goals": row.goals or "",
+            "months": request.months,
+            "certificate": "letter" in mail.row.context,
+        },
     }
 
 

@@ -1,6 +1,6 @@
 """The survey of one side after an engagement: its mail, its deadline and its answers (SUR1–SUR3).
 
-It opens when an engagement is completed or ended by a party. Sources: handbook, "Reflect and Assess"; the dates are
+It opens when an engagement is completed, ends as not a fit, or is ended by a party. Sources: handbook, "Reflect and Assess"; the dates are
 decided in the rulebook.
 """
 
@@ -35,6 +35,10 @@ class SurveyFacts:
     """When the first answer came."""
     ended: Ended | None = None
     """A cancellation by staff."""
+    notified_at: datetime | None = None
+    """When the mail about the end was due to the reader; None in facts from before surveys followed that mail."""
+    waits_until: datetime | None = None
+    """The send time for which the first mail waits, as long as the mail about the end has not left."""
 
 
 def closes_at(facts: SurveyFacts, policy: SurveyPolicy, calendar: Calendar) -> datetime:
@@ -48,8 +52,9 @@ def closes_at(facts: SurveyFacts, policy: SurveyPolicy, calendar: Calendar) -> d
 def agenda(facts: SurveyFacts, policy: SurveyPolicy, calendar: Calendar) -> Agenda:
     """Return everything that a survey does (SUR2, SUR3). `calendar` is the reader's.
 
-    The first mail is due when the engagement ends, the reminders by T4. After an answer the state is `answered`. The
-    answer can be replaced until `closes_at`, when the lifecycle ends in that state.
+    The first mail follows the mail about the end on the reader's next business day; the reminders count from the end
+    (T4). After an answer the state is `answered`. The answer can be replaced until `closes_at`, when the lifecycle
+    ends in that state.
     """
     closes = closes_at(facts, policy, calendar)
     changes = [StateChange(facts.opened_at, "open", "the engagement has ended")]
@@ -61,7 +66,32 @@ def agenda(facts: SurveyFacts, policy: SurveyPolicy, calendar: Calendar) -> Agen
     if facts.answered_at:
         return Agenda((), tuple(changes), dropped_because="the survey is answered", closes_at=closes)
     changes.append(StateChange(closes, "closed", "no answer came in time", closes=True))
-    return Agenda(tuple(_mails(facts, policy, calendar, closes)), tuple(changes))
+    mails = tuple(_mails(facts, policy, calendar, closes))
+    # At the due instant of the first mail the plan looks whether the mail about the end has left (`wait_for_notice`).
+    first = [mail.due for mail in mails if mail.due and mail.number == 1]
+    return Agenda(mails, tuple(changes), recheck_at=tuple(first))
+
+
+def first_mail_at(facts: SurveyFacts, calendar: Calendar) -> datetime:
+    """Return when the survey itself goes out (SUR2, T4). `calendar` is the reader's.
+
+    That is on the first business day after the day of the mail about the end, so that nobody gets both at once.
+    """
+    if facts.notified_at is None:
+        return facts.opened_at
+    day = calendar.plus_business_days(calendar.date_of(facts.notified_at), 1)
+    due = calendar.send_at(day)
+    return max(due, facts.waits_until) if facts.waits_until else due
+
+
+def wait_for_notice(facts: SurveyFacts, at: datetime, calendar: Calendar, *, notice_left: bool) -> SurveyFacts:
+    """Return the facts at an instant at which the mail about the end has left, or has not (SUR2).
+
+    A survey whose first mail is due before that waits for the next send time of the reader.
+    """
+    if notice_left or facts.answered_at or facts.ended or first_mail_at(facts, calendar) > at:
+        return facts
+    return replace(facts, waits_until=calendar.next_send_after(at))
 
 
 def _mails(
@@ -69,14 +99,14 @@ def _mails(
 ) -> Iterator[PlannedMail]:
     """Yield the survey and its reminders.
 
-    A reminder that would come together with the mail before it, or after the close, is left out.
+    A reminder that would not come after the mail before it, and any mail after the close, is left out.
     """
     opened_on = calendar.date_of(facts.opened_at)
-    previous = facts.opened_at
+    previous: datetime | None = None
     context = {"opened": facts.opened_at.isoformat(), "closes": calendar.date_of(closes).isoformat()}
     for number, days in enumerate((0, *policy.reminder_days), start=1):
-        due = calendar.send_at(opened_on + timedelta(days=days)) if number > 1 else facts.opened_at
-        if number > 1 and not previous < due < closes:
+        due = calendar.send_at(opened_on + timedelta(days=days)) if number > 1 else first_mail_at(facts, calendar)
+        if due >= closes or (previous and due <= previous):
             continue
         previous = due
         yield PlannedMail("survey", due, f"{facts.role}.survey", facts.profile, number, number, context)

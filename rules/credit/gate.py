@@ -48,6 +48,13 @@ def gate_days_of(facts: ClaimFacts, policy: CreditPolicy, program: Calendar) -> 
     return gate_days(date.fromisoformat(facts.started_on), facts.pauses, policy, program)
 
 
+def took_part(
+    started_on: date, ended_on: date, pauses: Sequence[Pause], policy: CreditPolicy, program: Calendar
+) -> bool:
+    """Return whether an engagement was active for the months of a certificate of participation (CPE3, T3, ENG11)."""
+    return reached_on(started_on, policy.certificate_months, pauses, program) <= ended_on
+
+
 def opens_at(precheck: date, program: Calendar, claimant: Calendar) -> datetime:
     """Return when to open a claim for its pre-check (CPE7, T4).
 

@@ -187,14 +187,14 @@ def _stalled_tasks(plan: MessagePlan) -> Iterator[PlannedTask]:
 
 
 def _inactive_tasks(plan: MessagePlan) -> Iterator[PlannedTask]:
-    """Yield a task for each run of pulses without a yes; runs do not overlap, and a yes begins a new run (ENG4).
+    """Yield a task for the first run of pulses without a yes, and for the first one after each later yes (ENG4).
 
     The month of the last pulse must be over before the end. Where a weekend or a holiday would move the task past the
     end, it opens on its own day instead.
     """
     met, run_length = plan.facts.met, plan.policy.inactive_after_pulses
     first = met[0] if len(met) >= YESES_KEPT else 1
-    while plan.moved(plan.pulse(first + run_length)) <= plan.ends[-1].day:
+    while first and plan.moved(plan.pulse(first + run_length)) <= plan.ends[-1].day:
         run = range(first, first + run_length)
         last_yes = max((number for number in run if number in met), default=None)
         if last_yes is None:
@@ -204,4 +204,5 @@ def _inactive_tasks(plan: MessagePlan) -> Iterator[PlannedTask]:
                 f"no meeting confirmed in the pulses {', '.join(map(str, run))}",
                 "Ask both how it goes: whether they still meet, want more time, or would rather end it.",
             )
-        first = first + run_length if last_yes is None else last_yes + 1
+            last_yes = next((number for number in met if number >= first + run_length), None)
+        first = last_yes + 1 if last_yes is not None else 0

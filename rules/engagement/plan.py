@@ -119,7 +119,10 @@ class MessagePlan:
             yield from self._discovery(role)
             yield from self._pulses(role)
             yield from self._wrap_up(role)
-        yield from self._to_both("completed", self.closes, ends=self.ends[-1].day)
+        for role in ROLES:
+            # Time alone ends it, so the check-in waits for the reader's morning (T4, ENG9).
+            due = self.calendars[role].next_send_after(self.closes - timedelta(microseconds=1))
+            yield Draft(role, "completed", due, self._context(ends=self.ends[-1].day))
 
     def drafts_at(
         self, histories: dict[DraftKey, MailHistory], at: datetime

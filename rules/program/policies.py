@@ -171,6 +171,12 @@ class CreditPolicy:
     certifications: tuple[str, ...] = field(
         tuple_of(certification_code), "CPE3", about="whose holders get credit"
     )
+    certificate_months: int = field(
+        integer(0, 120),
+        "CPE3",
+        about="months active for a certificate of participation, for those without a claim",
+        default=3,
+    )
     category: str = field(
         single_line(), "CPE9", "CPE10", about="the category of credit as the self-report form names it"
     )

@@ -79,7 +79,7 @@ FACTS = {
         pauses.since pauses.until pauses.cause
     """,
     "SurveyFacts": """
-        engagement role profile opened_at answered_at ended
+        engagement role profile opened_at answered_at ended notified_at waits_until
         ended.state ended.at ended.cause ended.actor
     """,
 }

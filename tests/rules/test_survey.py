@@ -26,6 +26,8 @@ from rules.survey import (
     cancel,
     check_answers,
     closes_at,
+    first_mail_at,
+    wait_for_notice,
 )
 from tests.support.limits import examples
 from tests.support.model.reference_ledger import ReferenceLedger
@@ -42,8 +44,10 @@ def at(text: str, zone: str = "America/New_York") -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
 
 
-def opened(text: str = "2028-09-14T17:00", role: str = "mentee") -> SurveyFacts:
-    return SurveyFacts("r-1", role, f"p-{role}", at(text))
+def opened(
+    text: str = "2028-09-14T17:00", role: str = "mentee", notified: str = "2028-09-15T09:00"
+) -> SurveyFacts:
+    return SurveyFacts("r-1", role, f"p-{role}", at(text), notified_at=at(notified))
 
 
 def turns(facts: SurveyFacts) -> list[tuple[str, datetime, bool]]:
@@ -59,7 +63,7 @@ def test_unanswered_survey_gets_three_reminders_and_closes(role: str) -> None:
     facts = opened(role=role)
     course = agenda(facts, POLICY, NEW_YORK)
     assert [(mail.key, mail.number, mail.due) for mail in course.mails] == [
-        ("survey/1", 1, facts.opened_at),
+        ("survey/1", 1, at("2028-09-18T09:00")),
         ("survey/2", 2, at("2028-09-21T09:00")),
         ("survey/3", 3, at("2028-09-28T09:00")),
         ("survey/4", 4, at("2028-10-05T09:00")),
@@ -73,12 +77,48 @@ def test_unanswered_survey_gets_three_reminders_and_closes(role: str) -> None:
 
 
 @pytest.mark.rule("SUR2", "T4")
-def test_first_mail_is_immediate_and_reminders_come_on_mornings() -> None:
-    facts = opened("2028-09-15T23:30")
-    first, second, *_ = agenda(facts, POLICY, AUCKLAND).mails
-    assert first.due == facts.opened_at
-    assert AUCKLAND.date_of(facts.opened_at).isoformat() == "2028-09-16"
-    assert second.due == at("2028-09-25T09:00", "Pacific/Auckland")
+@pytest.mark.parametrize(
+    ("notified", "calendar", "due"),
+    [
+        ("2028-09-15T15:00", NEW_YORK, "2028-09-18T09:00"),  # on Friday afternoon, by an event
+        ("2028-09-16T10:00", NEW_YORK, "2028-09-18T09:00"),  # on Saturday
+        ("2028-09-18T03:00", NEW_YORK, "2028-09-19T09:00"),  # before the business hours of Monday
+        ("2028-09-01T17:00", NEW_YORK, "2028-09-05T09:00"),  # before Labor Day
+        ("2028-10-13T10:00", BOGOTA, "2028-10-17T09:00"),  # before a Monday that is a holiday in Colombia only
+        ("2028-09-14T23:30", AUCKLAND, "2028-09-18T09:00"),  # Friday in Auckland already
+    ],
+)
+def test_survey_follows_the_mail_about_the_end_on_the_next_business_day(
+    notified: str, calendar: Calendar, due: str
+) -> None:
+    facts = opened(notified, notified=notified)
+    first = agenda(facts, POLICY, calendar).mails[0]
+    assert first.due == at(due, calendar.zone)
+    assert agenda(facts, POLICY, calendar).wakes_after(facts.opened_at)[0] == first.due
+
+
+@pytest.mark.rule("SUR2")
+def test_survey_waits_while_the_mail_about_the_end_has_not_left() -> None:
+    facts, due = opened(), at("2028-09-18T09:00")
+    assert wait_for_notice(facts, due, NEW_YORK, notice_left=True) == facts
+    waiting = wait_for_notice(facts, due, NEW_YORK, notice_left=False)
+    assert first_mail_at(waiting, NEW_YORK) == at("2028-09-19T09:00")
+    before = due - timedelta(seconds=1)
+    assert wait_for_notice(facts, before, NEW_YORK, notice_left=False) == facts
+    on_friday = wait_for_notice(waiting, at("2028-09-22T09:00"), NEW_YORK, notice_left=False)
+    assert [(mail.number, mail.due) for mail in agenda(on_friday, POLICY, NEW_YORK).mails] == [
+        (1, at("2028-09-25T09:00")),
+        (3, at("2028-09-28T09:00")),
+        (4, at("2028-10-05T09:00")),
+    ]
+    answered = answer(facts, before)
+    assert wait_for_notice(answered, due, NEW_YORK, notice_left=False) == answered
+
+
+@pytest.mark.rule("SUR2")
+def test_survey_begun_before_notices_keeps_its_first_mail() -> None:
+    facts = SurveyFacts("r-1", "mentee", "p-mentee", at("2028-09-14T17:00"))
+    assert agenda(facts, POLICY, NEW_YORK).mails[0].due == facts.opened_at
 
 
 @pytest.mark.rule("SUR2")
@@ -94,13 +134,13 @@ def test_reminders_that_coincide_or_pass_the_end_are_dropped() -> None:
     closed = frozenset(at("2028-09-15T12:00").date() + timedelta(days=n) for n in range(18))
     calendar = calendar_for(replace(PROGRAM.hours, closing_days=closed), "America/New_York", "US", None)
     mails = agenda(opened(), POLICY, calendar).mails
-    assert [(mail.number, mail.due) for mail in mails[1:]] == [
-        (2, at("2028-10-03T09:00")),
+    assert [(mail.number, mail.due) for mail in mails] == [
+        (1, at("2028-10-03T09:00")),
         (4, at("2028-10-05T09:00")),
     ]
     much_longer = frozenset(at("2028-09-15T12:00").date() + timedelta(days=n) for n in range(40))
     calendar = calendar_for(replace(PROGRAM.hours, closing_days=much_longer), None, None, None)
-    assert [mail.number for mail in agenda(opened(), POLICY, calendar).mails] == [1]
+    assert not agenda(opened(), POLICY, calendar).mails
 
 
 # --- SUR2, SUR3: answers
@@ -263,14 +303,14 @@ moments = st.integers(0, 3 * 366 * 24 * 60).map(
 
 @pytest.mark.rule("SUR2", "T4")
 @given(opened_at=moments, calendar=st.sampled_from(CALENDARS))
-def test_reminders_come_on_business_mornings_before_the_end(opened_at: datetime, calendar: Calendar) -> None:
-    facts = SurveyFacts("r-1", "mentor", "p-mentor", opened_at)
-    first, *reminders = [mail.due for mail in agenda(facts, POLICY, calendar).mails if mail.due]
-    assert first == opened_at
-    assert len(reminders) == len(POLICY.reminder_days)
-    instants = [first, *reminders, closes_at(facts, POLICY, calendar)]
-    assert all(one < other for one, other in pairwise(instants))
-    for due in reminders:
+def test_all_mails_come_on_business_mornings_before_the_end(opened_at: datetime, calendar: Calendar) -> None:
+    facts = SurveyFacts("r-1", "mentor", "p-mentor", opened_at, notified_at=opened_at)
+    mails = [mail.due for mail in agenda(facts, POLICY, calendar).mails if mail.due]
+    # Around New Year the first mail may come after the first reminder's day.
+    assert len(mails) in (len(POLICY.reminder_days), len(POLICY.reminder_days) + 1)
+    assert calendar.date_of(mails[0]) > calendar.date_of(opened_at)
+    assert all(one < other for one, other in pairwise([*mails, closes_at(facts, POLICY, calendar)]))
+    for due in mails:
         assert calendar.local(due).time() == PROGRAM.hours.send_time
         assert calendar.is_business_day(calendar.date_of(due))
 
@@ -281,7 +321,7 @@ class SurveyMachine(RuleBasedStateMachine):
     @initialize(opened_at=moments, calendar=st.sampled_from(CALENDARS))
     def open(self, opened_at: datetime, calendar: Calendar) -> None:
         self.calendar, self.now = calendar, opened_at
-        self.facts = SurveyFacts("r-1", "mentee", "p-mentee", opened_at)
+        self.facts = SurveyFacts("r-1", "mentee", "p-mentee", opened_at, notified_at=opened_at)
         self.ledger = ReferenceLedger()
         self.answers = 0
         self.replan()

@@ -46,19 +46,21 @@ class ReferenceLedger:
     def run(self, agenda: Agenda, until: datetime) -> None:
         """Let time pass: what is due goes out, tasks open, and the lifecycle closes when its agenda says so."""
         closing = next((turn for turn in agenda.state_changes if turn.closes and turn.due <= until), None)
-        until = min(until, closing.due) if closing else until
         due = [
             (mail.due, mail) for mail in self.planned.values() if mail.due is not None and mail.due <= until
         ]
         for at, mail in sorted(due, key=lambda item: item[0]):
-            if mail.to != "staff" and not (closing and at == closing.due):
+            if closing and at > closing.due:
+                assert mail.message.endswith(".completed"), f"{mail.key} goes out after the end"
+            if mail.to != "staff" and not (closing and at >= closing.due):
                 state = agenda.state_at(at)
                 assert state not in ("paused", "suspended"), f"{mail.key} goes out while {state}"
             self.sent.append((at, mail))
             del self.planned[mail.key]
         for task in agenda.tasks:
-            if task.due <= until:
+            if task.due <= (closing.due if closing else until):
                 self.tasks.setdefault((task.kind, task.cause), task.due)
         if closing:
-            assert not self.planned, f"left over at the end: {sorted(self.planned)}"
+            late = {key for key, mail in self.planned.items() if not mail.message.endswith(".completed")}
+            assert not late, f"left over at the end: {sorted(late)}"
             self.closed_at = closing.due

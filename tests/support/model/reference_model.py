@@ -560,6 +560,8 @@ class ReferenceModel:
         facts: SurveyFacts = lifecycle.facts
         if name == "cancel":
             return survey.cancel(facts, at)
+        if event and not survey.check_answers(self.program.survey, facts.role, data["answers"])[0]:
+            raise Refused("nothing in it is valid")
         return survey.answer(
             facts, at, survey.closes_at(facts, self.program.survey, self._own(facts.profile))
         )
@@ -635,9 +637,7 @@ class ReferenceModel:
         )
         closing = _closing(agenda, now)
         _, looks = self._claims_due(facts, closing, now)
-        return replace(
-            agenda, mails=(*agenda.mails, *self._certificates(facts, closing, now)), recheck_at=looks
-        )
+        return replace(agenda, recheck_at=looks)
 
     def closing_of(self, engagement_id: str) -> StateChange | None:
         """The turn that ended an engagement, once it has ended."""
@@ -683,23 +683,6 @@ class ReferenceModel:
                 started = engagement.start_day(facts, self.calendar).isoformat()
                 due.append(ClaimFacts(facts.engagement, role, profile, other, code, started, at, [record]))
         return due, tuple(later)
-
-    def _certificates(
-        self, facts: EngagementFacts, closing: StateChange | None, now: datetime
-    ) -> list[PlannedMail]:
-        if closing is None or closing.state != "completed":
-            return []
-        days, on = self.gate(facts.engagement, closing), self.calendar.date_of(closing.due)
-        mails = []
-        for role, profile in (("mentor", facts.mentor), ("mentee", facts.mentee)):
-            claims = [
-                lifecycle for lifecycle in self._claims(facts.engagement) if lifecycle.facts.role == role
-            ]
-            codes = self.members[self.profiles[profile].member].codes()
-            may_claim = credit.claimable(codes, self.program.credit, self.catalogue, days.gate, on)
-            if not claims and not may_claim:
-                mails.append(PlannedMail(f"{role}.certificate", closing.due, f"{role}.certificate", profile))
-        return mails
 
     def _claims(self, engagement_id: str) -> list[ModelLifecycle]:
         return [
@@ -825,9 +808,15 @@ class ReferenceModel:
         if closing is None:
             return
         by_party = closing.state == "ended" and facts.ended_by in ROLES
-        if closing.state == "completed" or by_party:
+        if closing.state in ("completed", "no_fit") or by_party:
             for role, profile in (("mentor", facts.mentor), ("mentee", facts.mentee)):
-                opened = SurveyFacts(facts.engagement, role, profile, closing.due)
+                about = (f"{role}.completed", f"{role}.ended")
+                notice = next(mail.due for mail in lifecycle.agenda.mails if mail.message in about)
+                assert notice is not None
+                notified_at = max(notice, recorded_at(notice, now))
+                opened = SurveyFacts(
+                    facts.engagement, role, profile, closing.due, notified_at=notified_at
+                )
                 self._begin(f"survey/{facts.engagement}/{role}", opened, now)
 
     # --- credit

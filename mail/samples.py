@@ -163,7 +163,7 @@ def sample_context(message: str, number: int | None, locale: str) -> dict[str, o
         "number": number,
         "links": {name: f"https://mentoring.example.org/l/{name}/4fJ2" for name in _LINKS},
         "request": {"id": "r-1041", "message": words["request"], "areas": words["areas"], "months": 6},
-        "engagement": {"id": "r-1041", "goals": words["goals"], "months": 6, "certificate": True},
+        "engagement": {"id": "r-1041", "goals": words["goals"], "months": 6, "certificate": False},
         "claim": _claim(words, _OF_THE_OTHERS_CLAIM.get(message, role)),
         "survey": {"id": f"survey/r-1041/{role}", "minutes": 3},
         "checkpoint": dict(_CHECKPOINT),

@@ -1,7 +1,7 @@
 """The survey of one side after an engagement: its mail, its deadline and its answers (SUR1–SUR3).
 
-It opens when an engagement is completed, ends as not a fit, or is ended by a party. Sources: handbook, "Reflect and Assess"; the dates are
-decided in the rulebook.
+It opens when an engagement is completed, ends as not a fit, or is ended by a party. Sources: handbook, "Reflect and
+Assess"; the dates are decided in the rulebook.
 """
 
 from __future__ import annotations
@@ -84,7 +84,9 @@ def first_mail_at(facts: SurveyFacts, calendar: Calendar) -> datetime:
     return max(due, facts.waits_until) if facts.waits_until else due
 
 
-def wait_for_notice(facts: SurveyFacts, at: datetime, calendar: Calendar, *, notice_left: bool) -> SurveyFacts:
+def wait_for_notice(
+    facts: SurveyFacts, at: datetime, calendar: Calendar, *, notice_left: bool
+) -> SurveyFacts:
     """Return the facts at an instant at which the mail about the end has left, or has not (SUR2).
 
     A survey whose first mail is due before that waits for the next send time of the reader.
@@ -105,7 +107,11 @@ def _mails(
     previous: datetime | None = None
     context = {"opened": facts.opened_at.isoformat(), "closes": calendar.date_of(closes).isoformat()}
     for number, days in enumerate((0, *policy.reminder_days), start=1):
-        due = calendar.send_at(opened_on + timedelta(days=days)) if number > 1 else first_mail_at(facts, calendar)
+        due = (
+            calendar.send_at(opened_on + timedelta(days=days))
+            if number > 1
+            else first_mail_at(facts, calendar)
+        )
         if due >= closes or (previous and due <= previous):
             continue
         previous = due

@@ -26,7 +26,17 @@ from rules.credit.facts import (
     Signature,
     claim_id,
 )
-from rules.credit.gate import Credit, GateDays, cap_on, claimable, countable, gate_days, in_cycle, opens_at, took_part
+from rules.credit.gate import (
+    Credit,
+    GateDays,
+    cap_on,
+    claimable,
+    countable,
+    gate_days,
+    in_cycle,
+    opens_at,
+    took_part,
+)
 from rules.credit.letter import (
     ShowAgain,
     Signing,

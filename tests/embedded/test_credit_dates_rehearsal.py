@@ -215,7 +215,8 @@ PLAY.member("mlost", "2035-08-20T10:44", certifications=[])
 def test_certification_lost_before_the_gate_gives_a_certificate(kept: Kept) -> None:
     """The member gets a certificate of completion instead of credit."""
     assert kept.statuses("claim/lost/mentor/CPP")[-1] == ("2035-09-14T09:00", "not_eligible")
-    assert ("2035-09-14T17:00", "mentor.certificate") in kept.played.mails("engagement/lost")
+    assert ("2035-09-17T09:00", "mentor.completed") in kept.played.mails("engagement/lost")
+    assert "mentor" in [letter.role for letter in kept.letters if letter.engagement_id == "lost"]
 
 
 PLAY.pair("which", {}, holds("PSP", "CPP"), months=6)
@@ -278,7 +279,7 @@ def test_early_survey_answer_waits_or_becomes_feedback(kept: Kept) -> None:
 
 
 PLAY.pair("elsewhere", {}, {}, months=6)
-PLAY.act("2035-09-17T16:35", "survey/elsewhere/mentee", "answered")
+PLAY.act("2035-09-18T16:35", "survey/elsewhere/mentee", "answered")
 
 
 @pytest.mark.rule("SUR2", "SUR3")
@@ -287,7 +288,34 @@ def test_plain_client_can_signal_a_survey_answered_elsewhere(kept: Kept) -> None
     assert survey.answers == {}
     assert survey.answered_at
     assert [state for _, state in kept.played.states(survey.workflow)] == ["open", "answered"]
-    assert kept.played.mails(survey.workflow) == [("2035-09-14T17:00", "mentee.survey 1")]
+    assert kept.played.mails(survey.workflow) == [("2035-09-18T09:00", "mentee.survey 1")]
+
+
+PLAY.pair("nonsense", {}, {}, months=6)
+PLAY.at(
+    "2035-09-18T10:01",
+    "survey.answered",
+    engagement="nonsense",
+    by="mentee-nnonsense",
+    answers={"rating": 9, "nps": 10},
+)
+PLAY.at(
+    "2035-09-18T10:02",
+    "survey.answered",
+    engagement="nonsense",
+    by="mentor-mnonsense",
+    answers={"rating": 9, "goals_met": "partly"},
+)
+
+
+@pytest.mark.rule("SUR2")
+def test_answer_in_which_nothing_is_valid_is_refused(kept: Kept) -> None:
+    """What is valid in another answer is kept, and the rest of it is not."""
+    ((at, event, reason),) = kept.played.refusals("engagement/nonsense")
+    assert (at, event) == ("2035-09-18T10:01", "survey.answered")
+    assert "rating: must be a whole number from 1 to 5, not 9" in reason
+    assert len(kept.played.mails("survey/nonsense/mentee")) == 4
+    assert kept.surveys["survey/nonsense/mentor"].answers == {"goals_met": "partly"}
 
 
 PLAY.pair("after", {}, {})
@@ -393,11 +421,13 @@ async def test_statuses_due_while_the_worker_was_down_are_all_recorded() -> None
     assert kept.played.states(claim) == kept.statuses(claim)
 
 
-BROKEN = CreditPlay("2035-03-01T09:30", "2035-09-15T12:00")
+BROKEN = CreditPlay("2035-03-01T09:30", "2035-09-18T12:00")
 BROKEN.pair("signed", holds("CPP"), holds("PSP"))
 BROKEN.confirm("2035-09-14T18:11", "signed")
 BROKEN.confirm("2035-09-14T18:31", "signed")
 BROKEN.pair("plain", {}, {}, months=6)
+BROKEN.pair("early", {}, {}, months=9)
+BROKEN.at("2035-09-14T13:00", "engagement.ended", engagement="early", by="mentor-mearly", reason="goals_met")
 
 
 @pytest.mark.rule("CPE8", "STA2")
@@ -445,8 +475,15 @@ async def test_letter_that_fails_to_render_opens_one_task_and_is_retried(
     assert "mentor.credit_ready" in kept.played.names("claim/signed/mentor/CPP")
     sent = kept.played.names("engagement/plain")
     assert {"mentor.completed", "mentee.completed"} <= set(sent)
-    assert {"mentor.certificate", "mentee.certificate"} <= set(sent)
-    assert kept.played.mails("survey/plain/mentor")[0] == ("2035-09-14T17:00", "mentor.survey 1")
+    assert not [name for name in sent if name.endswith(".certificate")]
+    early = kept.played.mails("engagement/early")
+    assert [(at, name) for at, name in early if at >= "2035-09-14T13"] == [
+        ("2035-09-14T13:00", "mentee.completed"),
+        ("2035-09-14T13:00", "mentor.completed"),
+        ("2035-09-17T09:00", "mentee.certificate"),
+        ("2035-09-17T09:00", "mentor.certificate"),
+    ]
+    assert kept.played.mails("survey/plain/mentor")[0] == ("2035-09-18T09:00", "mentor.survey 1")
 
 
 async def play(what: CreditPlay, ready: EmbeddedStack, until: str) -> None:

@@ -275,3 +275,17 @@ class TestAnEngagement:
         without = {**context["program"]["terms"], "mentor_credits": 0, "mentee_credits": 0}
         assert "CPE" in composed(message, number, language).text
         assert "CPE" not in composed(message, number, language, program={"terms": without}).text
+
+    @pytest.mark.rule("CPE3")
+    @about("completed")
+    def test_attached_certificate_can_be_checked_and_stands_for_no_credit(
+        self, message: str, number: int | None, language: str
+    ) -> None:
+        context: dict[str, Any] = sample_context(message, number, language)
+        link = {**context["links"], "verify": "https://mentoring.example.org/verify/4fJ2"}
+        attached = {**context["engagement"], "certificate": True}
+        mail = COMPOSER.compose(message, number, language, {**context, "links": link, "engagement": attached})
+        assert link["verify"] in mail.text
+        assert link["verify"] in mail.html
+        assert "CPE" not in mail.text
+        assert "/verify/" not in composed(message, number, language).text

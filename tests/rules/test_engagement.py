@@ -130,7 +130,12 @@ def paused(facts: EngagementFacts, since: str, until: str = "") -> EngagementFac
     [
         ("America/New_York", "US", "2028-03-08T10:00", "2028-09-11T09:00"),  # ends on Friday at 17:00
         ("America/New_York", "US", "2028-03-04T10:00", "2028-09-05T09:00"),  # on Monday, Labor Day
-        ("Pacific/Auckland", "NZ", "2028-02-15T10:00", "2028-08-16T09:00"),  # at 09:00 of the reader: at, not after
+        (
+            "Pacific/Auckland",
+            "NZ",
+            "2028-02-15T10:00",
+            "2028-08-16T09:00",
+        ),  # at 09:00 of the reader: at, not after
         ("Asia/Riyadh", "SA", "2028-03-06T10:00", "2028-09-07T09:00"),
     ],
 )
@@ -327,9 +332,7 @@ def met(facts: EngagementFacts, by: str, when: str, yes: bool = True) -> Engagem
 
 @pytest.mark.rule("ENG4")
 def test_two_pulses_without_a_yes_open_one_task() -> None:
-    assert tasks(begun(months=8), "inactive") == [
-        at("2028-07-06T09:00")
-    ]
+    assert tasks(begun(months=8), "inactive") == [at("2028-07-06T09:00")]
     causes = [task.cause for task in agenda(begun(months=8)).tasks if task.kind == "inactive"]
     assert causes == ["no meeting confirmed in the pulses 1, 2"]
 

@@ -84,7 +84,11 @@ def test_unanswered_survey_gets_three_reminders_and_closes(role: str) -> None:
         ("2028-09-16T10:00", NEW_YORK, "2028-09-18T09:00"),  # on Saturday
         ("2028-09-18T03:00", NEW_YORK, "2028-09-19T09:00"),  # before the business hours of Monday
         ("2028-09-01T17:00", NEW_YORK, "2028-09-05T09:00"),  # before Labor Day
-        ("2028-10-13T10:00", BOGOTA, "2028-10-17T09:00"),  # before a Monday that is a holiday in Colombia only
+        (
+            "2028-10-13T10:00",
+            BOGOTA,
+            "2028-10-17T09:00",
+        ),  # before a Monday that is a holiday in Colombia only
         ("2028-09-14T23:30", AUCKLAND, "2028-09-18T09:00"),  # Friday in Auckland already
     ],
 )

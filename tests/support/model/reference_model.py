@@ -814,9 +814,7 @@ class ReferenceModel:
                 notice = next(mail.due for mail in lifecycle.agenda.mails if mail.message in about)
                 assert notice is not None
                 notified_at = max(notice, recorded_at(notice, now))
-                opened = SurveyFacts(
-                    facts.engagement, role, profile, closing.due, notified_at=notified_at
-                )
+                opened = SurveyFacts(facts.engagement, role, profile, closing.due, notified_at=notified_at)
                 self._begin(f"survey/{facts.engagement}/{role}", opened, now)
 
     # --- credit

@@ -1,11 +1,11 @@
-"""Suppressed addresses, which are not mailed, and why (MAIL3, MAIL7).
+"""Suppressed addresses, which are not mailed, and why (MAIL3, MAIL7, MAIL10).
 
 `take_in` alone decides what a refusal, a bounce or a complaint means for an address.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,11 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database.models import Bounce, Message, Suppression
 from database.tasks import open_task
 
-SOFT_LIMIT = 3.0
-"""The score of soft bounces, decayed over time, that suppresses an address."""
-
-SOFT_HALF_LIFE = timedelta(days=30)
-"""The time after which a soft bounce counts half."""
+SUPPRESSING = ("hard", "complaint")
+"""The kinds that count against the address. What is temporary, and what speaks of us or of the text, does not."""
 
 
 async def reason_for(session: AsyncSession, address: str) -> str | None:
@@ -29,10 +26,10 @@ async def reason_for(session: AsyncSession, address: str) -> str | None:
 
 
 async def take_in(session: AsyncSession, row: Message, kind: str, reason: str, at: datetime) -> bool:
-    """Record a `hard` or `soft` bounce or a `complaint`, and return whether it suppresses the address (MAIL3, MAIL7).
+    """Record what came back for a delivery, and return whether it suppresses the address (MAIL3, MAIL7, MAIL10).
 
-    It counts against the address that was mailed, even if the member has another one by now. The first hard bounce or
-    complaint suppresses an address, and so do repeated soft bounces. Each suppression opens one staff task (STA2).
+    `kind` is `hard`, `soft`, `refused` or `complaint`. The first hard bounce or complaint suppresses the address that
+    was mailed, even if the member has another one by now. Each suppression opens one staff task (STA2).
 
     Each kind counts once per delivery. A relay may report the same bounce by webhook and by mail, or at each of its own
     attempts; a late report must not undo what staff lifted since. The caller holds the row's lock. Raises ValueError
@@ -43,10 +40,9 @@ async def take_in(session: AsyncSession, row: Message, kind: str, reason: str, a
     if await session.get(Bounce, (row.delivery, kind)):
         return False
     session.add(Bounce(delivery=row.delivery, kind=kind, at=at))
-    if kind == "soft":
-        fresh = await soft_bounce(session, row.recipient, reason, at)
-    else:
-        fresh = await suppress(session, row.recipient, kind, reason, at)
+    if kind not in SUPPRESSING:
+        return False
+    fresh = await suppress(session, row.recipient, kind, reason, at)
     if fresh:
         await open_task(
             session,
@@ -61,7 +57,6 @@ async def take_in(session: AsyncSession, row: Message, kind: str, reason: str, a
 
 _ACTIONS = {
     "hard": "Ask the member for an address that works; nothing is mailed to the old one.",
-    "soft": "Mail to the member comes back again and again: ask for another address; nothing is mailed to this one.",
     "complaint": "The member reported our mail as unwanted: nothing is mailed to this address. Ask in another way "
     "whether they still want to take part.",
 }
@@ -71,7 +66,7 @@ async def suppress(session: AsyncSession, address: str, kind: str, reason: str, 
     """Suppress an address after a hard bounce or a complaint, and return whether that is new."""
     row = await session.get(Suppression, address.lower(), with_for_update=True)
     if row is None:
-        row = Suppression(address=address.lower(), kind=kind, last_at=at, score=0.0)
+        row = Suppression(address=address.lower(), kind=kind, last_at=at)
         session.add(row)
     fresh = row.since is None
     row.kind, row.reason, row.last_at = kind, reason, at
@@ -79,27 +74,12 @@ async def suppress(session: AsyncSession, address: str, kind: str, reason: str, 
     return fresh
 
 
-async def soft_bounce(session: AsyncSession, address: str, reason: str, at: datetime) -> bool:
-    """Count a soft bounce, decay the earlier ones, and return whether this one suppresses the address."""
-    row = await session.get(Suppression, address.lower(), with_for_update=True)
-    if row is None:
-        row = Suppression(address=address.lower(), kind="soft", last_at=at, score=0.0)
-        session.add(row)
-    elapsed = max(at - row.last_at, timedelta(0))
-    row.score = row.score * 0.5 ** (elapsed / SOFT_HALF_LIFE) + 1.0
-    row.last_at = at
-    if row.since is None and row.score >= SOFT_LIMIT - 0.25:
-        row.since, row.kind, row.reason = at, "soft", f"{reason}, again and again"
-        return True
-    return False
-
-
 async def lift(session: AsyncSession, address: str) -> bool:
     """Lift a suppression for staff, and return whether there was one."""
     row = await session.get(Suppression, address.lower(), with_for_update=True)
     if row is None or row.since is None:
         return False
-    row.since, row.score = None, 0.0
+    row.since = None
     return True
 
 

@@ -13,6 +13,7 @@ from lifecycles.workflow_commands import WorkflowCommand
 _REASONS = {
     "hard": "mail to it came back as undeliverable",
     "soft": "mail to it came back",
+    "refused": "mail to it was refused",
     "complaint": "its reader reported our mail as unwanted",
 }
 

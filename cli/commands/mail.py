@@ -24,6 +24,7 @@ from cli.runner import run
 from database import audit, ledger, suppressions
 from database.models import DECISIONS, Member, Message, Suppression
 from mail.bounces import collect_bounces
+from mail.reports.reader import read_report, weightiest
 from rules.calendar import instant_in
 from staff.formatting import local, local_iso, numbered
 from staff.people import People
@@ -243,6 +244,28 @@ def bounces(
         return new
 
     typer.echo(f"{run(read())} new reports.")
+
+
+@app.command()
+def classify(
+    files: Annotated[list[Path], typer.Argument(help="Files with one mail each.")], as_json: Json = False
+) -> None:
+    """Print what each report of a mail server is read as, and why. Changes nothing.
+
+    hard: the mailbox. soft: temporary, a full mailbox, a rate, or unclear. refused: policy, content, size or sender.
+    """
+    rows = []
+    with working("Reading reports"):
+        for file in files:
+            try:
+                found = weightiest(read_report(file.read_bytes()))
+            except OSError as error:
+                raise Failure(f"{file}: {error.strerror or error}") from None
+            rows.append((str(file), found.report_class.value, found.cause))
+    if as_json:
+        print_json_lines(dict(zip(("file", "class", "reason"), row, strict=True)) for row in rows)
+        return
+    print_table(("file", "class", "reason"), rows, none="No file.")
 
 
 async def _subjects(session: AsyncSession, address: str) -> list[str]:

@@ -65,7 +65,7 @@ DECISIONS: Final = frozenset({"sent", "ambiguous", "failed", "skipped", "suppres
 class Suppression(Base):
     """An address that is not mailed: a hard bounce or a complaint, until staff lift it (MAIL3, MAIL7).
 
-    `score` counts soft bounces, which decay; `since` is set once the address is suppressed.
+    `since` is None once staff have lifted it. `score` is of older versions, which counted soft bounces.
     """
 
     __tablename__ = "suppressions"

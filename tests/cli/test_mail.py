@@ -32,6 +32,46 @@ async def test_suppressions_are_listed_and_lifted_on_record(cli: CliFixture) -> 
     assert (again.status, again.err) == (1, "ana@example.org is not suppressed\n")
 
 
+REPORT = b"""From: MAILER-DAEMON@mx.example.org
+Subject: Undelivered Mail Returned to Sender
+Content-Type: multipart/report; boundary=cut
+
+--cut
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.example.org
+
+Final-Recipient: rfc822; ana@example.org
+Action: %s
+Status: %s
+Diagnostic-Code: smtp; %s
+--cut--
+"""
+
+
+@pytest.mark.rule("MAIL7", "MAIL10")
+async def test_classify_prints_what_each_file_is_read_as(cli: CliFixture, tmp_path: Path) -> None:
+    contents = {
+        "unknown.eml": REPORT % (b"failed", b"5.1.1", b"550 5.1.1 user unknown"),
+        "full.eml": REPORT % (b"failed", b"5.2.2", b"552 5.2.2 mailbox full"),
+        "policy.eml": REPORT % (b"failed (a comment)", b"5.7.1", b"550 5.7.1 blocked by policy"),
+        "later.eml": REPORT % (b"delayed", b"4.4.1", b"no answer from host"),
+        "letter.eml": b"From: ana@example.org\nSubject: hello\n\n550 5.1.1 user unknown\n",
+    }
+    files = [tmp_path / name for name in contents]
+    for file in files:
+        file.write_bytes(contents[file.name])
+    said = await cli.throughline("mail", "classify", *files, "--json")
+    assert [(line["file"], line["class"]) for line in said.lines] == [
+        (str(file), wanted)
+        for file, wanted in zip(files, ("hard", "soft", "refused", "delayed", "none"), strict=True)
+    ]
+    assert said.lines[0]["reason"] == "no such mailbox (550 5.1.1)"
+    assert "mailbox full" in (await cli.throughline("mail", "classify", files[1])).out
+    missing = await cli.throughline("mail", "classify", tmp_path / "nothing.eml")
+    assert (missing.status, missing.err.count("\n")) == (1, 1)
+
+
 @pytest.mark.rule("MAIL5")
 async def test_preview_renders_each_language_with_an_index_page(cli: CliFixture, tmp_path: Path) -> None:
     out = tmp_path / "preview"

@@ -21,7 +21,10 @@ class MailBounced(EventData):
 
     delivery: Annotated[str, line(64)] | None = Field(None, description="The delivery's id.")
     message_id: Annotated[str, line(190)] | None = Field(None, description="The Message-ID of the mail.")
-    kind: Annotated[Literal["hard", "soft", "complaint"], OneOf()] = Field(description="How it came back.")
+    kind: Annotated[Literal["hard", "soft", "refused", "complaint"], OneOf()] = Field(
+        description="How it came back."
+    )
+    reason: Annotated[str, line(200)] | None = Field(None, description="What the refusal speaks of.")
 
     @model_validator(mode="after")
     def _names_a_mail(self) -> Self:

@@ -362,30 +362,9 @@ async def test_release_needs_an_own_undecided_claim(database: Database) -> None:
 # --- suppressions (MAIL3, MAIL7) and tasks (STA2)
 
 
-async def bounce(database: Database, day: int) -> bool:
-    async with database.begin() as session:
-        return await suppressions.soft_bounce(
-            session, "Ana@example.org", "mailbox full", AT + timedelta(days=day)
-        )
-
-
 async def reason(database: Database) -> str | None:
     async with database.reading() as session:
         return await suppressions.reason_for(session, "ana@EXAMPLE.org")
-
-
-@pytest.mark.rule("MAIL7")
-async def test_three_soft_bounces_in_a_row_suppress_the_address(database: Database) -> None:
-    assert [await bounce(database, day) for day in (0, 1, 2, 3)] == [False, False, True, False]
-    assert await reason(database) == (
-        "the address is suppressed since 2028-03-08: mailbox full, again and again"
-    )
-
-
-@pytest.mark.rule("MAIL7")
-async def test_soft_bounces_far_apart_do_not_add_up(database: Database) -> None:
-    assert [await bounce(database, day) for day in range(0, 600, 60)] == [False] * 10
-    assert await reason(database) is None
 
 
 @pytest.mark.rule("MAIL3", "MAIL7")

@@ -1,6 +1,6 @@
 """Reports about our mail, from the bounce address or a mailbox, stored as events (MAIL7, MAIL10).
 
-`mail.reports.reader` reads them. Other mail to the bounce address, such as an out-of-office reply, is no report.
+`mail.reports.report_reader` reads them. Other mail to the bounce address, such as an out-of-office reply, is no report.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from database import events
 from database.session import Database
 from mail.reports.parts import parse
-from mail.reports.reader import ReportClass, read_report, weightiest
+from mail.reports.report_reader import ReportClass, read_report, weightiest
 from rules.events import Envelope, check_event
 
 SOURCE = "/bounces"

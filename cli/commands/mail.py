@@ -24,7 +24,7 @@ from cli.runner import run
 from database import audit, ledger, suppressions
 from database.models import DECISIONS, Member, Message, Suppression
 from mail.bounces import collect_bounces
-from mail.reports.reader import read_report, weightiest
+from mail.reports.report_reader import read_report, weightiest
 from rules.calendar import instant_in
 from staff.formatting import local, local_iso, numbered
 from staff.people import People

@@ -72,14 +72,14 @@ ENHANCED_CODE = re.compile(r"(?:^\W{0,2}|[#\[(])([245]\.\d{1,3}\.\d{1,3})(?!\.?\
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusalMeaning:
     """The class of a refusal and its cause."""
 
     refusal_class: RefusalClass
     cause: Cause
 
 
-def classify_refusal(code: int | None, enhanced: str | None, text: str) -> Refusal:
+def classify_refusal(code: int | None, enhanced: str | None, text: str) -> RefusalMeaning:
     """Return what a refusal speaks of (MAIL10).
 
     `code` is the SMTP reply code and `enhanced` the enhanced status code, where known; `text` is the server's text or
@@ -88,8 +88,8 @@ def classify_refusal(code: int | None, enhanced: str | None, text: str) -> Refus
     cause = _by_words(enhanced, text) or _by_codes(code, enhanced)
     kind = cause.refusal_class
     if kind is RefusalClass.HARD and is_temporary(code, enhanced):
-        return Refusal(RefusalClass.SOFT, cause)
-    return Refusal(kind, cause)
+        return RefusalMeaning(RefusalClass.SOFT, cause)
+    return RefusalMeaning(kind, cause)
 
 
 def is_temporary(code: int | None, enhanced: str | None) -> bool:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mail.reports.reader import refused
+from mail.reports.report_reader import refused
 from mail.smtp.refusals import RefusalClass, classify_refusal
 from mail.smtp.verdicts import (
     AccountRefused,

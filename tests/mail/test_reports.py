@@ -8,7 +8,7 @@ import time
 import pytest
 
 from mail.reports.parts import LARGEST
-from mail.reports.reader import read_report, weightiest
+from mail.reports.report_reader import read_report, weightiest
 
 pytestmark = pytest.mark.rule("MAIL7", "MAIL10")
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from mail.reports.parts import Part, parse, walk
 from mail.reports.text_formats import answers_in, human_text, is_automatic_reply, read_text, status_fields
-from mail.smtp.refusals import Cause, Refusal, RefusalClass, classify_refusal, is_temporary
+from mail.smtp.refusals import Cause, RefusalClass, RefusalMeaning, classify_refusal, is_temporary
 
 _ENVELOPE_ADDRESS = re.compile(r"\+([0-9a-f]{32})@")
 _DELIVERY = re.compile(r"[0-9a-f]{32}")
@@ -155,7 +155,7 @@ def refused(answers: Sequence[str], status: str | None) -> ReportedMail:
     return ReportedMail(ReportClass(refusal.refusal_class), cause)
 
 
-def _classified(answer: str, status: str | None) -> tuple[Refusal, str]:
+def _classified(answer: str, status: str | None) -> tuple[RefusalMeaning, str]:
     code = _CODE.search(answer)
     enhanced = _STATUS.search(answer)
     # The far server's own code is more exact than the one that the reporting server derived.
@@ -163,7 +163,7 @@ def _classified(answer: str, status: str | None) -> tuple[Refusal, str]:
     codes = " ".join(part for part in (code and code[1], exact) if part)
     refusal = classify_refusal(int(code[1]) if code else None, exact, answer)
     if refusal.refusal_class is RefusalClass.HARD and is_temporary(None, status):
-        refusal = Refusal(RefusalClass.SOFT, refusal.cause)
+        refusal = RefusalMeaning(RefusalClass.SOFT, refusal.cause)
     return refusal, codes
 
 

@@ -81,6 +81,16 @@ class Calendar:
             and self.date_of(self.instant(day, time.min)) == day
         )
 
+    def day_off(self, day: date) -> str:
+        """Return why a day is no business day: `closing`, `holiday` or `weekend`; empty for a business day (T1)."""
+        if self.is_business_day(day):
+            return ""
+        if day in self.hours.closing_days:
+            return "closing"
+        if day in public_holidays(self.country, self.subdivision, day.year):
+            return "holiday"
+        return "weekend"
+
     def business_day_on_or_after(self, day: date) -> date:
         """Return the day itself or the next business day. Raises ValueError if three years have none."""
         return self._first_business_day(day, _DAY)

@@ -225,6 +225,8 @@ def _message(each: MessageView) -> Head:
         "due": local_iso(each.due, each.zone),
         "decided": local_iso(each.decided, each.zone),
         "reason": each.reason,
+        "rule": each.rule,
+        "day": each.day,
         "why": each.why,
         "subject": each.subject,
         "delivery": each.delivery,
@@ -345,7 +347,7 @@ def _print_ahead(schedule: Schedule, on_all_clocks: bool) -> None:
     first = next(iter(zones.values()), "UTC")
     rows: list[tuple[datetime | None, str, tuple[str, str, str, str]]] = []
     for each in schedule.ahead:
-        because = each.why if each.state == "planned" else f"{each.state}: {each.why}"
+        because = each.why if each.state in ("planned", "held") else f"{each.state}: {each.why}"
         rows.append((each.due, each.zone, ("mail", numbered(each.message, each.number), each.to, because)))
     for item in schedule.coming:
         rows.append((item.at, first, (item.kind, item.what, item.workflow, item.why)))

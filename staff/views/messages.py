@@ -8,11 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Message
 from lifecycles.participants import Programs
+from staff.explanations import Explanation, explain
 from staff.people import People
 from staff.views.read_model import MessageView
 
 _WAITING = {
-    "planned": "planned",
     "claimed": "being sent",
     "handed_over": "handed over, not confirmed yet",
 }
@@ -23,10 +23,13 @@ async def message_views(
 ) -> tuple[MessageView, ...]:
     """Return the views of rows of the ledger, in the same order."""
     people = await People.of(session, {row.to_profile for row in rows}, programs)
-    return tuple(_view(row, people.zone(row.to_profile, row.program)) for row in rows)
+    explained = await explain(session, rows, programs)
+    return tuple(
+        _view(row, people.zone(row.to_profile, row.program), explained[row.delivery]) for row in rows
+    )
 
 
-def _view(row: Message, zone: str) -> MessageView:
+def _view(row: Message, zone: str, explained: Explanation) -> MessageView:
     return MessageView(
         delivery=row.delivery,
         message=row.message,
@@ -37,7 +40,9 @@ def _view(row: Message, zone: str) -> MessageView:
         due=row.due_at,
         decided=row.decided_at,
         reason=row.reason,
-        why=_why(row),
+        rule=explained.rule,
+        day=explained.words,
+        why="; ".join(filter(None, (_why(row), explained.words))),
         subject=row.subject,
         zone=zone,
     )
@@ -50,6 +55,4 @@ def _why(row: Message) -> str:
         return f"the mail server took it: {row.response}" if row.response else "the mail server took it"
     if row.trouble:
         return f"tried {row.attempts} times; last: {row.trouble}"
-    if row.due_at is None and row.state == "planned":
-        return "held until it is resumed"
     return _WAITING.get(row.state, "")

@@ -62,8 +62,12 @@ class MessageView:
     decided: datetime | None
     reason: str | None
     """The ledger's own reason; None where it has none."""
+    rule: str
+    """The id of the rule that asks for it."""
+    day: str
+    """How its day is computed: the rule, the arithmetic, the holiday that moved it."""
     why: str
-    """The reason in words, for every state."""
+    """The decision's reason in words, and `day`."""
     subject: str | None
     zone: str
     """The recipient's time zone."""

@@ -323,6 +323,21 @@ async def test_why_explains_every_message_of_a_member(cli: CliFixture) -> None:
     assert "canceled" in other.out
 
 
+@pytest.mark.rule("MAIL1", "ONB2")
+async def test_why_and_show_name_the_rule_and_the_arithmetic(cli: CliFixture) -> None:
+    anchor = (cli.now - timedelta(days=1)).astimezone(ZoneInfo("America/Bogota")).date() + timedelta(days=7)
+    second = anchor + timedelta(days=14)
+    words = f"ONB2: 14 days after {anchor.day} {anchor:%B} is {second:%a} {second.day} {second:%B}"
+    planned = (await cli.throughline("why", "ana", "--json")).lines
+    assert [each["rule"] for each in planned] == ["ONB2"] * 4
+    assert planned[1]["day"].startswith(words)
+    assert planned[1]["why"] == planned[1]["day"]
+    shown = await cli.throughline("show", "onboarding/p-ana", "--json")
+    assert shown.json["ahead"][1]["why"].startswith(words)
+    assert words in " ".join((await cli.throughline("why", "ana")).out.split())
+    assert "planned: planned" not in (await cli.throughline("show", "onboarding/p-ana")).out
+
+
 async def test_why_refuses_unknown_members_and_messages(cli: CliFixture) -> None:
     nobody = await cli.throughline("why", "nobody")
     assert (nobody.status, nobody.err) == (1, "there is no member nobody\n")

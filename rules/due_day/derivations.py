@@ -1,0 +1,194 @@
+"""The table: for each message, its rule and how its day follows from the facts of its lifecycle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date, timedelta
+from types import MappingProxyType
+from typing import Final
+
+from rules.calendar import add_months
+from rules.credit.timeline import timeline_of
+from rules.due_day.counting import AtOnce, Case, Counted
+from rules.engagement.dates import end_changes, pulse_day, start_day
+from rules.messages import CATALOGUE
+
+Derivation = Counted | AtOnce
+Rule = Callable[[Case], Derivation]
+
+
+def derive(case: Case) -> Derivation:
+    """Return how the day of a message is computed, by the table."""
+    return DERIVATIONS[case.message](case)
+
+
+def _at_once(rule: str, event: str) -> Rule:
+    return lambda _: AtOnce(rule, event)
+
+
+def _after_days(rule: str, since: date, days: int) -> Counted:
+    return Counted(rule, days, "day", since, since + timedelta(days=days))
+
+
+def _started(case: Case) -> date:
+    """Return the local day from which an onboarding counts: that of the profile, or of standing regained (MEM1)."""
+    facts = case.facts
+    return case.recipient.calendar.date_of(facts.unblocked_at if facts.unblocked_at else facts.created_at)
+
+
+def _welcome(case: Case) -> Derivation:
+    return _after_days("ONB1", _started(case), case.program.onboarding.welcome_after_days)
+
+
+def _check_in(case: Case) -> Derivation:
+    policy, number = case.program.onboarding, case.number or 1
+    anchor = _started(case) + timedelta(days=policy.starts_after_days)
+    planned = len(policy.check_ins)
+    if number <= planned:
+        return _after_days("ONB2", anchor, policy.check_ins[number - 1])
+    added = (number - planned) * policy.extension_spacing_days
+    return _after_days("ONB5", anchor, policy.check_ins[-1] + added)
+
+
+def _deadline(rule: str, of: Callable[[Case], int], *, morning: bool = False) -> Rule:
+    """Return the rule of a mail at a deadline of a request, or on the morning of its day."""
+
+    def derived(case: Case) -> Derivation:
+        calendar = case.acting.calendar
+        asked = calendar.date_of(case.facts.created_at)
+        days = of(case) + sum(each.business_days for each in case.facts.extensions)
+        at = calendar.deadline(case.facts.created_at, days)
+        return Counted(rule, days, "business day", asked, calendar.date_of(at), at=None if morning else at)
+
+    return derived
+
+
+def _request_canceled(case: Case) -> Derivation:
+    if case.facts.ended_by == "mentee":
+        return AtOnce("REQ7", "the mentee took the request back")
+    return AtOnce("REQ9", "staff cancelled the request")
+
+
+def _start(case: Case) -> date:
+    return start_day(case.facts, case.counting)
+
+
+def _discovery(case: Case) -> Derivation:
+    days = (case.number or 1) * case.program.engagement.discovery_days
+    return _after_days("ENG2", _start(case), days)
+
+
+def _pulse(case: Case) -> Derivation:
+    policy, number, start = case.program.engagement, case.number or 1, _start(case)
+    return Counted(
+        "ENG4", policy.pulse_from_month + number - 1, "month", start, pulse_day(policy, start, number)
+    )
+
+
+def _wrap_up(case: Case) -> Derivation:
+    policy = case.program.engagement
+    ends = end_changes(case.facts, policy, case.counting)[-1].given
+    return _after_days("ENG5", ends, -policy.wrap_up_days)
+
+
+def _completed(case: Case) -> Derivation:
+    ended = case.facts.ended
+    if ended and ended.state == "completed":
+        return AtOnce("ENG7", "the goals were reported as met")
+    end = end_changes(case.facts, case.program.engagement, case.counting)[-1]
+    given = case.counting.instant(end.given, case.counting.hours.close_of_business)
+    return Counted("ENG9", 0, "day", end.given, end.given, what="the planned end", at=given)
+
+
+def _ended(case: Case) -> Derivation:
+    ended = case.facts.ended
+    if ended and ended.state == "no_fit":
+        return AtOnce("ENG2", "one of the two said that it is not a fit")
+    return AtOnce("ENG7", "one of the two ended it")
+
+
+def _precheck(case: Case) -> Derivation:
+    start, months = date.fromisoformat(case.facts.started_on), case.program.credit.precheck_months
+    return Counted("CPE7", months, "month", start, add_months(start, months))
+
+
+def _evidence(case: Case) -> Derivation:
+    """Return the day of a request for a letter: the gate, then the reminders (CPE7)."""
+    policy, number = case.program.credit, case.number or 1
+    evidence = timeline_of(case.facts, policy, case.counting).round
+    if number > 1 and evidence.asked_on and number - 2 < len(policy.reminder_days):
+        return _after_days("CPE7", evidence.asked_on, policy.reminder_days[number - 2])
+    if evidence.number > 1:
+        return AtOnce("CPE7", "staff reopened the claim")
+    return _gate(case, "CPE7")
+
+
+def _gate(case: Case, rule: str) -> Derivation:
+    start, months = date.fromisoformat(case.facts.started_on), case.program.credit.gate_months
+    return Counted(rule, months, "month", start, add_months(start, months))
+
+
+def _survey(case: Case) -> Derivation:
+    policy, number, calendar = case.program.survey, case.number or 1, case.recipient.calendar
+    if 2 <= number < len(policy.reminder_days) + 2:
+        return _after_days("SUR2", calendar.date_of(case.facts.opened_at), policy.reminder_days[number - 2])
+    if case.due is None or case.due == case.facts.opened_at:
+        return AtOnce("SUR2", "the engagement ended")
+    day = calendar.date_of(case.due)
+    return Counted("SUR2", 1, "business day", calendar.business_day_before(day), day)
+
+
+_BY_NAME: Final[Mapping[str, Rule]] = {
+    "member.standing_lapsed": _at_once("MEM1", "somebody signed up without good standing"),
+    "mentor.welcome": _welcome,
+    "mentee.checkin": _check_in,
+    "mentor.request_received": _at_once("REQ1", "the mentee asked"),
+    "mentee.request_sent": _at_once("REQ1", "the mentee asked"),
+    "mentor.request_reminder": _deadline(
+        "REQ2", lambda case: case.program.request.answer_business_days, morning=True
+    ),
+    "mentor.request_past_due": _deadline("REQ3", lambda case: case.program.request.answer_business_days),
+    "mentee.request_unanswered": _deadline(
+        "REQ4", lambda case: case.program.request.unanswered_business_days
+    ),
+    "mentee.request_declined": _at_once("REQ6", "the mentor declined"),
+    "mentor.declined_checkin": _at_once("REQ6", "the mentor declined"),
+    "mentor.request_canceled": _request_canceled,
+    "mentee.request_canceled": _request_canceled,
+    "mentor.request_expired": _deadline("REQ8", lambda case: case.program.request.expires_business_days),
+    "mentee.request_expired": _deadline("REQ8", lambda case: case.program.request.expires_business_days),
+    "mentee.mentor_unavailable": _at_once("MEM4", "the mentor could take nobody"),
+    "*.match": _at_once("ENG1", "the mentor accepted the request"),
+    "*.discovery": _discovery,
+    "*.pulse": _pulse,
+    "*.wrap_up": _wrap_up,
+    "*.extended": _at_once("ENG5", "a new end was set"),
+    "*.completed": _completed,
+    "*.ended": _ended,
+    "*.canceled": _at_once("ENG6", "staff cancelled the engagement"),
+    "*.credit_precheck": _precheck,
+    "mentee.sign_confirmation": _evidence,
+    "mentor.write_letter": _evidence,
+    "*.credit_ready": _at_once("CPE10", "the evidence was complete"),
+    "*.credit_outside_cycle": lambda case: _gate(case, "CPE4"),
+    "*.credit_accepted": _at_once("CPE13", "the credit was accepted"),
+    "*.credit_rejected": _at_once("CPE13", "the credit was rejected"),
+    "*.credit_reopened": _at_once("CPE13", "staff reopened the claim"),
+    "*.credit_revoked": _at_once("CPE13", "the credit was revoked"),
+    "*.certificate": _at_once("CPE3", "the certificate was made"),
+    "*.survey": _survey,
+    "staff.misconduct": _at_once("ENG8", "misconduct was reported"),
+    "staff.alarm": _at_once("MAIL3", "the mail server or a message needed staff"),
+    "staff.checkpoint": _at_once("CPE11", "the checkpoint was taken"),
+}
+"""By the name of a message; `*` stands for a mentor's and a mentee's."""
+
+DERIVATIONS: Mapping[str, Rule] = MappingProxyType(
+    {
+        name: derived
+        for pattern, derived in _BY_NAME.items()
+        for name in (pattern.replace("*", "mentor"), pattern.replace("*", "mentee"))
+        if name in CATALOGUE
+    }
+)
+"""How the day of each message is computed, by its name (MAIL1)."""

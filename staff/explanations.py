@@ -1,0 +1,72 @@
+"""Why a message has its day: the rule, the arithmetic and the holiday, from the facts of its lifecycle (MAIL1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database.models import Message
+from lifecycles.facts import facts_from_row
+from lifecycles.participants import Participant, Programs, participants
+from lifecycles.registry import find_lifecycle, lifecycle_of
+from rules.due_day import DERIVATIONS, Case, derive, sentence
+from rules.due_day.counting import Reader
+from rules.messages import CATALOGUE
+from rules.program import Program, program_calendar
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a message follows from."""
+
+    rule: str
+    """The id of its rule; empty for a message that this version does not have."""
+    words: str
+    """The sentence with the rule and the arithmetic; only the rule where its lifecycle is not on record."""
+
+
+async def explain(
+    session: AsyncSession, rows: Sequence[Message], programs: Programs
+) -> Mapping[str, Explanation]:
+    """Return the explanations of rows of the ledger, by the ids of their deliveries."""
+    facts: dict[str, Any] = {}
+    for workflow in {row.workflow for row in rows}:
+        lifecycle = await find_lifecycle(session, workflow)
+        if lifecycle is not None:
+            facts[workflow] = facts_from_row(lifecycle_of(workflow).facts, lifecycle.facts)
+    mentors = {getattr(each, "mentor", "") for each in facts.values()}
+    people = await participants(session, {row.to_profile for row in rows} | mentors)
+    return {row.delivery: _explanation(row, facts.get(row.workflow), people, programs) for row in rows}
+
+
+def _explanation(
+    row: Message, facts: Any, people: Mapping[str, Participant], programs: Programs
+) -> Explanation:
+    program = programs.get(row.program)
+    if facts is None or program is None or row.message not in DERIVATIONS:
+        rule = CATALOGUE[row.message].rules[0] if row.message in CATALOGUE else ""
+        return Explanation(rule, rule)
+    recipient = _reader(row.to_profile, people, program)
+    mentor = getattr(facts, "mentor", "")
+    case = Case(
+        message=row.message,
+        facts=facts,
+        program=program,
+        counting=program_calendar(program),
+        recipient=recipient,
+        acting=_reader(mentor, people, program) if mentor in people else recipient,
+        due=row.due_at,
+        number=row.number,
+    )
+    derived = derive(case)
+    return Explanation(derived.rule, sentence(case, derived))
+
+
+def _reader(profile: str, people: Mapping[str, Participant], program: Program) -> Reader:
+    who = people.get(profile)
+    if who is None:
+        return Reader(profile, program_calendar(program))
+    return Reader(who.member.name, who.calendar(program))

@@ -27,12 +27,13 @@ from activities.event_handlers.base import (
     HandlerContext,
     NotOpenYet,
     RefusedEvent,
+    RepeatedEvent,
     StoredEvent,
     WorkflowNotRunning,
 )
 from activities.heartbeat import heartbeats
 from database import audit
-from database.events import release_held
+from database.events import PERSONAL_PAGES, release_held, settle_unapplied
 from database.models import Event, Member, Profile
 from database.session import Database
 from database.tasks import open_task
@@ -57,6 +58,8 @@ CLOCK_TOLERANCE = timedelta(hours=1)
 
 OUTAGE_ERRORS = (OperationalError, InterfaceError, PoolTimeout, OSError, TemporalError)
 """Errors of an unreachable database or Temporal server: the whole round is tried again, no event is at fault."""
+
+_LONGEST_CAUSE = 200
 
 log = structlog.get_logger()
 
@@ -94,6 +97,8 @@ class Refusal:
     """What staff should do; empty where the sender alone can act."""
     due: datetime | None = None
     """When its wait ended; None if it did not wait for a reference."""
+    cause: str = ""
+    """The cause of its task; empty for one of its own. A sender who repeats a mistake has one task (STA2)."""
 
 
 class InboxActivities:
@@ -205,7 +210,7 @@ class InboxActivities:
         except NotOpenYet as early:
             return Hold(early.workflow, self._recheck_at(early.opens, at))
         except RefusedEvent as refused:
-            return Refusal(str(refused), _action_if_kept(event))
+            return _refusal(event, refused)
         row.effects = [asdict(command) for command in commands]
         row.state = "applying"
         return None
@@ -215,6 +220,7 @@ class InboxActivities:
         row.state, row.applied_at = "applied", at
         if keep := AFTER_APPLIED.get(event.type):
             await keep(self._context(session), event)
+        await settle_unapplied(session, row, recorded_at(row.occurred_at, at))
         await release_held(session, event.subject, *_made_known(event.data))
 
     async def _set_aside(self, event_id: int, error: str, at: datetime) -> None:
@@ -307,8 +313,20 @@ async def _decide(session: AsyncSession, row: Event, decision: Hold | Refusal, a
         details = {"event": row.type, "id": row.event_id, "reason": decision.reason}
         await audit.append(session, row.subject, "refused", recorded_at(row.occurred_at, at), details)
     if decision.staff_action:
-        cause = f"event {row.id}"
+        cause = (isinstance(decision, Refusal) and decision.cause) or f"event {row.id}"
         await open_task(session, "event_unapplied", row.subject, cause, decision.staff_action, at)
+
+
+def _refusal(event: StoredEvent, refused: RefusedEvent) -> Refusal:
+    """Return the decision on an event that its handler refused, with a task for what a sender got wrong (STA2)."""
+    reason, action = str(refused), _action_if_kept(event)
+    if action or event.source == PERSONAL_PAGES or isinstance(refused, RepeatedEvent):
+        return Refusal(reason, action)
+    action = (
+        f"Correct it in the system that sent it ({event.source}), and send it again: {reason}. "
+        "`throughline event list --state refused` has the event."
+    )
+    return Refusal(reason, action, cause=f"{event.type}: {reason}"[:_LONGEST_CAUSE])
 
 
 def _action_if_kept(event: StoredEvent) -> str:

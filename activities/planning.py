@@ -14,6 +14,7 @@ from temporalio import activity
 
 from database.models import Engagement, Onboarding, Request
 from database.session import Database
+from database.tasks import settle_tasks
 from evidence.letters import RENDER_RETRY_INTERVAL, LetterService
 from lifecycles.capacity import refuse_without_place, without_place
 from lifecycles.claims import claims_due, pending_commands
@@ -149,6 +150,9 @@ class AgendaActivities:
             if await session.get(Engagement, f"engagement/{facts.request}") is None:
                 session.add(engagement_row(started, situation.program))
                 await session.flush()
+            await settle_tasks(
+                session, f"onboarding/{facts.mentee}", "mentee_unmatched", (), "the mentee has a match", at
+            )
             matched = await open_onboardings(session, situation.mentee, situation.program)
             return PlannedRequest(
                 planned, facts, started, matched, await without_place(session, situation.mentor)

@@ -30,6 +30,14 @@ class Commands(TopGroup):
             LazyCommand("show", "show:show", "Show the state, schedule and history of a target."),
             LazyCommand("why", "show:why", "Explain every decision about messages to a member."),
             LazyCommand("survey", "survey:app", "Count the answers to surveys."),
+            LazyCommand(
+                "report",
+                "reports_and_feedback:report_app",
+                "Read reports of misconduct. Each reading is on record.",
+            ),
+            LazyCommand(
+                "feedback", "reports_and_feedback:feedback_app", "Read feedback. Each reading is on record."
+            ),
         ),
         "Act": (
             LazyCommand("task", "tasks:app", "List and close tasks for staff."),

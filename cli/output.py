@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from rules.text import for_terminal
+from staff.formatting import local_iso
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from staff.views import OpenEvent
 
 # Rich is imported where something is drawn: loading it takes a third of the time of `throughline --help`.
 
@@ -29,6 +32,9 @@ PROGRESS_INTERVAL: Final = 10.0
 
 WIDTH_OF_FILES: Final = 200
 """Columns of a table that does not go to a terminal, so that `grep` finds whole ids."""
+
+LONGEST_WHOLE_WORD: Final = 140
+"""Columns up to which a word, such as the id of a claim, is never broken."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON Lines instead of a table.")]
 Actor = Annotated[
@@ -108,6 +114,22 @@ def _json_of(value: object) -> str:
     return value.isoformat(timespec="seconds") if isinstance(value, datetime) else str(value)
 
 
+def event_row(each: OpenEvent) -> dict[str, object]:
+    """Return an event that is not applied, as JSON shows it."""
+    return {
+        "number": each.number,
+        "event": each.type,
+        "id": each.id,
+        "source": each.source,
+        "subject": each.subject,
+        "state": each.state,
+        "at": local_iso(each.at, each.zone),
+        "why": each.why,
+        "until": local_iso(each.held_until, each.zone),
+        "ignored": each.ignored,
+    }
+
+
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None, none: str = ""
 ) -> None:
@@ -115,13 +137,30 @@ def print_table(
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(*columns, title=title and escape(title), title_justify="left", box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(escape("" if cell is None else for_terminal(str(cell))) for cell in row))
-    if table.row_count or not none:
-        _console().print(table)
-    else:
+    cells = [["" if cell is None else for_terminal(str(cell)) for cell in row] for row in rows]
+    if not cells and none:
         typer.echo(none)
+        return
+    table = Table(title=title and escape(title), title_justify="left", box=None, pad_edge=False)
+    needed = 0
+    for place, name in enumerate(columns):
+        longest = max((longest_word(row[place]) for row in cells), default=0)
+        least = max(len(name), min(longest, LONGEST_WHOLE_WORD))
+        needed += least + 2
+        table.add_column(escape(name), min_width=least, overflow="fold")
+    for row in cells:
+        table.add_row(*map(escape, row))
+    console = _console()
+    # Wider than a narrow terminal rather than an id that is cut: the next command needs it whole.
+    console.width = max(console.width, needed)
+    console.print(table)
+
+
+def longest_word(text: str) -> int:
+    """Return the columns of the longest word of a text, such as an id."""
+    from rich.cells import cell_len
+
+    return max(map(cell_len, text.split()), default=0)
 
 
 def print_facts(facts: Mapping[str, object]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,15 +13,29 @@ from sqlalchemy import bindparam, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import AuditRecord
+from rules.engagement.confidentiality import is_confidential
 from rules.kinds import kind_of, parts_of
 
 GENESIS = "0" * 64
+
+CONFIDENTIAL = "misconduct/"
+"""The chains of what the parties of an engagement must not learn begin with this; its id follows (ENG8)."""
 
 
 def chain_of(subject: str) -> str:
     """Return the chain of a subject's records: its engagement, for everything that belongs to one request."""
     kind = kind_of(subject)
     return f"engagement/{parts_of(subject)[0]}" if kind and kind.of_engagement else subject
+
+
+def confidential_chain(engagement: str) -> str:
+    """Return the chain that no dossier for outsiders has, of an engagement by its workflow id (ENG8)."""
+    return f"{CONFIDENTIAL}{parts_of(engagement)[0]}"
+
+
+def _chain_for(subject: str, kind: str, data: Mapping[str, Any]) -> str:
+    apart = is_confidential(subject, kind, data)
+    return confidential_chain(subject) if apart else chain_of(subject)
 
 
 def digest(value: Mapping[str, Any]) -> str:
@@ -72,12 +86,12 @@ async def append(
     actor: str | None = None,
     veiled: Mapping[str, Any] | None = None,
 ) -> AuditRecord:
-    """Append a record to the chain of `subject`.
+    """Append a record to the chain of `subject`, or to the confidential one of its engagement (ENG8).
 
     `at` is program time. `veiled` holds personal words: the hash covers only their salted digest, so that they can be
     erased.
     """
-    chain = chain_of(subject)
+    chain = _chain_for(subject, kind, data)
     if session.get_bind().dialect.name == "postgresql":
         await session.execute(
             text("SELECT pg_advisory_xact_lock(hashtextextended(:chain, 0))"), {"chain": chain}
@@ -101,6 +115,19 @@ async def append(
     session.add(record)
     await session.flush()
     return record
+
+
+def without_stand_ins(records: Iterable[AuditRecord]) -> Iterator[AuditRecord]:
+    """Yield records in order, without the pauses that stand for a suspension where the parties may read (ENG8)."""
+    suspended: set[tuple[str, str]] = set()
+    for record in records:
+        if record.kind == "state":
+            place = record.subject, str(record.data.get("due"))
+            if record.chain.startswith(CONFIDENTIAL):
+                suspended.add(place)
+            elif record.data.get("state") == "paused" and place in suspended:
+                continue
+        yield record
 
 
 def breaks(records: Iterable[AuditRecord]) -> list[str]:

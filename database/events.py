@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Event
+from database.models import Event, Task
+from database.tasks import OPEN, PROGRAM, close_task
 from rules.events import Envelope, subject
 
 PERSONAL_PAGES = "/links"
@@ -45,6 +47,20 @@ async def get_event(session: AsyncSession, number: str) -> Event | None:
     """Return the stored event of a number in decimal digits; None for an unknown or malformed number."""
     known = number.isascii() and number.isdigit() and len(number) <= _MOST_DIGITS
     return await session.get(Event, int(number)) if known else None
+
+
+async def settle_unapplied(session: AsyncSession, event: Event, at: datetime) -> None:
+    """Close the tasks about events of the same type and subject as one that was applied (STA2)."""
+    tasks = await session.scalars(
+        select(Task).where(
+            Task.subject == event.subject, Task.kind == "event_unapplied", Task.state.in_(OPEN)
+        )
+    )
+    for task in tasks:
+        word, _, number = task.cause.partition(" ")
+        told = await get_event(session, number) if word == "event" else None
+        if task.cause.startswith(f"{event.type}: ") or (told and told.type == event.type):
+            await close_task(session, task, "done", PROGRAM, "such an event was applied", at)
 
 
 async def release_held(session: AsyncSession, *arrived: str) -> bool:

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database import audit
 from database.key_ring import KeyRing
 from database.models import DECISIONS, Message
+from database.tasks import close_task_of
 from rules.agenda import MessageChange, PlannedMail, recorded_at
 from rules.messages import CATALOGUE
 
@@ -298,6 +299,18 @@ async def decide(
         data["reason"] = reason
     veiled = {"subject": row.subject} if row.subject else None
     await audit.append(session, row.workflow, "mail", row.decided_at, data, veiled=veiled)
+    if decision == "sent" and "copy_of" in row.context:
+        await _settle_tasks_of_originals(session, row, row.decided_at)
+
+
+async def _settle_tasks_of_originals(session: AsyncSession, copy: Message, at: datetime) -> None:
+    """Close the tasks about a message once a copy of it was sent (STA2)."""
+    original: Message | None = copy
+    while original is not None and (delivery := original.context.get("copy_of")):
+        original = await session.scalar(select(Message).where(Message.delivery == delivery))
+        for kind in ("mail_failed", "mail_ambiguous") if original else ():
+            cause = f"{kind} {original.key}" if original else ""
+            await close_task_of(session, copy.workflow, cause, "the message was sent again", at)
 
 
 async def found(session: AsyncSession, workflow: str, key: str) -> Message | None:

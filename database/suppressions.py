@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Bounce, Message, Suppression
-from database.tasks import open_task
+from database.tasks import open_task, settle_tasks
 
 SUPPRESSING = ("hard", "complaint")
 """The kinds that count against the address. What is temporary, and what speaks of us or of the text, does not."""
@@ -81,6 +81,11 @@ async def lift(session: AsyncSession, address: str) -> bool:
         return False
     row.since = None
     return True
+
+
+async def settle_address_tasks(session: AsyncSession, member: str, why: str, at: datetime) -> None:
+    """Close the tasks about a member's address: it gets mail again, or is another one by now (STA2)."""
+    await settle_tasks(session, f"member/{member}", "address_suppressed", (), why, at)
 
 
 async def listed(session: AsyncSession) -> list[Suppression]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import case, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database import audit
@@ -16,6 +17,10 @@ OPEN = ("open", "snoozed")
 
 PROGRAM = "program"
 """The actor who closes a task once its cause is gone."""
+
+
+DUE_AT_ONCE = frozenset({"misconduct"})
+"""The kinds of tasks that stand above all others and are due when they open (STA2, ENG8)."""
 
 
 # long: the columns of a task
@@ -39,10 +44,16 @@ async def open_task(
     if task is None:
         task = Task(kind=kind, subject=subject, cause=cause, opened_at=at)
         session.add(task)
-    task.action, task.state, task.due_at = action, "open", at + timedelta(days=due_in_days)
+    days = 0 if kind in DUE_AT_ONCE else due_in_days
+    task.action, task.state, task.due_at = action, "open", at + timedelta(days=days)
     task.closed_at = task.closed_by = task.note = None
     await audit.append(session, subject, "task", at, {"task": kind}, veiled={"cause": cause})
     return True
+
+
+def by_urgency() -> tuple[Any, ...]:
+    """Return the order of tasks: misconduct first, then by their due instants (STA2)."""
+    return case((Task.kind.in_(DUE_AT_ONCE), 0), else_=1), Task.due_at, Task.id
 
 
 async def settle_tasks(
@@ -55,6 +66,15 @@ async def settle_tasks(
         )
     )
     for task in found:
+        await close_task(session, task, "done", PROGRAM, why, at)
+
+
+async def close_task_of(session: AsyncSession, subject: str, cause: str, why: str, at: datetime) -> None:
+    """Close the open task of one cause, if there is one: the cause is gone (STA2)."""
+    task = await session.scalar(
+        select(Task).where(Task.subject == subject, Task.cause == cause, Task.state.in_(OPEN))
+    )
+    if task is not None:
         await close_task(session, task, "done", PROGRAM, why, at)
 
 

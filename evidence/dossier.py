@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.audit import chain_of, content
+from database.audit import chain_of, confidential_chain, content
 from database.models import AuditRecord, Letter
 from evidence import verifier
 from evidence.checkpoints import leading_to
@@ -53,21 +53,22 @@ Compare the last hash with the one that the program gives you, and each letter w
 """
 
 
-async def export(session: AsyncSession, engagement: str) -> bytes:
+async def export(session: AsyncSession, engagement: str, *, confidential: bool = False) -> bytes:
     """Return the dossier of an engagement, by its id or its workflow id, as a ZIP archive.
 
-    The same record gives the same bytes. Raises LookupError if nothing is on record.
+    The same record gives the same bytes. With `confidential`, it is that of reports and pauses, for staff only, with
+    every word (ENG8). Raises LookupError if nothing is on record.
     """
-    chain = chain_of(engagement if "/" in engagement else f"engagement/{engagement}")
+    workflow = engagement if "/" in engagement else f"engagement/{engagement}"
+    chain = confidential_chain(workflow) if confidential else chain_of(workflow)
     found = await session.scalars(
         select(AuditRecord).where(AuditRecord.chain == chain).order_by(AuditRecord.sequence)
     )
-    records = [_line(record) for record in found]
+    records = [_line(record, with_words=confidential) for record in found]
     if not records:
         raise LookupError(f"nothing is on record of {chain}")
-    letters = await session.scalars(
-        select(Letter).where(Letter.engagement_id == chain.partition("/")[2]).order_by(Letter.id)
-    )
+    of_engagement = select(Letter).where(Letter.engagement_id == chain.partition("/")[2]).order_by(Letter.id)
+    letters = () if confidential else (await session.scalars(of_engagement)).all()
     head = str(records[-1]["hash"])
     files = {
         "README.txt": README.format(engagement=chain, head=head).encode(),
@@ -87,9 +88,9 @@ async def export(session: AsyncSession, engagement: str) -> bytes:
     return pack({"manifest.json": canonical(manifest), **files})
 
 
-def _line(record: AuditRecord) -> dict[str, Any]:
+def _line(record: AuditRecord, *, with_words: bool = False) -> dict[str, Any]:
     line = {**content(record), "hash": record.hash}
     of_credit = record.subject.startswith("claim/") or record.kind == "letter"
-    if record.veiled is not None and of_credit and record.kind in _ABOUT_CREDIT:
+    if record.veiled is not None and (with_words or (of_credit and record.kind in _ABOUT_CREDIT)):
         line |= {"veiled": record.veiled, "salt": record.salt}
     return line

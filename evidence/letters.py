@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database import audit, ledger
 from database.models import Claim, Letter
-from database.tasks import open_task
+from database.tasks import open_task, settle_tasks
 from evidence.letter_values import (
     CertificateContent,
     LetterContent,
@@ -212,6 +212,7 @@ class LetterService:
             await report_failed(session, subject, f"{letter.kind} {letter.id}", failed, at)
             return False
         letter.document, letter.sha256 = document, hashlib.sha256(document).hexdigest()
+        await settle_tasks(session, subject, "letter_failed", (), "the document was made", at)
         data = _record(letter)
         veiled = {"name": letter.signer_name} if letter.signer_name else None
         when = at.replace(microsecond=0)

@@ -22,7 +22,7 @@ from gateway.webhook_signatures import (
     SignatureRefused,
     Signatures,
 )
-from rules.events import EVENT_TYPES, MOST_IGNORED, Envelope, read_event
+from rules.events import EVENT_TYPES, MOST_IGNORED, Envelope, read_event, refused_at_the_door
 from rules.events.description import example
 
 log = structlog.get_logger()
@@ -129,7 +129,9 @@ def _read(content: object) -> tuple[list[Envelope], list[tuple[str, str]], bool]
     errors: list[tuple[str, str]] = []
     for base, event in _each(content):
         envelope, wrong = read_event(event)
-        if envelope is not None:
+        if envelope is not None and (refused := refused_at_the_door(envelope.type)):
+            wrong = [refused]
+        elif envelope is not None:
             envelopes.append(envelope)
         errors += ((f"{base}{error.pointer}", error.reason) for error in wrong)
         if len(errors) > MOST_ERRORS:
@@ -161,6 +163,7 @@ def described_body() -> dict[str, Any]:
     examples = {
         name: {"summary": (model.__doc__ or "").partition(". ")[0], "value": example(name)}
         for name, model in EVENT_TYPES.items()
+        if not model.not_kept
     }
     reference = {"$ref": "#/components/schemas/CloudEvent"}
     several = {"type": "array", "items": reference}

@@ -12,11 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database import audit, ledger
 from database.events import get_event
 from database.models import Lifecycle
+from database.task_closing import close_settled_tasks
 from database.tasks import open_task, settle_tasks
 from lifecycles.facts import facts_to_row
 from lifecycles.situation import AppliedActs, Situation
 from rules.acts import EVENT_REASON, Act
 from rules.agenda import Agenda, MessageChange, StateChange, recorded_at
+from rules.engagement.confidentiality import PAUSED_BY_STAFF, SUSPENDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,11 @@ async def record(
     row.program = situation.program.id
     row.policy_version = situation.program.policy_version
     row.facts = facts_to_row(applied.facts)
+    state_before = row.state
     row.closed_at = await _record_state_changes(session, row, agenda, at)
     await _open_due_tasks(session, row.workflow, agenda, at)
+    if applied.done or row.state != state_before:
+        await close_settled_tasks(session, row, agenda, applied.facts, at.replace(microsecond=0))
     when, because = _when(agenda, applied.done, at), await resolve_reason(session, agenda.dropped_because)
     members = {profile: who.member.id for profile, who in situation.people.items()}
     changes = await ledger.plan(
@@ -172,8 +177,14 @@ async def _record_state_changes(
 async def _record_state(
     session: AsyncSession, row: Lifecycle, change: StateChange, happened: datetime, cause: str = ""
 ) -> None:
+    was_paused = row.state == "paused"
     row.state, row.state_since = change.state, happened
     data = {"state": change.state, "due": change.due.isoformat()}
     await audit.append(
         session, row.workflow, "state", happened, data, veiled={"cause": cause} if cause else None
     )
+    if change.state == SUSPENDED and not was_paused:
+        # The chain that the parties may read shows what a pause shows (ENG8).
+        data["state"] = "paused"
+        veiled = {"cause": PAUSED_BY_STAFF}
+        await audit.append(session, row.workflow, "state", happened, data, veiled=veiled)

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from database.audit import without_stand_ins
 from database.models import AuditRecord, Message
 from database.session import Database
 from lifecycles.registry import LIFECYCLES
@@ -27,7 +28,7 @@ async def timeline(database: Database, zone: str, until: datetime) -> AsyncItera
             .order_by(AuditRecord.at, AuditRecord.id)
         )
         mails = 0
-        for record in records:
+        for record in without_stand_ins(records):
             row = _row(record, zone)
             mails += row["kind"] == "mail" and row["decision"] == "sent"
             yield row

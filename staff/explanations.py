@@ -13,7 +13,7 @@ from lifecycles.facts import facts_from_row
 from lifecycles.participants import Participant, Programs, participants
 from lifecycles.registry import find_lifecycle, lifecycle_of
 from rules.due_day import DERIVATIONS, Case, derive, sentence
-from rules.due_day.counting import Reader
+from rules.due_day.counting import CalendarOwner
 from rules.messages import CATALOGUE
 from rules.program import Program, program_calendar
 
@@ -65,8 +65,8 @@ def _explanation(
     return Explanation(derived.rule, sentence(case, derived))
 
 
-def _reader(profile: str, people: Mapping[str, Participant], program: Program) -> Reader:
+def _reader(profile: str, people: Mapping[str, Participant], program: Program) -> CalendarOwner:
     who = people.get(profile)
     if who is None:
-        return Reader(profile, program_calendar(program))
-    return Reader(who.member.name, who.calendar(program))
+        return CalendarOwner(profile, program_calendar(program))
+    return CalendarOwner(who.member.name, who.calendar(program))

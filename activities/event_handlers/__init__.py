@@ -59,6 +59,3 @@ AFTER_APPLIED: Mapping[str, AfterApplied] = MappingProxyType(
     }
 )
 """What is kept of an event only once its act is accepted: a refused event leaves nothing behind (REQ10)."""
-
-UNSUPPORTED = ("meetup.scheduled", "meetup.changed", "meetup.canceled")
-"""Types that senders may send already, and that this version refuses: nothing here keeps a meetup."""

@@ -22,6 +22,10 @@ class RefusedEvent(Exception):
     """An event that cannot be applied; its text is the reason, for staff and for the sender."""
 
 
+class RepeatedEvent(RefusedEvent):
+    """An event about something that is known already: it changes nothing, and nobody has to act (REQ10)."""
+
+
 class NotOpenYet(Exception):
     """An event about a claim or a survey that does not exist yet, but may open later (CPE7)."""
 

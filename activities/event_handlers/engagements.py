@@ -109,8 +109,8 @@ async def _notify_staff(session: AsyncSession, row: Engagement, event: StoredEve
         "misconduct",
         row.workflow,
         f"reported by event {event.id}",
-        "Read the report and write to the person yourself: it came after the engagement had ended. Its surveys and "
-        "claims go on; cancel or revoke those that should not.",
+        "Read the report (throughline report show) and write to the person yourself: it came after the engagement had "
+        "ended. Its surveys and claims go on; cancel or revoke those that should not.",
         at,
     )
     mail = PlannedMail("staff.misconduct", at, "staff.misconduct", STAFF, context={"opened": at.isoformat()})

@@ -6,6 +6,7 @@ from typing import Any
 
 from activities.event_handlers.base import HandlerContext, StoredEvent
 from database.models import Member
+from database.suppressions import settle_address_tasks
 from lifecycles.registry import lifecycle_of, open_lifecycles_of
 from lifecycles.workflow_commands import WorkflowCommand
 
@@ -30,9 +31,11 @@ async def member_updated(context: HandlerContext, event: StoredEvent) -> list[Wo
     elif member.updated_at > at:
         return []
     standing_changed = member.standing != data["standing"]
-    before = _planning_inputs(member)
+    before, address = _planning_inputs(member), member.email
     _write(member, data, is_new=is_new)
     member.updated_at = at
+    if not is_new and member.email != address:
+        await settle_address_tasks(session, member.id, "the member has another address", at)
     if standing_changed:
         member.standing, member.standing_since = data["standing"], at
     await session.flush()

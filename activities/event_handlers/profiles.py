@@ -5,8 +5,9 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from activities.event_handlers.base import HandlerContext, RefusedEvent, StoredEvent
+from activities.event_handlers.base import HandlerContext, RefusedEvent, RepeatedEvent, StoredEvent
 from database.models import Member, Profile, Request
+from database.tasks import settle_tasks
 from lifecycles.capacity import places_left
 from lifecycles.onboardings import onboarding_row
 from lifecycles.workflow_commands import WorkflowCommand, start
@@ -20,7 +21,7 @@ async def profile_created(context: HandlerContext, event: StoredEvent) -> list[W
     if program not in context.programs:
         raise RefusedEvent(f"program {program} is not one of {', '.join(context.programs)}")
     if await session.get(Profile, data["profile"]):
-        raise RefusedEvent(f"profile {data['profile']} exists already")
+        raise RepeatedEvent(f"profile {data['profile']} exists already")
     member = await session.get_one(Member, data["member"])
     session.add(
         Profile(
@@ -70,6 +71,9 @@ async def profile_withdrawn(context: HandlerContext, event: StoredEvent) -> list
     if profile.withdrawn_at:
         return []
     profile.withdrawn_at = event.occurred_at
+    for kind in ("mentee_unmatched", "mentor_review"):
+        why = "the profile was withdrawn"
+        await settle_tasks(session, f"onboarding/{profile.id}", kind, (), why, event.occurred_at)
     at = {"at": event.occurred_at.isoformat()}
     commands = [WorkflowCommand("signal", f"onboarding/{profile.id}", "withdrawn", at)]
     if profile.role == "mentor":

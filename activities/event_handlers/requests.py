@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from activities.event_handlers.base import HandlerContext, RefusedEvent, StoredEvent
+from activities.event_handlers.base import HandlerContext, RefusedEvent, RepeatedEvent, StoredEvent
 from database.models import Request
 from lifecycles.capacity import places_left
 from lifecycles.facts import facts_to_row
@@ -21,7 +21,7 @@ async def request_created(context: HandlerContext, event: StoredEvent) -> list[W
     session, data, at = context.session, event.data, event.occurred_at
     workflow = f"request/{data['request']}"
     if await session.get(Request, workflow):
-        raise RefusedEvent(f"{workflow} exists already")
+        raise RepeatedEvent(f"{workflow} exists already")
     people = await participants(session, [data["mentee"], data["mentor"]])
     mentee, mentor = people[data["mentee"]], people[data["mentor"]]
     _refuse_impossible(mentee, mentor)

@@ -25,19 +25,28 @@ app = command_group("Export and verify the evidence of an engagement.")
 def export_dossier(
     engagement: Annotated[str, typer.Argument(help="The id of the engagement, with or without engagement/.")],
     out: Annotated[Path | None, typer.Option(help="The file to write; by default, dossier-ID.zip.")] = None,
+    staff: Annotated[
+        bool,
+        typer.Option(
+            "--staff", help="The confidential part: reports of misconduct and pauses. For staff only."
+        ),
+    ] = False,
 ) -> None:
-    """Write the dossier of an engagement: records, letters, program versions, and a verifier to run without us."""
+    """Write the dossier of an engagement: records, letters, program versions, and a verifier to run without us.
+
+    Nothing in it discloses a report of misconduct. Those are in a dossier of their own, with --staff.
+    """
     name = engagement.removeprefix("engagement/")
 
     async def read() -> bytes:
         async with database_ready(read_settings()) as database, database.reading() as session:
             try:
-                return await export(session, name)
+                return await export(session, name, confidential=staff)
             except LookupError as error:
                 raise Failure(str(error)) from None
 
     content = run(read())
-    file = out or Path(f"dossier-{name}.zip")
+    file = out or Path(f"dossier-{name}{'-staff' if staff else ''}.zip")
     try:
         file.write_bytes(content)
     except OSError as error:

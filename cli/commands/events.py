@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
 from uuid import uuid4
@@ -12,19 +13,37 @@ import httpx
 import typer
 
 from cli.groups import command_group
-from cli.output import Json, print_json, print_json_lines, print_table, working
+from cli.output import Json, event_row, print_json, print_json_lines, print_table, working
 from cli.runner import run
 from database import events
 from gateway.strict_json import NotJson, parse
 from gateway.webhook_signatures import sign_events
-from rules.events import EVENT_TYPES, Envelope, description, read_event
+from rules.events import EVENT_TYPES, Envelope, description, read_event, refused_at_the_door
 from rules.events.schema import EventData
 from rules.text import for_terminal
-from worker.connections import connect, database_ready, gateway_address, read_settings, webhook_secrets
+from staff.formatting import local
+from staff.views import OpenEvent, unapplied_events
+from worker.connections import (
+    connect,
+    database_ready,
+    gateway_address,
+    read_programs,
+    read_settings,
+    webhook_secrets,
+)
 from worker.errors import Failure
 from workflows.starting import notify_inbox
 
 app = command_group("Send events, as other systems do, and list their types.")
+
+
+class UnappliedState(StrEnum):
+    """A state of an event that is not applied, as `event list` filters by it."""
+
+    HELD = "held"
+    REFUSED = "refused"
+    STORED = "stored"
+
 
 SOURCE: Final = "/throughline/cli"
 MOST_AT_ONCE: Final = 200
@@ -65,6 +84,46 @@ def send(
     for (where, _), event in zip(given, checked, strict=True):
         for pointer in event.ignored:
             typer.echo(for_terminal(f"{where}{_dotted(pointer)}: ignored, as {event.type} has no such field"))
+
+
+@app.command("list")
+def list_events(
+    state: Annotated[
+        UnappliedState | None,
+        typer.Option(help="Only those that wait for something, were refused, or are not looked at yet."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The most events to list, the newest ones.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """List the events that are not applied, the newest last: what each is about, and why.
+
+    Times are on the clock of the program.
+    """
+    zone = next(iter(read_programs(read_settings()).values())).hours.zone
+
+    async def look() -> tuple[OpenEvent, ...]:
+        async with database_ready(read_settings()) as database, database.reading() as session:
+            return await unapplied_events(session, state.value if state else "", limit, zone)
+
+    found = run(look())
+    if as_json:
+        print_json_lines(map(event_row, found))
+        return
+    print_table(
+        ("event", "type", "about", "state", "at", "why"),
+        (
+            (
+                each.number,
+                each.type,
+                each.subject,
+                each.state,
+                local(each.at, zone),
+                each.why + (f", until {local(each.held_until, zone)}" if each.held_until else ""),
+            )
+            for each in found
+        ),
+        none="Every event is applied.",
+    )
 
 
 @app.command()
@@ -155,7 +214,9 @@ def _checked(given: Sequence[tuple[str, Any]], file: str) -> list[Envelope]:
     mistakes, checked = [], []
     for where, event in given:
         envelope, errors = read_event(event)
-        if envelope is not None:
+        if envelope is not None and (refused := refused_at_the_door(envelope.type)):
+            errors = [refused]
+        elif envelope is not None:
             checked.append(envelope)
         mistakes += [
             f"{file}: {where}{_dotted(error.pointer) or 'event'}: {error.reason}" for error in errors

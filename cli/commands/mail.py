@@ -212,6 +212,11 @@ def lift(
                 raise Failure(f"{address} is not suppressed")
             now = datetime.now(UTC).replace(microsecond=0)
             for subject in await _subjects(session, address):
+                if subject.startswith("member/"):
+                    member = subject.removeprefix("member/")
+                    await suppressions.settle_address_tasks(
+                        session, member, "the suppression was lifted", now
+                    )
                 await audit.append(
                     session,
                     subject,

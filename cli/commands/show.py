@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Annotated, Any, Final
@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import typer
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from cli.output import Json, print_facts, print_json, print_json_lines, print_table
+from cli.output import Json, event_row, print_facts, print_json, print_json_lines, print_table
 from cli.runner import run
 from rules.kinds import KINDS
 from rules.messages import CATALOGUE
@@ -22,15 +22,16 @@ from staff.views import (
     MemberView,
     MessageView,
     NotFound,
-    OpenEvent,
     OpenTask,
     ProfileView,
     Schedule,
     ScheduledChange,
     lifecycle_view,
     member_messages,
+    member_named,
     member_view,
     profile_view,
+    targets_named,
 )
 from worker.connections import database_ready, read_programs, read_settings
 from worker.errors import Failure
@@ -47,7 +48,7 @@ def show(
         str,
         typer.Argument(
             help="onboarding/p-1, request/r-1, engagement/r-1, claim/r-1/mentor/CPP, survey/r-1/mentor, "
-            "member/ana or profile/p-1."
+            "member/ana or profile/p-1; the id alone where nothing else has it."
         ),
     ],
     as_json: Json = False,
@@ -56,17 +57,19 @@ def show(
 
     Times of messages are on the clock of the recipient, all others on the clock of the program.
     """
-    kind, _, name = target.partition("/")
-    if kind not in TARGETS or not name:
+    kind, slash, name = target.partition("/")
+    if not target or (slash and (kind not in TARGETS or not name)):
         raise typer.BadParameter(f"a target is {', '.join(f'{each}/…' for each in TARGETS)}, not {target}")
     programs, now = read_programs(read_settings()), datetime.now(UTC)
 
     async def look(session: AsyncSession) -> View:
+        wanted = target if slash else await _the_one_named(session, target)
+        kind, _, name = wanted.partition("/")
         if kind == "member":
             return await member_view(session, name, programs, now)
         if kind == "profile":
             return await profile_view(session, name, programs, now)
-        return await lifecycle_view(session, target, programs, now)
+        return await lifecycle_view(session, wanted, programs, now)
 
     view = _read(look)
     lifecycles = () if isinstance(view, LifecycleView) else view.lifecycles
@@ -76,12 +79,12 @@ def show(
     print_facts(_facts(view))
     if lifecycles:
         typer.echo()
-        _print_lifecycles(lifecycles)
+        _print_lifecycles(lifecycles, "" if isinstance(view, LifecycleView) else view.zone)
     _print_schedule(view.schedule, isinstance(view, LifecycleView))
 
 
 def why(
-    member: Annotated[str, typer.Argument(help="The id of a member.")],
+    member: Annotated[str, typer.Argument(help="The id of a member or of a profile, or a name.")],
     message: Annotated[
         str, typer.Argument(help="The name of a message, or its part after the dot; by default, all.")
     ] = "",
@@ -95,9 +98,13 @@ def why(
     if not wanted:
         near = get_close_matches(message, CATALOGUE, 1)
         raise typer.BadParameter(f"no message {message}{f'; did you mean {near[0]}?' if near else ''}")
-    name = member.removeprefix("member/")
     programs = read_programs(read_settings())
-    messages, lifecycles = _read(lambda session: member_messages(session, name, wanted, programs))
+
+    async def look(session: AsyncSession) -> tuple[str, Sequence[MessageView], Sequence[LifecycleSummary]]:
+        name = await member_named(session, member)
+        return (name, *await member_messages(session, name, wanted, programs))
+
+    name, messages, lifecycles = _read(look)
     if as_json:
         print_json_lines(map(_message, messages))
         return
@@ -117,7 +124,17 @@ def why(
         none=f"No {message or 'message'} was ever planned for {name}.",
     )
     if not messages:
-        _print_lifecycles(lifecycles)
+        _print_lifecycles(lifecycles, "")
+
+
+async def _the_one_named(session: AsyncSession, name: str) -> str:
+    """Return the one target that a bare name means. Raises NotFound."""
+    found = await targets_named(session, name)
+    if len(found) > 1:
+        raise NotFound(f"{name} is {' or '.join(found)}: name one of them")
+    if not found:
+        raise NotFound(f"there is no {name}")
+    return found[0]
 
 
 def _read(look: Callable[[AsyncSession], Any]) -> Any:
@@ -159,7 +176,7 @@ def _as_json(view: View) -> Head:
             for each in schedule.happened
         ],
         "tasks": [_task(each) for each in schedule.tasks],
-        "events": [_event(each) for each in schedule.events],
+        "events": [event_row(each) for each in schedule.events],
     }
 
 
@@ -259,17 +276,6 @@ def _task(each: OpenTask) -> Head:
     }
 
 
-def _event(each: OpenEvent) -> Head:
-    return {
-        "event": each.type,
-        "id": each.id,
-        "state": each.state,
-        "why": each.why,
-        "until": local_iso(each.held_until, each.zone),
-        "ignored": each.ignored,
-    }
-
-
 def _facts(view: View) -> Head:
     """Return the head of a view for people: lists in one line, and the clocks in words."""
     head = _head(view)
@@ -334,8 +340,8 @@ def _print_schedule(schedule: Schedule, on_all_clocks: bool) -> None:
     if schedule.events:
         typer.echo()
         print_table(
-            ("event", "id", "state", "why"),
-            ((e.type, e.id, e.state, e.why) for e in schedule.events),
+            ("event", "type", "about", "state", "why"),
+            ((e.number, e.type, e.subject, e.state, e.why) for e in schedule.events),
             title="Events not applied",
         )
 
@@ -364,11 +370,17 @@ def _print_ahead(schedule: Schedule, on_all_clocks: bool) -> None:
     )
 
 
-def _print_lifecycles(lifecycles: Iterable[LifecycleSummary]) -> None:
+def _print_lifecycles(lifecycles: Iterable[LifecycleSummary], zone: str) -> None:
+    """Print lifecycles on the clock of `zone`; on the clock of each one's program where it is empty."""
     print_table(
         ("lifecycle", "state", "since", "next change"),
         (
-            (each.workflow, each.state, _moment(each.since, each.zone), _moment(each.next_at, each.zone))
+            (
+                each.workflow,
+                each.state,
+                local(each.since, zone or each.zone),
+                local(each.next_at, zone or each.zone),
+            )
             for each in lifecycles
         ),
         none="This member has no onboarding, request or engagement.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections import Counter
+from dataclasses import asdict, astuple, dataclass, fields
 from typing import Annotated
 
 import typer
@@ -19,7 +20,23 @@ from worker.connections import database_ready, read_programs, read_settings
 
 app = command_group("Count the answers to surveys.")
 
-Row = tuple[str, str, str, int, str]
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""How a cell begins that a spreadsheet runs as a formula, also in full width, and behind blanks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The answers to one question."""
+
+    program: str
+    role: str
+    question: str
+    """The id of the question."""
+    words: str
+    """The question as it is asked, in the program's first language; its id where the program has it no more."""
+    answers: int
+    result: str
+    """The average, the counts by the words of the answers, or the texts."""
 
 
 @app.command()
@@ -39,22 +56,26 @@ def results(
             answered = select(Survey).where(Survey.answered_at.is_not(None)).order_by(Survey.workflow)
             return list(await session.scalars(answered))
 
-    rows = summary(run(read()), read_programs(read_settings()))
-    head = ("program", "role", "question", "answers", "result")
+    found = summary(run(read()), read_programs(read_settings()))
+    head = [field.name for field in fields(Result)]
     if as_csv:
         writer = csv.writer(sys.stdout)
         writer.writerow(head)
-        writer.writerows([*row[:4], _for_spreadsheet(row[4])] for row in rows)
+        writer.writerows([_for_spreadsheet(str(cell)) for cell in astuple(row)] for row in found)
         return
     if as_json:
-        print_json_lines(dict(zip(head, row, strict=True)) for row in rows)
+        print_json_lines(map(asdict, found))
         return
-    print_table(head, rows, none="There is no answer yet.")
+    print_table(
+        ("program", "role", "question", "answers", "result"),
+        ((each.program, each.role, each.words, each.answers, each.result) for each in found),
+        none="There is no answer yet.",
+    )
 
 
-def summary(surveys: list[Survey], programs: dict[str, Program]) -> list[Row]:
-    """Return a row for each answered question: how many answered, and what."""
-    rows: list[Row] = []
+def summary(surveys: list[Survey], programs: dict[str, Program]) -> list[Result]:
+    """Return the result of each answered question: how many answered, and what."""
+    found: list[Result] = []
     for name, program in programs.items():
         for role in ("mentor", "mentee"):
             answers = [each.answers for each in surveys if each.program == name and each.role == role]
@@ -62,19 +83,28 @@ def summary(surveys: list[Survey], programs: dict[str, Program]) -> list[Row]:
             for key in [*questions, *sorted({key for given in answers for key in given} - questions.keys())]:
                 values = [given[key] for given in answers if given.get(key) not in (None, "")]
                 if values:
-                    rows.append((name, role, key, len(values), _result(questions.get(key), values)))
-    return rows
+                    question, language = questions.get(key), program.languages[0]
+                    words = question.text_in(language) if question else key
+                    result = _result(question, values, language)
+                    found.append(Result(name, role, key, words, len(values), result))
+    return found
 
 
-def _result(question: Question | None, values: list[object]) -> str:
+def _result(question: Question | None, values: list[object], language: str) -> str:
     numbers = [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
     if len(numbers) == len(values):
         return f"average {sum(numbers) / len(numbers):.1f}"
     if question is not None and question.kind == "text":
         return " | ".join(str(value) for value in values)
-    return ", ".join(f"{value}: {count}" for value, count in Counter(map(str, values)).most_common())
+    choices = {each.id: each.text_in(language) for each in question.choices} if question else {}
+
+    def words(value: object) -> str:
+        answer = ("yes" if value else "no") if isinstance(value, bool) else str(value)
+        return choices.get(answer, answer)
+
+    return ", ".join(f"{answer}: {count}" for answer, count in Counter(map(words, values)).most_common())
 
 
 def _for_spreadsheet(text: str) -> str:
     """Quote a cell that a spreadsheet would run as a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t") else text
+    return f"'{text}" if text.startswith(_FORMULA) or text.lstrip().startswith(_FORMULA) else text

@@ -14,7 +14,7 @@ from cli.groups import command_group
 from cli.output import Actor, Json, print_json_lines, print_table
 from cli.runner import run
 from database.models import Task
-from database.tasks import close_task, snooze_task
+from database.tasks import by_urgency, close_task, snooze_task
 from rules.calendar import instant_in
 from staff.formatting import local, local_iso
 from worker.connections import database_ready, read_programs, read_settings
@@ -38,7 +38,7 @@ def list_tasks(
 
     async def look() -> list[Task]:
         now = datetime.now(UTC)
-        wanted = select(Task).order_by(Task.due_at, Task.id)
+        wanted = select(Task).order_by(*by_urgency())
         if not all_tasks:
             due = and_(Task.state == "snoozed", Task.due_at <= now)
             wanted = wanted.where(or_(Task.state == "open", due))

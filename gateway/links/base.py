@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import ValidationError
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.datastructures import FormData
 
@@ -33,12 +33,10 @@ from lifecycles.facts import facts_from_row
 from lifecycles.participants import Participant, participants
 from rules.calendar import add_months
 from rules.engagement import MOST_MONTHS_AHEAD, EngagementFacts, planned_end
+from rules.engagement.confidentiality import NEUTRAL, SUSPENDED
 from rules.events import Envelope, check_event
 from rules.kinds import KINDS, Kind
 from rules.program import program_calendar
-
-SUSPENDED = "suspended"
-"""An open state in which staff alone act: its pages say nothing (ENG8)."""
 
 Row = TypeVar("Row", Request, Engagement)
 Facts = TypeVar("Facts")
@@ -57,14 +55,14 @@ class LinkSubject(Generic[Row]):
     other: Participant
     """The other party."""
     events: list[Event]
-    """All events about it that were not refused, oldest first."""
+    """All events about it that count for the reader, oldest first."""
     state: str
     """Its state, as it will be once its stored events are applied."""
 
     @property
     def is_open(self) -> bool:
         """Whether its questions can still be answered."""
-        return _can_be_answered(self.kind, self.state)
+        return self.state in self.kind.open_states
 
     @property
     def names(self) -> dict[str, object]:
@@ -168,20 +166,18 @@ async def _find_subject(session: AsyncSession, visit: LinkVisit, table: type[Row
     other = (await participants(session, [profile])).get(profile)
     if other is None:
         return None
-    found = await session.scalars(
-        select(Event).where(Event.subject == row.workflow, Event.state != "refused").order_by(Event.id)
-    )
-    kind, events = KINDS[row.workflow.partition("/")[0]], list(found)
+    of_row = select(Event).where(Event.subject == row.workflow).order_by(Event.id)
+    counted = Event.state != "refused"
+    if row.state == SUSPENDED:
+        # What the parties answer in a suspension is refused. They see what a pause shows, where it counts (ENG8).
+        counted = or_(counted, Event.reason == NEUTRAL)
+    kind, events = KINDS[row.workflow.partition("/")[0]], list(await session.scalars(of_row.where(counted)))
     role = "mentor" if is_mentor else "mentee"
     return LinkSubject(row, kind, role, other, events, _state_of(kind, row.state, events))
 
 
-def _can_be_answered(kind: Kind, state: str) -> bool:
-    return state in kind.open_states and state != SUSPENDED
-
-
 def _state_of(kind: Kind, state: str, events: list[Event]) -> str:
-    if _can_be_answered(kind, state):
+    if state in kind.open_states:
         for event in events:
             if event.state != "applied" and (after := _state_after(event)):
                 return after
@@ -191,8 +187,6 @@ def _state_of(kind: Kind, state: str, events: list[Event]) -> str:
 def _state_after(event: Event) -> str | None:
     """Return the state that an event leads to; None if it changes no state."""
     match event.type, event.data.get("answer") or event.data.get("reason"):
-        case "engagement.misconduct_reported", _:
-            return SUSPENDED
         case "engagement.discovery", "not_a_fit":
             return "no_fit"
         case "engagement.ended", "goals_met":

@@ -11,7 +11,7 @@ from rules.program import Program
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class CalendarOwner:
     """A person on whose calendar a day is counted or moved."""
 
     name: str
@@ -34,8 +34,8 @@ class Case:
     program: Program
     counting: Calendar
     """The program's own calendar."""
-    recipient: Reader
-    acting: Reader
+    recipient: CalendarOwner
+    acting: CalendarOwner
     """Who has to act: the mentor of a request, else the recipient."""
     due: datetime | None
     """The instant in the ledger; None while it is held."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
-from rules.due_day.counting import AtOnce, Case, Counted, Reader
+from rules.due_day.counting import AtOnce, CalendarOwner, Case, Counted
 from rules.due_day.derivations import Derivation
 from rules.pauses import days_paused
 
@@ -39,7 +39,7 @@ def _counted(case: Case, derived: Counted) -> str:
     return words
 
 
-def _holidays_between(acting: Reader, derived: Counted) -> str:
+def _holidays_between(acting: CalendarOwner, derived: Counted) -> str:
     days = [derived.since + n * _DAY for n in range(1, (derived.day - derived.since).days)]
     off = [day for day in days if acting.calendar.day_off(day) in ("holiday", "closing")]
     if not off:
@@ -78,7 +78,7 @@ def _otherwise(case: Case, day: date, shown: date) -> str:
     return f", moved by a pause to {_full(shown)}" if pauses else f", now {_full(shown)}"
 
 
-def _off_days(reader: Reader, day: date, shown: date) -> str:
+def _off_days(reader: CalendarOwner, day: date, shown: date) -> str:
     """Return which days on the way to the day of a mail are no business days of its reader."""
     if day == shown:
         return ""
@@ -86,7 +86,7 @@ def _off_days(reader: Reader, day: date, shown: date) -> str:
     return f"{''.join(named)}, so {_short(shown, day)}"
 
 
-def _named(reader: Reader, day: date, shown: date) -> Iterator[str]:
+def _named(reader: CalendarOwner, day: date, shown: date) -> Iterator[str]:
     first = reader.calendar.day_off(day)
     yield f", {_OFF.get(first, 'a day that the zone skipped').format(reader.label)}"
     later = day + _DAY

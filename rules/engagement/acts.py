@@ -12,6 +12,7 @@ from datetime import date, datetime
 from rules.acts import Act, record_standing
 from rules.agenda import Ended, Refused
 from rules.calendar import Calendar, add_months
+from rules.engagement.confidentiality import NEUTRAL
 from rules.engagement.dates import (
     as_if_resumed,
     end_changes,
@@ -44,8 +45,6 @@ _MOST_PAUSES = 200
 _MOST_REPORTS = 20
 
 _TOO_FAR = f"an end lies at most {MOST_MONTHS_AHEAD // 12} years ahead; it can be extended again later"
-_NEUTRAL = "this engagement cannot be changed here; please write to the program's mailbox"
-"""What the parties read after a report of misconduct: the text must not disclose the report (ENG8)."""
 
 
 def agree_plan(
@@ -218,7 +217,7 @@ def report_misconduct(
     role = by if by == STAFF else facts.role(by)
     _refuse_if_over(facts, state)
     if len(facts.reports) >= _MOST_REPORTS:
-        raise Refused(_NEUTRAL)
+        raise Refused(NEUTRAL)
     at = not_before_last_act(facts, at)
     reported = replace(facts, reports=[*facts.reports, MisconductReport(role, at, event)], votes=[])
     return reported if reported.suspended else _pause(reported, MISCONDUCT, at)
@@ -295,7 +294,7 @@ def _refuse_if_over(facts: EngagementFacts, state: str) -> None:
 
 def _refuse_if_suspended(facts: EngagementFacts) -> None:
     if facts.suspended:
-        raise Refused(_NEUTRAL)
+        raise Refused(NEUTRAL)
 
 
 def closed_because(facts: EngagementFacts, state: str, on: date | None = None) -> str:

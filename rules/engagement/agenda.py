@@ -14,6 +14,7 @@ from datetime import UTC, timedelta
 from rules.acts import lapse_tasks
 from rules.agenda import Agenda, Ended, PlannedMail, PlannedTask, StateChange
 from rules.calendar import Calendar
+from rules.engagement.confidentiality import DROPPED_BY_SUSPENSION, PAUSED_BY_STAFF, SUSPENDED
 from rules.engagement.facts import MISCONDUCT, ROLES, STAFF, YESES_KEPT, EngagementFacts
 from rules.engagement.plan import Draft, DraftKey, MailHistory, MessagePlan, mail_histories
 from rules.pauses import Pause, after_pause, is_paused
@@ -34,7 +35,7 @@ def agenda(
     if facts.ended:
         mails, dropped_because = _closing_mails(plan, facts.ended, histories), facts.ended.cause
     elif facts.suspended:
-        mails, dropped_because = [], "the engagement is suspended"
+        mails, dropped_because = [], DROPPED_BY_SUSPENSION
     else:
         mails, dropped_because = list(_mails(plan, histories)), "no longer due"
     opening, *changes = _state_changes(facts)
@@ -65,9 +66,9 @@ def _state_changes(facts: EngagementFacts) -> list[StateChange]:
     instants = {at for pause in facts.pauses for at in (pause.since, pause.until) if at is not None}
     for at in sorted(instants):
         if is_paused(_suspensions(facts), at):
-            state, cause = "suspended", "misconduct was reported"
+            state, cause = SUSPENDED, "misconduct was reported"
         elif is_paused(facts.pauses, at):
-            state, cause = "paused", "paused by staff"
+            state, cause = "paused", PAUSED_BY_STAFF
         else:
             state, cause = "active", "resumed by staff"
         if state != changes[-1].state:
@@ -155,8 +156,8 @@ def _misconduct_tasks(facts: EngagementFacts) -> Iterator[PlannedTask]:
             report.at,
             "misconduct",
             f"misconduct, report {number}",
-            "Read the report and talk to who made it. All mail of the engagement has stopped, and the other "
-            "party knows nothing. Then resume, end or cancel it.",
+            "Read the report (throughline report show) and talk to who made it. All mail of the engagement has "
+            "stopped, and the other party knows nothing. Then resume, end or cancel it.",
         )
 
 

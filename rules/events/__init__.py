@@ -14,6 +14,7 @@ from rules.events.check import (
     check_data,
     check_event,
     references,
+    refused_at_the_door,
     subject,
 )
 from rules.events.data import EVENT_TYPES
@@ -30,5 +31,6 @@ __all__ = [
     "check_event",
     "read_event",
     "references",
+    "refused_at_the_door",
     "subject",
 ]

@@ -67,6 +67,14 @@ def check_data(type: str, data: object) -> CheckedData:
     return CheckedData(read.model_dump(by_alias=True, exclude_unset=True), [], ignored)
 
 
+def refused_at_the_door(type: str) -> FieldError | None:
+    """Return why an event of a known type is not taken at all; None where this version does something with it."""
+    model = EVENT_TYPES[type]
+    if not model.not_kept:
+        return None
+    return FieldError("/type", f"{quote(type)} is not taken: nothing here keeps {model.not_kept} yet")
+
+
 def subject(type: str, data: Mapping[str, Any]) -> str:
     """Return what an event is about: `onboarding/p-1`, `request/r-1`, `engagement/r-1`, `member/ana`, `meetup/m-1`,
     `mail/…`, or the target of a staff act. For data that `check_event` has passed; raises KeyError for others.

@@ -155,6 +155,8 @@ def _types() -> Iterator[str]:
             waits = " and ".join(f"`{reference}`" for reference in model.waits_for)
             yield from ("", f"### `{model.event_type}`", "", f"{model.__doc__}")
             yield f"It is about `{model.about}`" + (f", and waits for {waits}." if waits else ".")
+            if model.not_kept:
+                yield f"It is refused with `400`: nothing keeps {model.not_kept} yet."
             yield from ("", *_table(model), "", "```json")
             yield from (_json(model.example), "```")
 

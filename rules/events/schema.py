@@ -84,6 +84,8 @@ class EventData(EventPart):
     waits_for: ClassVar[tuple[str, ...]] = ()
     """What has to be known first, as patterns."""
     example: ClassVar[Mapping[str, Any]]
+    not_kept: ClassVar[str] = ""
+    """What this version does not keep yet, such as `meetups`: an event about it is refused at the door."""
 
     @classmethod
     def subject_of(cls, data: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from database.audit import without_stand_ins
 from database.models import AuditRecord, Message
 from staff.formatting import numbered
 from staff.people import People
@@ -40,7 +41,7 @@ async def history(
     )
     return tuple(
         _item(record, names, reader)
-        for record in records
+        for record in without_stand_ins(records)
         if record.kind != "mail" or record.data.get("delivery") in names
     )
 

@@ -7,10 +7,11 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import DECISIONS, Event, Lifecycle, Message, Profile, Task
+from database.tasks import by_urgency
 from lifecycles.participants import Programs
 from lifecycles.registry import LIFECYCLES, find_lifecycle
 from staff.people import People
@@ -66,7 +67,7 @@ async def lifecycle_view(
     mails = await messages_where(session, Message.workflow == workflow)
     zone = program_zone(row.program, programs)
     return LifecycleView(
-        summary=summary_of(row, programs),
+        summary=(await summaries_of(session, [row], programs))[0],
         parties=parties,
         details=_details(row, programs, now),
         schedule=Schedule(
@@ -90,23 +91,30 @@ def owners_of(row: Lifecycle) -> list[str]:
     return [getattr(row, name) for name in _OWNERS if hasattr(row, name)]
 
 
-def summary_of(row: Lifecycle, programs: Programs) -> LifecycleSummary:
-    """Return where a lifecycle is."""
+def _summary_of(row: Lifecycle, programs: Programs, next_mail: datetime | None) -> LifecycleSummary:
     return LifecycleSummary(
         workflow=row.workflow,
         state=row.state,
         since=row.state_since,
         closed_at=row.closed_at,
-        next_at=row.next_at,
+        next_at=min(filter(None, (row.next_at, next_mail)), default=None),
         program=row.program,
         policy_version=row.policy_version,
         zone=program_zone(row.program, programs),
     )
 
 
-def summaries_of(rows: Iterable[Lifecycle], programs: Programs) -> tuple[LifecycleSummary, ...]:
+async def summaries_of(
+    session: AsyncSession, rows: Sequence[Lifecycle], programs: Programs
+) -> tuple[LifecycleSummary, ...]:
     """Return where each of these lifecycles is."""
-    return tuple(summary_of(row, programs) for row in rows)
+    mails = await session.execute(
+        select(Message.workflow, func.min(Message.due_at).label("at"))
+        .where(Message.workflow.in_([row.workflow for row in rows]), Message.state.not_in(DECISIONS))
+        .group_by(Message.workflow)
+    )
+    due = {mail.workflow: mail.at for mail in mails}
+    return tuple(_summary_of(row, programs, due.get(row.workflow)) for row in rows)
 
 
 def program_zone(program: str, programs: Programs) -> str:
@@ -163,7 +171,7 @@ async def open_tasks(session: AsyncSession, subjects: Sequence[str], zone: str) 
     rows = await session.scalars(
         select(Task)
         .where(Task.subject.in_(subjects), Task.state.in_(("open", "snoozed")))
-        .order_by(Task.due_at, Task.id)
+        .order_by(*by_urgency())
     )
     return tuple(
         OpenTask(row.id, row.kind, row.subject, row.state, row.due_at, row.action, zone) for row in rows
@@ -175,15 +183,33 @@ async def open_events(session: AsyncSession, subjects: Sequence[str], zone: str)
     rows = await session.scalars(
         select(Event).where(Event.subject.in_(subjects), Event.state != "applied").order_by(Event.id)
     )
-    return tuple(
-        OpenEvent(
-            type=row.type,
-            id=row.event_id,
-            state=row.state,
-            why=row.reason or (f"waits for {row.waits_for}" if row.waits_for else ""),
-            held_until=row.held_until,
-            ignored=tuple(row.ignored),
-            zone=zone,
-        )
-        for row in rows
+    return tuple(_open_event(row, zone) for row in rows)
+
+
+async def unapplied_events(session: AsyncSession, state: str, limit: int, zone: str) -> tuple[OpenEvent, ...]:
+    """Return the newest events that are not applied, in order; with `state`, those in it. `applying` is `stored`."""
+    states = {"": ("stored", "applying", "held", "refused"), "stored": ("stored", "applying")}.get(
+        state, (state,)
+    )
+    rows = await session.scalars(
+        select(Event).where(Event.state.in_(states)).order_by(Event.id.desc()).limit(limit)
+    )
+    return tuple(_open_event(row, zone) for row in reversed(rows.all()))
+
+
+def _open_event(row: Event, zone: str) -> OpenEvent:
+    state = "stored" if row.state == "applying" else row.state
+    waits = f"waits for {row.waits_for}" if row.waits_for else "is tried again"
+    return OpenEvent(
+        number=row.id,
+        type=row.type,
+        id=row.event_id,
+        source=row.source,
+        subject=row.subject,
+        state=state,
+        at=row.occurred_at,
+        why=row.reason or (waits if state == "held" else "is not applied yet"),
+        held_until=row.held_until if state == "held" else None,
+        ignored=tuple(row.ignored),
+        zone=zone,
     )

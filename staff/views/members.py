@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database import suppressions
-from database.models import Lifecycle, Member, Message, Profile
+from database.models import Engagement, Lifecycle, Member, Message, Profile, Request
 from lifecycles.participants import Programs
 from staff.people import People
 from staff.views.history import Reader, history
@@ -51,14 +51,14 @@ async def member_view(session: AsyncSession, name: str, programs: Programs, now:
         ),
         stopped=tuple(member.preferences.get("stopped", [])),
         profiles=tuple(f"{profile.id} ({profile.role}, {profile.program})" for profile in profiles),
-        lifecycles=summaries_of(rows, programs),
+        lifecycles=await summaries_of(session, rows, programs),
         schedule=Schedule(
             zones=(("member", zone),),
             ahead=await message_views(session, undecided(mails), programs),
             coming=await upcoming(session, rows, programs, now),
             happened=await history(session, _with(own, rows), mails, Reader(zone)),
             tasks=await open_tasks(session, _with(own, rows), zone),
-            events=await open_events(session, own, zone),
+            events=await open_events(session, _with(own, rows), zone),
         ),
     )
 
@@ -84,14 +84,14 @@ async def profile_view(session: AsyncSession, name: str, programs: Programs, now
         mentees_at_a_time=profile.mentees_at_a_time,
         areas=tuple(profile.areas),
         languages=tuple(profile.languages),
-        lifecycles=summaries_of(rows, programs),
+        lifecycles=await summaries_of(session, rows, programs),
         schedule=Schedule(
             zones=((profile.role, zone),),
             ahead=await message_views(session, undecided(mails), programs),
             coming=await upcoming(session, rows, programs, now),
             happened=await history(session, subjects, mails, Reader(zone, profile.program, people)),
             tasks=await open_tasks(session, subjects, zone),
-            events=await open_events(session, [f"profile/{name}", f"onboarding/{name}"], zone),
+            events=await open_events(session, subjects, zone),
         ),
     )
 
@@ -101,13 +101,50 @@ async def member_messages(
 ) -> tuple[tuple[MessageView, ...], tuple[LifecycleSummary, ...]]:
     """Return the messages of these names to a member, and the member's lifecycles. Raises NotFound."""
     await _member(session, name)
-    rows = await session.scalars(
+    mails = await session.scalars(
         select(Message)
         .where(Message.member_id == name, Message.message.in_(messages))
         .order_by(Message.planned_at, Message.due_at, Message.id)
     )
-    views = await message_views(session, list(rows), programs)
-    return views, summaries_of(await rows_of(session, await _profiles_of(session, name)), programs)
+    views = await message_views(session, list(mails), programs)
+    rows = await rows_of(session, await _profiles_of(session, name))
+    return views, await summaries_of(session, rows, programs)
+
+
+async def targets_named(session: AsyncSession, name: str) -> tuple[str, ...]:
+    """Return what a bare name may mean: members and profiles, requests and engagements by id, else members by name."""
+    found = [
+        f"{kind}/{name}"
+        for kind, table in (
+            ("member", Member),
+            ("profile", Profile),
+            ("request", Request),
+            ("engagement", Engagement),
+        )
+        if await session.scalar(select(table.id).where(table.id == name)) is not None
+    ]
+    if found:
+        return tuple(found)
+    members = await session.scalars(
+        select(Member.id).where(func.lower(Member.name) == name.lower()).order_by(Member.id)
+    )
+    return tuple(f"member/{member}" for member in members)
+
+
+async def member_named(session: AsyncSession, name: str) -> str:
+    """Return the member that a name means: by id, by a profile's id, or by name. Raises NotFound."""
+    kind, _, bare = name.rpartition("/")
+    if kind in ("", "member") and await session.get(Member, bare):
+        return bare
+    if kind in ("", "profile") and (profile := await session.get(Profile, bare)):
+        return profile.member_id
+    found = await targets_named(session, name) if not kind else ()
+    members = [target.removeprefix("member/") for target in found if target.startswith("member/")]
+    if len(members) > 1:
+        raise NotFound(f"{name} is {' or '.join(members)}: name one of them")
+    if not members:
+        raise NotFound(f"there is no member {bare}")
+    return members[0]
 
 
 async def _member(session: AsyncSession, name: str) -> Member:

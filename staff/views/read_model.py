@@ -118,9 +118,16 @@ class OpenTask:
 class OpenEvent:
     """An event that is not applied: held, refused, or not looked at yet."""
 
+    number: int
+    """The number that tasks and commands name it by."""
     type: str
     id: str
+    """The sender's own."""
+    source: str
+    subject: str
     state: str
+    at: datetime | None
+    """When it happened; None where it was not looked at yet and names no time."""
     why: str
     held_until: datetime | None
     ignored: tuple[str, ...]

@@ -163,6 +163,32 @@ async def test_report_before_its_engagement_runs_is_kept_once(
     await database.close()
 
 
+@pytest.mark.rule("STA2", "T8")
+@pytest.mark.parametrize(("source", "tasks"), [("/community", 1), ("/links", 0)])
+async def test_mistake_of_a_sender_is_one_task_however_often_it_is_sent(
+    tmp_path: Path, source: str, tasks: int
+) -> None:
+    """A third person's answer, twice: a person who answers by a link gets the reason on the page instead."""
+    database = Database(f"sqlite:///{tmp_path / 'throughline.db'}")
+    await database.upgrade()
+    client = await Client.connect("127.0.0.1:1", lazy=True)
+    inbox = InboxActivities(database, {"asis-global": bundled()}, client, load_catalogue())
+    await engagement_without_workflow(database)
+    met = {"engagement": "r-starting", "by": "p-zoe", "answer": "yes"}
+    async with database.begin() as session:
+        for name in ("e-1", "e-2"):
+            await events.store(session, [Envelope(name, source, "engagement.met", AT, met)])
+    await environment(AT).run(inbox.apply_events)
+    async with database.reading() as session:
+        found = (await session.scalars(select(Task))).all()
+        assert {row.state for row in await session.scalars(select(Event))} == {"refused"}
+    assert [(task.kind, task.subject) for task in found] == [
+        ("event_unapplied", "engagement/r-starting")
+    ] * tasks
+    assert all("only the mentor and the mentee" in task.action for task in found)
+    await database.close()
+
+
 @pytest.mark.rule("T8", "STA2", "MEM5", "REQ10")
 @pytest.mark.parametrize(
     ("type", "data", "reason", "action"),
@@ -171,7 +197,7 @@ async def test_report_before_its_engagement_runs_is_kept_once(
         ("profile.withdrawn", {"profile": "p-none"}, "profile/p-none did not arrive in time", "See why"),
         ("profile.created", {"profile": "p-eva", "member": "eva", "role": "mentee"}, "exists already", ""),
         ("member.updated", {"member": "bob"}, "the program failed on it: KeyError", "Have this fault"),
-        ("staff.extend", {"target": "claim/r-starting/mentor/CPP"}, "there is no claim/", ""),
+        ("staff.extend", {"target": "claim/r-starting/mentor/CPP"}, "there is no claim/", "Correct it"),
     ],
 )
 async def test_refusal_has_a_reason_and_a_task_where_staff_can_act(

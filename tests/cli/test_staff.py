@@ -301,12 +301,57 @@ async def test_show_works_for_every_kind_of_target(cli: CliFixture, target: str)
 
 
 @pytest.mark.parametrize(
-    ("target", "status"), [("onboarding/p-none", 1), ("member/none", 1), ("ana", 2), ("x/y", 2)]
+    ("target", "status"), [("onboarding/p-none", 1), ("member/none", 1), ("none", 1), ("x/y", 2), ("", 2)]
 )
 async def test_show_of_an_unknown_target_fails(cli: CliFixture, target: str, status: int) -> None:
     said = await cli.throughline("show", target)
     assert (said.status, said.out) == (status, "")
     assert status == 2 or said.err == f"there is no {target.replace('member/', 'member ')}\n"
+
+
+async def test_a_bare_name_is_found_where_nothing_else_has_it(cli: CliFixture) -> None:
+    await cli.request("r-1", "p-ana", "p-bob")
+    for name, target in (("ana", "member/ana"), ("p-ana", "profile/p-ana"), ("r-1", "request/r-1")):
+        said = await cli.throughline("show", name, "--json")
+        assert said.json["target"] == target
+    await cli.engage("r-1", "p-ana", "p-bob")
+    several = await cli.throughline("show", "r-1")
+    assert (several.status, several.err) == (1, "r-1 is request/r-1 or engagement/r-1: name one of them\n")
+    await cli.add_member("m-7", name="Zoë Quiroga")
+    assert (await cli.throughline("show", "zoë quiroga", "--json")).json["target"] == "member/m-7"
+    for name in ("ana", "member/ana", "p-ana", "profile/p-ana", "Ana"):
+        said = await cli.throughline("why", name, "--json")
+        assert {each["to"] for each in said.lines} == {"p-ana"}, name
+
+
+async def test_a_member_is_shown_on_one_clock(cli: CliFixture) -> None:
+    """Times without a zone beside them would be read on the clock that the heading names."""
+    await cli.add_member("kim", time_zone="America/Chicago", country="US")
+    await cli.sign_up("p-kim", "kim")
+    said = await cli.throughline("show", "member/kim")
+    assert "on the clock of America/Chicago" in said.out
+    since = (cli.now - timedelta(days=1)).astimezone(ZoneInfo("America/Chicago"))
+    row = next(line for line in said.out.splitlines() if line.startswith("onboarding/p-kim"))
+    assert f"{since:%Y-%m-%d %H:%M %Z}" in row
+
+
+async def test_next_change_is_the_next_mail_where_that_comes_first(cli: CliFixture) -> None:
+    member = (await cli.throughline("show", "member/ana", "--json")).json
+    onboarding = (await cli.throughline("show", "onboarding/p-ana", "--json")).json
+    first = member["ahead"][0]["due"]
+    assert datetime.fromisoformat(onboarding["next"]) == datetime.fromisoformat(first)
+    assert onboarding["next"] == member["lifecycles"][0]["next"]
+
+
+async def test_no_id_is_cut_in_a_narrow_terminal(cli: CliFixture) -> None:
+    """The next command needs it whole."""
+    name = "request-of-a-sender-with-long-ids-0123456789"
+    await cli.request(name, "p-ana", "p-bob")
+    await cli.engage(name, "p-ana", "p-bob")
+    await cli.claim(name, "p-bob", "p-ana", "mentor", "CPP")
+    for command in (("show", "member/bob"), ("why", "bob")):
+        said = await cli.throughline(*command, COLUMNS="80")
+        assert f"claim/{name}/mentor/CPP" in said.out.split(), command
 
 
 @pytest.mark.rule("MAIL1")

@@ -119,7 +119,7 @@ class GatewayFixture:
         async with self.database.reading() as session:
             return (await session.scalars(select(Member).where(Member.id == name))).one()
 
-    async def change(self, table: type[Any], name: str, /, **values: object) -> None:
+    async def change(self, table: type[Any], name: str | int, /, **values: object) -> None:
         """Change a row by its id."""
         async with self.database.begin() as session:
             row = (await session.scalars(select(table).where(table.id == name))).one()

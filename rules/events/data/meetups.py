@@ -69,6 +69,7 @@ _TIME_ZONE = "The IANA name, like America/Bogota."
 
 class _MeetupEvent(EventData):
     about = "meetup/{meetup}"
+    not_kept = "meetups"
 
     meetup: Id = Field(description="The meetup's id.")
     duration: Duration | None = Field(None, description="How long it is, like PT1H30M; a number is minutes.")

@@ -13,7 +13,7 @@ from rules import engagement as rules_of_engagement
 from rules import onboarding, request
 from rules.calendar import calendar_for
 from rules.due_day import DERIVATIONS, Case, derive, sentence
-from rules.due_day.counting import Reader
+from rules.due_day.counting import CalendarOwner
 from rules.engagement import EngagementFacts
 from rules.messages import CATALOGUE
 from rules.onboarding import OnboardingFacts
@@ -32,13 +32,13 @@ def at(text: str, zone: str = NEW_YORK) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone))
 
 
-def reader(name: str = "Jo", zone: str = NEW_YORK, country: str = "US") -> Reader:
+def reader(name: str = "Jo", zone: str = NEW_YORK, country: str = "US") -> CalendarOwner:
     """A person with the calendar of a country."""
-    return Reader(name, calendar_for(PROGRAM.hours, zone, country, None))
+    return CalendarOwner(name, calendar_for(PROGRAM.hours, zone, country, None))
 
 
 def explained(
-    message: str, facts: Any, due: datetime | None, number: int | None = None, **who: Reader
+    message: str, facts: Any, due: datetime | None, number: int | None = None, **who: CalendarOwner
 ) -> str:
     """The sentence about one message."""
     recipient = who.get("recipient", reader())

@@ -1,0 +1,114 @@
+"""What closes each kind of staff task by itself: its cause is gone, or its subject is over (STA2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database.models import Lifecycle, Task
+from database.tasks import OPEN, PROGRAM, close_task
+from rules.agenda import Agenda
+
+Gone = Callable[[Any, Task], str]
+"""Return why the cause of a task is gone, from the facts of its lifecycle; empty while it is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """What closes the tasks of one kind."""
+
+    words: str
+    """What closes them, for staff to read."""
+    gone: Gone = lambda facts, task: ""
+    states: frozenset[str] | None = None
+    """The states of the lifecycle in which such a task makes sense; None for any."""
+    follows_agenda: bool = False
+    """Whether it closes once the agenda no longer has it by now: a deadline was moved, a record came."""
+
+
+def _answered_well(facts: Any, task: Task) -> str:
+    answers = getattr(facts, "discovery", ())
+    return "a good fit was reported" if any(each.answer == "good_fit" for each in answers) else ""
+
+
+def _met_since(facts: Any, task: Task) -> str:
+    """Return whether a pulse since the first of those that the task names was answered with yes."""
+    first = min((int(word.strip(",")) for word in task.cause.split() if word.strip(",").isdigit()), default=0)
+    return "they have met since" if any(number >= first for number in getattr(facts, "met", ())) else ""
+
+
+def _decided(facts: Any, task: Task) -> str:
+    """Return what staff decided after a report. One that came after the end stays until staff close it."""
+    if not task.cause.startswith("misconduct, report"):
+        return ""
+    if facts.ended:
+        return f"staff decided: it is {facts.ended.state} now" if facts.ended_by == "staff" else ""
+    return "" if facts.suspended else "staff resumed the engagement"
+
+
+_RUNNING = frozenset({"waiting", "blocked", "active", "paused", "suspended", "open", "past_due"})
+
+CLOSINGS: Mapping[str, Closing] = MappingProxyType(
+    {
+        "mentor_review": Closing(
+            "the record has the experience by now, or the profile is withdrawn",
+            states=frozenset({"waiting", "blocked", "active", "paused", "welcomed"}),
+            follows_agenda=True,
+        ),
+        "member_lapsed": Closing(
+            "good standing has returned, or the lifecycle is over",
+            states=_RUNNING | {"precheck", "awaiting_evidence", "evidence_missing", "outside_cycle"},
+        ),
+        "mentee_unmatched": Closing("the mentee has a match, or withdrew the profile"),
+        "request_unanswered": Closing(
+            "the request is answered or over, or has more time", states=_RUNNING, follows_agenda=True
+        ),
+        "discovery_stalled": Closing(
+            "one of the two called it a good fit, or the engagement is over", _answered_well, _RUNNING
+        ),
+        "inactive": Closing("a meeting was confirmed, or the engagement is over", _met_since, _RUNNING),
+        "evidence_missing": Closing(
+            "the letter came, or the claim was decided in another way",
+            states=frozenset({"awaiting_evidence", "evidence_missing"}),
+        ),
+        "outside_cycle": Closing("the claim was reopened or decided", states=frozenset({"outside_cycle"})),
+        "misconduct": Closing(
+            "staff resumed, ended or cancelled the engagement; one about an engagement that was over stays",
+            _decided,
+        ),
+        "mail_failed": Closing("the message was sent again, or the mail server takes mail again"),
+        "mail_ambiguous": Closing("the message was sent again"),
+        "address_suppressed": Closing("staff lifted the suppression, or the member has another address"),
+        "event_unapplied": Closing("an event of the same type about the same subject was applied"),
+        "record_altered": Closing("the record is again the one that the checkpoint saw"),
+        "letter_failed": Closing("the document was made"),
+    }
+)
+"""By kind of task. Those without states, facts or agenda here close where their cause ends."""
+
+
+async def close_settled_tasks(
+    session: AsyncSession, row: Lifecycle, agenda: Agenda, facts: Any, at: datetime
+) -> None:
+    """Close the tasks about a lifecycle whose cause is gone, or that its state makes pointless (STA2)."""
+    found = await session.scalars(
+        select(Task).where(Task.subject == row.workflow, Task.state.in_(OPEN), Task.kind.in_(CLOSINGS))
+    )
+    due = {(task.kind, task.cause) for task in agenda.tasks if task.due <= at}
+    for task in found:
+        if why := _why_closed(CLOSINGS[task.kind], task, row.state, facts, due):
+            await close_task(session, task, "done", PROGRAM, why, at)
+
+
+def _why_closed(closing: Closing, task: Task, state: str, facts: Any, due: set[tuple[str, str]]) -> str:
+    if closing.states is not None and state not in closing.states:
+        return f"it is {state} now"
+    if closing.follows_agenda and (task.kind, task.cause) not in due:
+        return "its cause is gone"
+    return closing.gone(facts, task)

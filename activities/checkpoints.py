@@ -98,7 +98,7 @@ async def _plan_mail(session: AsyncSession, program: Program, newest: Checkpoint
 
 
 async def _report_altered(session: AsyncSession, newest: Checkpoint | None, at: datetime) -> None:
-    """Open a task for each chain that no longer has the record that the last checkpoint saw (STA2)."""
+    """Open a task for each chain without the record that the last checkpoint saw, and for changed heads (STA2)."""
     if newest is None:
         return
     altered = await checkpoints.altered(session)
@@ -108,6 +108,16 @@ async def _report_altered(session: AsyncSession, newest: Checkpoint | None, at: 
     for task in await session.scalars(found):
         why = "the record is again the one that the checkpoint saw"
         await close_task(session, task, "done", PROGRAM, why, at.replace(microsecond=0))
+    if await checkpoints.unfounded(session, newest):
+        await open_task(
+            session,
+            "record_altered",
+            f"{OF_CHECKPOINTS}{newest.number}",
+            "its root does not follow from the stored heads",
+            "Find out who changed the database, and compare it with a backup: the heads of the audit chains that the "
+            "last checkpoint saw are not stored any more as it saw them.",
+            at.replace(microsecond=0),
+        )
     for chain in altered:
         await open_task(
             session,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -21,6 +22,11 @@ from evidence.verifier import canonical, joined, leaf, sha256
 
 OF_CHECKPOINTS = "checkpoint/"
 """The chains of the mails about checkpoints begin with this. No checkpoint covers them: each would cause the next."""
+
+
+# A dossier has a proof for each day, and most nodes of a day's tree are those of the day before.
+_leaf = lru_cache(maxsize=65_536)(leaf)
+_joined = lru_cache(maxsize=131_072)(joined)
 
 
 class Head(NamedTuple):
@@ -77,22 +83,28 @@ async def altered(session: AsyncSession) -> list[str]:
     return sorted(found)
 
 
+async def unfounded(session: AsyncSession, checkpoint: Checkpoint) -> bool:
+    """Return whether the stored heads no longer give the root of the last checkpoint: somebody changed them."""
+    known = await _known(session)
+    return len(known) != checkpoint.chains or not known or _tree(known)[-1][0] != checkpoint.root
+
+
 async def leading_to(session: AsyncSession, chain: str) -> list[dict[str, Any]]:
-    """Return the checkpoints since the first that covers a chain, with a proof at each new record, for a dossier."""
+    """Return the checkpoints since the first that covers a chain, each with a proof of its head then, for a dossier."""
+    first = await session.scalar(select(func.min(CheckpointHead.number)).where(CheckpointHead.chain == chain))
+    if first is None:
+        return []
     heads = await session.scalars(
         select(CheckpointHead).order_by(CheckpointHead.number, CheckpointHead.chain)
     )
     known: dict[str, Head] = {}
     proofs: dict[int, dict[str, Any]] = {}
     for number, changed in groupby(heads, key=lambda head: head.number):
-        new = {head.chain: Head(head.sequence, head.head) for head in changed}
-        known |= new
-        if chain in new:
+        known |= {head.chain: Head(head.sequence, head.head) for head in changed}
+        if number >= first:
             proofs[number] = _proof(known, chain)
-    if not proofs:
-        return []
     rows = await session.scalars(
-        select(Checkpoint).where(Checkpoint.number >= min(proofs)).order_by(Checkpoint.number)
+        select(Checkpoint).where(Checkpoint.number >= first).order_by(Checkpoint.number)
     )
     return [
         {**_header(row), "hash": row.hash} | ({"proof": proofs[row.number]} if row.number in proofs else {})
@@ -149,11 +161,11 @@ def _tree(heads: Mapping[str, Head]) -> list[list[str]]:
 
     A node without a neighbour moves up unchanged.
     """
-    levels = [[leaf(chain, *head) for chain, head in sorted(heads.items())]]
+    levels = [[_leaf(chain, *head) for chain, head in sorted(heads.items())]]
     while len(levels[-1]) > 1:
         below = levels[-1]
         pairs = [below[place : place + 2] for place in range(0, len(below), 2)]
-        levels.append([joined(*pair) if len(pair) == 2 else pair[0] for pair in pairs])
+        levels.append([_joined(*pair) if len(pair) == 2 else pair[0] for pair in pairs])
     return levels
 
 

@@ -24,7 +24,7 @@ Dossier of {engagement}
   records.jsonl     what happened, one record a line, in order: canonical JSON (RFC 8785)
   letters/          the letters and certificates, byte for byte
   versions.json     the versions of policy and catalogue by which each claim was decided, with their SHA-256
-  checkpoints.json  the checkpoints since the first that saw this record, one linked to the next
+  checkpoints.json  the checkpoints since the first that saw this record, one linked to the next, each with a proof
   manifest.json     the SHA-256 of each file, the number of records, and the hash of the last one
   verify.py         checks all this offline:  python3 -I verify.py THIS.zip
 

@@ -258,6 +258,8 @@ def _check_checkpoints(
         if "proof" in each:
             seen = _check_proof(each, records, where, found)
             covered = seen if seen and until is None else covered
+        else:
+            found.append(f"{where}: carries no proof of this record, so it may have seen more of it")
         if each["hash"] == wanted:
             until = each
     if wanted and until is None:

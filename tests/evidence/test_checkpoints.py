@@ -247,8 +247,65 @@ async def test_rewritten_end_is_found_without_the_last_proof(
         )
     )
     assert [fault.partition(": ")[2] for fault in verify(changed, last.hash)] == [
-        "is older than checkpoint 4, which did not see it"
-    ] * 4
+        *(
+            f"checkpoint {number}: carries no proof of this record, so it may have seen more of it"
+            for number in (2, 3, 4)
+        ),
+        *["is older than checkpoint 4, which did not see it"] * 4,
+    ]
+
+
+async def test_cut_end_is_found_whatever_becomes_of_the_proofs(
+    database: Database, kept: list[str], tmp_path: Path
+) -> None:
+    """The last records are cut, and the proof of the checkpoint that saw them is left out or replaced."""
+    files = opened((await dossier(database, tmp_path)).read_bytes())
+    records = b"".join(line + b"\n" for line in files["records.jsonl"].splitlines()[:2])
+    listed = json.loads(files["checkpoints.json"])
+    assert all("proof" in each for each in listed)
+    without = [*listed[:2], {name: value for name, value in listed[2].items() if name != "proof"}]
+    old = [*listed[:2], {**listed[2], "proof": listed[1]["proof"]}]
+    for changed in (listed, without, old):
+        (tmp_path / "cut.zip").write_bytes(
+            covered({**files, "records.jsonl": records, "checkpoints.json": canonical(changed)})
+        )
+        for hash in ("", kept[2]):
+            found, _ = examine(tmp_path / "cut.zip", hash)
+            assert any("checkpoint 3" in fault for fault in found), (changed, hash)
+    assert examine(tmp_path / "cut.zip", kept[0])[0], "each checkpoint that is listed has a proof that fits"
+
+
+@pytest.mark.parametrize("removed", ["the last head", "all heads of the chain", "a changed head"])
+async def test_cut_end_in_the_database_is_found(
+    database: Database, kept: list[str], tmp_path: Path, removed: str
+) -> None:
+    """The dossier is exported from a database in which records and heads were removed together."""
+    async with database.begin() as session:
+        await session.execute(delete(AuditRecord).where(AuditRecord.chain == CHAIN, AuditRecord.sequence > 2))
+        of_chain = CheckpointHead.chain == CHAIN
+        if removed == "the last head":
+            await session.execute(delete(CheckpointHead).where(of_chain, CheckpointHead.number == 3))
+        elif removed == "all heads of the chain":
+            await session.execute(delete(CheckpointHead).where(of_chain))
+        else:
+            first = await session.scalar(select(CheckpointHead).where(of_chain, CheckpointHead.number == 1))
+            assert first is not None
+            changed = update(CheckpointHead).where(of_chain, CheckpointHead.number == 3)
+            await session.execute(changed.values(sequence=2, head=first.head))
+    async with database.reading() as session:
+        newest = await checkpoints.newest(session)
+        assert newest is not None
+        assert await checkpoints.unfounded(session, newest)
+    assert verify(await dossier(database, tmp_path), kept[2])
+
+
+async def test_untouched_heads_give_the_root_of_the_last_checkpoint(
+    database: Database, kept: list[str]
+) -> None:
+    async with database.reading() as session:
+        newest = await checkpoints.newest(session)
+        assert newest is not None
+        assert not await checkpoints.unfounded(session, newest)
 
 
 async def test_bundled_verifier_checks_a_checkpoint_with_plain_python(

@@ -14,9 +14,9 @@ from temporalio.common import WorkflowIDConflictPolicy
 from activities.delivery import SendMail
 from activities.inbox import QUEUE
 from database import ledger
-from database.models import DECISIONS, Checkpoint, Message, Task
+from database.models import DECISIONS, Checkpoint, Message
 from database.session import Database
-from database.tasks import OPEN, PROGRAM, close_task, open_task
+from database.tasks import open_task
 from evidence import checkpoints
 from evidence.checkpoints import OF_CHECKPOINTS
 from lifecycles.participants import Programs
@@ -101,13 +101,6 @@ async def _report_altered(session: AsyncSession, newest: Checkpoint | None, at: 
     """Open a task for each chain without the record that the last checkpoint saw, and for changed heads (STA2)."""
     if newest is None:
         return
-    altered = await checkpoints.altered(session)
-    found = select(Task).where(
-        Task.kind == "record_altered", Task.state.in_(OPEN), Task.subject.not_in(altered)
-    )
-    for task in await session.scalars(found):
-        why = "the record is again the one that the checkpoint saw"
-        await close_task(session, task, "done", PROGRAM, why, at.replace(microsecond=0))
     if await checkpoints.unfounded(session, newest):
         await open_task(
             session,
@@ -118,7 +111,7 @@ async def _report_altered(session: AsyncSession, newest: Checkpoint | None, at: 
             "last checkpoint saw are not stored any more as it saw them.",
             at.replace(microsecond=0),
         )
-    for chain in altered:
+    for chain in await checkpoints.altered(session):
         await open_task(
             session,
             "record_altered",

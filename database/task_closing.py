@@ -86,7 +86,7 @@ CLOSINGS: Mapping[str, Closing] = MappingProxyType(
         "mail_ambiguous": Closing("the message was sent again"),
         "address_suppressed": Closing("staff lifted the suppression, or the member has another address"),
         "event_unapplied": Closing("an event of the same type about the same subject was applied"),
-        "record_altered": Closing("the record is again the one that the checkpoint saw"),
+        "record_altered": Closing("staff alone: the next checkpoint takes an altered record as it is"),
         "letter_failed": Closing("the document was made"),
     }
 )

@@ -134,9 +134,11 @@ async def targets_named(session: AsyncSession, name: str) -> tuple[str, ...]:
 async def member_named(session: AsyncSession, name: str) -> str:
     """Return the member that a name means: by id, by a profile's id, or by name. Raises NotFound."""
     kind, _, bare = name.rpartition("/")
-    if kind in ("", "member") and await session.get(Member, bare):
-        return bare
-    if kind in ("", "profile") and (profile := await session.get(Profile, bare)):
+    member = await session.get(Member, bare) if kind in ("", "member") else None
+    if member is not None:
+        return member.id
+    profile = await session.get(Profile, bare) if kind in ("", "profile") else None
+    if profile is not None:
         return profile.member_id
     found = await targets_named(session, name) if not kind else ()
     members = [target.removeprefix("member/") for target in found if target.startswith("member/")]

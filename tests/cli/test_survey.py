@@ -69,7 +69,7 @@ async def test_results_print_as_json_or_csv_but_not_both(cli: CliFixture) -> Non
             "program": "asis-global",
             "role": "mentee",
             "question": "rating",
-            "words": "Overall, how was it for you?",
+            "words": "Overall, how was your mentoring?",
             "answers": 1,
             "result": "average 5.0",
         }

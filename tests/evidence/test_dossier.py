@@ -12,10 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 from database.session import Database
 from evidence.dossier import export
-from evidence.verifier import MOST_BYTES, canonical, pack, verify
+from evidence.verifier import _HASHED, MOST_BYTES, MOST_FAULTS, canonical, pack, sha256, verify
 from tests.support.dossiers import CLAIM, PDF, VERSIONS, Files, covered, opened, rewritten, with_lines
 
 pytestmark = pytest.mark.rule("CPE11", "CPE12")
@@ -199,3 +201,69 @@ def test_bundled_verifier_runs_alone_with_plain_python(dossier: bytes, tmp_path:
     assert bad.returncode == 1
     assert "records.jsonl line 4" in bad.stderr
     assert "Traceback" not in bad.stderr
+
+
+def test_record_of_a_million_empty_lines_is_refused_at_once(tmp_path: Path) -> None:
+    """Each fault is named, up to a limit: the rest of such a file is not worth a reader's time."""
+    found = checked(pack({"manifest.json": b"{}", "records.jsonl": b"\n" * 1_000_000}), tmp_path)
+    assert len(found) < MOST_FAULTS + 20
+    assert any("not checked, after so many faults" in fault for fault in found)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(
+    name=st.sampled_from(["records.jsonl", "manifest.json", "checkpoints.json", "versions.json"]),
+    key=st.sampled_from(
+        [*_HASHED, "hash", "salt", "veiled", "files", "records", "head", "engagement", "number", "root"]
+    ),
+    value=JSON | st.sampled_from(["0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59-23:59", 10**4000]),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_crafted_value_anywhere_is_named_as_a_fault(
+    dossier: bytes, tmp_path_factory: pytest.TempPathFactory, name: str, key: str, value: object
+) -> None:
+    """A forger can put any JSON value in any place; the check answers, and never fails itself."""
+    files = opened(dossier)
+    lines = [json.loads(line) for line in files[name].splitlines()] or [{}]
+    changed = [{**line, key: value} if isinstance(line, dict) else [{key: value}] for line in lines]
+    assume(changed != lines)
+    files[name] = b"".join(
+        json.dumps(line, sort_keys=True, separators=(",", ":")).encode() + b"\n" for line in changed
+    )
+    assert checked(pack(files), tmp_path_factory.mktemp("crafted"))
+
+
+CHECKPOINT = {
+    "number": 1,
+    "at": "2028-09-14T13:00:00+00:00",
+    "chains": 1,
+    "root": "0" * 64,
+    "previous": "0" * 64,
+}
+
+
+@pytest.mark.parametrize(
+    "at", ["0001-01-01T00:00:00+00:00", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"]
+)
+def test_checkpoint_of_an_impossible_day_is_named_as_a_fault(dossier: bytes, tmp_path: Path, at: str) -> None:
+    checkpoint: dict[str, object] = {**CHECKPOINT, "at": at}
+    checkpoint["hash"] = sha256(canonical(checkpoint))
+    files = {**opened(dossier), "checkpoints.json": canonical([checkpoint])}
+    found = checked(covered(files), tmp_path)
+    assert found
+
+
+@pytest.mark.parametrize(
+    "changes", [{"data": {"sha256": "0"}, "kind": "letter"}, {"previous": []}, {"chain": {}}]
+)
+def test_record_with_values_of_the_wrong_type_is_a_fault(
+    dossier: bytes, tmp_path: Path, changes: dict[str, object]
+) -> None:
+    crafted = with_lines(dossier, lambda lines: [rewritten(lines[0], **changes), *lines[1:]])
+    assert checked(crafted, tmp_path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -17,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database import audit, ledger
 from database.models import Claim, Letter
 from database.tasks import open_task, settle_tasks
+from evidence.letter_codes import new_code
 from evidence.letter_values import (
     CertificateContent,
     LetterContent,
@@ -84,9 +84,10 @@ class LetterService:
         if known is not None:
             return known
         locale = self.locale(content.signer, program)
-        id = secrets.token_urlsafe(16)
+        id = new_code()
         values = {
             **letter_values(content, self.catalogue, locale),
+            "translations": self._translations(content, locale),
             "statement": signed.statement,
             "document": self._address(id),
             "retained_until": retained_until(content.context.calendar.date_of(content.at), program.credit),
@@ -114,6 +115,28 @@ class LetterService:
         session.add(letter)
         await self.finish(session, letter, content.at)
         return letter
+
+    def _translations(self, content: LetterContent, signed_in: str) -> dict[str, dict[str, Any]]:
+        """Return the values that differ in each language that needs a translation of a letter.
+
+        These are the claimant's language and that of the certification, where the letter is signed in another (CPE8).
+        """
+        facts, program = content.facts, content.context.program
+        certification = self.catalogue.certification(facts.certification, content.context.gate.earliest)
+        readers = [self.locale(content.context.who(facts.role), program)]
+        if certification is not None:
+            readers.append(next(iter(certification.name)))
+        wanted = [
+            each for each in dict.fromkeys(readers) if each != signed_in and each in self._documents.languages
+        ]
+        return {
+            language: {
+                key: value
+                for key, value in letter_values(content, self.catalogue, language).items()
+                if key in ("certification", "domains")
+            }
+            for language in wanted
+        }
 
     async def unfinished(self, session: AsyncSession, claim: str) -> list[Letter]:
         """Return the signed letters of a claim whose document could not be made yet."""
@@ -183,7 +206,7 @@ class LetterService:
                 await self.finish(session, known, at)
             return known
         locale = self.locale(context.who(content.role), context.program)
-        id = secrets.token_urlsafe(16)
+        id = new_code()
         values = {**certificate_values(content), "document": self._address(id)}
         letter = Letter(
             id=id,
@@ -207,12 +230,14 @@ class LetterService:
         subject = letter.claim or f"engagement/{letter.engagement_id}"
         values = {**letter.data, "statement": letter.statement}
         try:
-            document = await asyncio.to_thread(self._documents.render, letter.kind, letter.locale, values)
+            rendered = await asyncio.to_thread(self._documents.render, letter.kind, letter.locale, values)
         except DocumentError as failed:
             await report_failed(session, subject, f"{letter.kind} {letter.id}", failed, at)
             return False
-        letter.document, letter.sha256 = document, hashlib.sha256(document).hexdigest()
+        letter.document, letter.sha256 = rendered.content, hashlib.sha256(rendered.content).hexdigest()
         await settle_tasks(session, subject, "letter_failed", (), "the document was made", at)
+        if rendered.lacking:
+            await _report_lacking(session, subject, letter, rendered.lacking, at)
         data = _record(letter)
         veiled = {"name": letter.signer_name} if letter.signer_name else None
         when = at.replace(microsecond=0)
@@ -281,6 +306,22 @@ async def report_failed(
         f"{document} could not be made",
         "Correct the templates or their folder: the worker's log gives the reason. The signed text is kept, and "
         "making the document is tried again every hour.",
+        at.replace(microsecond=0),
+    )
+
+
+async def _report_lacking(
+    session: AsyncSession, subject: str, letter: Letter, lacking: str, at: datetime
+) -> None:
+    """Open a staff task about a letter in a script that no installed typeface has (CPE8, STA2)."""
+    shown = ", ".join(f"U+{ord(one):04X}" for one in lacking[:5])
+    await open_task(
+        session,
+        "letter_script_missing",
+        subject,
+        f"{letter.kind} {letter.id} shows {len(lacking)} characters by their number ({shown}): no typeface has them",
+        "Install the extra `cjk` for Chinese, Japanese and Korean. The letter stays as it is: its fingerprint is of "
+        "the text as signed. Letters made from now on have the new typefaces.",
         at.replace(microsecond=0),
     )
 

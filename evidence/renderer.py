@@ -1,7 +1,7 @@
 """Letters and certificates as PDF/A-2b, to be filed and checked for years (CPE5, CPE6, CPE8, CPE11).
 
 The words are in `templates/documents/<language>.toml`, the layout in the `.typ` files beside them. Data reaches the
-layout as JSON and is never read as markup. The same data gives the same bytes: no clock, no fonts of the machine.
+layout as JSON and is never read as markup. The same data gives the same bytes: no clock, no typefaces of the machine.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from babel.dates import format_date
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateRuntimeError, Undefined
 from jinja2.sandbox import SandboxedEnvironment
 
+from evidence import typefaces
 from rules.calendar import known_zone
 from rules.credit import fingerprint
 from rules.text import for_pdf
@@ -34,11 +36,24 @@ _CLAIMANTS = {"confirmation": "mentor", "mentor_letter": "mentee"}
 _STANDARDS: list[typst.PDFStandard] = ["a-2b", "ua-1"]
 _UNFIT = (TemplateError, KeyError, TypeError, ValueError)
 _NO_GLYPH = re.compile(r'the text `"((?:[^"\\]|\\.)+)"` could not be displayed')
+_MOST_NUMBERS = 300
+"""Most characters that are shown by their number; more would fill pages, and take seconds to lay out."""
+
 _ESCAPES = {"0": "\0", "n": "\n", "r": "\r", "t": "\t"}
 
 
 class DocumentError(Exception):
     """A document could not be rendered. The text names the document and the variable, never their values (MEM6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedDocument:
+    """A document, and what no typeface had."""
+
+    content: bytes
+    """The PDF."""
+    lacking: str = ""
+    """The characters that are shown by their number, since no installed typeface has them."""
 
 
 class DocumentRenderer:
@@ -55,7 +70,8 @@ class DocumentRenderer:
             path.stem: _DocumentTexts(path.stem, tomllib.loads(path.read_text("utf-8")))
             for path in sorted(templates.glob("*.toml"))
         }
-        self._fonts = typst.Fonts(include_system_fonts=False)
+        self._fonts = typst.Fonts(include_system_fonts=False, font_paths=list(typefaces.folders()))
+        self._families = self._fonts.families()
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -73,38 +89,58 @@ class DocumentRenderer:
         except _UNFIT as error:
             raise _failed(kind, locale, error) from None
 
-    def render(self, kind: str, locale: str, data: Mapping[str, object]) -> bytes:
+    def render(self, kind: str, locale: str, data: Mapping[str, object]) -> RenderedDocument:
         """Return the document as PDF/A-2b, tagged for accessibility (CPE8).
 
-        `data["statement"]` is printed as it was signed; without it, the text as it reads now. The document's date
-        is that of the signature or issue. Raises DocumentError like `statement`, and for a signature or a date that
-        cannot be read.
+        `data["statement"]` is printed as it was signed; without it, the text as it reads now. `data["translations"]`
+        has, by language, what replaces values of `data` there. The document's date is that of the signature or issue.
+        Raises DocumentError like `statement`, and for a signature or a date that cannot be read.
         """
         try:
             complete = _complete(kind, data)
-            view = self._texts_in(locale).view(kind, complete)
+            view = self._view(kind, locale, complete)
             at = _instant(complete["issued" if kind == "certificate" else "signature"])
         except _UNFIT as error:
             raise _failed(kind, locale, error) from None
         try:
-            return self._compiled(kind, {**view, "missing": False}, at)
+            return RenderedDocument(self._compiled(kind, {**view, "missing": False}, at))
         except typst.TypstError as error:
             lacking = {glyph for text in _NO_GLYPH.findall(error.diagnostic) for glyph in _unescaped(text)}
         try:
-            return self._compiled(kind, {**_numbered(view, lacking), "missing": True}, at)
+            content = self._compiled(kind, {**_numbered(view, lacking), "missing": True}, at)
         except typst.TypstError:
             raise DocumentError(f"{kind} in {locale}: the layout failed") from None
+        return RenderedDocument(content, "".join(sorted(lacking)))
+
+    def _view(self, kind: str, locale: str, data: dict[str, Any]) -> dict[str, object]:
+        """Return what the layout shows, with an unsigned translation for each further language (CPE8)."""
+        translations = data.pop("translations", None) or {}
+        view = self._texts_in(locale).view(kind, data)
+        view["translations"] = [
+            self._texts_in(other).view(kind, {**data, **values, "statement": None})
+            for other, values in translations.items()
+        ]
+        view["typefaces"] = typefaces.installed(
+            typefaces.in_order(json.dumps(view, ensure_ascii=False)), self._families
+        )
+        return view
 
     def _compiled(self, kind: str, view: Mapping[str, object], at: datetime) -> bytes:
-        pdf = typst.compile(
-            str(self._folder / _LAYOUTS[kind]),
-            root=str(self._folder),
-            font_paths=self._fonts,
-            ignore_system_fonts=True,
-            sys_inputs={"data": json.dumps(view)},
-            pdf_standards=_STANDARDS,
-            timestamp=int(at.timestamp()),
-        )
+        try:
+            pdf = typst.compile(
+                str(self._folder / _LAYOUTS[kind]),
+                root=str(self._folder),
+                font_paths=self._fonts,
+                ignore_system_fonts=True,
+                sys_inputs={"data": json.dumps(view)},
+                pdf_standards=_STANDARDS,
+                timestamp=int(at.timestamp()),
+            )
+        except BaseException as failed:
+            # A panic of typst's text shaper is no Exception, and would end the worker.
+            if type(failed).__name__ != "PanicException":
+                raise
+            raise DocumentError(f"{kind}: the layout failed") from None
         if not isinstance(pdf, bytes):
             raise TypeError("typst returned more than one document")
         return pdf
@@ -269,7 +305,8 @@ def _unescaped(text: str) -> str:
 
 
 def _numbered(view: Mapping[str, object], lacking: set[str]) -> dict[str, object]:
-    """Return the view with each character that no typeface has replaced by its code point."""
-    numbers = str.maketrans({one: f"[U+{ord(one):04X}]" for one in lacking})
+    """Return the view with each character that no typeface has replaced by its code point, or by U+FFFD if many."""
+    many = sum(map(json.dumps(view, ensure_ascii=False).count, lacking)) > _MOST_NUMBERS
+    numbers = str.maketrans({one: "\ufffd" if many else f"[U+{ord(one):04X}]" for one in lacking})
     numbered: dict[str, object] = _each_text(view, lambda text: text.translate(numbers))
     return numbered

@@ -6,16 +6,18 @@ import re
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from markupsafe import Markup
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from database.models import Engagement, Letter
 from database.session import Database
+from evidence.letter_codes import as_written
 from gateway.links.page import LinkPage, message_page
 from gateway.links.reader import isolated, site_context
 from gateway.pages import Pages
@@ -26,14 +28,30 @@ from rules.program import Program
 
 log = structlog.get_logger()
 
+LONGEST_CODE = 64
+"""Longest code that is looked up, in characters."""
+
 
 def router(services: GatewayServices, pages: Pages) -> APIRouter:
-    """Return the public check of a letter, `/verify/{letter}`: genuine, revoked, or unknown (CPE11)."""
+    """Return the public check of a letter: `/verify` asks for its code, `/verify/{letter}` answers (CPE11).
+
+    The answer is genuine, revoked, or unknown. A code counts however its reader typed it.
+    """
     routes = APIRouter(tags=["letters"])
     answers: dict[int | str, dict[str, Any]] = {
         404: {"description": "No such letter.", "content": {"text/html": {}}},
         503: {"description": "It cannot be looked up now.", "content": {"text/html": {}}},
     }
+
+    @routes.get("/verify", response_class=HTMLResponse, responses={303: {"description": "To the letter."}})
+    async def find_letter(request: Request, code: str = "") -> Response:
+        """Ask for the code that is printed on a letter, and lead to the letter."""
+        written = as_written(code).strip()[:LONGEST_CODE]
+        if written:
+            return RedirectResponse(f"/verify/{quote(written, safe='')}", 303)
+        language = pages.language(request.headers.get("accept-language", ""))
+        context = site_context(only_program(services.programs))
+        return pages.respond("verify_code.html", language, {"site_context": context}, 200)
 
     @routes.get("/verify/{letter}", response_class=HTMLResponse, responses=answers)
     async def verify_letter(request: Request, letter: str) -> Response:
@@ -56,10 +74,10 @@ def router(services: GatewayServices, pages: Pages) -> APIRouter:
 
 async def _look_up(database: Database, id: str) -> tuple[Letter | None, str]:
     """Return a letter and the id of its program."""
-    if len(id) > 64 or not id.isprintable():
+    if len(id) > LONGEST_CODE or not id.isprintable():
         return None, ""
     async with database.reading() as session:
-        letter = await session.get(Letter, id)
+        letter = await session.get(Letter, id) or await session.get(Letter, as_written(id))
         if letter is None or letter.sha256 is None:
             return None, ""
         program = select(Engagement.program).where(Engagement.id == letter.engagement_id)

@@ -16,6 +16,9 @@ LONGEST_TEXT = 10_000
 LONGEST_KEPT_REPLY = 2_000
 """Longest reply of a mail server that is kept, in characters."""
 
+LONGEST_CLUSTER = 24
+"""Most code points that are kept of one character as a reader counts it; family emoji and conjuncts need about ten."""
+
 _CONTROL = {"Cc", "Cs"}
 """Unicode categories of control characters and of lone surrogates, which UTF-8 cannot encode."""
 
@@ -57,9 +60,10 @@ def for_header(text: str, longest: int) -> str:
 def for_pdf(text: str) -> str:
     """Return text for a letter: like `for_mail`, without invisible characters, line ends as `\\n`, tabs as spaces.
 
-    A letter is compared by eye with the record, so each character of it must be visible on the page.
+    A letter is compared by eye with the record, so each character of it must be visible on the page. Of a character
+    with more than LONGEST_CLUSTER code points the rest is cut: shapers need time that grows with its square, or fail.
     """
-    visible = _INVISIBLE_IN_PRINT.sub("", for_mail(text))
+    visible = _cut_clusters(_INVISIBLE_IN_PRINT.sub("", for_mail(text)))
     return "\n".join(line.replace("\t", " ").rstrip() for line in visible.splitlines()).strip()
 
 
@@ -87,6 +91,31 @@ def from_mail_server(reply: str) -> str:
         for character in reply
     )
     return "".join(shown)[:LONGEST_KEPT_REPLY]
+
+
+def _cut_clusters(text: str) -> str:
+    """Return text without what exceeds LONGEST_CLUSTER code points in one character (grapheme cluster, UAX 29)."""
+    if text.isascii():
+        return text
+    kept: list[str] = []
+    length, before = 0, ""
+    for character in text:
+        length = length + 1 if before and _joins(before, character) else 1
+        if length <= LONGEST_CLUSTER:
+            kept.append(character)
+        before = character
+    return "".join(kept)
+
+
+def _joins(before: str, character: str) -> bool:
+    """Whether a character belongs to the one before it: a mark, a joiner, a conjunct, a syllable of jamo."""
+    return (
+        unicodedata.category(character) in ("Mn", "Me", "Mc")
+        or character in "\u200c\u200d"
+        or before == "\u200d"
+        or unicodedata.combining(before) == 9  # a virama joins the letters on both of its sides
+        or ("\u1100" <= before <= "\u11ff" and "\u1100" <= character <= "\u11ff")
+    )
 
 
 def _is_control(character: str) -> bool:

@@ -126,6 +126,7 @@ STAFF_TASKS = """
     mentor_review member_lapsed mentee_unmatched request_unanswered discovery_stalled inactive evidence_missing
     outside_cycle misconduct mail_failed mail_ambiguous address_suppressed event_unapplied record_altered
     letter_failed
+    letter_script_missing
 """
 
 EVENTS = {

@@ -105,7 +105,9 @@ class DocumentRenderer:
         try:
             return RenderedDocument(self._compiled(kind, {**view, "missing": False}, at))
         except typst.TypstError as error:
-            lacking = {glyph for text in _NO_GLYPH.findall(error.diagnostic) for glyph in _unescaped(text)}
+            # With a mark that no typeface has, the letter before it is reported too; each typeface has ASCII.
+            named = {glyph for text in _NO_GLYPH.findall(error.diagnostic) for glyph in _unescaped(text)}
+            lacking = {glyph for glyph in named if not glyph.isascii()}
         try:
             content = self._compiled(kind, {**_numbered(view, lacking), "missing": True}, at)
         except typst.TypstError:

@@ -35,7 +35,7 @@ def test_translation_stands_unsigned_behind_the_letter() -> None:
     assert "Traducción sin firma" in second
     assert "Corresponde a este dominio de la certificación Profesional en Seguridad Física (PSP)" in second
     assert "Evaluación de la seguridad física" in second
-    assert "14:42:07" not in second, "nobody signed the translation"
+    assert "09:42:07" not in second, "nobody signed the translation"
 
 
 @pytest.mark.rule("CPE8")
@@ -43,7 +43,7 @@ def test_translation_leaves_the_signed_text_and_its_fingerprint() -> None:
     plain = text_of(DOCUMENTS.render("mentor_letter", "en", data("mentor_letter")).content)
     both = text_of(DOCUMENTS.render("mentor_letter", "en", data("mentor_letter", **TRANSLATED)).content)
     printed = plain.replace("Page 1 of 1", "")
-    assert both.replace("Page 1 of 2", "").startswith(printed[: printed.index("14:42:07")])
+    assert both.replace("Page 1 of 2", "").startswith(printed[: printed.index("09:42:07")])
 
 
 @pytest.mark.rule("CPE8")
@@ -66,6 +66,14 @@ def test_only_the_needed_glyphs_are_embedded() -> None:
 def test_character_without_a_typeface_is_reported() -> None:
     changes = {"mentor": {"name": "ༀ Marcus", "profile": "p-1"}}
     assert DOCUMENTS.render("confirmation", "en", data("confirmation", **changes)).lacking == "ༀ"
+
+
+@pytest.mark.rule("CPE8")
+def test_mark_without_a_typeface_leaves_the_letter_before_it() -> None:
+    changes = {"mentor": {"name": "Ana\U0001f3fb", "profile": "p-1"}}
+    made = DOCUMENTS.render("confirmation", "en", data("confirmation", **changes))
+    assert made.lacking == "\U0001f3fb"
+    assert "Ana[U+1F3FB]" in text_of(made.content)
 
 
 def test_absent_package_of_typefaces_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,6 +88,7 @@ CLOSINGS: Mapping[str, Closing] = MappingProxyType(
         "event_unapplied": Closing("an event of the same type about the same subject was applied"),
         "record_altered": Closing("staff alone: the next checkpoint takes an altered record as it is"),
         "letter_failed": Closing("the document was made"),
+        "letter_script_missing": Closing("staff alone: a letter that is signed stays as it is"),
     }
 )
 """By kind of task. Those without states, facts or agenda here close where their cause ends."""

@@ -185,7 +185,7 @@ LINKS = """
 """
 
 ROUTES = """
-    POST:/events GET:/healthz GET:/readyz GET:/l/{token} POST:/l/{token} GET:/verify/{letter}
+    POST:/events GET:/healthz GET:/readyz GET:/l/{token} POST:/l/{token} GET:/verify GET:/verify/{letter}
 """
 
 TABLES = {

@@ -6,6 +6,7 @@ crash they are repeated until all are done. Each of them tolerates a repeat.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -17,11 +18,10 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
-from temporalio.client import Client, WorkflowUpdateFailedError
-from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, TemporalError, WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.client import Client
+from temporalio.exceptions import TemporalError
 
+from activities.command_sender import PATIENCE, QUEUE, SHORT_PATIENCE, CommandSender, LifecycleBlocked
 from activities.event_handlers import AFTER_APPLIED, HANDLERS
 from activities.event_handlers.base import (
     HandlerContext,
@@ -36,22 +36,27 @@ from database import audit
 from database.events import PERSONAL_PAGES, release_held, settle_unapplied
 from database.models import Event, Member, Profile
 from database.session import Database
-from database.tasks import open_task
+from database.tasks import close_task_of, open_task
 from lifecycles.participants import Programs
-from lifecycles.registry import closed_because, find_lifecycle
+from lifecycles.registry import find_lifecycle
 from lifecycles.workflow_commands import WorkflowCommand
 from rules.agenda import GRACE_PERIOD, MINUTE, recorded_at
 from rules.events import references
 from rules.program.catalogue import Catalogue
 
-QUEUE = "throughline"
-"""The task queue of workflows and database work."""
+__all__ = ["INBOX", "QUEUE", "Applied", "InboxActivities"]
 
 INBOX = "inbox"
 """The id of the one inbox workflow."""
 
 BATCH = 50
 """The most events that one attempt applies, so that an attempt ends long before its timeout."""
+
+ROUND = 60.0
+"""Seconds after which an attempt takes no further event, so that one with many waits ends before its timeout."""
+
+BLOCKED_FOR = 2 * MINUTE
+"""After how long a lifecycle that does not answer is tried again."""
 
 CLOCK_TOLERANCE = timedelta(hours=1)
 """How far a sender's clock may be ahead of ours. An event beyond it would lie in the future, which cannot be (T8)."""
@@ -85,6 +90,8 @@ class Hold:
     """What staff should do now; empty where there is nothing to do yet."""
     write_again: bool = False
     """Whether its handler runs again: what it decides may differ by then."""
+    blocked_by: str = ""
+    """The lifecycle that does not answer, if that is why; its task is one for all events that wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +114,19 @@ class InboxActivities:
     def __init__(self, database: Database, programs: Programs, client: Client, catalogue: Catalogue) -> None:
         self._database = database
         self._programs = programs
-        self._client = client
+        self._commands = CommandSender(database, programs, client)
         self._catalogue = catalogue
 
     @activity.defn
     async def apply_events(self) -> Applied:
         """Apply stored events in the order in which they came, and held ones whose wait has ended."""
-        at = activity.info().started_time
-        done = 0
+        at, loop = activity.info().started_time, asyncio.get_running_loop()
+        done, drained, ends = 0, False, loop.time() + ROUND
         async with heartbeats():
-            while done < BATCH:
+            while done < BATCH and loop.time() < ends:
                 event_id = await self._next(at)
                 if event_id is None:
+                    drained = True
                     break
                 try:
                     await self._apply(event_id, at)
@@ -133,7 +141,7 @@ class InboxActivities:
             deadline = await session.scalar(
                 select(Event.held_until).where(Event.state == "held").order_by(Event.held_until).limit(1)
             )
-        return Applied(done == BATCH, deadline + GRACE_PERIOD if deadline else None)
+        return Applied(not drained, deadline + GRACE_PERIOD if deadline else None)
 
     @activity.defn(name="tell")
     async def perform_commands(self, commands: list[WorkflowCommand]) -> None:
@@ -142,7 +150,7 @@ class InboxActivities:
         Events that are held for an engagement or a survey are released as soon as it runs.
         """
         for command in commands:
-            await self._perform(command, "tell")
+            await self._commands.send(command, "tell")
         started = [command.workflow for command in commands if command.name in ("Engagement", "Survey")]
         if not started:
             return
@@ -150,7 +158,7 @@ class InboxActivities:
             released = await release_held(session, *started)
         # An attempt before this one may have released them and died before its signal.
         if released or activity.info().attempt > 1:
-            await self._perform(WorkflowCommand("signal", INBOX, "arrived"), "tell")
+            await self._commands.send(WorkflowCommand("signal", INBOX, "arrived"), "tell")
 
     async def _next(self, at: datetime) -> int | None:
         """Return the number of the next event to apply."""
@@ -168,7 +176,7 @@ class InboxActivities:
             )
 
     async def _apply(self, event_id: int, at: datetime) -> None:
-        """Write one event, perform its commands, and record how it ended."""
+        """Write one event, send its commands, and record how it ended."""
         async with self._database.begin() as session:
             row = await session.get_one(Event, event_id, with_for_update=True)
             row.occurred_at = row.occurred_at or at
@@ -177,21 +185,36 @@ class InboxActivities:
                 await _decide(session, row, decision, at)
                 return
             commands = [WorkflowCommand(**command) for command in row.effects]
-        reason, not_running = "", ""
-        try:
-            for command in commands:
-                reason = await self._perform(command, f"event-{event_id}") or reason
-        except WorkflowNotRunning as error:
-            not_running = error.workflow
+            if blocked := await _blocked_before(session, row, commands):
+                await _decide(session, row, _until_it_answers(blocked, at), at)
+                return
+        outcome = await self._send(StoredEvent.of(row, at), commands, at)
         async with self._database.begin() as session:
             row = await session.get_one(Event, event_id, with_for_update=True)
             event = StoredEvent.of(row, at)
-            if not_running:
-                await _decide(session, row, self._until_it_runs(event, not_running, at), at)
-            elif reason:
-                await _decide(session, row, Refusal(reason, _action_if_kept(event)), at)
+            if outcome:
+                await _decide(session, row, outcome, at)
             else:
                 await self._finish(session, row, event, at)
+            if event.was_held and event.waits_for and row.state != "held":
+                await _answered(session, event.waits_for, at)
+
+    async def _send(
+        self, event: StoredEvent, commands: list[WorkflowCommand], at: datetime
+    ) -> Hold | Refusal | None:
+        """Send an event's commands; return the decision if it is held or refused."""
+        reason = ""
+        try:
+            for command in commands:
+                was_blocked = event.was_held and event.waits_for == command.workflow
+                patience = SHORT_PATIENCE if was_blocked else PATIENCE
+                reason = await self._commands.send(command, f"event-{event.id}", patience) or reason
+        except WorkflowNotRunning as error:
+            return self._until_it_runs(event, error.workflow, at)
+        except LifecycleBlocked as error:
+            log.warning("lifecycle_did_not_answer", workflow=error.workflow, event_id=event.id)
+            return _until_it_answers(error.workflow, at)
+        return Refusal(reason, _action_if_kept(event)) if reason else None
 
     async def _write(self, session: AsyncSession, row: Event, at: datetime) -> Hold | Refusal | None:
         """Write an event's data and list its commands; return the decision if it is held or refused instead."""
@@ -229,7 +252,7 @@ class InboxActivities:
         async with self._database.begin() as session:
             row = await session.get_one(Event, event_id, with_for_update=True)
             decision: Hold | Refusal = Hold(None, at + self._longest_hold, action)
-            if row.state == "held":
+            if row.state == "held" and row.waits_for is None:
                 decision = Refusal(f"the program failed on it: {error}", action)
             await _decide(session, row, decision, at)
 
@@ -260,44 +283,37 @@ class InboxActivities:
             return at + self._longest_hold
         return opens + MINUTE if opens > at else at + 5 * MINUTE
 
-    async def _perform(self, command: WorkflowCommand, update_id: str) -> str | None:
-        """Perform one command; return the reason if its workflow refused it or is over."""
-        handle = self._client.get_workflow_handle(command.workflow)
-        try:
-            if command.kind == "start":
-                await self._client.start_workflow(
-                    command.name,
-                    command.argument,
-                    id=command.workflow,
-                    task_queue=QUEUE,
-                    id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                    static_summary=command.workflow,
-                )
-            elif command.kind == "signal":
-                await handle.signal(command.name, command.argument)
-            else:
-                await handle.execute_update(command.name, command.argument, id=update_id)
-        except WorkflowAlreadyStartedError:
-            return None
-        except WorkflowUpdateFailedError as failed:
-            refusal = failed.cause
-            return refusal.message if isinstance(refusal, ApplicationError) else "the workflow refused it"
-        except RPCError as error:
-            if error.status != RPCStatusCode.NOT_FOUND:
-                raise
-            # The lifecycle ended in the meantime. A signal has nothing to change any more, and an act is refused.
-            return None if command.kind == "signal" else await self._closed_because(command.workflow)
-        return None
 
-    async def _closed_because(self, workflow: str) -> str:
-        """Return in which words a lifecycle refuses what comes after its end (REQ10). Raises WorkflowNotRunning."""
-        async with self._database.reading() as session:
-            row = await find_lifecycle(session, workflow)
-            if row is None:
-                return f"{workflow} is over"
-            if row.closed_at is None:
-                raise WorkflowNotRunning(workflow)
-            return await closed_because(session, row, self._programs)
+async def _blocked_before(session: AsyncSession, row: Event, commands: list[WorkflowCommand]) -> str | None:
+    """Return the lifecycle for which an earlier event waits with an update: one after it must not overtake it."""
+    updated = [command.workflow for command in commands if command.kind == "update"]
+    if not updated:
+        return None
+    waiting = await session.execute(
+        select(Event.waits_for, Event.effects).where(
+            Event.state == "held", Event.waits_for.in_(updated), Event.id < row.id
+        )
+    )
+    return next((workflow for workflow, effects in waiting if effects), None)
+
+
+def _until_it_answers(workflow: str, at: datetime) -> Hold:
+    """Decide on an event for a lifecycle that does not answer: try again for as long as it takes (T8, STA2)."""
+    action = (
+        f"Have an administrator look at {workflow} on Temporal's page: it does not answer, and what happened to it "
+        "waits. Other events are not affected. It goes on by itself as soon as the cause is fixed."
+    )
+    return Hold(workflow, at + BLOCKED_FOR, action, blocked_by=workflow)
+
+
+async def _answered(session: AsyncSession, workflow: str, at: datetime) -> None:
+    """Release the events that wait for a lifecycle that answers again, and close the task about it (STA2)."""
+    await release_held(session, workflow)
+    await close_task_of(session, workflow, _NO_ANSWER, "it answers again", at)
+
+
+_NO_ANSWER = "it does not answer"
+"""The cause of the one task about a lifecycle for which events wait."""
 
 
 async def _decide(session: AsyncSession, row: Event, decision: Hold | Refusal, at: datetime) -> None:
@@ -313,8 +329,12 @@ async def _decide(session: AsyncSession, row: Event, decision: Hold | Refusal, a
         details = {"event": row.type, "id": row.event_id, "reason": decision.reason}
         await audit.append(session, row.subject, "refused", recorded_at(row.occurred_at, at), details)
     if decision.staff_action:
-        cause = (isinstance(decision, Refusal) and decision.cause) or f"event {row.id}"
-        await open_task(session, "event_unapplied", row.subject, cause, decision.staff_action, at)
+        about, cause = row.subject, f"event {row.id}"
+        if isinstance(decision, Hold) and decision.blocked_by:
+            about, cause = decision.blocked_by, _NO_ANSWER
+        elif isinstance(decision, Refusal) and decision.cause:
+            cause = decision.cause
+        await open_task(session, "event_unapplied", about, cause, decision.staff_action, at)
 
 
 def _refusal(event: StoredEvent, refused: RefusedEvent) -> Refusal:

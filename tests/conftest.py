@@ -94,7 +94,9 @@ async def temporal_dev() -> AsyncIterator[WorkflowEnvironment]:
     The tests of a process share it: each takes workflow ids and task queues of its own.
     """
     async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=program("temporal")
+        dev_server_existing_path=program("temporal"),
+        # A workflow can be paused from outside; the server has that behind a switch.
+        dev_server_extra_args=["--dynamic-config-value", "frontend.WorkflowPauseEnabled=true"],
     ) as environment:
         yield environment
 

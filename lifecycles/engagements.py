@@ -46,7 +46,7 @@ class EngagementSituation:
 
     def apply(self, facts: EngagementFacts, act: Act, now: datetime) -> EngagementFacts:
         """Return the facts after an act. Raises Refused."""
-        state = self.agenda(facts).state_at(act.at or now)
+        state = engagement.state_at(facts, self.program.engagement, self.calendar, act.at or now)
         return engagement.apply(facts, act, state, now, self.program)
 
     def closed_because(self, facts: EngagementFacts, state: str, on: date) -> str:

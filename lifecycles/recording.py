@@ -117,10 +117,11 @@ async def resolve_reason(session: AsyncSession, reason: str) -> str:
 
 
 async def _record_acts(session: AsyncSession, workflow: str, acts: Sequence[Act], at: datetime) -> None:
+    known = {data.get("id") for data in await audit.records_of(session, workflow, "act")} if acts else set()
     for act in acts:
-        known = await audit.records_of(session, workflow, "act")
-        if any(data.get("id") == act.id for data in known):
+        if act.id in known:
             continue
+        known.add(act.id)
         reason = await resolve_reason(session, act.reason)
         await audit.append(
             session,

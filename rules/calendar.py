@@ -78,7 +78,7 @@ class Calendar:
             day.weekday() in self.hours.working_week
             and day not in self.hours.closing_days
             and day not in public_holidays(self.country, self.subdivision, day.year)
-            and self.date_of(self.instant(day, time.min)) == day
+            and _has_day(self.zone, day)
         )
 
     def day_off(self, day: date) -> str:
@@ -177,6 +177,13 @@ def local_in(zone: str, at: datetime) -> datetime:
     return at.astimezone(_zone(zone))
 
 
+@lru_cache(maxsize=65536)
+def _has_day(zone: str, day: date) -> bool:
+    """Return whether the clocks of a zone show a day at all."""
+    return local_in(zone, instant_in(zone, day, time.min)).date() == day
+
+
+@lru_cache(maxsize=65536)
 def instant_in(zone: str, day: date, at: time) -> datetime:
     """Return the UTC instant at which the clocks of a zone show a time on a day (T5).
 

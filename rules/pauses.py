@@ -5,7 +5,9 @@ A pause moves mail and deadlines by its length in calendar days.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
@@ -87,17 +89,7 @@ def send_after(
     counting: Calendar | None = None,
 ) -> datetime:
     """Return what `send_at` returns where no pause is open. Pauses are pairs of their first and last instants."""
-    counting = counting or calendar
-    due = calendar.send_at(day)
-    for since, until in finished_pauses:
-        if since > due:
-            break
-        day += counting.date_of(until) - counting.date_of(since)
-        due = calendar.send_at(day)
-        if due <= until:
-            due = calendar.next_send_after(until)
-            day = max(day, calendar.date_of(due))
-    return due
+    return FinishedPauses(finished_pauses, counting or calendar).send_after(day, calendar)
 
 
 def finished(pauses: Iterable[Pause]) -> list[tuple[datetime, datetime]]:
@@ -124,14 +116,94 @@ def close_at(day: date, pauses: Sequence[Pause], calendar: Calendar) -> tuple[da
 
     The instant never lies inside a finished pause; an open pause moves nothing yet. `pauses` as for `send_at`.
     """
-    closes = calendar.instant(day, calendar.hours.close_of_business)
-    for pause in pauses:
-        if pause.until is None or pause.since >= closes:
-            break
-        day += calendar.date_of(pause.until) - calendar.date_of(pause.since)
-        while (closes := calendar.instant(day, calendar.hours.close_of_business)) <= pause.until:
-            day += _DAY
-    return day, closes
+    return FinishedPauses(finished(pauses), calendar).close_at(day)
+
+
+class FinishedPauses:
+    """Pauses that are over, merged and in order, and how far they move a day.
+
+    `counting` is the calendar in which paused days are counted. A pause that is over before a day's instant comes
+    moves the day by its length, whatever moves it further. The lengths of such pauses are added up beforehand, so
+    that a day costs as little after many pauses as after one.
+    """
+
+    def __init__(self, pauses: Iterable[tuple[datetime, datetime]], counting: Calendar) -> None:
+        self._counting = counting
+        self.since: list[datetime] = []
+        self.until: list[datetime] = []
+        self._begun_on: list[date] = []
+        self._days_before = [0]
+        self._add(pauses)
+
+    def and_later(self, pauses: Iterable[tuple[datetime, datetime]]) -> FinishedPauses:
+        """Return these pauses and others that begin after the last of them ended."""
+        longer = copy(self)
+        longer.since, longer.until = [*self.since], [*self.until]
+        longer._begun_on, longer._days_before = [*self._begun_on], [*self._days_before]
+        longer._add(pauses)
+        return longer
+
+    def _add(self, pauses: Iterable[tuple[datetime, datetime]]) -> None:
+        for since, until in pauses:
+            begun_on = self._counting.date_of(since)
+            days = (self._counting.date_of(until) - begun_on).days
+            self.since.append(since)
+            self.until.append(until)
+            self._begun_on.append(begun_on)
+            self._days_before.append(self._days_before[-1] + days)
+
+    def send_after(self, day: date, calendar: Calendar, moves_from: datetime | None = None) -> datetime:
+        """Return when mail of a day goes out on a calendar, moved by the pauses, or by what of them is later (T4)."""
+        first, due = self._first(moves_from), calendar.send_at(day)
+        over = bisect_left(self.until, due, lo=first)
+        if over > first:
+            day += self._length(first, over, moves_from)
+            due = calendar.send_at(day)
+        for number in range(over, len(self.until)):
+            if self._since(number, moves_from) > due:
+                break
+            day += self._length(number, number + 1, moves_from)
+            due = calendar.send_at(day)
+            if due <= self.until[number]:
+                due = calendar.next_send_after(self.until[number])
+                day = max(day, calendar.date_of(due))
+        return due
+
+    def close_at(self, day: date, moves_from: datetime | None = None) -> tuple[date, datetime]:
+        """Return the day and the instant of a close of business, moved by the pauses, or by what of them is later."""
+        first, closes = self._first(moves_from), self._closes(day)
+        over = bisect_left(self.until, closes, lo=first)
+        if over > first:
+            day += self._length(first, over, moves_from)
+            closes = self._closes(day)
+        for number in range(over, len(self.until)):
+            if self._since(number, moves_from) >= closes:
+                break
+            day += self._length(number, number + 1, moves_from)
+            while (closes := self._closes(day)) <= self.until[number]:
+                day += _DAY
+        return day, closes
+
+    def end_of_pause_at(self, at: datetime) -> datetime | None:
+        """Return when the pause ends that an instant lies in; None outside of pauses."""
+        number = bisect_right(self.since, at) - 1
+        return self.until[number] if number >= 0 and at < self.until[number] else None
+
+    def _closes(self, day: date) -> datetime:
+        return self._counting.instant(day, self._counting.hours.close_of_business)
+
+    def _first(self, moves_from: datetime | None) -> int:
+        return bisect_right(self.until, moves_from) if moves_from else 0
+
+    def _since(self, number: int, moves_from: datetime | None) -> datetime:
+        return max(self.since[number], moves_from) if moves_from else self.since[number]
+
+    def _length(self, first: int, after: int, moves_from: datetime | None) -> timedelta:
+        """Return the length in days of some pauses; only what lies after `moves_from` counts."""
+        days = self._days_before[after] - self._days_before[first]
+        if moves_from and self.since[first] < moves_from:
+            days -= (self._counting.date_of(moves_from) - self._begun_on[first]).days
+        return timedelta(days=days)
 
 
 def days_paused(pauses: Sequence[Pause], calendar: Calendar, before: datetime | None = None) -> int:

@@ -15,7 +15,7 @@ from rules.engagement.acts import (
     resume,
     standing_changed,
 )
-from rules.engagement.agenda import agenda
+from rules.engagement.agenda import agenda, state_at
 from rules.engagement.dates import end_day, gate_day, planned_end, pulse_at, start_day
 from rules.engagement.facts import END_REASONS, MOST_MONTHS_AHEAD, ROLES, STAFF, EngagementFacts, NewEnd, Vote
 
@@ -46,4 +46,5 @@ __all__ = [
     "resume",
     "standing_changed",
     "start_day",
+    "state_at",
 ]

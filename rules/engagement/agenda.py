@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 
 from rules.acts import lapse_tasks
 from rules.agenda import Agenda, Ended, PlannedMail, PlannedTask, StateChange
 from rules.calendar import Calendar
 from rules.engagement.confidentiality import DROPPED_BY_SUSPENSION, PAUSED_BY_STAFF, SUSPENDED
+from rules.engagement.dates import end_changes, held_since
 from rules.engagement.facts import MISCONDUCT, ROLES, STAFF, YESES_KEPT, EngagementFacts
 from rules.engagement.plan import Draft, DraftKey, MailHistory, MessagePlan, mail_histories
 from rules.pauses import Pause, after_pause, is_paused
@@ -31,7 +32,7 @@ def agenda(
     """
     plan = MessagePlan(facts, policy, program, {"mentor": mentor, "mentee": mentee})
     histories = mail_histories(plan)
-    closing = _closing_change(plan)
+    closing = _closing_change(facts, plan.closes, plan.held_since)
     if facts.ended:
         mails, dropped_because = _closing_mails(plan, facts.ended, histories), facts.ended.cause
     elif facts.suspended:
@@ -51,12 +52,21 @@ def agenda(
     )
 
 
-def _closing_change(plan: MessagePlan) -> StateChange | None:
+def state_at(facts: EngagementFacts, policy: EngagementPolicy, program: Calendar, at: datetime) -> str:
+    """Return the state in force at an instant, without the messages: each act asks for it."""
+    closes = end_changes(facts, policy, program)[-1].closes
+    opening, *changes = _state_changes(facts)
+    if closing := _closing_change(facts, closes, held_since(facts, closes)):
+        changes = [*(change for change in changes if change.due < closing.due), closing]
+    return Agenda((), (opening, *changes)).state_at(at)
+
+
+def _closing_change(facts: EngagementFacts, closes: datetime, held: datetime | None) -> StateChange | None:
     """Return the change that ends the engagement; None while a pause holds the planned end."""
-    if ended := plan.facts.ended:
+    if ended := facts.ended:
         return StateChange(ended.at, ended.state, ended.cause, closes=True)
-    if plan.held_since is None:
-        return StateChange(plan.closes, "completed", "the planned end was reached", closes=True)
+    if held is None:
+        return StateChange(closes, "completed", "the planned end was reached", closes=True)
     return None
 
 

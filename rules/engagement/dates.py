@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from rules.agenda import Refused
 from rules.calendar import Calendar, add_months
 from rules.engagement.facts import STAFF, EngagementFacts, NewEnd
-from rules.pauses import close_at, end_open_pauses, merge_pauses, reached_on
+from rules.pauses import FinishedPauses, Pause, end_open_pauses, finished, merge_pauses, reached_on
 from rules.program import EngagementPolicy
 
 
@@ -49,8 +50,8 @@ def pulse_at(facts: EngagementFacts, policy: EngagementPolicy, program: Calendar
     An answer counts for the latest pulse, until the day of the next one.
     """
     facts, today, number = as_if_resumed(facts, at), program.date_of(at), 0
-    start, pauses = start_day(facts, program), merge_pauses(facts.pauses)
-    while close_at(pulse_day(policy, start, number + 1), pauses, program)[0] <= today:
+    start, pauses = start_day(facts, program), finished_pauses(facts.pauses, program)
+    while pauses.close_at(pulse_day(policy, start, number + 1))[0] <= today:
         number += 1
     return number
 
@@ -76,10 +77,30 @@ def end_changes(facts: EngagementFacts, policy: EngagementPolicy, program: Calen
 
     An open pause moves nothing yet.
     """
+    pauses = finished_pauses(facts.pauses, program)
+    return [end.moved(pauses) for end in given_ends(facts, policy, program)]
+
+
+@dataclass(frozen=True, slots=True)
+class GivenEnd:
+    """A planned end as it was set, before pauses move it."""
+
+    set_at: datetime
+    given: date
+    moves_from: datetime
+    extension: bool
+
+    def moved(self, pauses: FinishedPauses) -> EndChange:
+        """Return the end as pauses move it."""
+        day, closes = pauses.close_at(self.given, self.moves_from)
+        return EndChange(self.set_at, self.given, self.moves_from, day, closes, self.extension)
+
+
+def given_ends(facts: EngagementFacts, policy: EngagementPolicy, program: Calendar) -> list[GivenEnd]:
+    """Return the first planned end, and the one after each change, as they were set."""
     start = start_day(facts, program)
-    pauses = [pause for pause in facts.pauses if pause.until is not None]
     anchor, months, moves_from = start, facts.months or policy.default_months, facts.started_at
-    changes = []
+    given = []
     for new in (NewEnd(facts.started_at, "request", months=months), *facts.new_ends):
         if new.end:
             anchor, months, moves_from = date.fromisoformat(new.end), 0, new.at
@@ -87,10 +108,22 @@ def end_changes(facts: EngagementFacts, policy: EngagementPolicy, program: Calen
             anchor, months, moves_from = start, new.months, facts.started_at
         else:
             months += new.months
-        given = add_months(anchor, months)
-        day, closes = close_at(given, merge_pauses(pauses, since=moves_from), program)
-        changes.append(EndChange(new.at, given, moves_from, day, closes, new.by in ("parties", STAFF)))
-    return changes
+        extension = new.by in ("parties", STAFF)
+        given.append(GivenEnd(new.at, add_months(anchor, months), moves_from, extension))
+    return given
+
+
+def finished_pauses(pauses: Iterable[Pause], program: Calendar) -> FinishedPauses:
+    """Return those of an engagement's pauses that are over, as they move its days."""
+    over = (pause for pause in pauses if pause.until is not None)
+    return FinishedPauses(finished(merge_pauses(over)), program)
+
+
+def held_since(facts: EngagementFacts, closes: datetime) -> datetime | None:
+    """Return when the first open pause began that holds the planned end, which comes at `closes`."""
+    return min(
+        (pause.since for pause in facts.pauses if pause.until is None and pause.since < closes), default=None
+    )
 
 
 def pulse_day(policy: EngagementPolicy, start: date, number: int) -> date:

@@ -1,21 +1,27 @@
 """The messages of an engagement over its life, and what pauses and new ends did to each (ENG1–ENG9, ENG11).
 
 The agenda of an engagement cannot be computed from the latest facts alone. A message that an act dropped and a later
-act brought back needs a key of its own, because a key is never sent twice (MAIL1). So `mail_histories` replays the
-acts: it drafts the messages after each act and records what that act did to each of them.
+act brought back needs a key of its own, because a key is never sent twice (MAIL1). So `mail_histories` follows each
+message through the moments of the acts.
+
+A plan is made on each act, and acts add messages. So a message is looked at closely only while it can come due: before
+that it is either on the agenda or not, and after it was sent only the last moment counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 
 from rules.calendar import Calendar
-from rules.engagement.dates import EndChange, end_changes, pulse_day, start_day
-from rules.engagement.facts import ROLES, EngagementFacts, NewEnd
-from rules.pauses import Pause, close_at, finished, merge_pauses, send_after
+from rules.engagement.dates import end_changes, finished_pauses, held_since, pulse_day, start_day
+from rules.engagement.facts import ROLES, EngagementFacts
+from rules.engagement.moments import Moment, moments_of
+from rules.pauses import merge_pauses
 from rules.program import EngagementPolicy
 
 DraftKey = tuple[str, str, int]
@@ -36,12 +42,39 @@ class Draft:
     """Whether the occurrence is shown to the reader, as in the third pulse."""
     scheduled: bool = True
     """Whether it waits for the send time (T4), rather than going out at once."""
-    end: int = 0
-    """For a message about a planned end: the place of that end among all ends. A new end asks again."""
 
     @property
     def key(self) -> DraftKey:
         return self.role, self.name, self.occurrence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PossibleMessage:
+    """A message that some moments call for: when it is due, and what it says."""
+
+    role: str
+    name: str
+    due: Callable[[Moment], datetime | None]
+    """The due instant by a moment; None where that does not call for the message."""
+    context: dict[str, str] = field(default_factory=dict)
+    occurrence: int = 1
+    numbered: bool = False
+    scheduled: bool = True
+    asks_about_end: bool = False
+    """Whether each new planned end asks again."""
+    first: int = 0
+    """The first moment that may call for it, by number."""
+    not_before: datetime | None = None
+    """An instant before which it is due by no moment, if one is known."""
+    called_for: Callable[[int], bool] | None = None
+    """Whether the moment of a number calls for it. Known without its due instant, with `not_before`."""
+    changes: Sequence[int] = ()
+    """The moments at which `called_for` changes, by number."""
+
+    def draft(self, due: datetime) -> Draft:
+        """Return the message as it is due at an instant."""
+        named = (self.role, self.name, due, self.context, self.occurrence, self.numbered, self.scheduled)
+        return Draft(*named)
 
 
 @dataclass(slots=True)
@@ -49,7 +82,7 @@ class MailHistory:
     """What happened to one message so far."""
 
     draft: Draft
-    planned: bool = True
+    planned: bool = False
     """Whether it is on the agenda now."""
     sent: bool = False
     times_dropped: int = 0
@@ -58,10 +91,16 @@ class MailHistory:
     """How often it was sent and came back for another end."""
     added_late_at: datetime | None = None
     """When it came onto the agenda, if its due instant had passed by then."""
+    ends: int = 0
+    """For a message about a planned end: the place of that end among all ends."""
+    not_before: datetime | None = None
+    """As of the message; where it has been looked at, its due instant then."""
+    first_planned: int | None = None
+    """The number of the moment that put it onto the agenda first."""
 
 
 class MessagePlan:
-    """The messages that one state of the facts calls for, as if an open pause had not begun."""
+    """The messages that the facts call for, as if an open pause had not begun."""
 
     def __init__(
         self,
@@ -72,23 +111,17 @@ class MessagePlan:
     ) -> None:
         self.facts, self.policy, self.program, self.calendars = facts, policy, program, calendars
         self.start = start_day(facts, program)
-        self.finished_pauses = [pause for pause in facts.pauses if pause.until is not None]
-        self.pauses = merge_pauses(self.finished_pauses)
+        self.finished_pauses = finished_pauses(facts.pauses, program)
+        self.pauses = merge_pauses(pause for pause in facts.pauses if pause.until is not None)
         self.ends = end_changes(facts, policy, program)
         self.closes = self.ends[-1].closes
-        open_since = [
-            pause.since for pause in facts.pauses if pause.until is None and pause.since < self.closes
-        ]
-        self.held_since = min(open_since, default=None)
+        self.held_since = held_since(facts, self.closes)
+        self.moments = moments_of(facts, policy, program)
+        self.instants = [moment.at for moment in self.moments]
 
-    def with_facts(self, facts: EngagementFacts) -> MessagePlan:
-        """Return the plan of other facts under the same policy and calendars."""
-        return MessagePlan(facts, self.policy, self.program, self.calendars)
-
-    def send_at(self, calendar: Calendar, day: date, moves_from: datetime | None = None) -> datetime:
-        """Return when mail of a day goes out on a calendar, moved by all pauses or by those after `moves_from`."""
-        pauses = merge_pauses(self.finished_pauses, since=moves_from) if moves_from else self.pauses
-        return send_after(day, finished(pauses), calendar, self.program)
+    def send_at(self, calendar: Calendar, day: date) -> datetime:
+        """Return when mail of a day goes out on a calendar, moved by the pauses."""
+        return self.finished_pauses.send_after(day, calendar)
 
     def open_task_at(self, day: date) -> datetime:
         """Return when a staff task of a day opens.
@@ -99,126 +132,223 @@ class MessagePlan:
         if due < self.closes:
             return due
         morning = self.program.instant(self.moved(day), self.program.hours.send_time)
-        return max([morning, *(until for _, until in finished(self.pauses) if until < self.closes)])
+        return max([morning, *(until for until in self.finished_pauses.until if until < self.closes)])
 
     def moved(self, day: date) -> date:
         """Return a day moved by the pauses."""
-        return close_at(day, self.pauses, self.program)[0]
+        return self.finished_pauses.close_at(day)[0]
 
     def pulse(self, number: int) -> date:
         """Return the day of a pulse before pauses move it; number 0 is a month before the first one."""
         return pulse_day(self.policy, self.start, number)
 
-    def drafts(self) -> Iterator[Draft]:
+    def possible_messages(self) -> Iterator[PossibleMessage]:
         """Yield every message to the two parties, whatever they have answered."""
-        yield from self._to_both("match", self.facts.started_at, ends=self.ends[0].day)
-        for number, (before, end) in enumerate(self._extensions(), start=1):
-            due = self._after_any_pause(end.set_at)
-            yield from self._to_both("extended", due, number, ends=before.day, new_end=end.day)
+        match, completed = self._context(ends=self.ends[0].day), self._context(ends=self.ends[-1].day)
+        for role in ROLES:
+            yield PossibleMessage(
+                role=role, name="match", due=self._matched_at, context=match, scheduled=False
+            )
+        yield from self._extended()
         for role in ROLES:
             yield from self._discovery(role)
             yield from self._pulses(role)
-            yield from self._wrap_up(role)
+            yield self._wrap_up(role)
         for role in ROLES:
-            # Time alone ends it, so the check-in waits for the reader's morning (T4, ENG9).
-            due = self.calendars[role].next_send_after(self.closes - timedelta(microseconds=1))
-            yield Draft(role, "completed", due, self._context(ends=self.ends[-1].day))
-
-    def drafts_at(
-        self, histories: dict[DraftKey, MailHistory], at: datetime
-    ) -> Iterator[tuple[Draft, datetime | None]]:
-        """Yield the drafts of an instant, each with when it was added late, given the histories until then.
-
-        A draft that is added after its due instant moves to the next send time. None goes out after the end.
-        """
-        for draft in () if self.facts.suspended else self.drafts():
-            history = histories.get(draft.key)
-            added_late_at = history.added_late_at if history else None
-            on_record = history is not None and (history.planned or history.sent)
-            if draft.scheduled and draft.due <= at and not on_record:
-                added_late_at = at
-            if added_late_at:
-                draft = self._postponed(draft, added_late_at)
-            if draft.due < self.closes or draft.name == "completed":
-                yield draft, added_late_at
-
-    def _postponed(self, draft: Draft, added_late_at: datetime) -> Draft:
-        calendar = self.calendars[draft.role]
-        day = calendar.date_of(calendar.next_send_after(added_late_at))
-        return replace(draft, due=self.send_at(calendar, day, added_late_at))
-
-    def _extensions(self) -> list[tuple[EndChange, EndChange]]:
-        """Return each extension with the planned end before it."""
-        return [(before, end) for before, end in pairwise(self.ends) if end.extension]
-
-    def _to_both(self, name: str, due: datetime, occurrence: int = 1, **days: date) -> Iterator[Draft]:
-        for role in ROLES:
-            yield Draft(role, name, due, self._context(**days), occurrence, scheduled=False)
+            yield PossibleMessage(
+                role=role,
+                name="completed",
+                due=partial(self._completed_at, role),
+                context=completed,
+                scheduled=False,
+            )
 
     def _context(self, **days: date) -> dict[str, str]:
         return {name: day.isoformat() for name, day in {"started": self.start, **days}.items()}
 
-    def _after_any_pause(self, at: datetime) -> datetime:
-        """Return the instant, or the end of the pause that it lies in."""
-        return next((until for since, until in finished(self.pauses) if since <= at < until), at)
+    def _matched_at(self, _moment: Moment) -> datetime:
+        return self.facts.started_at
 
-    def _discovery(self, role: str) -> Iterator[Draft]:
+    def _completed_at(self, role: str, moment: Moment) -> datetime:
+        # Time alone ends it, so the check-in waits for the reader's morning (T4, ENG9).
+        return self.calendars[role].next_send_after(moment.end.closes - timedelta(microseconds=1))
+
+    def _extended(self) -> Iterator[PossibleMessage]:
+        """Yield the notice of each extension, which the moment of the extension calls for first."""
+        first = {moment.ends: number for number, moment in reversed(list(enumerate(self.moments)))}
+        extensions = [
+            (number, before, end)
+            for number, (before, end) in enumerate(pairwise(self.ends), start=2)
+            if end.extension and number in first
+        ]
+        for occurrence, (number, before, end) in enumerate(extensions, start=1):
+            for role in ROLES:
+                yield PossibleMessage(
+                    role=role,
+                    name="extended",
+                    due=partial(self._after_any_pause, end.set_at),
+                    context=self._context(ends=before.day, new_end=end.day),
+                    occurrence=occurrence,
+                    scheduled=False,
+                    first=first[number],
+                )
+
+    @staticmethod
+    def _after_any_pause(at: datetime, moment: Moment) -> datetime:
+        """Return the instant, or the end of the pause that it lies in."""
+        return moment.pauses.end_of_pause_at(at) or at
+
+    def _while_open(self, role: str, day: date, moment: Moment) -> datetime | None:
+        """Return when mail of a day goes out, if that day comes before the end."""
+        if moment.pauses.close_at(day)[0] >= moment.end.day:
+            return None
+        return moment.pauses.send_after(day, self.calendars[role])
+
+    def _discovery(self, role: str) -> Iterator[PossibleMessage]:
         for number in range(1, self.policy.discovery_repeats + 2):
             day = self.start + timedelta(days=number * self.policy.discovery_days)
-            if self.moved(day) < self.ends[-1].day:
-                due = self.send_at(self.calendars[role], day)
-                yield Draft(role, "discovery", due, self._context(), number, numbered=True)
+            yield PossibleMessage(
+                role=role,
+                name="discovery",
+                due=partial(self._while_open, role, day),
+                context=self._context(),
+                occurrence=number,
+                numbered=True,
+            )
 
-    def _pulses(self, role: str) -> Iterator[Draft]:
-        number = 1
-        while self.moved(self.pulse(number)) < self.ends[-1].day:
-            due = self.send_at(self.calendars[role], self.pulse(number))
-            context = {"since": self.moved(self.pulse(number - 1)).isoformat()}
-            yield Draft(role, "pulse", due, context, number, numbered=True)
-            number += 1
+    def _pulses(self, role: str) -> Iterator[PossibleMessage]:
+        calendar = self.calendars[role]
+        before_end, in_time = self._last_pulses(calendar)
+        changes = [0, *(number for number, (was, is_) in enumerate(pairwise(in_time), 1) if was != is_)]
+        for number in range(1, max(before_end) + 1):
+            day = self.pulse(number)
+            yield PossibleMessage(
+                role=role,
+                name="pulse",
+                due=partial(self._while_open, role, day),
+                context={"since": self.moved(self.pulse(number - 1)).isoformat()},
+                occurrence=number,
+                numbered=True,
+                not_before=calendar.send_at(day),
+                called_for=partial(_reaches, in_time, number),
+                changes=changes,
+            )
 
-    def _wrap_up(self, role: str) -> Iterator[Draft]:
-        end = self.ends[-1]
+    def _last_pulses(self, calendar: Calendar) -> tuple[list[int], list[int]]:
+        """Return for each moment the last pulse whose day comes before the end, and the last that also goes out then.
+
+        Pauses and business days keep the order of the pulses: all before the last one are in time, too.
+        """
+        before_end, in_time, last = list[int](), list[int](), 0
+        for moment in self.moments:
+            pauses, end = moment.pauses, moment.end
+            while pauses.close_at(self.pulse(last + 1))[0] < end.day:
+                last += 1
+            while last and pauses.close_at(self.pulse(last))[0] >= end.day:
+                last -= 1
+            sent = last
+            while sent and pauses.send_after(self.pulse(sent), calendar) >= end.closes:
+                sent -= 1
+            before_end.append(last)
+            in_time.append(0 if moment.suspended else sent)
+        return before_end, in_time
+
+    def _wrap_up(self, role: str) -> PossibleMessage:
+        return PossibleMessage(
+            role=role,
+            name="wrap_up",
+            due=partial(self._wrap_up_at, role),
+            context=self._context(ends=self.ends[-1].day),
+            asks_about_end=True,
+        )
+
+    def _wrap_up_at(self, role: str, moment: Moment) -> datetime | None:
+        end = moment.end
         day = end.given - timedelta(days=self.policy.wrap_up_days)
-        due = self.send_at(self.calendars[role], day, end.moves_from)
-        if day >= self.start and due > end.set_at:
-            yield Draft(role, "wrap_up", due, self._context(ends=end.day), end=len(self.ends))
+        due = moment.pauses.send_after(day, self.calendars[role], end.moves_from)
+        return due if day >= self.start and due > end.set_at else None
 
 
-def facts_over_time(facts: EngagementFacts) -> Iterator[tuple[datetime, EngagementFacts]]:
-    """Yield the facts at the start and after each act that moves mail, each with the instant of the act."""
-    pauses: list[Pause] = []
-    new_ends: list[NewEnd] = []
-    at = facts.started_at
-    for act in ("start", *facts.acts):
-        if act == "end":
-            new_ends.append(facts.new_ends[len(new_ends)])
-            at = new_ends[-1].at
-        elif act == "pause":
-            pauses.append(replace(facts.pauses[len(pauses)], until=None))
-            at = pauses[-1].since
-        elif act == "resume":
-            at = max(pause.until for pause in facts.pauses[: len(pauses)] if pause.until)
-            pauses = facts.pauses[: len(pauses)]
-        yield at, replace(facts, pauses=list(pauses), new_ends=list(new_ends))
+def _reaches(last: list[int], number: int, moment: int) -> bool:
+    return number <= last[moment]
 
 
 def mail_histories(plan: MessagePlan) -> dict[DraftKey, MailHistory]:
-    """Return the history of every message through all acts, by the key of its draft."""
-    histories: dict[DraftKey, MailHistory] = {}
-    held = True
-    for at, facts in facts_over_time(plan.facts):
-        plan_then = plan.with_facts(facts)
-        drafts = {draft.key: (draft, added) for draft, added in plan_then.drafts_at(histories, at)}
-        for key, history in histories.items():
-            history.sent |= history.planned and not held and history.draft.due <= at
-            if history.planned and key not in drafts:
-                history.planned = False
-                history.times_dropped += not history.sent
-        for key, (draft, added_late_at) in drafts.items():
-            history = histories.setdefault(key, MailHistory(draft))
-            if history.sent and history.draft.end != draft.end:
-                history.sent, history.repeated = False, history.repeated + 1
-            history.draft, history.added_late_at, history.planned = draft, added_late_at, True
-        held = plan_then.held_since is not None
-    return histories
+    """Return the history of every message through all acts, by the key of its draft, in order of first moments."""
+    histories = [_history(message, plan) for message in plan.possible_messages()]
+    on_record = [
+        (history.first_planned, history) for history in histories if history.first_planned is not None
+    ]
+    return {history.draft.key: history for _, history in sorted(on_record, key=lambda each: each[0])}
+
+
+def _history(message: PossibleMessage, plan: MessagePlan) -> MailHistory:
+    """Return what happened to one message through all moments."""
+    due = plan.closes
+    history = MailHistory(message.draft(due), not_before=message.not_before)
+    for number in _numbers(message, history, plan):
+        moment = plan.moments[number]
+        if history.planned and due <= moment.at and not plan.moments[number - 1].held:
+            history.sent = True
+        found = None if moment.suspended else _due(message, history, number, plan)
+        if found is None:
+            history.times_dropped += history.planned and not history.sent
+            history.planned = False
+            continue
+        due = found
+        if message.asks_about_end and history.sent and history.ends != moment.ends:
+            history.sent, history.repeated = False, history.repeated + 1
+        history.planned, history.ends = True, moment.ends
+        if history.first_planned is None:
+            history.first_planned = number
+    history.draft = message.draft(due)
+    return history
+
+
+def _numbers(message: PossibleMessage, history: MailHistory, plan: MessagePlan) -> Iterator[int]:
+    """Yield the numbers of the moments that matter to a message.
+
+    While it cannot come due these are the ones that call for it or no longer do: pauses move it only later. Once it was
+    sent, only the last moment matters.
+    """
+    number, last = message.first, len(plan.moments) - 1
+    while number < last:
+        if history.not_before:
+            near = max(bisect_left(plan.instants, history.not_before) - 1, number)
+            changes = message.changes
+            yield from changes[bisect_left(changes, number) : bisect_left(changes, min(near, last))]
+            number = near
+        if number < last:
+            yield number
+        if history.sent and not message.asks_about_end:
+            break
+        number += 1
+    yield last
+
+
+def _due(message: PossibleMessage, history: MailHistory, number: int, plan: MessagePlan) -> datetime | None:
+    """Return when a message is due by a moment, and record if that added it late; None if it is not called for.
+
+    One that is added after its due instant moves to the next send time. None goes out after the end. Of a message that
+    cannot be due before the next moment, an instant that is early enough is returned.
+    """
+    moment = plan.moments[number]
+    next_at = plan.instants[number + 1] if number + 1 < len(plan.instants) else None
+    if message.called_for and history.not_before and next_at and history.not_before > next_at:
+        return history.not_before if message.called_for(number) else None
+    due = message.due(moment)
+    if due is None:
+        return None
+    added_late_at, on_record = history.added_late_at, history.planned or history.sent
+    if message.scheduled and due <= moment.at and not on_record:
+        added_late_at = moment.at
+    if added_late_at:
+        calendar = plan.calendars[message.role]
+        day = calendar.date_of(calendar.next_send_after(added_late_at))
+        due = moment.pauses.send_after(day, calendar, added_late_at)
+    if due < moment.end.closes or message.name == "completed":
+        history.added_late_at = added_late_at
+        if message.called_for:
+            history.not_before = None if added_late_at else due
+        return due
+    return None

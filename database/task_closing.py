@@ -15,8 +15,8 @@ from database.models import Lifecycle, Task
 from database.tasks import OPEN, PROGRAM, close_task
 from rules.agenda import Agenda
 
-Gone = Callable[[Any, Task], str]
-"""Return why the cause of a task is gone, from the facts of its lifecycle; empty while it is there."""
+Gone = Callable[[Any, str], str]
+"""Return why a cause is gone, from the facts of its lifecycle; empty while it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,31 +25,34 @@ class Closing:
 
     words: str
     """What closes them, for staff to read."""
-    gone: Gone = lambda facts, task: ""
+    gone: Gone = lambda facts, cause: ""
     states: frozenset[str] | None = None
     """The states of the lifecycle in which such a task makes sense; None for any."""
     follows_agenda: bool = False
     """Whether it closes once the agenda no longer has it by now: a deadline was moved, a record came."""
 
 
-def _answered_well(facts: Any, task: Task) -> str:
+def _answered_well(facts: Any, cause: str) -> str:
     answers = getattr(facts, "discovery", ())
     return "a good fit was reported" if any(each.answer == "good_fit" for each in answers) else ""
 
 
-def _met_since(facts: Any, task: Task) -> str:
-    """Return whether a pulse since the first of those that the task names was answered with yes."""
-    first = min((int(word.strip(",")) for word in task.cause.split() if word.strip(",").isdigit()), default=0)
+def _met_since(facts: Any, cause: str) -> str:
+    """Return whether a pulse since the first of those that the cause names was answered with yes."""
+    first = min((int(word.strip(",")) for word in cause.split() if word.strip(",").isdigit()), default=0)
     return "they have met since" if any(number >= first for number in getattr(facts, "met", ())) else ""
 
 
-def _decided(facts: Any, task: Task) -> str:
+def _decided(facts: Any, cause: str) -> str:
     """Return what staff decided after a report. One that came after the end stays until staff close it."""
-    if not task.cause.startswith("misconduct, report"):
+    about, _, number = cause.rpartition(" ")
+    if about != "misconduct, report" or not number.isdigit() or int(number) > len(facts.reports):
         return ""
     if facts.ended:
         return f"staff decided: it is {facts.ended.state} now" if facts.ended_by == "staff" else ""
-    return "" if facts.suspended else "staff resumed the engagement"
+    at = facts.reports[int(number) - 1].at
+    resumed = any(pause.until is not None and pause.since <= at < pause.until for pause in facts.pauses)
+    return "staff resumed the engagement" if resumed else ""
 
 
 _RUNNING = frozenset({"waiting", "blocked", "active", "paused", "suspended", "open", "past_due"})
@@ -94,6 +97,16 @@ CLOSINGS: Mapping[str, Closing] = MappingProxyType(
 """By kind of task. Those without states, facts or agenda here close where their cause ends."""
 
 
+def settled_because(kind: str, cause: str, state: str, facts: Any) -> str:
+    """Return why a task of this cause is not needed, by the state and facts of its lifecycle; empty if it is (STA2)."""
+    closing = CLOSINGS.get(kind)
+    if closing is None:
+        return ""
+    if closing.states is not None and state not in closing.states:
+        return f"it is {state} now"
+    return closing.gone(facts, cause)
+
+
 async def close_settled_tasks(
     session: AsyncSession, row: Lifecycle, agenda: Agenda, facts: Any, at: datetime
 ) -> None:
@@ -103,13 +116,8 @@ async def close_settled_tasks(
     )
     due = {(task.kind, task.cause) for task in agenda.tasks if task.due <= at}
     for task in found:
-        if why := _why_closed(CLOSINGS[task.kind], task, row.state, facts, due):
+        why = settled_because(task.kind, task.cause, row.state, facts)
+        if not why and CLOSINGS[task.kind].follows_agenda and (task.kind, task.cause) not in due:
+            why = "its cause is gone"
+        if why:
             await close_task(session, task, "done", PROGRAM, why, at)
-
-
-def _why_closed(closing: Closing, task: Task, state: str, facts: Any, due: set[tuple[str, str]]) -> str:
-    if closing.states is not None and state not in closing.states:
-        return f"it is {state} now"
-    if closing.follows_agenda and (task.kind, task.cause) not in due:
-        return "its cause is gone"
-    return closing.gone(facts, task)

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database import audit, ledger
 from database.events import get_event
 from database.models import Lifecycle
-from database.task_closing import close_settled_tasks
+from database.task_closing import close_settled_tasks, settled_because
 from database.tasks import open_task, settle_tasks
 from lifecycles.facts import facts_to_row
 from lifecycles.situation import AppliedActs, Situation
@@ -65,7 +65,7 @@ async def record(
     row.facts = facts_to_row(applied.facts)
     state_before = row.state
     row.closed_at = await _record_state_changes(session, row, agenda, at)
-    await _open_due_tasks(session, row.workflow, agenda, at)
+    await _open_due_tasks(session, row, agenda, applied.facts, at)
     if applied.done or row.state != state_before:
         await close_settled_tasks(session, row, agenda, applied.facts, at.replace(microsecond=0))
     when, because = _when(agenda, applied.done, at), await resolve_reason(session, agenda.dropped_because)
@@ -88,11 +88,15 @@ async def record(
     )
 
 
-async def _open_due_tasks(session: AsyncSession, workflow: str, agenda: Agenda, at: datetime) -> None:
+async def _open_due_tasks(
+    session: AsyncSession, row: Lifecycle, agenda: Agenda, facts: Any, at: datetime
+) -> None:
     for task in agenda.tasks:
-        if task.due <= at:
+        if task.due <= at and not settled_because(task.kind, task.cause, row.state, facts):
             opened_at = recorded_at(task.due, at)
-            await open_task(session, task.kind, task.subject or workflow, task.cause, task.action, opened_at)
+            await open_task(
+                session, task.kind, task.subject or row.workflow, task.cause, task.action, opened_at
+            )
 
 
 def _when(agenda: Agenda, acts: Sequence[Act], at: datetime) -> datetime:

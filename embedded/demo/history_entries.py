@@ -17,6 +17,7 @@ from lifecycles.timeline import timeline
 from rules.program import Program
 from staff.people import People
 from staff.views.lifecycles import owners_of, parties_of
+from staff.wording import credit_counted, happening
 
 Row = Mapping[str, Any]
 """A row of the timeline."""
@@ -145,19 +146,12 @@ def _words(row: Row) -> str:
         case "mail":
             what = f"{row['decision']}: {row['subject'] or message_words(row['message'], row['number'])}"
             return f"{what} ({reason})" if row["decision"] != "sent" and reason else what
-        case "state" if not row["subject"].startswith("claim/"):
-            what = f"{row['subject'].partition('/')[0]} is {spaced(row['state'])}"
-            return f"{what}: {reason}" if reason else what
-        case "task":
-            return spaced(row["task"])
-        case "credit":
-            what = f"claim for {row['claim'].rpartition('/')[2]} is {spaced(row['status'])}"
-            counted = f"{row['earned']} credits earned, {row['countable']} of them countable"
-            return f"{what}: {counted}" if row["earned"] else what
-        case "refused":
-            return f"{row['event']}: {reason}"
-        case _:
+        case "state" if row["subject"].startswith("claim/"):
             return ""
+        case "credit":
+            reason = credit_counted(row)
+    what = happening(row["kind"], row.get("subject") or row.get("claim") or "", row)
+    return f"{what}: {reason}" if what and reason else what
 
 
 async def _answers(session: AsyncSession, subjects: Subjects, now: datetime) -> list[HistoryEntry]:

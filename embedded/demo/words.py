@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from staff.wording import spaced
 
-def spaced(name: str) -> str:
-    """Return a name such as `past_due` with spaces."""
-    return name.replace("_", " ")
+__all__ = ["message_words", "spaced"]
 
 
 def message_words(name: str, number: int | None = None) -> str:

@@ -14,6 +14,7 @@ from database.models import AuditRecord, Message
 from staff.formatting import numbered
 from staff.people import People
 from staff.views.read_model import HistoryItem
+from staff.wording import credit_counted, happening
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,33 +52,27 @@ def _item(record: AuditRecord, names: dict[str, str], reader: Reader) -> History
     why = str(data.get("reason") or veiled.get("cause") or veiled.get("reason") or "")
     if record.kind == "mail":
         why = why or str(veiled.get("subject") or "")
-    elif record.kind == "credit" and data["earned"]:
-        why = f"{data['earned']} earned, {data['countable']} countable"
+    elif record.kind == "credit":
+        why = credit_counted(data)
     return HistoryItem(
         at=record.at,
         subject=record.subject,
         kind=record.kind,
-        what=_what(record.kind, data, names),
+        what=_what(record.kind, record.subject, data, names),
         why=why,
         actor=record.actor,
         zone=reader.zone_of(data["to"]) if record.kind == "mail" else reader.zone,
     )
 
 
-def _what(kind: str, data: dict[str, Any], names: dict[str, str]) -> str:
+def _what(kind: str, subject: str, data: dict[str, Any], names: dict[str, str]) -> str:
     match kind:
         case "mail":
             return f"{names[data['delivery']]} {data['decision']}"
-        case "state":
-            return f"now {data['state']}"
-        case "task":
-            return f"task {data['task']}"
-        case "credit":
-            return f"credit {data['status']}"
+        case "task" | "refused":
+            return f"{kind} {happening(kind, subject, data)}".strip()
         case "act":
             details = [f"{k}={v}" for k, v in data.items() if k not in ("id", "act", "reason") and v]
             return " ".join([data["act"], *details])
-        case "refused":
-            return f"refused {data.get('event') or data.get('act') or ''}".strip()
         case _:
-            return kind
+            return happening(kind, subject, data) or kind

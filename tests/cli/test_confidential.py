@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,9 +16,12 @@ from database.tasks import open_task
 from evidence.dossier import export
 from evidence.verifier import verify
 from lifecycles.timeline import timeline
+from rules import engagement
 from rules.acts import Act
+from rules.calendar import calendar_for
 from rules.engagement import EngagementFacts
-from tests.support.cli import CliFixture
+from rules.program import load_program, program_calendar
+from tests.support.cli import BUNDLED, CliFixture
 from tests.support.dossiers import opened
 
 
@@ -126,6 +129,31 @@ async def paused_instead(cli: CliFixture) -> None:
     await reported(cli, "pause")
 
 
+@pytest.mark.rule("ENG8", "ENG11")
+def test_mail_after_a_suspension_leaves_when_it_would_after_a_pause() -> None:
+    program = load_program(BUNDLED)
+    madrid = calendar_for(program.hours, "Europe/Madrid", "ES", None)
+    bogota = calendar_for(program.hours, "America/Bogota", "CO", None)
+    begun = EngagementFacts("r-1", "p-ana", "p-bob", datetime(2028, 3, 6, 15, tzinfo=UTC))
+
+    def mails(facts: EngagementFacts, since: datetime) -> list[tuple[datetime, str, int]]:
+        own = program_calendar(program)
+        planned = engagement.agenda(facts, program.engagement, own, madrid, bogota).mails
+        due = [(each.due_if_waiting, each.message, each.number or 0) for each in planned]
+        return sorted(
+            (at, name, n) for at, name, n in due if at and at > since and name != "staff.misconduct"
+        )
+
+    for day in range(1, 180, 7):
+        for length in (1, 3, 10, 45):
+            at = begun.started_at + timedelta(days=day, hours=day % 24)
+            until = at + timedelta(days=length)
+            paused = engagement.resume(engagement.pause(begun, at, "active"), until, "paused")
+            reported = engagement.report_misconduct(begun, "p-ana", at, "active")
+            suspended = engagement.resume(reported, until, "suspended")
+            assert mails(paused, until) == mails(suspended, until), (day, length)
+
+
 @pytest.mark.rule("ENG8", "MAIL1")
 async def test_timeline_shows_a_suspension_once(cli: CliFixture) -> None:
     await reported(cli)
@@ -134,9 +162,9 @@ async def test_timeline_shows_a_suspension_once(cli: CliFixture) -> None:
     assert states == ["active", "suspended", "active"]
     shown = (await cli.throughline("show", "engagement/r-1", "--json")).json
     assert [each["what"] for each in shown["happened"] if each["kind"] == "state"] == [
-        "now active",
-        "now suspended",
-        "now active",
+        "engagement is active",
+        "engagement is suspended",
+        "engagement is active",
     ]
 
 

@@ -186,7 +186,7 @@ async def test_show_prints_state_schedule_and_history_in_recipient_time(cli: Cli
     ] == [("mentee.checkin", number) for number in (1, 2, 3, 4)]
     assert all("T09:00:00-05:00" in each["due"] for each in said.json["ahead"])
     assert [(each["what"], each["why"]) for each in said.json["happened"]] == [
-        ("now waiting", "the profile was created")
+        ("onboarding is waiting", "the profile was created")
     ]
     people = await cli.throughline("show", "onboarding/p-ana")
     assert "09:00 -05" in people.out

@@ -58,6 +58,10 @@ async def test_a_stalled_call_closes_by_an_answer_or_the_end(cli: CliFixture, ac
     assert await tasks(cli, "discovery_stalled") == [("open", None, None)]
     await engaged(cli, [(cli.now, act)], 60)
     assert await tasks(cli, "discovery_stalled") == [("done", "program", note)]
+    await engaged(cli, [(cli.now, act), (cli.now + timedelta(days=1), Act("b", "extend", "lina"))], 60)
+    assert await tasks(cli, "discovery_stalled") == [("done", "program", note)], (
+        "no later plan opens it again"
+    )
 
 
 @pytest.mark.rule("ENG4")
@@ -81,6 +85,17 @@ async def test_misconduct_closes_only_by_a_decision_of_staff(cli: CliFixture, na
     ((state, by, said),) = await tasks(cli, "misconduct")
     assert (state, by) == ("done", "program")
     assert (said or "").startswith(note)
+
+
+@pytest.mark.rule("ENG8")
+async def test_a_second_report_opens_no_decided_one_again(cli: CliFixture) -> None:
+    def report(name: str, hours: int) -> tuple[datetime, Act]:
+        at = cli.now - timedelta(hours=hours)
+        return at, Act(name, "misconduct", "p-ana", by="p-ana", event=name)
+
+    resumed = cli.now - timedelta(hours=4), Act("b", "resume", "lina")
+    await engaged(cli, [report("1", 5), resumed, report("2", 3)], 3)
+    assert [state for state, _, _ in await tasks(cli, "misconduct")] == ["done", "open"]
 
 
 @pytest.mark.rule("REQ4")

@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
+from activities.plan_faults import GuardedPlan
 from database import audit
 from database.models import AuditRecord, Claim, Member
 from database.session import Database
@@ -48,6 +49,9 @@ class ClaimActivities:
         self._database = database
         self._programs = programs
         self._letters = letters
+        self._claims = GuardedPlan(
+            database, self._plan_claim, lambda order, planned: PlannedClaim(planned, order.facts)
+        )
 
     @activity.defn
     async def plan_claim(self, order: PlanClaim) -> PlannedClaim:
@@ -55,6 +59,9 @@ class ClaimActivities:
 
         CPE1–CPE12, MEM2.
         """
+        return await self._claims.make(order)
+
+    async def _plan_claim(self, order: PlanClaim) -> PlannedClaim:
         facts, at = order.facts, order.at
         async with self._database.begin() as session:
             situation = await self._situation(session, facts, at)

@@ -6,12 +6,12 @@ answer in one transaction. Running it twice records nothing twice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
 
 from temporalio import activity
 
+from activities.plan_faults import GuardedPlan, planned_fields
 from database.models import Engagement, Onboarding, Request
 from database.session import Database
 from database.tasks import settle_tasks
@@ -100,10 +100,24 @@ class AgendaActivities:
         self._database = database
         self._programs = programs
         self._letters = letters
+        self._onboardings = GuardedPlan(
+            database,
+            self._plan_onboarding,
+            lambda order, planned: PlannedOnboarding(**planned_fields(planned), facts=order.facts),
+        )
+        self._requests = GuardedPlan(
+            database, self._plan_request, lambda order, planned: PlannedRequest(planned, order.facts)
+        )
+        self._engagements = GuardedPlan(
+            database, self._plan_engagement, lambda order, planned: PlannedEngagement(planned, order.facts)
+        )
 
     @activity.defn
     async def plan_onboarding(self, order: PlanOnboarding) -> PlannedOnboarding:
         """Apply acts to an onboarding, and record its agenda (ONB1–ONB6, MEM1–MEM3)."""
+        return await self._onboardings.make(order)
+
+    async def _plan_onboarding(self, order: PlanOnboarding) -> PlannedOnboarding:
         facts, at = order.facts, order.at
         async with self._database.begin() as session:
             situation = await load_onboarding(session, self._programs, facts, at)
@@ -120,11 +134,14 @@ class AgendaActivities:
             planned = await record(session, row, situation, agenda, applied, at)
             if applied.facts.unblocked_at:
                 await settle_lapses(session, order.workflow, agenda, at)
-            return PlannedOnboarding(**_fields(planned), facts=applied.facts)
+            return PlannedOnboarding(**planned_fields(planned), facts=applied.facts)
 
     @activity.defn
     async def plan_request(self, order: PlanRequest) -> PlannedRequest:
         """Apply acts to a request, and record its agenda (REQ1–REQ10, MEM2, MEM4)."""
+        return await self._requests.make(order)
+
+    async def _plan_request(self, order: PlanRequest) -> PlannedRequest:
         facts, at = order.facts, order.at
         async with self._database.begin() as session:
             situation = await load_request(session, self._programs, facts, at)
@@ -161,6 +178,9 @@ class AgendaActivities:
     @activity.defn
     async def plan_engagement(self, order: PlanEngagement) -> PlannedEngagement:
         """Apply acts to an engagement, and record its agenda (ENG1–ENG11, MEM2)."""
+        return await self._engagements.make(order)
+
+    async def _plan_engagement(self, order: PlanEngagement) -> PlannedEngagement:
         facts, at, catalogue = order.facts, order.at, self._letters.catalogue
         async with self._database.begin() as session:
             situation = await situation_of(session, self._programs, facts, at)
@@ -190,7 +210,3 @@ class AgendaActivities:
                 planned = replace(planned, closed=False, wake_at=at + RENDER_RETRY_INTERVAL)
             effects = await pending_commands(session, context, agenda, catalogue, at)
             return PlannedEngagement(planned, facts, effects)
-
-
-def _fields(planned: Planned) -> dict[str, Any]:
-    return {each.name: getattr(planned, each.name) for each in fields(planned)}

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
+from activities.plan_faults import GuardedPlan
 from database.events import get_event
 from database.models import DECISIONS, Event, Message, Survey
 from database.session import Database
@@ -47,10 +48,16 @@ class SurveyActivities:
     def __init__(self, database: Database, programs: Programs) -> None:
         self._database = database
         self._programs = programs
+        self._surveys = GuardedPlan(
+            database, self._plan_survey, lambda order, planned: PlannedSurvey(planned, order.facts)
+        )
 
     @activity.defn
     async def plan_survey(self, order: PlanSurvey) -> PlannedSurvey:
         """Apply acts to a survey, keep its answers, and record its agenda (SUR1–SUR3)."""
+        return await self._surveys.make(order)
+
+    async def _plan_survey(self, order: PlanSurvey) -> PlannedSurvey:
         facts, at = order.facts, order.at
         async with self._database.begin() as session:
             situation = await load_survey(session, self._programs, facts, at)

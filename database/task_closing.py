@@ -92,6 +92,8 @@ CLOSINGS: Mapping[str, Closing] = MappingProxyType(
         "record_altered": Closing("staff alone: the next checkpoint takes an altered record as it is"),
         "letter_failed": Closing("the document was made"),
         "letter_script_missing": Closing("staff alone: a letter that is signed stays as it is"),
+        "act_failed": Closing("staff alone: the program does not know whether the act is still wanted"),
+        "plan_failed": Closing("the lifecycle was planned again", lambda facts, task: "it was planned again"),
     }
 )
 """By kind of task. Those without states, facts or agenda here close where their cause ends."""

@@ -20,6 +20,12 @@ from rules.acts import EVENT_REASON, Act
 from rules.agenda import Agenda, MessageChange, StateChange, recorded_at
 from rules.engagement.confidentiality import PAUSED_BY_STAFF, SUSPENDED
 
+PLAN_FAILED = "plan_failed"
+"""The kind of the task about a lifecycle that the program cannot plan. The next plan closes it (STA2)."""
+
+MOST_REFUSALS = 200
+"""How many refusals of a lifecycle are recorded one by one."""
+
 
 @dataclass(frozen=True, slots=True)
 class DueMail:
@@ -58,7 +64,7 @@ async def record(
     `applied` are the facts that the agenda follows from, with the acts that led to them.
     """
     for act, reason in applied.refused:
-        await _record_refusal(session, row.workflow, act, reason, at)
+        await record_refusal(session, row.workflow, act, reason, at)
     await _record_acts(session, row.workflow, applied.done, at)
     row.program = situation.program.id
     row.policy_version = situation.program.policy_version
@@ -138,11 +144,24 @@ async def _record_acts(session: AsyncSession, workflow: str, acts: Sequence[Act]
         )
 
 
-async def _record_refusal(session: AsyncSession, workflow: str, act: Act, reason: str, at: datetime) -> None:
-    """Record the refusal of a plain client's act. One that came as an event is recorded with its event."""
-    if not act.event:
-        data = {"event": act.name, "id": act.id, "reason": reason}
-        await audit.append(session, workflow, "refused", (act.at or at).replace(microsecond=0), data)
+async def record_refusal(session: AsyncSession, workflow: str, act: Act, reason: str, at: datetime) -> None:
+    """Record the refusal of an act once, with its actor. An event's act is recorded with the event (STA3).
+
+    After MOST_REFUSALS records of a lifecycle, one more is kept each day: anybody can send signals without end.
+    """
+    if act.event and not act.signal:
+        return
+    known = await audit.records_of(session, workflow, "refused")
+    if any(data.get("id") == act.id for data in known):
+        return
+    data = {"event": act.name, "id": act.id, "reason": reason}
+    if len(known) >= MOST_REFUSALS:
+        data["last_of"] = at.date().isoformat()
+        if any(record.get("last_of") == data["last_of"] for record in known):
+            return
+    await audit.append(
+        session, workflow, "refused", (act.at or at).replace(microsecond=0), data, actor=act.actor or None
+    )
 
 
 async def _record_state_changes(

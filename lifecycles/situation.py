@@ -63,6 +63,9 @@ async def apply_acts(
     done: list[Act] = []
     refused: list[tuple[Act, str]] = []
     for act in acts:
+        if act.unreadable:
+            refused.append((act, act.unreadable))
+            continue
         try:
             facts = await apply(facts, act)
             done.append(act)

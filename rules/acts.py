@@ -37,6 +37,25 @@ class Act:
     """The profile of the mentor or the mentee, if one of them acted."""
     event: str = ""
     """The stored event that reported it, if there is one."""
+    signal: bool = False
+    """Whether it came by signal: its sender learns nothing of a refusal, so that the record has to show it."""
+    unreadable: str = ""
+    """Why its input could not be read; empty where it could. Such an act changes nothing and is recorded as refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What a lifecycle has received by signal and update: its workflow carries it from run to run.
+
+    While a run goes on, facts hold none of it.
+    """
+
+    signals: int = 0
+    """How many signals came: they number the acts of signals."""
+    updates: list[str] = field(default_factory=list)
+    """The ids of the last applied acts of updates: one that is sent again is applied once."""
+    pending: list[Act] = field(default_factory=list)
+    """Acts that no plan has applied yet."""
 
 
 @dataclass(frozen=True, slots=True)

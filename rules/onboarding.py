@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
-from rules.acts import Act
+from rules.acts import Act, Received
 from rules.agenda import Agenda, Ended, PlannedMail, PlannedTask, Refused, StateChange
 from rules.calendar import Calendar
 from rules.kinds import KINDS
@@ -45,6 +45,7 @@ class OnboardingFacts:
     extensions: list[CheckInExtension] = field(default_factory=list)
     pauses: list[Pause] = field(default_factory=list)
     ended: Ended | None = None
+    received: Received = field(default_factory=Received)
 
 
 def mentor_is_qualified(

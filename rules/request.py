@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
-from rules.acts import NOBODY, Act, Lapse, lapse_tasks, record_standing
+from rules.acts import NOBODY, Act, Lapse, Received, lapse_tasks, record_standing
 from rules.agenda import Agenda, Ended, PlannedMail, PlannedTask, Refused, StateChange, closing_change
 from rules.calendar import Calendar
 from rules.kinds import KINDS
@@ -53,6 +53,7 @@ class RequestFacts:
     ended: Ended | None = None
     ended_by: str = ""
     """`mentee`, `mentor`, `staff` or `program`."""
+    received: Received = field(default_factory=Received)
 
 
 def agenda(facts: RequestFacts, policy: RequestPolicy, calendar: Calendar) -> Agenda:

@@ -7,10 +7,10 @@ Assess"; the dates are decided in the rulebook.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
-from rules.acts import Act
+from rules.acts import Act, Received
 from rules.agenda import Agenda, Ended, PlannedMail, Refused, StateChange
 from rules.calendar import Calendar
 from rules.kinds import KINDS
@@ -39,6 +39,7 @@ class SurveyFacts:
     """When the mail about the end was due to the reader; None in facts from before surveys followed that mail."""
     waits_until: datetime | None = None
     """The send time for which the first mail waits, as long as the mail about the end has not left."""
+    received: Received = field(default_factory=Received)
 
 
 def closes_at(facts: SurveyFacts, policy: SurveyPolicy, calendar: Calendar) -> datetime:

@@ -8,14 +8,14 @@ timer, and knows nothing of what the messages are.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.delivery import MailActivities, Outcome, SendMail
@@ -36,14 +36,30 @@ DEAD_AFTER = timedelta(seconds=20)
 ONE_TIMER = "one timer"
 """The patch since which a lifecycle keeps its timer over changes that move no due instant."""
 
+PLAN_ATTEMPTS = 12
+"""How often a plan is tried in a row: over half an hour. Each try adds six events to the history."""
+
+PLAN_AGAIN_AFTER = timedelta(minutes=5)
+"""The wait after so many tries. Then the plan is tried as often again."""
+
+UNPLANNED = "it cannot be done now, and nothing has changed: the database does not answer. Try again later."
+"""What the sender of an update reads when no plan can be made."""
+
+MOST_EVENTS_UNPLANNED = 1_000
+"""The length of a history at which a run that cannot plan continues as new.
+
+Temporal ends a workflow at 51,200 events. An outage of the database of some weeks reaches them.
+"""
+
 Order = TypeVar("Order")
 Result = TypeVar("Result")
 
 
 async def plan_locally(activity: Callable[[Any, Order], Coroutine[Any, Any, Result]], order: Order) -> Result:
-    """Run a planning activity: local, and retried until the database answers.
+    """Run a planning activity: local, and retried for a while if the database does not answer.
 
-    Retries wait on the server's clock, not in the worker: a database outage of hours holds no worker slot.
+    Retries wait on the server's clock, not in the worker: a database outage of hours holds no worker slot. Raises
+    ActivityError after PLAN_ATTEMPTS.
     """
     return await workflow.execute_local_activity_method(
         activity,
@@ -54,6 +70,7 @@ async def plan_locally(activity: Callable[[Any, Order], Coroutine[Any, Any, Resu
             initial_interval=timedelta(seconds=2),
             backoff_coefficient=2,
             maximum_interval=timedelta(minutes=5),
+            maximum_attempts=PLAN_ATTEMPTS,
         ),
         summary="plan",
     )
@@ -78,15 +95,18 @@ class AgendaLoop:
     """A lifecycle's wait.
 
     `plan` makes a new agenda from the present facts. `decided` receives the outcome of each delivery, and returns
-    whether it changes the facts.
+    whether it changes the facts. `pending` are acts that an earlier run received and did not apply.
     """
 
     def __init__(
-        self, plan: Callable[[datetime, list[Act]], Awaitable[Planned]], decided: Callable[[Outcome], bool]
+        self,
+        plan: Callable[[datetime, list[Act]], Awaitable[Planned]],
+        decided: Callable[[Outcome], bool],
+        pending: Sequence[Act] = (),
     ) -> None:
         self._plan = plan
         self._decided = decided
-        self._acts: list[Act] = []
+        self._acts: list[Act] = list(pending)
         self._planned: Planned | None = None
         self._changed = True
         self._planning = asyncio.Lock()
@@ -106,12 +126,21 @@ class AgendaLoop:
     async def answer(self, act: Act) -> Answer:
         """Plan with an act at once, and return what that changed: the answer of an update (STA1).
 
-        Raises ApplicationError with the reason if the rules refuse the act.
+        Raises ApplicationError: `Refused` with the reason if the rules refuse the act, `Unplanned` if no plan can be
+        made now; the act is then not applied.
         """
-        planned = await self._replan(act)
+        try:
+            planned = await self._replan(act)
+        except ActivityError:
+            raise ApplicationError(UNPLANNED, type="Unplanned") from None
         if act.id in planned.refused:
             raise ApplicationError(planned.refused[act.id], type="Refused")
         return Answer(planned.state, planned.moved, planned.dropped, planned.added)
+
+    @property
+    def pending(self) -> list[Act]:
+        """The acts that no plan has applied yet."""
+        return list(self._acts)
 
     @property
     def closed(self) -> bool:
@@ -124,7 +153,14 @@ class AgendaLoop:
             planned = self._planned
             # When the run begins, an update may be planning already: the lock in `_replan` waits for it.
             if self._changed or planned is None:
-                planned = await self._replan()
+                try:
+                    planned = await self._replan()
+                except ActivityError as failed:
+                    if is_cancelled_exception(failed):
+                        raise
+                    if await self._goes_on_as_new():
+                        return False
+                    continue
             self._take_returned()
             if self._changed:
                 continue
@@ -153,10 +189,21 @@ class AgendaLoop:
             try:
                 planned = await self._plan(workflow.now(), acts)
             except BaseException:
-                self._acts, self._changed = acts + self._acts, True
+                # The sender of an update learns that it failed; a signal waits for the next plan.
+                self._acts = [each for each in acts if each is not act] + self._acts
+                self._changed = True
                 raise
             self._planned = planned
             return planned
+
+    async def _goes_on_as_new(self) -> bool:
+        """Wait before the next tries of a plan that failed; return True if a new run should make them."""
+        if workflow.info().get_current_history_length() < MOST_EVENTS_UNPLANNED or self._sending:
+            await workflow.sleep(PLAN_AGAIN_AFTER, summary="until the next plan")
+            return False
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        await self._stop_timer()
+        return True
 
     async def _wait(self, planned: Planned, now: datetime) -> None:
         upcoming = [at for at in map(self._goes_at, planned.mails) if at > now]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
@@ -16,9 +17,10 @@ with workflow.unsafe.imports_passed_through():
     from rules.acts import Act
     from rules.agenda import Refused
     from rules.onboarding import OnboardingFacts
-    from workflows.messages import ActInput, Answer, Matched
+    from workflows.messages import ActInput, Answer, Matched, MessageSpec
 
-from workflows.agenda_loop import AgendaLoop, plan_locally
+from workflows.agenda_loop import plan_locally
+from workflows.lifecycle import LifecycleWorkflow
 
 ACTS_IN_PLAN = "acts in plan"
 """The patch since which the plan applies acts. Runs that began before apply them in the workflow."""
@@ -28,21 +30,47 @@ FROM_PROGRAM = ("matched", "withdrawn", "standing")
 
 
 @workflow.defn(name="Onboarding")
-class OnboardingWorkflow:
+class OnboardingWorkflow(LifecycleWorkflow[OnboardingFacts]):
     """One onboarding, id `onboarding/{profile}`."""
+
+    SIGNALS = MappingProxyType(
+        {
+            "cancel": MessageSpec("Staff cancel: no further mail (ONB5)."),
+            "extend": MessageSpec("Staff extend by check-ins (ONB5).", default=ActInput(check_ins=1)),
+            "pause": MessageSpec("Staff pause (ONB5)."),
+            "resume": MessageSpec("Staff resume (ONB5)."),
+            "matched": MessageSpec("The mentee has a match (ONB3).", needs=("request",), takes=Matched),
+            "withdrawn": MessageSpec("The profile was withdrawn (ONB6)."),
+            "standing": MessageSpec("Good standing was lost or came back (MEM1, MEM2).", needs=("good",)),
+            "replan": MessageSpec(
+                "Data that the agenda depends on has changed in the database: a zone, a country, the policy (T7).",
+                replans_only=True,
+            ),
+        }
+    )
+    UPDATES = MappingProxyType(
+        {
+            "cancel": MessageSpec("As the signal; answers with the messages that will not be sent (STA1)."),
+            "extend": MessageSpec(
+                "As the signal; refused if the rules refuse it (STA1).", needs=("check_ins",)
+            ),
+            "pause": MessageSpec("As the signal; refused if it is paused already (STA1)."),
+            "resume": MessageSpec("As the signal; answers with the messages that moved (STA1)."),
+            "matched": MessageSpec(
+                "As the signal; refused for a mentor's.", needs=("request",), takes=Matched
+            ),
+            "withdrawn": MessageSpec("As the signal (ONB6, STA1)."),
+        }
+    )
 
     @workflow.init
     def __init__(self, facts: OnboardingFacts) -> None:
-        self._facts = facts
-        self._agenda = AgendaLoop(self._plan, self._decided)
-        self._state = "waiting"
+        self._begin(facts, "waiting")
 
     @workflow.run
     async def run(self, facts: OnboardingFacts) -> str:
         """Run until the onboarding ends; return its last state."""
-        if not await self._agenda.run():
-            workflow.continue_as_new(self._facts)
-        return self._state
+        return await self._run()
 
     async def _plan(self, at: datetime, acts: list[Act]) -> Planned:
         applied = bool(acts) and not workflow.patched(ACTS_IN_PLAN)
@@ -62,8 +90,10 @@ class OnboardingWorkflow:
         self._facts = onboarding.mail_decided(before, step, outcome.at or workflow.now())
         return self._facts != before
 
+    def _closed_because(self) -> str:
+        return f"the onboarding is over: {self._state}"
+
     def _take(self, act: Act) -> None:
-        """Have a signal's act applied."""
         if workflow.patched(ACTS_IN_PLAN):
             self._agenda.change(act)
         elif self._apply_here(act):
@@ -80,82 +110,11 @@ class OnboardingWorkflow:
         return self._facts != before or act.name not in FROM_PROGRAM
 
     async def _answer(self, act: Act) -> Answer:
-        """Have an update's act applied; answer with what it changed."""
         if self._facts.ended or self._agenda.closed:
-            raise ApplicationError(f"the onboarding is over: {self._state}", type="Refused")
+            raise ApplicationError(self._closed_because(), type="Refused")
         if not workflow.patched(ACTS_IN_PLAN):
             try:
                 self._facts = onboarding.apply(self._facts, act, workflow.now())
             except Refused as refusal:
                 raise ApplicationError(str(refusal), type="Refused") from None
         return await self._agenda.answer(act)
-
-    @workflow.signal(name="cancel")
-    def cancel_signal(self, act: ActInput = ActInput()) -> None:
-        """Staff cancel: no further mail (ONB5)."""
-        self._take(act.to_act("cancel"))
-
-    @workflow.signal(name="extend")
-    def extend_signal(self, act: ActInput = ActInput(check_ins=1)) -> None:
-        """Staff extend by check-ins (ONB5)."""
-        self._take(act.to_act("extend"))
-
-    @workflow.signal(name="pause")
-    def pause_signal(self, act: ActInput = ActInput()) -> None:
-        """Staff pause (ONB5)."""
-        self._take(act.to_act("pause"))
-
-    @workflow.signal(name="resume")
-    def resume_signal(self, act: ActInput = ActInput()) -> None:
-        """Staff resume (ONB5)."""
-        self._take(act.to_act("resume"))
-
-    @workflow.signal(name="matched")
-    def matched_signal(self, match: Matched) -> None:
-        """The mentee has a match (ONB3)."""
-        self._take(match.to_act())
-
-    @workflow.signal(name="withdrawn")
-    def withdrawn_signal(self, act: ActInput = ActInput()) -> None:
-        """The profile was withdrawn (ONB6)."""
-        self._take(act.to_act("withdrawn"))
-
-    @workflow.signal
-    def standing(self, act: ActInput) -> None:
-        """Good standing was lost or came back (MEM1, MEM2)."""
-        self._take(act.to_act("standing"))
-
-    @workflow.signal
-    def replan(self) -> None:
-        """Data that the agenda depends on has changed in the database: a zone, a country, the policy (T7)."""
-        self._agenda.change()
-
-    @workflow.update(name="cancel")
-    async def cancel_update(self, act: ActInput = ActInput()) -> Answer:
-        """As the signal; refused if it is over; answers with the messages that will not be sent (STA1)."""
-        return await self._answer(act.to_act("cancel"))
-
-    @workflow.update(name="extend")
-    async def extend_update(self, act: ActInput) -> Answer:
-        """As the signal; refused if the rules refuse it (STA1)."""
-        return await self._answer(act.to_act("extend"))
-
-    @workflow.update(name="pause")
-    async def pause_update(self, act: ActInput = ActInput()) -> Answer:
-        """As the signal; refused if it is over or paused already (STA1)."""
-        return await self._answer(act.to_act("pause"))
-
-    @workflow.update(name="resume")
-    async def resume_update(self, act: ActInput = ActInput()) -> Answer:
-        """As the signal; refused if it is over or not paused; answers with the messages that moved (STA1)."""
-        return await self._answer(act.to_act("resume"))
-
-    @workflow.update(name="matched")
-    async def matched_update(self, match: Matched) -> Answer:
-        """As the signal; refused if it is over, or a mentor's (ONB3, STA1)."""
-        return await self._answer(match.to_act())
-
-    @workflow.update(name="withdrawn")
-    async def withdrawn_update(self, act: ActInput = ActInput()) -> Answer:
-        """As the signal; refused if it is over (ONB6, STA1)."""
-        return await self._answer(act.to_act("withdrawn"))

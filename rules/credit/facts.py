@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+from rules.acts import Received
 from rules.pauses import Pause
 
 EARNED = frozenset({"ready", "submitted", "accepted"})
@@ -126,6 +127,7 @@ class ClaimFacts:
     """The ids of the domains that the claimant chose."""
     signatures: list[Signature] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
+    received: Received = field(default_factory=Received)
 
     @property
     def claim(self) -> str:

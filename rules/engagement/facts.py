@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from rules.acts import Lapse
+from rules.acts import Lapse, Received
 from rules.agenda import Ended, Refused
 from rules.pauses import Pause
 
@@ -115,6 +115,7 @@ class EngagementFacts:
     """`mentor`, `mentee` or `staff`."""
     end_reason: str = ""
     """One of END_REASONS where a party ended it."""
+    received: Received = field(default_factory=Received)
 
     @property
     def suspended(self) -> bool:

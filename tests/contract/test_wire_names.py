@@ -35,6 +35,8 @@ from tests.support.dossiers import AT, opened
 from tests.support.gateway import gateway_fixture
 from worker.settings import Settings
 from worker.workflow_runtime import WORKFLOWS
+from workflows.lifecycle import LifecycleWorkflow
+from workflows.messages import ActInput, Answer, Matched
 
 ROOT = Path(__file__).resolve().parents[2]
 PATCHING = ("workflow.patched", "workflow.deprecate_patch")
@@ -198,14 +200,25 @@ def hold(title: str, found: set[str], *, complete: bool = True) -> None:
 
 
 def handlers(kind: str) -> dict[str, Any]:
-    """The signal or update handlers of all workflow types, as `Type: name`."""
+    """The signals or updates of all workflow types, as `Type: name`, each with what it takes.
+
+    Lifecycles receive them by one dynamic handler, and list them in tables.
+    """
     # The SDK has no public way to read a definition back.
-    definitions = [workflow._Definition.must_from_class(each) for each in WORKFLOWS]
-    return {
+    definitions = {each: workflow._Definition.must_from_class(each) for each in WORKFLOWS}
+    named = {
         f"{definition.name}: {name}": handler.fn
-        for definition in definitions
+        for definition in definitions.values()
         for name, handler in getattr(definition, kind).items()
+        if name
     }
+    listed = {
+        f"{definitions[each].name}: {name}": spec.takes.to_act
+        for each in WORKFLOWS
+        if issubclass(each, LifecycleWorkflow)
+        for name, spec in getattr(each, kind.upper()).items()
+    }
+    return {**named, **listed}
 
 
 def modules(package: types.ModuleType) -> Iterator[types.ModuleType]:
@@ -243,7 +256,10 @@ def in_histories() -> set[type[Any]]:
         *handlers("updates").values(),
         *activity_methods().values(),
     ]
-    hints = [hint for function in functions for hint in typing.get_type_hints(function).values()]
+    hints: list[object] = [
+        hint for function in functions for hint in typing.get_type_hints(function).values()
+    ]
+    hints += [ActInput, Matched, Answer]
     return {found for hint in hints for found in classes_in(hint)}
 
 

@@ -17,6 +17,7 @@ TASK_QUEUES = "throughline throughline-mail"
 PATCHES = """
     one timer
     acts in plan
+    checked input
 """
 
 SIGNALS = {
@@ -51,12 +52,18 @@ FACTS = {
         extensions.at extensions.check_ins extensions.event
         pauses.since pauses.until pauses.cause
         ended.state ended.at ended.cause ended.actor
+        received received.signals received.updates received.pending received.pending.id received.pending.name
+        received.pending.actor received.pending.reason received.pending.details received.pending.at
+        received.pending.by received.pending.event received.pending.signal received.pending.unreadable
     """,
     "RequestFacts": """
         request mentee mentor created_at extensions lapses ended ended_by unavailable_because
         extensions.at extensions.business_days extensions.event
         lapses.at lapses.profile
         ended.state ended.at ended.cause ended.actor
+        received received.signals received.updates received.pending received.pending.id received.pending.name
+        received.pending.actor received.pending.reason received.pending.details received.pending.at
+        received.pending.by received.pending.event received.pending.signal received.pending.unreadable
     """,
     "EngagementFacts": """
         engagement mentee mentor started_at months acts answered discovery met new_ends votes pauses reports lapses
@@ -69,6 +76,9 @@ FACTS = {
         reports.at reports.by reports.event
         lapses.at lapses.profile
         ended.state ended.at ended.cause ended.actor
+        received received.signals received.updates received.pending received.pending.id received.pending.name
+        received.pending.actor received.pending.reason received.pending.details received.pending.at
+        received.pending.by received.pending.event received.pending.signal received.pending.unreadable
     """,
     "ClaimFacts": """
         engagement role profile counterpart certification started_on created_at records domains signatures steps
@@ -77,10 +87,16 @@ FACTS = {
         signatures.at signatures.by signatures.domains signatures.letter signatures.void_from
         steps.name steps.at steps.actor steps.reason steps.because
         pauses.since pauses.until pauses.cause
+        received received.signals received.updates received.pending received.pending.id received.pending.name
+        received.pending.actor received.pending.reason received.pending.details received.pending.at
+        received.pending.by received.pending.event received.pending.signal received.pending.unreadable
     """,
     "SurveyFacts": """
         engagement role profile opened_at answered_at ended notified_at waits_until
         ended.state ended.at ended.cause ended.actor
+        received received.signals received.updates received.pending received.pending.id received.pending.name
+        received.pending.actor received.pending.reason received.pending.details received.pending.at
+        received.pending.by received.pending.event received.pending.signal received.pending.unreadable
     """,
 }
 
@@ -88,7 +104,6 @@ HISTORY_VALUES = {
     "ActInput": "reason actor at event by answer end months business_days check_ins good domains",
     "Matched": "request at",
     "Answer": "state moved dropped added",
-    "Act": "id name actor reason details at by event",
     "MessageChange": "key message to number was due",
     "DueMail": "key due",
     "Planned": "state closed mails wake_at moved dropped added refused",
@@ -125,7 +140,7 @@ STATES = {
 STAFF_TASKS = """
     mentor_review member_lapsed mentee_unmatched request_unanswered discovery_stalled inactive evidence_missing
     outside_cycle misconduct mail_failed mail_ambiguous address_suppressed event_unapplied record_altered
-    letter_failed
+    letter_failed act_failed plan_failed
     letter_script_missing
 """
 

@@ -222,7 +222,7 @@ async def test_act_refused_by_the_rules_changes_nothing(temporal: TemporalFixtur
     for handle, update, argument, why in (
         (onboarding, "extend", {"check_ins": 0}, "an extension is 1 to 26 check-ins"),
         (onboarding, "extend", {"check_ins": 27}, "an extension is 1 to 26 check-ins"),
-        (onboarding, "extend", {"reason": "how many?"}, "an extension is 1 to 26 check-ins"),
+        (onboarding, "extend", {"reason": "how many?"}, "extend: check_ins is missing"),
         (onboarding, "resume", {}, "it is not paused by staff"),
         (mentor, "extend", {"check_ins": 1}, "only a mentee's onboarding has check-ins to extend"),
     ):

@@ -18,6 +18,7 @@ from temporalio.client import Client, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from database import audit
 from database.ledger import AgendaChanges
 from database.models import Lifecycle
 from database.session import Database
@@ -30,7 +31,7 @@ from rules.engagement import END_REASONS
 from rules.kinds import KINDS, TARGET, acting_on, kind_of
 from staff.people import People
 from staff.preview import preview
-from workflows.messages import Answer
+from workflows.messages import Answer, update_act_id
 
 UPDATE_TIMEOUT: Final = 60
 """Seconds in which a worker must take an act."""
@@ -148,26 +149,40 @@ async def preview_act(database: Database, programs: Programs, act: StaffAct, at:
 async def execute_act(database: Database, client: Client, programs: Programs, act: StaffAct) -> ActResult:
     """Do an act by an update of the workflow, and return what it changed.
 
-    Raises InvalidAct, UnknownLifecycle, and ActRefused where the workflow refuses it or no worker takes it.
+    Raises InvalidAct, UnknownLifecycle, and ActRefused where the workflow refuses it or no worker takes it. An act
+    that was applied and whose answer was lost, as when the workflow ended or a connection broke, is done: the audit
+    record has it.
     """
     check_act(act)
     async with database.reading() as session:
         await _find(session, act.target)
-    answer = await update(
-        client, act.target, act.name, {"reason": act.reason, "actor": act.actor, **act.details}
-    )
+    update_id = f"staff {uuid4()}"
+    argument = {"reason": act.reason, "actor": act.actor, **act.details}
+    answer: Answer | None = None
+    try:
+        answer = await update(client, act.target, act.name, argument, update_id)
+    except ActRefused:
+        if not await _is_on_record(database, act.target, update_id):
+            raise
     async with database.reading() as session:
         row = await _find(session, act.target)
+        if answer is None:
+            return ActResult(row.state, ())
         changes = AgendaChanges(answer.added, answer.moved, answer.dropped)
         return ActResult(answer.state, await _effects(session, programs, row, changes))
 
 
-async def update(client: Client, target: str, name: str, argument: dict[str, Any]) -> Answer:
-    """Return the workflow's answer to an update. Raises ActRefused if it is refused, or no worker takes it."""
+async def update(
+    client: Client, target: str, name: str, argument: dict[str, Any], update_id: str | None = None
+) -> Answer:
+    """Return the workflow's answer to an update. Raises ActRefused if it is refused, or no worker takes it.
+
+    The workflow applies an update once for each `update_id`.
+    """
     handle = client.get_workflow_handle(target)
     try:
         async with asyncio.timeout(UPDATE_TIMEOUT):
-            answer: Answer = await handle.execute_update(name, argument, result_type=Answer)
+            answer: Answer = await handle.execute_update(name, argument, id=update_id, result_type=Answer)
             return answer
     except WorkflowUpdateFailedError as failed:
         cause = failed.cause
@@ -182,6 +197,12 @@ async def update(client: Client, target: str, name: str, argument: dict[str, Any
             f"no worker took it within {UPDATE_TIMEOUT} seconds; "
             f"throughline show {target} shows whether it was done later"
         ) from None
+
+
+async def _is_on_record(database: Database, target: str, update_id: str) -> bool:
+    async with database.reading() as session:
+        acts = await audit.records_of(session, target, "act")
+    return any(act.get("id") == update_act_id(update_id) for act in acts)
 
 
 async def _find(session: AsyncSession, target: str) -> Lifecycle:

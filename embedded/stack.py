@@ -134,14 +134,9 @@ async def embedded_stack(
     """Start the embedded parts, and stop them at the end of the block."""
     options = options or StackOptions()
     async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="throughline-")))
-        address = f"sqlite:///{folder / 'throughline.db'}"
-        keys = KeyRing((secret,))
-        database, watched = Database(address, keys=keys), FaultyDatabase(address, keys=keys)
-        stack.push_async_callback(database.close)
-        stack.push_async_callback(watched.close)
-        await database.upgrade()
-        catcher = MailCatcher(mail_dir, on_mail)
+        keys = KeyRing((options.secret,))
+        database, watched = await _databases(stack, options, keys)
+        catcher = MailCatcher(options.mail_dir, options.on_mail)
         await catcher.start()
         stack.push_async_callback(catcher.stop)
         channel = SmtpChannel(SmtpSettings(host=catcher.host, port=catcher.port, pool_size=8))
@@ -153,7 +148,7 @@ async def embedded_stack(
             programs,
             Composers(templates, program_folder),
             channel,
-            Links(base_url, keys),
+            Links(options.base_url, keys),
             RecipientAllowlist(production=False, allowed=("*",)),
             environment="rehearsal",
             documents=options.documents,
@@ -168,11 +163,13 @@ async def embedded_stack(
         yield EmbeddedStack(clock, database, catcher, parts, programs, alarm, kill, outage, progress)
 
 
-async def _databases(stack: AsyncExitStack, options: StackOptions) -> tuple[Database, FaultyDatabase]:
+async def _databases(
+    stack: AsyncExitStack, options: StackOptions, keys: KeyRing
+) -> tuple[Database, FaultyDatabase]:
     """Return the database as the tests read it, and as the parts use it: it can fail."""
     folder = options.folder or Path(stack.enter_context(TemporaryDirectory(prefix="throughline-")))
     address = f"sqlite:///{folder / 'throughline.db'}"
-    database, watched = Database(address), FaultyDatabase(address)
+    database, watched = Database(address, keys=keys), FaultyDatabase(address, keys=keys)
     stack.push_async_callback(database.close)
     stack.push_async_callback(watched.close)
     await database.upgrade()

@@ -101,33 +101,14 @@ async def up(*, data: Path, port: int | None) -> int:
         stack.callback(listening.close)
         typer.echo("Starting Temporal, a database, a worker and a mail server …")
         mailbox = Mailbox(folder / "mail")
-        catcher = MailCatcher(on_mail=mailbox.keep)
-        await catcher.start()
-        stack.push_async_callback(catcher.stop)
-        database = Database(f"sqlite:///{folder / 'throughline.db'}", keys=kept.ring)
-        stack.push_async_callback(database.close)
-        await database.upgrade()
-        try:
-            server = await stack.enter_async_context(
-                dev_server(
-                    folder / "temporal.db",
-                    port=free_port(TEMPORAL_PORT),
-                    ui_port=free_port(TEMPORAL_UI_PORT),
-                    log=folder / "temporal.log",
-                    keep=(lock,),
-                )
-            )
-        except RuntimeError as error:
-            raise Failure(f"{error}; {folder / 'temporal.log'} may tell why") from None
-        parts = _parts(settings, kept, base_url, database, catcher)
+        database = await _database(stack, folder, kept)
+        catcher = await _catcher(stack, mailbox)
+        server = await _temporal(stack, folder, lock)
+        parts = _parts(settings, kept, address(listening), database, catcher)
         stack.push_async_callback(parts.close)
-        try:
-            await parts.all.claim_environment()
-        except EnvironmentRefused as refused:
-            raise Failure(str(refused)) from None
-        await stack.enter_async_context(
-            workers(server.client, parts.all, WorkerOptions(grace_period=timedelta(seconds=5)))
-        )
+        await _claim(parts.all)
+        options = WorkerOptions(grace_period=timedelta(seconds=5))
+        await stack.enter_async_context(workers(server.client, parts.all, options))
         app = _app(settings, kept, parts.all, mailbox, server.client)
         await stack.enter_async_context(served(app, listening))
         await notify_inbox(server.client)
@@ -146,8 +127,16 @@ async def _catcher(stack: AsyncExitStack, mailbox: Mailbox) -> MailCatcher:
     return catcher
 
 
-async def _database(stack: AsyncExitStack, folder: Path) -> Database:
-    database = Database(f"sqlite:///{folder / 'throughline.db'}")
+async def _claim(parts: Components) -> None:
+    """Make the database this deployment's. Raises Failure if it is another's."""
+    try:
+        await parts.claim_environment()
+    except EnvironmentRefused as refused:
+        raise Failure(str(refused)) from None
+
+
+async def _database(stack: AsyncExitStack, folder: Path, kept: Secrets) -> Database:
+    database = Database(f"sqlite:///{folder / 'throughline.db'}", keys=kept.ring)
     stack.push_async_callback(database.close)
     await database.upgrade()
     return database

@@ -11,12 +11,12 @@ import hashlib
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from babel import Locale
-from babel.dates import format_date
+from babel.dates import format_date, format_time, get_timezone_location
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -53,6 +53,12 @@ class PageTexts:
     def date(self, day: date) -> str:
         """Return a date in words."""
         return format_date(day, format="long", locale=self.language)
+
+    def moment(self, at: datetime) -> str:
+        """Return an instant in words, on the clock of its zone, which must be a ZoneInfo."""
+        locale = "es_CO" if self.language == "es" else self.language
+        city = get_timezone_location(at.tzinfo, locale=self.language, return_city=True).rpartition("/")[2]
+        return f"{self.date(at.date())}, {format_time(at, 'short', at.tzinfo, locale)} ({city})"
 
 
 def _flat(texts: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str | tuple[str, ...]]]:
@@ -168,9 +174,11 @@ class _Words:
         return self.texts.paragraphs(key, **self._filled(values))
 
     def word(self, value: object) -> object:
-        """Return a date in words, a Text as its sentence, and any other value as it is."""
+        """Return a date or an instant in words, a Text as its sentence, and any other value as it is."""
         if isinstance(value, Text):
             return self.say(value.key, **value.values)
+        if isinstance(value, datetime):
+            return self.texts.moment(value)
         return self.texts.date(value) if isinstance(value, date) else value
 
     def _filled(self, values: Mapping[str, object]) -> dict[str, object]:

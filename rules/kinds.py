@@ -88,6 +88,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 units=("months", "end"),
                 of_engagement=True,
                 links={
+                    "discovery": ("discovery", ""),
+                    "met": ("met", ""),
+                    # Links of mail that went out before a page asked for every choice, and of a program's own texts.
                     "good_fit": ("discovery", "good_fit"),
                     "not_a_fit": ("discovery", "not_a_fit"),
                     "not_met": ("discovery", "not_met"),

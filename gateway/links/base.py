@@ -19,6 +19,7 @@ from gateway.event_store import EventStore
 from gateway.links.page import (
     NOT_THEIRS,
     SOURCE,
+    STORED,
     FieldErrors,
     LinkPage,
     LinkVisit,
@@ -86,16 +87,22 @@ class LifecycleLinkHandler(ABC, Generic[Row]):
 
     async def get(self, visit: LinkVisit) -> LinkPage:
         """Return the form, or what has happened meanwhile."""
-        subject = await self._subject(visit)
-        if isinstance(subject, LinkPage):
-            return subject
+        subject = await self.find(visit)
+        if subject is None:
+            return NOT_THEIRS
+        if visit.after_post and (confirmed := self._confirmed(visit, subject)):
+            return confirmed
+        if not self.takes_answers(subject):
+            return _closed_page(visit, subject)
         return self._form(visit, subject, self.initial_values(visit, subject), {})
 
     async def post(self, visit: LinkVisit, form: FormData) -> LinkPage:
         """Store the answer as an event; on a mistake, return the form."""
-        subject = await self._subject(visit)
-        if isinstance(subject, LinkPage):
-            return subject
+        subject = await self.find(visit)
+        if subject is None:
+            return NOT_THEIRS
+        if not self.takes_answers(subject):
+            return _closed_page(visit, subject)
         given = {name: form_text(form, name) for name in self.fields}
         kind, data, errors = self.read(visit, subject, given)
         if not errors:
@@ -104,18 +111,14 @@ class LifecycleLinkHandler(ABC, Generic[Row]):
         if errors:
             return self._form(visit, subject, given, errors)
         await self._store.put_answer(visit.question, Envelope("", SOURCE, kind, visit.at, data))
-        names = subject.names
-        if "end" in data:
-            names["end"] = date.fromisoformat(data["end"])
-        key = self.confirmation(visit, subject, {**given, **data})
-        return message_page(key, names, action=_next_step(visit, subject, key))
+        return STORED
 
     @abstractmethod
     def read(self, visit: LinkVisit, subject: LinkSubject[Row], given: Mapping[str, str]) -> ReadForm:
         """Return the event that a form describes, or what is wrong in it."""
 
     @abstractmethod
-    def confirmation(self, visit: LinkVisit, subject: LinkSubject[Row], data: Mapping[str, Any]) -> str:
+    def confirmation(self, visit: LinkVisit, subject: LinkSubject[Row], event: Event) -> str:
         """Return the key of the page that confirms an answer."""
 
     def initial_values(self, visit: LinkVisit, subject: LinkSubject[Row]) -> dict[str, str]:
@@ -126,10 +129,14 @@ class LifecycleLinkHandler(ABC, Generic[Row]):
         """Return what else the template needs."""
         return {}
 
+    def takes_answers(self, subject: LinkSubject[Row]) -> bool:
+        """Return whether the question can still be answered."""
+        return subject.is_open
+
     def previous_answer(self, visit: LinkVisit, subject: LinkSubject[Row]) -> dict[str, Any] | None:
         """Return the data of the reader's last answer to the same question."""
-        mine = [event for event in subject.events if event.event_id.startswith(f"{visit.question}-")]
-        return mine[-1].data if mine else None
+        event = _last_answer(visit, subject)
+        return event.data if event else None
 
     async def find(self, visit: LinkVisit) -> LinkSubject[Row] | None:
         """Return the subject of a link; None if it is unknown, or its reader may not use the link."""
@@ -137,11 +144,16 @@ class LifecycleLinkHandler(ABC, Generic[Row]):
             subject = await _find_subject(session, visit, self.table)
         return subject if subject and subject.role in self.roles else None
 
-    async def _subject(self, visit: LinkVisit) -> LinkSubject[Row] | LinkPage:
-        subject = await self.find(visit)
-        if subject is None:
-            return NOT_THEIRS
-        return subject if subject.is_open else _closed_page(visit, subject)
+    def _confirmed(self, visit: LinkVisit, subject: LinkSubject[Row]) -> LinkPage | None:
+        """Return the page that confirms the reader's last answer; None if there is none."""
+        event = _last_answer(visit, subject)
+        if event is None:
+            return None
+        names = subject.names
+        if "end" in event.data:
+            names["end"] = date.fromisoformat(event.data["end"])
+        key = self.confirmation(visit, subject, event)
+        return message_page(key, names, action=_next_step(visit, subject, key))
 
     def _form(
         self, visit: LinkVisit, subject: LinkSubject[Row], given: Mapping[str, str], errors: FieldErrors
@@ -154,6 +166,11 @@ class LifecycleLinkHandler(ABC, Generic[Row]):
             **self.context(visit, subject),
         }
         return form_page(self.template, values, errors)
+
+
+def _last_answer(visit: LinkVisit, subject: LinkSubject[Any]) -> Event | None:
+    mine = [event for event in subject.events if event.event_id.startswith(f"{visit.question}-")]
+    return mine[-1] if mine else None
 
 
 async def _find_subject(session: AsyncSession, visit: LinkVisit, table: type[Row]) -> LinkSubject[Row] | None:
@@ -223,11 +240,6 @@ PAGES_WITHOUT_MENTOR = {
     *(f"over.engagement.{state}" for state in KINDS["engagement"].closed_states if state != "completed"),
 }
 """The pages on which a mentee has no mentor."""
-
-
-def choice(value: str, *known: str) -> str:
-    """Return a value if it is one of the known ones, else an empty string."""
-    return value if value in known else ""
 
 
 def optional_text(name: str, text: str) -> tuple[dict[str, Any], FieldErrors]:

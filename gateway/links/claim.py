@@ -12,18 +12,20 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.datastructures import FormData
 
-from database.models import Claim, Engagement
+from database.models import Claim, Engagement, Event
 from database.session import Database
 from gateway.event_store import EventStore
 from gateway.links.page import (
     NOT_THEIRS,
     SOURCE,
+    STORED,
     FieldErrors,
     LinkPage,
     LinkVisit,
     form_page,
     form_text,
     message_page,
+    refuse_unticked,
     too_long,
 )
 from gateway.links.reader import isolated
@@ -72,6 +74,8 @@ class ClaimLinkHandler(ABC):
     """A purpose about a claim, for its claimant or for the person whose signature it needs."""
 
     by_claimant: ClassVar[bool] = True
+    confirmation: ClassVar[str]
+    """The key of the page that confirms what was stored."""
 
     def __init__(
         self, database: Database, store: EventStore, catalogue: Catalogue, letter_text: LetterText
@@ -84,12 +88,18 @@ class ClaimLinkHandler(ABC):
     async def get(self, visit: LinkVisit) -> LinkPage:
         """Return the form, or what has happened meanwhile."""
         subject = await self._subject(visit)
-        return subject if isinstance(subject, LinkPage) else await self.form(visit, subject, {}, {})
+        if isinstance(subject, LinkPage):
+            return subject
+        if visit.after_post and await self._has_answered(visit, subject):
+            return message_page(self.confirmation, subject.names)
+        return self._closed_page(subject) or await self.form(visit, subject, {}, {})
 
     async def post(self, visit: LinkVisit, form: FormData) -> LinkPage:
         """Store the answer as an event; on a mistake, return the form."""
         subject = await self._subject(visit)
-        return subject if isinstance(subject, LinkPage) else await self.answer(visit, subject, form)
+        if isinstance(subject, LinkPage):
+            return subject
+        return self._closed_page(subject) or await self.answer(visit, subject, form)
 
     @abstractmethod
     async def form(
@@ -105,10 +115,8 @@ class ClaimLinkHandler(ABC):
         """Return whether nothing can be done in a state."""
         return state not in WAITING
 
-    async def put(
-        self, visit: LinkVisit, subject: ClaimSubject, kind: str, confirmation: str, **data: Any
-    ) -> LinkPage:
-        """Store an event, and return the page that confirms it."""
+    async def put(self, visit: LinkVisit, subject: ClaimSubject, kind: str, **data: Any) -> LinkPage:
+        """Store an event."""
         row = subject.row
         data |= {
             "engagement": row.engagement_id,
@@ -116,7 +124,22 @@ class ClaimLinkHandler(ABC):
             "certification": row.certification,
         }
         await self._store.put_answer(visit.question, Envelope("", SOURCE, kind, visit.at, data))
-        return message_page(confirmation, subject.names)
+        return STORED
+
+    def _closed_page(self, subject: ClaimSubject) -> LinkPage | None:
+        if self.is_closed(subject.row.state):
+            return message_page(_closed_key(subject.row.state), subject.names)
+        return None
+
+    async def _has_answered(self, visit: LinkVisit, subject: ClaimSubject) -> bool:
+        """Return whether an answer of this link is stored that was not refused."""
+        answers = select(Event.id).where(
+            Event.subject == subject.row.workflow,
+            Event.event_id.startswith(f"{visit.question}-"),
+            Event.state != "refused",
+        )
+        async with self._database.reading() as session:
+            return await session.scalar(answers.limit(1)) is not None
 
     async def _subject(self, visit: LinkVisit) -> ClaimSubject | LinkPage:
         async with self._database.reading() as session:
@@ -136,16 +159,14 @@ class ClaimLinkHandler(ABC):
         on = date.fromisoformat(row.credit_date or row.facts["started_on"])
         certification = self._catalogue.certification(row.certification, on)
         domains = certification.domains if certification else ()
-        subject = ClaimSubject(row, other, engagement.goals or "", domains)
-        if self.is_closed(row.state):
-            return message_page(_closed_key(row.state), subject.names)
-        return subject
+        return ClaimSubject(row, other, engagement.goals or "", domains)
 
 
 class SignLetter(ClaimLinkHandler):
     """The mentee signs the mentor's confirmation (CPE5, CPE8)."""
 
     by_claimant = False
+    confirmation = "letter.done"
 
     async def form(
         self, visit: LinkVisit, subject: ClaimSubject, given: Mapping[str, Any], errors: FieldErrors
@@ -203,7 +224,7 @@ class SignLetter(ClaimLinkHandler):
         if errors:
             return await self._letter(visit, subject, draft, {"name": name, "consent": consent}, errors)
         signed = {**data, "name": name, "shown": fingerprint(text)}
-        return await self.put(visit, subject, "letter.signed", "letter.done", **signed)
+        return await self.put(visit, subject, "letter.signed", **signed)
 
     async def _text(self, visit: LinkVisit, subject: ClaimSubject, draft: LetterDraft) -> str:
         async with self._database.reading() as session:
@@ -255,6 +276,8 @@ def _mistakes_in(draft: LetterDraft) -> FieldErrors:
 class ChooseDomains(ClaimLinkHandler):
     """The claimant chooses domains of the certification (CPE7)."""
 
+    confirmation = "domains.done"
+
     async def form(
         self, visit: LinkVisit, subject: ClaimSubject, given: Mapping[str, Any], errors: FieldErrors
     ) -> LinkPage:
@@ -271,7 +294,7 @@ class ChooseDomains(ClaimLinkHandler):
         domains = _chosen(form, subject)
         if not domains:
             return await self.form(visit, subject, {"domains": []}, {"domains": Text("domains.none")})
-        return await self.put(visit, subject, "claim.domains_chosen", "domains.done", domains=domains)
+        return await self.put(visit, subject, "claim.domains_chosen", domains=domains)
 
     def is_closed(self, state: str) -> bool:
         """Return whether domains cannot be chosen: from the submission on."""
@@ -281,10 +304,12 @@ class ChooseDomains(ClaimLinkHandler):
 class MarkSubmitted(ClaimLinkHandler):
     """The claimant has reported the credit to the certifying body (CPE10)."""
 
+    confirmation = "claim.done"
+
     async def form(
         self, visit: LinkVisit, subject: ClaimSubject, given: Mapping[str, Any], errors: FieldErrors
     ) -> LinkPage:
-        """Return the values that the certifying body's form asks for, with one button."""
+        """Return the values that the certifying body's form asks for, with a tick and a button."""
         row, policy = subject.row, visit.reader.program.credit
         named = [name for id, name in _offered(subject, visit.reader.language) if id in row.domains]
         values = [
@@ -298,11 +323,13 @@ class MarkSubmitted(ClaimLinkHandler):
             ("sponsor", policy.sponsor),
             ("location", policy.location),
         ]
-        return LinkPage("claim.html", {"values": values, **subject.names})
+        return form_page("claim.html", {"values": values, "typed": {"confirm": ""}, **subject.names}, errors)
 
     async def answer(self, visit: LinkVisit, subject: ClaimSubject, form: FormData) -> LinkPage:
-        """Mark the claim as submitted."""
-        return await self.put(visit, subject, "claim.submitted", "claim.done")
+        """Mark the claim as submitted; it needs a tick (MAIL9)."""
+        if errors := refuse_unticked({"confirm": form_text(form, "confirm")}, {}):
+            return await self.form(visit, subject, {}, errors)
+        return await self.put(visit, subject, "claim.submitted")
 
     def is_closed(self, state: str) -> bool:
         """Return whether the claim cannot be submitted: only a complete one can."""

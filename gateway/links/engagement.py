@@ -7,19 +7,18 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from database.models import Engagement
+from database.models import Engagement, Event
 from gateway.links.base import (
     LifecycleLinkHandler,
     LinkSubject,
     ReadForm,
-    choice,
     day_in,
     facts_of,
     future_day_in,
     optional_text,
     planned_end_of,
 )
-from gateway.links.page import NOT_THEIRS, FieldErrors, LinkPage, LinkVisit
+from gateway.links.page import FieldErrors, LinkVisit, refuse_unticked
 from gateway.pages import Text
 from rules.engagement import END_REASONS, EngagementFacts
 
@@ -41,20 +40,15 @@ class AnswerDiscovery(EngagementLinkHandler):
     template = "discovery.html"
     fields = ("answer",)
 
-    def initial_values(self, visit: LinkVisit, subject: Subject) -> dict[str, str]:
-        """Return the answer that the link stands for, else the last one."""
-        previous = (self.previous_answer(visit, subject) or {}).get("answer", "")
-        return {"answer": choice(visit.link.detail, *self._answers(visit, subject)) or previous}
-
     def read(self, visit: LinkVisit, subject: Subject, given: Mapping[str, str]) -> ReadForm:
         """Return the answer; it must be one of those that are still possible."""
         if given["answer"] not in self._answers(visit, subject):
             return "", {}, {"answer": Text("site.choose")}
         return "engagement.discovery", {"by": visit.link.profile, "answer": given["answer"]}, {}
 
-    def confirmation(self, visit: LinkVisit, subject: Subject, data: Mapping[str, Any]) -> str:
+    def confirmation(self, visit: LinkVisit, subject: Subject, event: Event) -> str:
         """Return the page of the answer."""
-        return f"discovery.{data['answer']}"
+        return f"discovery.{event.data['answer']}"
 
     def context(self, visit: LinkVisit, subject: Subject) -> dict[str, object]:
         """Return the answers to choose from."""
@@ -91,8 +85,9 @@ class AgreePlan(EngagementLinkHandler):
         return {"planned": planned_end_of(visit, subject), "extended": _is_extended(subject)}
 
     def read(self, visit: LinkVisit, subject: Subject, given: Mapping[str, str]) -> ReadForm:
-        """Return months or an end, and goals; at least one of the three is required."""
-        data, errors = optional_text("goals", given["goals"])
+        """Return months or an end, and goals; one of the three must be new (MAIL9)."""
+        present = self.initial_values(visit, subject)["goals"]
+        data, errors = optional_text("goals", given["goals"] if given["goals"] != present else "")
         if given["months"]:
             months = int(given["months"]) if re.fullmatch("[0-9]{1,4}", given["months"]) else 0
             data["months"] = months
@@ -108,7 +103,7 @@ class AgreePlan(EngagementLinkHandler):
             errors["goals"] = Text("plan.extended")
         return "engagement.plan_agreed", data, errors
 
-    def confirmation(self, visit: LinkVisit, subject: Subject, data: Mapping[str, Any]) -> str:
+    def confirmation(self, visit: LinkVisit, subject: Subject, event: Event) -> str:
         """Return the one page."""
         return "plan.done"
 
@@ -123,14 +118,6 @@ class AnswerMet(EngagementLinkHandler):
 
     template = "met.html"
     fields = ("answer", "date")
-
-    def initial_values(self, visit: LinkVisit, subject: Subject) -> dict[str, str]:
-        """Return the answer that the link stands for, else the last one."""
-        previous = self.previous_answer(visit, subject) or {}
-        return {
-            "answer": choice(visit.link.detail, "yes", "no") or previous.get("answer", ""),
-            "date": previous.get("date", ""),
-        }
 
     def read(self, visit: LinkVisit, subject: Subject, given: Mapping[str, str]) -> ReadForm:
         """Return yes or no; a yes may have a date."""
@@ -149,22 +136,22 @@ class AnswerMet(EngagementLinkHandler):
             errors["date"] = Text("met.before")
         return "engagement.met", {**data, "date": day.isoformat()}, errors
 
-    def confirmation(self, visit: LinkVisit, subject: Subject, data: Mapping[str, Any]) -> str:
+    def confirmation(self, visit: LinkVisit, subject: Subject, event: Event) -> str:
         """Return the page of the answer."""
-        return f"met.{data['answer']}"
+        return f"met.{event.data['answer']}"
 
 
 class AgreeExtension(EngagementLinkHandler):
     """Until when the two want to continue. It counts when both name the same day (ENG5)."""
 
     template = "extend.html"
-    fields = ("end",)
+    fields = ("end", "confirm")
 
     def initial_values(self, visit: LinkVisit, subject: Subject) -> dict[str, str]:
         """Return the day that the other party named, else the reader's own."""
         mine, theirs = self._votes(visit, subject)
         day = theirs or mine
-        return {"end": day.isoformat() if day else ""}
+        return {"end": day.isoformat() if day else "", "confirm": ""}
 
     def context(self, visit: LinkVisit, subject: Subject) -> dict[str, object]:
         """Return the planned end, and the days that the two have named."""
@@ -172,18 +159,21 @@ class AgreeExtension(EngagementLinkHandler):
         return {"planned": planned_end_of(visit, subject), "mine": mine, "theirs": theirs}
 
     def read(self, visit: LinkVisit, subject: Subject, given: Mapping[str, str]) -> ReadForm:
-        """Return the day; it must lie after the planned end."""
+        """Return the day; it must lie after the planned end, and needs a tick (MAIL9)."""
         errors: FieldErrors = {}
         end = future_day_in("end", given["end"], visit, errors)
         planned = planned_end_of(visit, subject)
         if not errors and planned and end <= planned.isoformat():
             errors["end"] = Text("extend.not_later", {"end": planned})
-        return "engagement.extension_agreed", {"by": visit.link.profile, "end": end}, errors
+        data = {"by": visit.link.profile, "end": end}
+        return "engagement.extension_agreed", data, refuse_unticked(given, errors)
 
-    def confirmation(self, visit: LinkVisit, subject: Subject, data: Mapping[str, Any]) -> str:
+    def confirmation(self, visit: LinkVisit, subject: Subject, event: Event) -> str:
         """Return the page that says whether both have named the same day."""
         _, theirs = self._votes(visit, subject)
-        return "extend.agreed" if theirs and theirs.isoformat() == data["end"] else "extend.done"
+        named = (theirs, planned_end_of(visit, subject))
+        agreed = any(day and day.isoformat() == event.data["end"] for day in named)
+        return "extend.agreed" if agreed else "extend.done"
 
     def _votes(self, visit: LinkVisit, subject: Subject) -> tuple[date | None, date | None]:
         """Return the days that the reader and the other party named, and that are not agreed yet."""
@@ -203,19 +193,15 @@ class EndEngagement(EngagementLinkHandler):
     fields = ("reason",)
     reasons = tuple(END_REASONS)
 
-    def initial_values(self, visit: LinkVisit, subject: Subject) -> dict[str, str]:
-        """Return the reason that the link stands for."""
-        return {"reason": choice(visit.link.detail, *self.reasons)}
-
     def read(self, visit: LinkVisit, subject: Subject, given: Mapping[str, str]) -> ReadForm:
         """Return the reason."""
         if given["reason"] not in self.reasons:
             return "", {}, {"reason": Text("site.choose")}
         return "engagement.ended", {"by": visit.link.profile, "reason": given["reason"]}, {}
 
-    def confirmation(self, visit: LinkVisit, subject: Subject, data: Mapping[str, Any]) -> str:
+    def confirmation(self, visit: LinkVisit, subject: Subject, event: Event) -> str:
         """Return the page that says whether the engagement counts as completed."""
-        return "end.completed" if data["reason"] == "goals_met" else "end.ended"
+        return "end.completed" if event.data["reason"] == "goals_met" else "end.ended"
 
     def context(self, visit: LinkVisit, subject: Subject) -> dict[str, object]:
         """Return the reasons to choose from."""
@@ -235,9 +221,10 @@ class ReportMisconduct(EngagementLinkHandler):
             errors["text"] = Text("site.empty")
         return "engagement.misconduct_reported", {"by": visit.link.profile, **data}, errors
 
-    def confirmation(self, visit: LinkVisit, subject: Subject, data: Mapping[str, Any]) -> str:
+    def confirmation(self, visit: LinkVisit, subject: Subject, event: Event) -> str:
         """Return the one page."""
         return "report.done"
 
-    async def _subject(self, visit: LinkVisit) -> Subject | LinkPage:
-        return await self.find(visit) or NOT_THEIRS
+    def takes_answers(self, subject: Subject) -> bool:
+        """Return that a report is taken in any state."""
+        return True

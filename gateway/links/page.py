@@ -34,6 +34,8 @@ class LinkVisit:
     reader: LinkReader
     at: datetime
     """Program time, in UTC."""
+    after_post: bool = False
+    """Whether the browser was sent here after it posted the form: the page then confirms what was stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class LinkPage:
     status: int = 200
     language: str | None = None
     """Shown in this language instead of the reader's."""
+    stored: bool = False
+    """Whether a form was stored: the browser is sent to a page that it can load again and go back to."""
 
 
 class LinkHandler(Protocol):
@@ -55,12 +59,19 @@ class LinkHandler(Protocol):
         ...
 
     async def post(self, visit: LinkVisit, form: FormData) -> LinkPage:
-        """Do it, and return the page that confirms it; on a mistake, return the form with its input."""
+        """Do it, and return STORED or a page; on a mistake, return the form with its input.
+
+        An act that cannot be undone needs a choice or a tick that no form has preset (MAIL9).
+        """
         ...
 
 
 NOT_THEIRS = LinkPage("", status=404)
 """Answer to a valid link whose subject is unknown, or in which its profile has no part."""
+
+
+STORED = LinkPage("", stored=True)
+"""Answer to a form that was stored: `get` confirms it, since the visit is then `after_post`."""
 
 
 def message_page(
@@ -79,13 +90,18 @@ def message_page(
 
 def form_page(template: str, values: Mapping[str, object], errors: FieldErrors) -> LinkPage:
     """Return a page with a form and what is wrong in it, if anything."""
-    return LinkPage(template, {**values, "errors": errors}, 400 if errors else 200)
+    return LinkPage(template, {**values, "errors": errors}, 422 if errors else 200)
 
 
 def form_text(form: FormData, name: str) -> str:
     """Return the text of a form field; empty where the field is missing or a file."""
     value = form.get(name)
     return from_form(value) if isinstance(value, str) else ""
+
+
+def refuse_unticked(form: Mapping[str, str], errors: FieldErrors) -> FieldErrors:
+    """Return the errors of a form, with one for the tick that the reader has to set (MAIL9)."""
+    return errors if form.get("confirm") == "yes" else {"confirm": Text("site.tick"), **errors}
 
 
 def too_long(text: str) -> Text | None:

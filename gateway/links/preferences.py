@@ -14,7 +14,16 @@ from database import audit
 from database.links import Link, Links
 from database.models import Feedback, Member, Profile
 from database.session import Database
-from gateway.links.page import FieldErrors, LinkPage, LinkVisit, form_page, form_text, message_page, too_long
+from gateway.links.page import (
+    STORED,
+    FieldErrors,
+    LinkPage,
+    LinkVisit,
+    form_page,
+    form_text,
+    message_page,
+    too_long,
+)
 from gateway.pages import Text
 from rules.messages import CATALOGUE, Audience
 
@@ -72,7 +81,8 @@ class Preferences:
 
     async def get(self, visit: LinkVisit) -> LinkPage:
         """Return the choices, as they are now."""
-        return await self._page(visit, visit.reader.member.preferences, visit.reader.language)
+        member = visit.reader.member
+        return await self._page(visit, member.preferences, visit.reader.language, saved=visit.after_post)
 
     async def post(self, visit: LinkVisit, form: FormData) -> LinkPage:
         """Store the choices."""
@@ -86,10 +96,13 @@ class Preferences:
             others = [kind for kind in before.get("stopped", []) if kind != EVERYTHING and kind in CATALOGUE]
             stopped = [kind for kind in others if kind not in offered]
             stopped += [kind for kind in offered if kind not in wanted]
+            same = all(_is_stopped(before, kind) == (kind not in wanted) for kind in offered)
+            if same and language == visit.reader.language:
+                return before
             return {**before, "stopped": stopped, "language": language}
 
-        preferences = await _change(self._database, visit, "preferences", choose)
-        return await self._page(visit, preferences, str(language), saved=True)
+        await _change(self._database, visit, "preferences", choose)
+        return STORED
 
     async def _page(
         self,
@@ -134,7 +147,7 @@ class GiveFeedback:
 
     async def get(self, visit: LinkVisit) -> LinkPage:
         """Return a form with one field."""
-        return _feedback_form("", {})
+        return message_page("feedback.done") if visit.after_post else _feedback_form("", {})
 
     async def post(self, visit: LinkVisit, form: FormData) -> LinkPage:
         """Store the feedback. The same text again is the same feedback."""
@@ -151,7 +164,7 @@ class GiveFeedback:
         except IntegrityError:
             # Another connection stored the same form at the same moment.
             pass
-        return message_page("feedback.done")
+        return STORED
 
 
 def _feedback_form(text: str, errors: FieldErrors) -> LinkPage:

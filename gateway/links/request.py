@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from zoneinfo import ZoneInfo
 
-from database.models import Request
+from database.models import Event, Request
 from gateway.links.base import (
     LifecycleLinkHandler,
     LinkSubject,
     ReadForm,
-    choice,
     facts_of,
     optional_text,
 )
-from gateway.links.page import LinkVisit
+from gateway.links.page import LinkVisit, refuse_unticked
 from gateway.pages import Text
 from rules.request import RequestFacts, answer_due, expires_at
 
@@ -27,31 +26,31 @@ class AnswerRequest(LifecycleLinkHandler[Request]):
     roles = ("mentor",)
     fields = ("answer", "reason")
 
-    def initial_values(self, visit: LinkVisit, subject: LinkSubject[Request]) -> dict[str, str]:
-        """Return the answer that the link stands for."""
-        return {"answer": choice(visit.link.detail, "accept", "decline"), "reason": ""}
-
     def context(self, visit: LinkVisit, subject: LinkSubject[Request]) -> dict[str, object]:
-        """Return the day on which the answer is due, while it lies ahead (REQ2)."""
-        due = None
+        """Return the answers, that of the link first and neither preset (MAIL9), and the terms of the request.
+
+        The deadline stands on the mentor's clock, while it lies ahead (REQ2).
+        """
+        reader, due = visit.reader, None
         if facts := facts_of(RequestFacts, subject.row):
-            reader = visit.reader
             calendar = reader.participant.calendar(reader.program)
             instant = answer_due(facts, reader.program.request, calendar)
-            due = calendar.date_of(instant) if instant > visit.at else None
-        return {"due": due}
+            due = instant.astimezone(ZoneInfo(calendar.zone)) if instant > visit.at else None
+        answers = ("decline", "accept") if visit.link.detail == "decline" else ("accept", "decline")
+        default = reader.program.engagement.default_months
+        return {"due": due, "answers": answers, "months": subject.row.months or default}
 
     def read(self, visit: LinkVisit, subject: LinkSubject[Request], given: Mapping[str, str]) -> ReadForm:
-        """Return the answer of the button that was pressed; a reason counts only for declining."""
+        """Return the answer that was chosen; a reason counts only for declining."""
         if given["answer"] == "accept":
             return "request.accepted", {}, {}
         if given["answer"] != "decline":
             return "", {}, {"answer": Text("site.choose")}
         return "request.declined", *optional_text("reason", given["reason"])
 
-    def confirmation(self, visit: LinkVisit, subject: LinkSubject[Request], data: Mapping[str, Any]) -> str:
+    def confirmation(self, visit: LinkVisit, subject: LinkSubject[Request], event: Event) -> str:
         """Return the page of the answer."""
-        return f"answer.{data['answer']}"
+        return "answer.accept" if event.type == "request.accepted" else "answer.decline"
 
 
 class WithdrawRequest(LifecycleLinkHandler[Request]):
@@ -60,7 +59,7 @@ class WithdrawRequest(LifecycleLinkHandler[Request]):
     table = Request
     template = "withdraw.html"
     roles = ("mentee",)
-    fields = ("reason",)
+    fields = ("reason", "confirm")
 
     def context(self, visit: LinkVisit, subject: LinkSubject[Request]) -> dict[str, object]:
         """Return the day until which the request stays open without an answer (REQ8)."""
@@ -72,9 +71,10 @@ class WithdrawRequest(LifecycleLinkHandler[Request]):
         return {"until": until}
 
     def read(self, visit: LinkVisit, subject: LinkSubject[Request], given: Mapping[str, str]) -> ReadForm:
-        """Return the withdrawal, with its reason if there is one."""
-        return "request.canceled", *optional_text("reason", given["reason"])
+        """Return the withdrawal, with its reason if there is one; it needs a tick (MAIL9)."""
+        data, errors = optional_text("reason", given["reason"])
+        return "request.canceled", data, refuse_unticked(given, errors)
 
-    def confirmation(self, visit: LinkVisit, subject: LinkSubject[Request], data: Mapping[str, Any]) -> str:
+    def confirmation(self, visit: LinkVisit, subject: LinkSubject[Request], event: Event) -> str:
         """Return the one page."""
         return "withdraw.done"

@@ -17,6 +17,7 @@ from starlette.datastructures import FormData
 
 from database.links import Link, LinkRefused
 from gateway.event_store import Unavailable
+from gateway.links.limiter import LinkLimiter
 from gateway.links.page import (
     NOT_THEIRS,
     LinkHandler,
@@ -36,6 +37,11 @@ log = structlog.get_logger()
 RETRY_AFTER = "10"
 """Seconds after which a form that could not be stored may be sent again."""
 
+AFTER_POST = "done"
+"""The query of the address that a browser is sent to after a form was stored."""
+
+_WAIT = {"Retry-After": "3600"}
+
 NEVER_EXPIRE = ("unsubscribe", "preferences")
 """Purposes whose links work for ever: a request for less mail never comes too late."""
 
@@ -50,6 +56,7 @@ class _PersonalLinks:
         self._services = services
         self._pages = pages
         self._handlers = handlers
+        self._limiter = LinkLimiter()
 
     def routes(self) -> APIRouter:
         routes = APIRouter(tags=["personal links"])
@@ -119,8 +126,17 @@ class _PersonalLinks:
         handler = self._handlers.get(link.purpose)
         if handler is None:
             return self._refuse(request, "unknown_purpose", link, reader)
-        visit = LinkVisit(link, token, question_id(self._services.links, link), reader, at)
+        question = question_id(self._services.links, link)
+        after_post = form is None and AFTER_POST in request.query_params
+        visit = LinkVisit(link, token, question, reader, at, after_post)
+        if form is not None and self._limiter.is_exhausted(link, at):
+            log.warning("personal_link_limited", purpose=link.purpose)
+            return self._respond(request, message_page("refused.too_often", status=429), reader, _WAIT)
         page = await (handler.get(visit) if form is None else handler.post(visit, form))
+        if page.stored:
+            self._limiter.count(link, at)
+            # Relative to this address, so that neither a Host header nor a proxy's path changes where it leads.
+            return Response(None, 303, {**self._pages.headers, "Location": f"?{AFTER_POST}"})
         if page is NOT_THEIRS:
             return self._refuse(request, "not_theirs", link, reader)
         return self._respond(request, page, reader)
@@ -174,10 +190,19 @@ def _page(description: str) -> dict[str, Any]:
 
 _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: _page("The page of the link: a form, or what has happened."),
-    400: _page("The form again, with its input and what is wrong in it."),
+    303: {
+        "description": "The form was stored; the page that confirms it is at `Location`.",
+        "headers": {"Location": {"schema": {"type": "string"}}},
+    },
+    400: _page("Not a form of this page."),
     404: _page("Not a link of this program, or one of an unknown subject."),
     410: _page("The link has expired; the page says whom to contact."),
     413: _page("The form is larger than 1 MiB."),
+    422: _page("The form again, with its input and what is wrong or not ticked in it."),
+    429: {
+        **_page("This link was used too often within the last hour; nothing was stored."),
+        "headers": {"Retry-After": {"schema": {"type": "string"}}},
+    },
     503: {
         **_page("Nothing was stored; the page has the form's input, so that it can be sent again."),
         "headers": {"Retry-After": {"schema": {"type": "string"}}},

@@ -14,6 +14,7 @@ from gateway.links.claim import engagement_of, other_party
 from gateway.links.page import (
     NOT_THEIRS,
     SOURCE,
+    STORED,
     FieldErrors,
     LinkPage,
     LinkVisit,
@@ -37,7 +38,11 @@ class AnswerSurvey:
     async def get(self, visit: LinkVisit) -> LinkPage:
         """Return the questions, with the earlier answers."""
         row = await self._row(visit)
-        return row if isinstance(row, LinkPage) else await self._form(visit, row, row.answers, {})
+        if visit.after_post and row is not NOT_THEIRS:
+            return message_page("survey.done")
+        if isinstance(row, LinkPage):
+            return row
+        return await self._form(visit, row, row.answers, {})
 
     async def post(self, visit: LinkVisit, form: FormData) -> LinkPage:
         """Store the answers as an event. A second time replaces the first."""
@@ -53,7 +58,7 @@ class AnswerSurvey:
         data = {"engagement": row.engagement_id, "by": visit.link.profile, "answers": answers}
         answer = Envelope("", SOURCE, "survey.answered", visit.at, data)
         await self._store.put_answer(visit.question, answer)
-        return message_page("survey.done")
+        return STORED
 
     async def _row(self, visit: LinkVisit) -> Survey | LinkPage:
         async with self._database.reading() as session:

@@ -65,7 +65,7 @@ async def test_wrong_name_consent_or_text_signs_nothing(
     shown = hidden((await there.client.get(path)).text, "shown")
     form = {"shown": shown, "name": "Ana Pérez Castillo", "consent": "yes", **change}
     answer = await there.client.post(path, data=form)
-    assert answer.status_code == 400
+    assert answer.status_code == 422
     assert 'role="alert"' in answer.text
     assert not await there.events()
 
@@ -93,7 +93,7 @@ async def test_mentor_writes_reviews_and_then_signs(there: GatewayFixture) -> No
     path = there.path("letter", "p-marcus", MENTEES_CLAIM)
     first = (await there.client.get(path)).text
     domain = hidden(first, "domains")
-    assert (await there.client.post(path, data={"purpose": "", "step": "read"})).status_code == 400
+    assert (await there.client.post(path, data={"purpose": "", "step": "read"})).status_code == 422
     written = {"purpose": "To lead a first\nsite survey <b>.", "domains": domain}
     read = (await there.client.post(path, data={**written, "step": "read"})).text
     assert "site survey &lt;b&gt;." in read
@@ -113,14 +113,15 @@ async def test_mentor_writes_reviews_and_then_signs(there: GatewayFixture) -> No
 @pytest.mark.rule("CPE7", "CPE10")
 async def test_claimant_chooses_domains_and_reports_the_submission(there: GatewayFixture) -> None:
     path = there.path("domains", "p-marcus", MENTORS_CLAIM)
-    assert (await there.client.post(path, data={"domains": "no such one"})).status_code == 400
+    assert (await there.client.post(path, data={"domains": "no such one"})).status_code == 422
     domain = hidden((await there.client.get(path)).text, "domains")
     assert (await there.client.post(path, data={"domains": domain})).status_code == 200
     submit = there.path("claim", "p-marcus", MENTORS_CLAIM)
     assert "<form" not in (await there.client.get(submit)).text
     async with there.database.begin() as session:
         (await session.get_one(Claim, MENTORS_CLAIM)).state = "ready"
-    assert (await there.client.post(submit)).status_code == 200
+    assert (await there.client.post(submit)).status_code == 422
+    assert (await there.client.post(submit, data={"confirm": "yes"})).status_code == 200
     assert [event.type for event in await there.events()] == ["claim.domains_chosen", "claim.submitted"]
 
 
@@ -128,7 +129,7 @@ async def test_claimant_chooses_domains_and_reports_the_submission(there: Gatewa
 async def test_survey_answer_can_be_replaced(there: GatewayFixture) -> None:
     path = there.path("survey", "p-ana", "survey/r-2/mentee")
     form = {"goals_met": "yes", "mentor_helped": "yes", "expectations_met": "no", "rating": "4"}
-    assert (await there.client.post(path, data={"rating": "4"})).status_code == 400
+    assert (await there.client.post(path, data={"rating": "4"})).status_code == 422
     assert (await there.client.post(path, data=form)).status_code == 200
     assert (await there.client.post(path, data={**form, "rating": "5"})).status_code == 200
     answers = [event.data["answers"] for event in await there.events()]

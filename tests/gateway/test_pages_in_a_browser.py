@@ -102,9 +102,10 @@ async def test_request_can_be_declined_by_keyboard(full: GatewayFixture, chromiu
         await page.goto(full.path("answer", "p-marcus", "request/r-1", "accept"))
         await page.keyboard.press("Tab")
         focused = (
-            "() => [document.activeElement.innerText, getComputedStyle(document.activeElement).outlineStyle]"
+            "() => [document.activeElement.value, getComputedStyle(document.activeElement).outlineStyle]"
         )
-        assert await page.evaluate(focused) == ["Accept the request", "solid"]
+        assert await page.evaluate(focused) == ["accept", "solid"]
+        await page.keyboard.press("ArrowDown")
         await page.keyboard.press("Tab")
         await page.keyboard.type("No time this year")
         await page.keyboard.press("Tab")
@@ -122,6 +123,24 @@ async def test_pulse_takes_one_choice_and_one_click(full: GatewayFixture, chromi
         await page.get_by_role("button", name="Enviar mi respuesta").tap()
         await page.wait_for_selector("text=Nos alegra saberlo")
     assert [event.data["answer"] for event in await full.events()] == ["yes"]
+
+
+async def test_reload_and_back_after_a_form_need_no_second_post(
+    full: GatewayFixture, chromium: Browser
+) -> None:
+    async with browsing(chromium, full) as (page, complaints):
+        await page.goto(full.path("met", "p-marcus", "engagement/r-2"))
+        await page.get_by_text("Yes, we met").click()
+        await page.get_by_role("button", name="Send my answer").click()
+        await page.wait_for_selector("text=Good to hear")
+        await page.reload()
+        await page.wait_for_selector("text=Good to hear")
+        await page.go_back()
+        await page.wait_for_selector("text=Your answer so far: Yes, we met")
+        await page.go_forward()
+        await page.wait_for_selector("text=Good to hear")
+        assert complaints == []
+    assert len(await full.events()) == 1
 
 
 async def test_error_summary_links_to_its_field(full: GatewayFixture, chromium: Browser) -> None:

@@ -315,7 +315,7 @@ async def test_malformed_form_shows_the_page_again(
 ) -> None:
     path = sqlite_gateway.path("answer", "p-marcus", "request/r-1")
     response = await sqlite_gateway.client.post(path, content=body, headers={"content-type": content_type})
-    assert response.status_code == 400
+    assert response.status_code == 422
     assert "Please choose an answer." in response.text
     assert await stored(sqlite_gateway) == []
 

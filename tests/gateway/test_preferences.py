@@ -223,7 +223,7 @@ async def test_feedback_that_is_too_long_is_shown_again(gateway: GatewayFixture)
     assert len(longest.strip()) < 10_000
     assert (await gateway.client.post(path, data={"text": longest.replace("\n", "\r\n")})).status_code == 200
     response = await gateway.client.post(path, data={"text": longest * 2})
-    assert response.status_code == 400
+    assert response.status_code == 422
     assert "longer than 10,000 characters" in response.text
     assert (longest * 2).strip().replace("&", "&amp;") + "</textarea>" in response.text
     assert len(await gateway.all(Feedback)) == 1
@@ -254,7 +254,7 @@ async def test_empty_feedback_is_refused(sqlite_gateway: GatewayFixture, text: s
     response = await sqlite_gateway.client.post(
         sqlite_gateway.path("feedback", "p-marcus", ""), data={"text": text}
     )
-    assert response.status_code == 400
+    assert response.status_code == 422
     assert "Please write something first." in response.text
     assert 'aria-invalid="true"' in response.text
     assert await sqlite_gateway.all(Feedback) == []

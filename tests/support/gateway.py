@@ -368,7 +368,9 @@ async def gateway_fixture(
     transport = httpx.ASGITransport(made.app, raise_app_exceptions=False)
     async with (
         made.app.router.lifespan_context(made.app),
-        httpx.AsyncClient(transport=transport, base_url="https://mentoring.example.org") as client,
+        httpx.AsyncClient(
+            transport=transport, base_url="https://mentoring.example.org", follow_redirects=True
+        ) as client,
     ):
         made.client = client
         yield made

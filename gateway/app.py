@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from http import HTTPStatus
 from typing import Any
@@ -16,11 +16,12 @@ from starlette.requests import ClientDisconnect
 from gateway import events, health, verification
 from gateway.event_store import EventStore
 from gateway.links.handlers import link_handlers
-from gateway.links.page import LinkHandler
+from gateway.links.page import LinkHandler, message_page
+from gateway.links.reader import site_context
 from gateway.links.router import router as links_router
 from gateway.pages import PageHeaders, Pages
 from gateway.problems import Problem, problem
-from gateway.services import GatewayServices
+from gateway.services import GatewayServices, only_program
 from gateway.webhook_signatures import SIGNATURE_HEADERS, Signatures
 from rules.events.description import component_schemas
 
@@ -48,10 +49,12 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         lifespan=_notifying(store),
+        # The redirect would be built from the Host header, and would carry the token of a personal link.
+        redirect_slashes=False,
     )
     app.state.pages, app.state.event_store = pages, store
     app.add_middleware(PageHeaders, headers=pages.headers)
-    app.exception_handler(HTTPException)(_http_problem)
+    app.exception_handler(HTTPException)(_http_answers(services, pages))
     app.exception_handler(ClientDisconnect)(_disconnected)
     app.exception_handler(Exception)(_internal_error)
     app.include_router(health.router({"database": services.database.check, **services.checks}))
@@ -111,6 +114,28 @@ _SIGNATURE = {
     "webhook-timestamp": "When it was signed, in seconds since 1970; holds for five minutes.",
     "webhook-signature": "`v1,` and the base64 of the HMAC-SHA256 of id, timestamp and body, joined by dots.",
 }
+
+
+def _http_answers(
+    services: GatewayServices, pages: Pages
+) -> Callable[[Request, HTTPException], Awaitable[Response]]:
+    """Return the handler of addresses and methods that are not served: a page for people, a problem for programs."""
+
+    async def answer(request: Request, error: HTTPException) -> Response:
+        if error.status_code != 404 or not _is_for_people(request):
+            return await _http_problem(request, error)
+        page = message_page("refused.unknown", status=404)
+        language = pages.language(request.headers.get("accept-language", ""))
+        context = site_context(only_program(services.programs))
+        return pages.respond(page.template, language, {**page.values, "site_context": context}, page.status)
+
+    return answer
+
+
+def _is_for_people(request: Request) -> bool:
+    """Return whether a person has opened an address, be it one that a mail program has mangled."""
+    path = str(request.scope["path"]).lower().lstrip("/")
+    return path.partition("/")[0] in ("l", "verify") or "text/html" in request.headers.get("accept", "")
 
 
 async def _http_problem(_request: Request, error: HTTPException) -> Response:

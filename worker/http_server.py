@@ -11,6 +11,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from worker.errors import Failure
+from worker.http_deadlines import ConnectionLimits, protocol_with
 
 HOST = "127.0.0.1"
 
@@ -41,10 +42,17 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def served(app: FastAPI, listening: socket.socket) -> AsyncIterator[None]:
+async def served(
+    app: FastAPI, listening: socket.socket, limits: ConnectionLimits | None = None
+) -> AsyncIterator[None]:
     """Serve the app on the socket within the block. Raises RuntimeError if it cannot start."""
     config = uvicorn.Config(
-        app, log_config=None, log_level="warning", access_log=False, timeout_graceful_shutdown=3
+        app,
+        http=protocol_with(limits or ConnectionLimits()),
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=3,
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listening]))

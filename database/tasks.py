@@ -40,6 +40,9 @@ async def open_task(
     """
     task = await session.scalar(select(Task).where(Task.subject == subject, Task.cause == cause))
     if task is not None and task.closed_by != PROGRAM:
+        if task.state in OPEN:
+            # It may say how often its cause came about.
+            task.action = action
         return False
     if task is None:
         task = Task(kind=kind, subject=subject, cause=cause, opened_at=at)

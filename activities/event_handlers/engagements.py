@@ -14,7 +14,7 @@ from database.models import Engagement, Meeting, Report
 from database.tasks import open_task
 from lifecycles.workflow_commands import WorkflowCommand, start
 from rules.agenda import PlannedMail
-from rules.engagement import STAFF
+from rules.engagement import BETWEEN_NOTICES, STAFF, times_reported
 
 
 async def discovery_answered(context: HandlerContext, event: StoredEvent) -> list[WorkflowCommand]:
@@ -57,7 +57,7 @@ async def misconduct_reported(context: HandlerContext, event: StoredEvent) -> li
             )
         )
     if row.closed_at:
-        return [await _notify_staff(context.session, row, event)]
+        return await _notify_staff(context.session, row, event)
     return await _act(context, event, "misconduct")
 
 
@@ -101,19 +101,34 @@ async def _act(
     return [WorkflowCommand("update", row.workflow, name, event.act(by=event.data.get("by", ""), **details))]
 
 
-async def _notify_staff(session: AsyncSession, row: Engagement, event: StoredEvent) -> WorkflowCommand:
-    """Open a task and plan a mail for misconduct reported after the end; return the start of its delivery (ENG8)."""
-    at = event.occurred_at
+async def _notify_staff(session: AsyncSession, row: Engagement, event: StoredEvent) -> list[WorkflowCommand]:
+    """Open a task for misconduct reported after the end, and start the delivery of a mail (ENG8).
+
+    Each side's reports are one task, which says how often, and at most one mail a day (STA2).
+    """
+    at, by = event.occurred_at, event.data["by"]
+    mine = list(
+        await session.scalars(
+            select(Report.reported_at)
+            .where(
+                Report.engagement_id == row.id, Report.by_profile == by, Report.reported_at >= row.closed_at
+            )
+            .order_by(Report.reported_at)
+        )
+    )
     await open_task(
         session,
         "misconduct",
         row.workflow,
-        f"reported by event {event.id}",
+        f"reported by the {role_in(row, by)} after the end",
         "Read the report (throughline report show) and write to the person yourself: it came after the engagement had "
-        "ended. Its surveys and claims go on; cancel or revoke those that should not.",
+        "ended. Its surveys and claims go on; cancel or revoke those that should not."
+        + times_reported(len(mine)),
         at,
     )
+    if any(at - BETWEEN_NOTICES < earlier < at for earlier in mine):
+        return []
     mail = PlannedMail("staff.misconduct", at, "staff.misconduct", STAFF, context={"opened": at.isoformat()})
     planned = await ledger.add(session, row.workflow, row.program, mail, at)
     order = SendMail(row.workflow, [f"{planned.step}/{planned.occurrence}"])
-    return start("Resend", f"resend/{planned.delivery}", order)
+    return [start("Resend", f"resend/{planned.delivery}", order)]

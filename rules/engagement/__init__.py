@@ -15,11 +15,12 @@ from rules.engagement.acts import (
     resume,
     standing_changed,
 )
-from rules.engagement.agenda import agenda, state_at
+from rules.engagement.agenda import BETWEEN_NOTICES, agenda, state_at, times_reported
 from rules.engagement.dates import end_day, gate_day, planned_end, pulse_at, start_day
 from rules.engagement.facts import END_REASONS, MOST_MONTHS_AHEAD, ROLES, STAFF, EngagementFacts, NewEnd, Vote
 
 __all__ = [
+    "BETWEEN_NOTICES",
     "END_REASONS",
     "MOST_MONTHS_AHEAD",
     "ROLES",
@@ -47,4 +48,5 @@ __all__ = [
     "standing_changed",
     "start_day",
     "state_at",
+    "times_reported",
 ]

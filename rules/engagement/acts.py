@@ -217,6 +217,9 @@ def report_misconduct(
     role = by if by == STAFF else facts.role(by)
     _refuse_if_over(facts, state)
     if len(facts.reports) >= _MOST_REPORTS:
+        if facts.suspended:
+            # Its words are kept, and staff have the task: one more changes nothing.
+            return facts
         raise Refused(NEUTRAL)
     at = not_before_last_act(facts, at)
     reported = replace(facts, reports=[*facts.reports, MisconductReport(role, at, event)], votes=[])

@@ -10,16 +10,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from rules.acts import lapse_tasks
 from rules.agenda import Agenda, Ended, PlannedMail, PlannedTask, StateChange
 from rules.calendar import Calendar
 from rules.engagement.confidentiality import DROPPED_BY_SUSPENSION, PAUSED_BY_STAFF, SUSPENDED
 from rules.engagement.dates import end_changes, held_since
-from rules.engagement.facts import MISCONDUCT, ROLES, STAFF, YESES_KEPT, EngagementFacts
+from rules.engagement.facts import (
+    MISCONDUCT,
+    ROLES,
+    STAFF,
+    YESES_KEPT,
+    EngagementFacts,
+    MisconductReport,
+)
 from rules.engagement.plan import Draft, DraftKey, MailHistory, MessagePlan, mail_histories
 from rules.pauses import Pause, after_pause, is_paused
 from rules.program import EngagementPolicy
+
+BETWEEN_NOTICES: Final = timedelta(days=1)
+"""How long after a notice to staff the next one about the same cause may leave."""
 
 
 def agenda(
@@ -153,22 +164,43 @@ def _closing_mails(
     ]
 
 
-def _misconduct_mails(facts: EngagementFacts) -> Iterator[PlannedMail]:
-    """Yield the notice of each report to staff, which no pause and no end stops (ENG8)."""
+def _incidents(facts: EngagementFacts) -> list[list[tuple[int, MisconductReport]]]:
+    """Return the reports by cause, with their numbers: one side's reports of one suspension are one cause (STA2)."""
+    incidents: dict[tuple[str, int], list[tuple[int, MisconductReport]]] = {}
     for number, report in enumerate(facts.reports, start=1):
-        context = {"opened": report.at.astimezone(UTC).isoformat()}
-        yield PlannedMail("staff.misconduct", report.at, "staff.misconduct", STAFF, number, context=context)
+        begun = sum(pause.cause == MISCONDUCT and pause.since <= report.at for pause in facts.pauses)
+        incidents.setdefault((report.by, begun), []).append((number, report))
+    return list(incidents.values())
+
+
+def _misconduct_mails(facts: EngagementFacts) -> Iterator[PlannedMail]:
+    """Yield the notices to staff, which no pause and no end stops (ENG8): at once, then one a day for each cause."""
+    for incident in _incidents(facts):
+        mailed_at: datetime | None = None
+        for number, report in incident:
+            if mailed_at and report.at < mailed_at + BETWEEN_NOTICES:
+                continue
+            mailed_at, context = report.at, {"opened": report.at.astimezone(UTC).isoformat()}
+            message = "staff.misconduct"
+            yield PlannedMail(message, report.at, message, STAFF, number, context=context)
 
 
 def _misconduct_tasks(facts: EngagementFacts) -> Iterator[PlannedTask]:
-    for number, report in enumerate(facts.reports, start=1):
+    for incident in _incidents(facts):
+        number, report = incident[0]
         yield PlannedTask(
             report.at,
             "misconduct",
             f"misconduct, report {number}",
             "Read the report (throughline report show) and talk to who made it. All mail of the engagement has "
-            "stopped, and the other party knows nothing. Then resume, end or cancel it.",
+            "stopped, and the other party knows nothing. Then resume, end or cancel it."
+            + times_reported(len(incident)),
         )
+
+
+def times_reported(times: int) -> str:
+    """Return the words that say how often something was reported; none for once."""
+    return f" Reported {times} times." if times > 1 else ""
 
 
 def _lapse_tasks(facts: EngagementFacts) -> list[PlannedTask]:

@@ -157,6 +157,7 @@ class ReferenceModel:
         self.lifecycles: dict[str, ModelLifecycle] = {}
         self.requests: dict[str, dict[str, Any]] = {}
         self.goals: dict[str, str] = {}
+        self.late_reports: dict[tuple[str, str], list[datetime]] = {}
         self.inputs: list[ScenarioInput] = []
         self.unapplied: list[tuple[str, datetime]] = []
 
@@ -417,7 +418,14 @@ class ReferenceModel:
             "misconduct_reported": "misconduct",
         }.get(name, name)
         if act == "misconduct" and lifecycle.closed_at:
-            lifecycle.tasks[f"reported by event {event}"] = [Occurrence("misconduct", at)]
+            role = "mentor" if by == lifecycle.facts.mentor else "mentee"
+            lifecycle.tasks.setdefault(
+                f"reported by the {role} after the end", [Occurrence("misconduct", at)]
+            )
+            before = self.late_reports.setdefault((lifecycle.id, role), [])
+            before.append(at)
+            if any(at - engagement.BETWEEN_NOTICES < each < at for each in before):
+                return
             late = sum(int(key.rpartition("/")[2]) >= FIRST_RESEND_OCCURRENCE for key in lifecycle.sent)
             mail = PlannedMail(
                 "staff.misconduct", at, "staff.misconduct", "staff", FIRST_RESEND_OCCURRENCE + late

@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from cli.output import print_errors
 from cli.runner import Interrupted
+from worker.connection_file import FOLDER
 from worker.errors import Failure
 
 Command = Any
@@ -113,6 +114,15 @@ class TopGroup(CommandGroup):
         self.commands = {each.name: TyperCommand(each.name, help=each.summary) for each in self._all}
         return super().shell_complete(ctx, incomplete)
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words of a command. `--data` may stand anywhere, before and behind the name of a command."""
+        folder, rest = data_folder(args)
+        if folder is not None:
+            before = os.environ.get(FOLDER)
+            os.environ[FOLDER] = folder
+            ctx.call_on_close(lambda: _restore(FOLDER, before))
+        return cast(list[str], super().parse_args(ctx, rest))
+
     def invoke(self, ctx: Any) -> Any:
         """Invoke a command. Raises typer.Exit for every error but wrong usage."""
         try:
@@ -128,6 +138,29 @@ class TopGroup(CommandGroup):
                 raise
             print_errors(*lines)
             raise typer.Exit(1) from None
+
+
+def data_folder(args: Sequence[str]) -> tuple[str | None, list[str]]:
+    """Return the folder that `--data` names among the words of a command, and the other words."""
+    folder, rest, words = None, [], iter(args)
+    for word in words:
+        if word == "--":
+            rest.append(word)
+            break
+        if word.startswith("--data="):
+            folder = word.partition("=")[2]
+        elif word == "--data" and (value := next(words, None)) is not None:
+            folder = value
+        else:
+            rest.append(word)
+    return folder, [*rest, *words]
+
+
+def _restore(name: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(name, None)
+    else:
+        os.environ[name] = value
 
 
 def failure_lines(error: Exception) -> Sequence[str] | None:

@@ -7,6 +7,7 @@ import sys
 import zoneinfo
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 import typer
@@ -84,6 +85,13 @@ def _top(
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
+    data: Annotated[
+        Path,
+        typer.Option(
+            envvar="THROUGHLINE_DATA",
+            help="The data folder of throughline up or demo: a command finds what runs there by its connection.json.",
+        ),
+    ] = Path("var"),
 ) -> None:
     pass
 

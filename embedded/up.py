@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import fcntl
 import json
 import os
 import secrets
 import socket
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +22,7 @@ from database.environment import EnvironmentRefused
 from database.key_ring import KeyRing
 from database.links import Links
 from database.session import Database
+from embedded.data_folder import locked, private_folder
 from embedded.mail_catcher import MailCatcher
 from embedded.mail_pages import PageRenderer, mail_routes, require_loopback
 from embedded.mailbox import Mailbox
@@ -35,10 +33,11 @@ from mail.allowlist import RecipientAllowlist
 from mail.smtp.channel import SmtpChannel
 from mail.smtp.settings import SmtpSettings
 from worker.assembly import Components, Composers, WorkerOptions, workers
+from worker.connection_file import NAME, command_for, write_connection
 from worker.connections import read_programs, read_settings
 from worker.errors import Failure
 from worker.http_server import address, listen, served
-from worker.settings import Settings
+from worker.settings import LocalSettings, Settings
 from worker.shutdown import stopping
 from workflows.starting import notify_inbox, start_housekeeping
 
@@ -47,10 +46,8 @@ TEMPORAL_PORT: Final = 7233
 TEMPORAL_UI_PORT: Final = 8233
 """Ports to begin with; others are taken where these are not free. The gateway's is kept, since mail links to it."""
 
-SECONDS_FOR_THE_LOCK: Final = 3.0
-"""How long the servers of a command that was killed may take to be gone."""
-
 ENVIRONMENT: Final = "up"
+DATABASE: Final = "throughline.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +89,10 @@ async def up(*, data: Path, port: int | None) -> int:
 
     Raises Failure if the folder is in use or cannot be written, the port is taken, or a server does not start.
     """
-    settings = read_settings()
+    settings = read_settings(LocalSettings)
     async with stopping() as stop, AsyncExitStack() as stack:
-        folder = _folder(data)
-        lock = stack.enter_context(_locked(await _lock(folder)))
+        folder = private_folder(data)
+        lock = await stack.enter_async_context(locked(folder))
         kept = Secrets.of(folder)
         listening = _listening(folder, port)
         stack.callback(listening.close)
@@ -113,6 +110,8 @@ async def up(*, data: Path, port: int | None) -> int:
         await stack.enter_async_context(served(app, listening))
         await notify_inbox(server.client)
         await start_housekeeping(server.client)
+        database_file, temporal = folder / DATABASE, f"127.0.0.1:{server.port}"
+        write_connection(folder, _connection(kept, address(listening), database_file, temporal))
         _print_ready(folder, address(listening), server)
         await stop.wait()
         typer.echo("Stopping …")
@@ -136,7 +135,7 @@ async def _claim(parts: Components) -> None:
 
 
 async def _database(stack: AsyncExitStack, folder: Path, kept: Secrets) -> Database:
-    database = Database(f"sqlite:///{folder / 'throughline.db'}", keys=kept.ring)
+    database = Database(f"sqlite:///{folder / DATABASE}", keys=kept.ring)
     stack.push_async_callback(database.close)
     await database.upgrade()
     return database
@@ -158,11 +157,28 @@ async def _temporal(stack: AsyncExitStack, folder: Path, lock: int) -> DevServer
         raise Failure(f"{error}; {folder / 'temporal.log'} may say why") from None
 
 
+def _connection(kept: Secrets, base_url: str, database: Path, temporal: str) -> dict[str, str]:
+    """Return the settings by which every command reaches what runs here."""
+    return {
+        "THROUGHLINE_ENVIRONMENT": ENVIRONMENT,
+        "THROUGHLINE_DATABASE": f"sqlite:///{database}",
+        "THROUGHLINE_BASE_URL": base_url,
+        "THROUGHLINE_GATEWAY_URL": base_url,
+        "THROUGHLINE_SECRET": kept.links,
+        "THROUGHLINE_WEBHOOK_SECRET": kept.webhook,
+        "TEMPORAL_ADDRESS": temporal,
+        "TEMPORAL_NAMESPACE": "default",
+    }
+
+
 def _print_ready(folder: Path, base_url: str, server: DevServer) -> None:
     typer.echo(f"Gateway    {base_url}   (events: POST {base_url}/events, signed)")
     typer.echo(f"Inbox      {base_url}/inbox")
     typer.echo(f"Temporal   127.0.0.1:{server.port}   (pages: http://127.0.0.1:{server.ui_port})")
-    typer.echo(f"Kept in    {folder}   (secrets: {folder / 'secrets.json'})")
+    typer.echo(f"Kept in    {folder}   (how commands and systems connect: {folder / NAME})")
+    typer.echo("First event, from another terminal:")
+    typer.echo(f"  throughline event example member.updated | {command_for(folder)} event send -")
+    typer.echo("  (docs/connect.md goes on from there)")
     typer.echo("Ready. Ctrl-C stops all of it; the next start continues.")
 
 
@@ -214,49 +230,6 @@ def _app(settings: Settings, kept: Secrets, parts: Components, mailbox: Mailbox,
         webhook_secrets=[kept.webhook],
         routers=[front, mail_routes(mailbox, look, program.hours.zone, title=program.name)],
     )
-
-
-def _folder(data: Path) -> Path:
-    folder = data.expanduser().resolve()
-    try:
-        folder.mkdir(0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise Failure(f"{folder} cannot be used: {error.strerror}") from None
-    return folder
-
-
-async def _lock(folder: Path) -> int:
-    """The descriptor of the folder's lock, taken. Raises Failure if somebody else has it."""
-    try:
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise Failure(f"{folder} cannot be written: {error.strerror}") from None
-    try:
-        async with asyncio.timeout(SECONDS_FOR_THE_LOCK):
-            while not _take(descriptor):  # noqa: ASYNC110 - a lock has no way to wait for its release
-                await asyncio.sleep(0.1)
-    except TimeoutError:
-        os.close(descriptor)
-        raise Failure(
-            f"{folder} is in use by another throughline up: stop that, or name another --data"
-        ) from None
-    return descriptor
-
-
-def _take(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-@contextmanager
-def _locked(descriptor: int) -> Iterator[int]:
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _listening(folder: Path, port: int | None) -> socket.socket:

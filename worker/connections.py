@@ -19,6 +19,7 @@ from database.session import Database
 from mail.smtp.channel import SmtpChannel
 from mail.smtp.settings import SmtpSettings
 from rules.program import Program
+from worker.connection_file import temporal_variables
 from worker.errors import Failure
 from worker.settings import Settings
 
@@ -31,10 +32,10 @@ if TYPE_CHECKING:
 # database would pay for its `--help`.
 
 
-def read_settings() -> Settings:
+def read_settings(kind: type[Settings] = Settings) -> Settings:
     """Return the settings of this deployment. Raises Failure with a line for each wrong one."""
     try:
-        return Settings()
+        return kind()
     except SettingsError:
         raise Failure('THROUGHLINE_ALLOW: must be a JSON list, like ["*@example.org"]') from None
     except UnicodeDecodeError:
@@ -126,18 +127,20 @@ def _shown(settings: Settings) -> str:
 
 
 async def connect() -> Client:
-    """Connect to the Temporal service that Temporal's environment variables and profile file name.
+    """Connect to the Temporal service that Temporal's variables, its profile file or the connection file name.
 
-    Raises Failure if it cannot be reached.
+    Raises Failure if none is named, or if it cannot be reached.
     """
     from temporalio.client import Client
     from temporalio.envconfig import ClientConfig
 
     try:
-        config = ClientConfig.load_client_connect_config()
+        variables = temporal_variables()
+        config = ClientConfig.load_client_connect_config(override_env_vars=variables)
     except (RuntimeError, ValueError, OSError) as error:
         raise Failure(f"Temporal's settings cannot be read: {_first_line(error)}") from None
-    config.setdefault("target_host", "localhost:7233")
+    if not config.get("target_host"):
+        raise Failure("no Temporal server is named: set TEMPORAL_ADDRESS, or start throughline up here")
     try:
         return await Client.connect(**config)
     except (RuntimeError, ValueError, OSError) as error:

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from database.key_ring import KeyRing
 from database.session import TIMEOUT
 from mail.allowlist import RecipientAllowlist
 from mail.smtp.settings import DkimSettings, SmtpSettings
+from worker.connection_file import FOLDER, find_connection
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+class _ConnectionSettings(PydanticBaseSettingsSource):
+    """Settings out of the connection file that `throughline up` or `demo` wrote."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[str | None, str, bool]:
+        """Return the value of one field. Raises Failure for a file that cannot be read."""
+        connection = find_connection()
+        variable = f"THROUGHLINE_{field_name.upper()}"
+        return (connection.settings.get(variable) if connection else None), field_name, False
+
+    def __call__(self) -> dict[str, str]:
+        """Return the values that the file has."""
+        connection = find_connection()
+        if connection is None:
+            return {}
+        prefix = "THROUGHLINE_"
+        named = {name.removeprefix(prefix).lower(): value for name, value in connection.settings.items()}
+        return {name: value for name, value in named.items() if name in self.settings_cls.model_fields}
 
 
 class Settings(BaseSettings):
@@ -56,6 +78,24 @@ class Settings(BaseSettings):
 
     max_cached_workflows: int = Field(default=500, ge=1)
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources, the first wins: environment, `.env`, and the connection file of a data folder.
+
+        A file that was asked for by its folder comes before `.env`.
+        """
+        connection = _ConnectionSettings(settings_cls)
+        if os.environ.get(FOLDER):
+            return init_settings, env_settings, connection, dotenv_settings
+        return init_settings, env_settings, dotenv_settings, connection
+
     @property
     def allowlist(self) -> RecipientAllowlist:
         """Which addresses this deployment may send mail to (MAIL8)."""
@@ -97,3 +137,19 @@ class Settings(BaseSettings):
             pool_size=self.smtp_connections,
             rate_per_minute=self.smtp_rate_per_minute,
         )
+
+
+class LocalSettings(Settings):
+    """The settings of a command that runs all parts itself, and needs no connection file."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources, the first wins: environment and `.env`."""
+        return init_settings, env_settings, dotenv_settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -158,6 +159,20 @@ def types(
             ),
             title="Types of events",
         )
+
+
+@app.command("example")
+def print_example(
+    type: Annotated[str, typer.Argument(help="The type of an event, such as member.updated.")],
+) -> None:
+    """Print an event of a type, ready to send; each time with a new id."""
+    if type not in EVENT_TYPES:
+        near = get_close_matches(type, EVENT_TYPES, 1)
+        raise typer.BadParameter(f"no event {type}{f'; did you mean {near[0]}?' if near else ''}")
+    event = {**description.example(type), "id": str(uuid4())}
+    # Without a time it happens when it arrives: that of the description lies in the future.
+    del event["time"]
+    print_json(event)
 
 
 def _names(model: type[EventData], *, required: bool) -> str:

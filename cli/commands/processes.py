@@ -34,6 +34,12 @@ Port = Annotated[
 ]
 
 
+Data = Annotated[
+    Path,
+    typer.Option(envvar="THROUGHLINE_DATA", help="The folder for all data, and for the connection file."),
+]
+
+
 @database_app.command()
 def upgrade() -> None:
     """Migrate the database to the schema of this version."""
@@ -95,6 +101,7 @@ def demo(
         bool, typer.Option("--script", help="Play a story in the terminal, without a web page, and exit.")
     ] = False,
     port: Port = None,
+    data: Data = Path("var"),
 ) -> None:
     """Run a program with sample members and a clock to move.
 
@@ -103,11 +110,11 @@ def demo(
     """
     from embedded.demo.run import demo as run_demo
 
-    raise typer.Exit(run(run_demo(script=script, port=port)))
+    raise typer.Exit(run(run_demo(script=script, port=port, data=data)))
 
 
 def up(
-    data: Annotated[Path, typer.Option(help="The folder for all data.")] = Path("var"),
+    data: Data = Path("var"),
     port: Port = None,
 ) -> None:
     """Run a program in real time; its data survives restarts.

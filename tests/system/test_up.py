@@ -196,7 +196,8 @@ def test_data_folder_in_use_is_one_clear_line(tmp_path: Path) -> None:
         done = throughline("up", "--data", tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert (
-        done.stderr == f"{tmp_path} is in use by another throughline up: stop that, or name another --data\n"
+        done.stderr
+        == f"{tmp_path} is in use by another throughline up or demo: stop that, or name another --data\n"
     )
 
 

@@ -121,7 +121,7 @@ class TopGroup(CommandGroup):
             before = os.environ.get(FOLDER)
             os.environ[FOLDER] = folder
             ctx.call_on_close(lambda: _restore(FOLDER, before))
-        return cast(list[str], super().parse_args(ctx, rest))
+        return super().parse_args(ctx, rest)
 
     def invoke(self, ctx: Any) -> Any:
         """Invoke a command. Raises typer.Exit for every error but wrong usage."""

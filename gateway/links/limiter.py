@@ -29,8 +29,8 @@ class LinkLimiter:
     def is_exhausted(self, link: Link, at: datetime) -> bool:
         """Return whether nothing more may be stored now; `at` is program time."""
         self._forget(at)
-        times = self._stored.get(_question(link), ())
-        return len(times) >= self._most and times[0] > at - _HOUR
+        times = self._stored.get(_question(link))
+        return times is not None and len(times) >= self._most and times[0] > at - _HOUR
 
     def count(self, link: Link, at: datetime) -> None:
         """Count a form that was stored."""

@@ -389,7 +389,7 @@ class TestTheStatement:
         assert "had been active" not in early
         assert "Unless" not in DOCUMENTS.statement(kind, "en", data(kind, gate_met=True))
         spanish = DOCUMENTS.statement(kind, "es", data(kind, gate_met=False))
-        assert "el 28 de septiembre de 2028 llevará 6 meses activa" in spanish
+        assert "el 28 de septiembre de 2028 cumplirá 6 meses de actividad" in spanish
         printed = rendered(kind, gate_met=False)
         assert "September 28, 2028 (expected when signed)" in printed
         assert "(on record when signed)" in printed

@@ -235,9 +235,17 @@ async def test_mentor_page_shows_mentee_wish_duration_and_deadline(sqlite_url: s
         assert "Would an hour a month suit you?" in page
         assert "Career, Management" in page
         assert "6 months" in page
-        assert "March 15, 2028" in page
+        assert "March 15, 2028, 5:00\u202fPM (New York)" in page
         made.at = NOW + timedelta(days=3)
         assert "March 15, 2028" not in (await made.client.get(made.path(*ANSWER))).text
+
+
+@pytest.mark.rule("REQ1", "ENG3")
+async def test_mentor_page_names_the_usual_length_where_none_was_asked_for(
+    sqlite_gateway: GatewayFixture,
+) -> None:
+    page = (await sqlite_gateway.client.get(sqlite_gateway.path(*ANSWER))).text
+    assert "6 months (the usual length; the two of you can agree on another)" in page
 
 
 @pytest.mark.rule("REQ5")

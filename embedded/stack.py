@@ -71,6 +71,7 @@ class EmbeddedStack:
     kill: KillFault
     outage: DatabaseFault
     progress: ProgressMonitor
+    database_file: Path
     _sent: int = 0
 
     async def advance(self, target: datetime) -> None:
@@ -135,7 +136,9 @@ async def embedded_stack(
     options = options or StackOptions()
     async with AsyncExitStack() as stack:
         keys = KeyRing((options.secret,))
-        database, watched = await _databases(stack, options, keys)
+        folder = options.folder or Path(stack.enter_context(TemporaryDirectory(prefix="throughline-")))
+        file = folder / "throughline.db"
+        database, watched = await _databases(stack, file, keys)
         catcher = MailCatcher(options.mail_dir, options.on_mail)
         await catcher.start()
         stack.push_async_callback(catcher.stop)
@@ -160,15 +163,12 @@ async def embedded_stack(
         running = workers(clock.client, parts, _worker_options(options, kill, progress))
         await stack.enter_async_context(running)
         outage = DatabaseFault(watched)
-        yield EmbeddedStack(clock, database, catcher, parts, programs, alarm, kill, outage, progress)
+        yield EmbeddedStack(clock, database, catcher, parts, programs, alarm, kill, outage, progress, file)
 
 
-async def _databases(
-    stack: AsyncExitStack, options: StackOptions, keys: KeyRing
-) -> tuple[Database, FaultyDatabase]:
+async def _databases(stack: AsyncExitStack, file: Path, keys: KeyRing) -> tuple[Database, FaultyDatabase]:
     """Return the database as the tests read it, and as the parts use it: it can fail."""
-    folder = options.folder or Path(stack.enter_context(TemporaryDirectory(prefix="throughline-")))
-    address = f"sqlite:///{folder / 'throughline.db'}"
+    address = f"sqlite:///{file}"
     database, watched = Database(address, keys=keys), FaultyDatabase(address, keys=keys)
     stack.push_async_callback(database.close)
     stack.push_async_callback(watched.close)

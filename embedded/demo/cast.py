@@ -75,15 +75,16 @@ whose experience needs a review (MEM3)."""
 class Persona:
     """How a sample member goes about the part of a profile: at which hour of the day, what they ask and answer.
 
-    `asks_after` and `standing_after` are days after the demo's start; `wants` are the mentors to ask, one after the
-    other. A mentor who is not to accept `declines` with a reason, or `leaves_waiting` some mentees. `late` names the
-    first of a series of messages that is heeded, where that is not the first one.
+    `signs_up_after`, `asks_after` and `standing_after` are days after the demo's start; `wants` are the mentors to
+    ask, one after the other. A mentor who is not to accept `declines` with a reason, or `leaves_waiting` some
+    mentees. `late` names the first of a series of messages that is acted on, where that is not the first one.
     """
 
     profile: str
     member: str
     zone: str
     hour: time
+    signs_up_after: int | None = None
     asks_after: int | None = None
     standing_after: int | None = None
     wants: tuple[str, ...] = ()
@@ -97,6 +98,15 @@ class Persona:
     declines: str = ""
     writes: str = ""
     late: dict[str, int] = field(default_factory=dict)
+
+    def own_acts(self) -> list[tuple[str, int]]:
+        """Return what the person does of their own accord, and on which day."""
+        acts = (
+            ("signs up", self.signs_up_after),
+            ("asks", self.asks_after),
+            ("standing", self.standing_after),
+        )
+        return [(act, days) for act, days in acts if days is not None]
 
     @property
     def tz(self) -> ZoneInfo:
@@ -151,6 +161,7 @@ CAST: Final = {
             "diego",
             "America/Bogota",
             time(13, 20),
+            signs_up_after=9,
             asks_after=58,
             standing_after=16,
             wants=("p-tom", "p-marcus", "p-lucia"),

@@ -16,9 +16,9 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
 from database.models import Event, Member, Message
-from embedded.demo.cast import PLACES, SAMPLES
+from embedded.demo.cast import CAST, PLACES, SAMPLES
 from embedded.demo.overview import Overview, read_overview
-from embedded.demo.simulation import Simulation, checked
+from embedded.demo.simulation import Simulation, checked, sign_up_events
 from embedded.demo.words import message_words
 from embedded.mail_pages import city, moment
 from embedded.mailbox import Mailbox
@@ -97,16 +97,15 @@ class Demo:
         return await self.stack.clock.now()
 
     async def begin(self) -> datetime:
-        """Let the sample members sign up at the demo's start; the instant of it."""
+        """Let the sample members sign up who do so at the demo's start; return the instant of it."""
         start = demo_start(await self.now(), self.zone)
         await self.stack.advance(start)
         self._simulation.begin(start)
         given: list[tuple[str, dict[str, Any]]] = []
+        later = {part.member for part in CAST.values() if part.signs_up_after is not None}
         for sample in SAMPLES:
-            given.append(checked("member.updated", sample.data(start.year)))
-            for role in sample.roles:
-                profile = f"p-{sample.member}" if role == sample.roles[0] else f"p-{sample.member}-{role}"
-                given.append(self._profile(profile, sample.member, role))
+            if sample.member not in later:
+                given += sign_up_events(sample, start.year, self.program.id)
         await self.stack.send_events(start, given)
         await self._rest()
         return start
@@ -211,10 +210,11 @@ class Demo:
         async def send() -> Notice:
             if problems:
                 return Notice(f"Refused: this {problems[0].reason}", wrong=True)
-            await self.stack.send_events(
-                (await self.now()).replace(microsecond=0), [("request.created", checked)]
-            )
+            at = (await self.now()).replace(microsecond=0)
+            await self.stack.send_events(at, [("request.created", checked)])
             await self._rest()
+            if refused := await self._refusal(f"request/{name}"):
+                return refused
             async with self.stack.database.reading() as session:
                 who = await participants(session, [mentee, mentor])
             names = [who[one].member.name if one in who else one for one in (mentee, mentor)]
@@ -222,6 +222,15 @@ class Demo:
 
         await self._act(send)
         return name
+
+    async def _refusal(self, subject: str) -> Notice | None:
+        """Return the notice of the last event about a subject, if it was refused."""
+        last = select(Event).where(Event.subject == subject).order_by(Event.id.desc()).limit(1)
+        async with self.stack.database.reading() as session:
+            event = await session.scalar(last)
+        if event is None or event.state != "refused":
+            return None
+        return Notice(f"Refused, and nothing was sent: {event.reason}", wrong=True)
 
     def _name_request(self) -> str:
         self._requests += 1
@@ -245,7 +254,7 @@ class Demo:
             at = (await self.now()).replace(microsecond=0)
             await self.stack.send_events(at, [checked(f"request.{kind}", {"request": request})])
             await self._rest()
-            return Notice(f"The request is {kind}.")
+            return await self._refusal(f"request/{request}") or Notice(f"The request is {kind}.")
 
         await self._act(send)
 

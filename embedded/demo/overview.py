@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database.models import Lifecycle, Message, Profile, Task
 from database.session import Database
 from embedded.demo.history_entries import HistoryEntry, Subjects, read_history
-from embedded.demo.words import message_words, spaced
+from embedded.demo.words import lifecycle_words, message_words, spaced
 from lifecycles.participants import Participant, participants
 from lifecycles.registry import LIFECYCLES
 from rules.kinds import KINDS
@@ -45,6 +45,8 @@ class LifecycleEntry:
     workflow: str
     profile: str
     kind: str
+    label: str
+    """The kind for people; of a claim, with its certification."""
     who: str
     role: str
     zone: str
@@ -151,7 +153,7 @@ async def _state_changes(
     return [
         UpcomingItem(
             item.at,
-            f"{item.workflow.partition('/')[0]} becomes {spaced(item.what)}",
+            f"{lifecycle_words(item.workflow)} becomes {spaced(item.what)}",
             subjects.names(item.workflow),
             subjects.zone(item.workflow),
         )
@@ -162,9 +164,18 @@ async def _state_changes(
 
 
 async def _tasks(session: AsyncSession, subjects: Subjects) -> list[StaffTask]:
+    """Return the open tasks, misconduct first (STA2)."""
     tasks = await session.scalars(select(Task).where(Task.state == "open").order_by(Task.opened_at, Task.id))
     return [
-        StaffTask(spaced(task.kind), subjects.names(task.subject), task.action, task.due_at) for task in tasks
+        StaffTask(
+            f"{spaced(task.kind)} · {lifecycle_words(task.subject)}"
+            if task.subject.startswith("claim/")
+            else spaced(task.kind),
+            subjects.names(task.subject),
+            task.action,
+            task.due_at,
+        )
+        for task in sorted(tasks, key=lambda task: task.kind != "misconduct")
     ]
 
 
@@ -188,6 +199,7 @@ def _entry(row: Lifecycle, profile: Profile, subjects: Subjects) -> LifecycleEnt
         workflow=row.workflow,
         profile=profile.id,
         kind=row.workflow.partition("/")[0],
+        label=lifecycle_words(row.workflow),
         who=people.name(profile.id),
         role=profile.role,
         zone=people.zone(profile.id, profile.program),

@@ -98,6 +98,7 @@ class _DemoPages:
             "title": demo.program.name,
             "home": None,
             "program": demo.program,
+            "database": demo.stack.database_file,
             "zone": demo.zone,
             "now": await demo.now(),
             "due": await demo.next_due(),

@@ -96,9 +96,9 @@ async def demo(*, port: int | None, script: bool, data: Path) -> int:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="demo-", dir=home)))
         demo = await stack.enter_async_context(running_demo(settings, address(listening), folder))
         await stack.enter_async_context(served(demo_app(demo, settings), listening))
-        _connect(stack, home, demo, folder)
+        _connect(stack, home, demo)
         typer.echo(f"The demo is at {address(listening)} (Ctrl-C ends it; nothing is kept)")
-        typer.echo(f"Its database is {folder / 'throughline.db'}; commands find it, for example")
+        typer.echo(f"Its database is {demo.stack.database_file}; commands find it, for example")
         typer.echo(f"  {command_for(home)} show onboarding/p-ana")
         await stop.wait()
         typer.echo("Stopping …")
@@ -116,13 +116,13 @@ async def _home(stack: AsyncExitStack, data: Path) -> Path:
     return folder
 
 
-def _connect(stack: AsyncExitStack, home: Path, demo: Demo, folder: Path) -> None:
+def _connect(stack: AsyncExitStack, home: Path, demo: Demo) -> None:
     """Write the connection file; at the end, put back the one of `throughline up`, or remove it."""
     file, base_url = home / NAME, demo.stack.parts.links.base_url
     before = file.read_bytes() if file.exists() else None
     settings = {
         "THROUGHLINE_ENVIRONMENT": demo.stack.parts.environment,
-        "THROUGHLINE_DATABASE": f"sqlite:///{folder / 'throughline.db'}",
+        "THROUGHLINE_DATABASE": f"sqlite:///{demo.stack.database_file}",
         "THROUGHLINE_BASE_URL": base_url,
         "THROUGHLINE_GATEWAY_URL": base_url,
         "THROUGHLINE_SECRET": StackOptions().secret,

@@ -15,7 +15,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Claim, Engagement, Event, Member, Message, Request, Survey
-from embedded.demo.cast import CAST, Persona
+from embedded.demo.cast import CAST, SAMPLES, Persona, Sample
 from embedded.stack import SOURCE, EmbeddedStack
 from lifecycles.facts import facts_from_row
 from lifecycles.participants import Participant, participants
@@ -97,14 +97,9 @@ class Simulation:
         if self._start is None:
             return []
         plans = [
-            _Plan(self._on_day(self._start, part, part.asks_after), f"asks {part.profile}", part)
+            _Plan(self._on_day(self._start, part, days), f"{act} {part.profile}", part)
             for part in CAST.values()
-            if part.asks_after is not None
-        ]
-        plans += [
-            _Plan(self._on_day(self._start, part, part.standing_after), f"standing {part.profile}", part)
-            for part in CAST.values()
-            if part.standing_after is not None
+            for act, days in part.own_acts()
         ]
         mails = await session.scalars(
             select(Message).where(
@@ -131,6 +126,8 @@ class Simulation:
         """Return the events that somebody sends now; none if the question is closed."""
         part, mail = plan.part, plan.message
         if mail is None:
+            if plan.key.startswith("signs up"):
+                return await self._signs_up(session, part)
             if plan.key.startswith("standing"):
                 return await self._standing_returns(session, part)
             return await self._asks(session, part)
@@ -147,9 +144,15 @@ class Simulation:
         }
         return [checked(*given) for given in await answers[kind](session, part, mail)]
 
+    async def _signs_up(self, session: AsyncSession, part: Persona) -> list[EventInput]:
+        if self._start is None or await session.get(Member, part.member) is not None:
+            return []
+        sample = next(sample for sample in SAMPLES if sample.member == part.member)
+        return sign_up_events(sample, self._start.year, self._program.id)
+
     async def _standing_returns(self, session: AsyncSession, part: Persona) -> list[EventInput]:
-        member = await session.get_one(Member, part.member)
-        if member.standing == "good":
+        member = await session.get(Member, part.member)
+        if member is None or member.standing == "good":
             return []
         data = {"member": member.id, "name": member.name, "email": member.email, "standing": "good"}
         return [checked("member.updated", data)]
@@ -272,6 +275,16 @@ _ANSWERS: Final = {
     "wrap_up": ("engagement.extension_agreed",),
 }
 """The events that answer a message."""
+
+
+def sign_up_events(sample: Sample, year: int, program: str) -> list[EventInput]:
+    """Return the events by which a sample member signs up, in each role; certification cycles begin with a year."""
+    given = [checked("member.updated", sample.data(year))]
+    for role in sample.roles:
+        profile = f"p-{sample.member}" if role == sample.roles[0] else f"p-{sample.member}-{role}"
+        data = {"profile": profile, "member": sample.member, "role": role, "program": program}
+        given.append(checked("profile.created", data))
+    return given
 
 
 def checked(kind: str, data: Mapping[str, Any]) -> EventInput:

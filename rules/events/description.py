@@ -145,6 +145,19 @@ def page() -> str:
     return "\n".join([*_HEAD, "", *_table(CloudEvent), "", *_RULES, *_types()]) + "\n"
 
 
+def summary() -> str:
+    """Return a table of all types in Markdown: the required and the other fields, with a link to the page's section."""
+    rows = ["| type | required | optional |", "|---|---|---|"]
+    for name, model in EVENT_TYPES.items():
+        fields = fields_of(model)
+        required, optional = (
+            ", ".join(f"`{field.name}`" for field in fields if field.required == needed)
+            for needed in (True, False)
+        )
+        rows.append(f"| [`{name}`](events.md#{name.replace('.', '')}) | {required} | {optional} |")
+    return "\n".join(rows) + "\n"
+
+
 def _types() -> Iterator[str]:
     nouns: dict[str, list[type[EventData]]] = {}
     for name, model in EVENT_TYPES.items():

@@ -227,7 +227,7 @@ async def test_survey_page_has_touch_sized_controls(gateway: GatewayFixture, chr
         ]:
             await page.get_by_role("group", name=question).get_by_text(answer, exact=True).tap()
         await page.get_by_role("button", name="Send my answers").tap()
-        await page.wait_for_selector("text=Thank you for looking back")
+        await page.wait_for_selector("text=Thank you for your answers")
     (event,) = await gateway.events()
     assert event.data["answers"] == {
         "goals_met": "partly",

@@ -34,8 +34,8 @@ NAMING_SERVERS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
-    """The content of a connection file."""
+class ConnectionFile:
+    """A connection file and its settings, by the names of their variables."""
 
     file: Path
     settings: Mapping[str, str]
@@ -76,7 +76,7 @@ def write_connection(folder: Path, settings: Mapping[str, str]) -> Path:
     return file
 
 
-def find_connection() -> Connection | None:
+def find_connection() -> ConnectionFile | None:
     """Return the connection of the folder that `THROUGHLINE_DATA` names, else of `var`.
 
     Raises Failure if the named folder has none, or one that cannot be read. That of `var` is passed over where other
@@ -88,7 +88,7 @@ def find_connection() -> Connection | None:
     file = (Path(named).expanduser() if named else DEFAULT_FOLDER) / NAME
     try:
         settings = json.loads(file.read_text("utf-8"))
-        return Connection(file, {str(name): str(value) for name, value in settings.items()})
+        return ConnectionFile(file, {str(name): str(value) for name, value in settings.items()})
     except FileNotFoundError:
         if named:
             raise Failure(f"{file} is missing: neither throughline up nor demo has run there") from None

@@ -482,7 +482,7 @@ async def test_end_event_counts_before_it_is_applied(sqlite_gateway: GatewayFixt
         ("discovery", {"answer": "not_a_fit"}),
         ("plan", {"months": "7", "goals": "Know five people."}),
         ("met", {"answer": "yes"}),
-        ("extend", {"end": "2028-12-01"}),
+        ("extend", {"end": "2028-12-01", "confirm": "yes"}),
         ("end", {"reason": "goals_met"}),
     ],
 )

@@ -35,11 +35,20 @@ from mail.decisions import (
     decide_refused,
     decide_unusable_address,
     open_channel_task,
+    settle_channel_tasks,
     withhold,
 )
 from mail.mime import build_mail
+from mail.smtp.refusal_watch import RefusalWatch
 from mail.smtp.settings import PROBE_INTERVAL
-from mail.smtp.verdicts import Acceptance, AuthenticationRefused, DeliveryError, TryLater
+from mail.smtp.verdicts import (
+    Acceptance,
+    AccountRefused,
+    ChannelRefused,
+    ContentRefused,
+    DeliveryError,
+    TryLater,
+)
 from rules.agenda import MINUTE
 from rules.program import Program
 
@@ -76,6 +85,10 @@ class Channel(Protocol):
         """Deliver, or raise one of the DeliveryErrors."""
         ...
 
+    def stop(self, refusal: AccountRefused) -> None:
+        """Stop deliveries until a probe succeeds."""
+        ...
+
 
 class MailActivities:
     """Sends the messages of the ledger through a channel."""
@@ -96,6 +109,9 @@ class MailActivities:
         self._links = links
         self._allowlist = allowlist
         self._in_flight = InFlightDeliveries()
+        self._refusals = RefusalWatch()
+        # An earlier process may have left a task: the first acceptance closes it.
+        self._channel_stopped = True
 
     @activity.defn
     async def send_mail(self, order: SendMail) -> list[Outcome]:
@@ -135,18 +151,31 @@ class MailActivities:
             accepted = await self._hand_over(claimed, at)
         except DeliveryCancelled:
             return await self._after_cancellation(workflow, key, at)
-        except TryLater as error:
-            await self._release(claimed, error, at)
-            raise
-        except AuthenticationRefused as refused:
-            await self._release(claimed, refused, at)
-            await self._report_refused_login(refused, at)
-            raise TryLater(
-                refused.response, code=refused.code, enhanced=refused.enhanced, after=PROBE_INTERVAL
-            ) from None
         except DeliveryError as error:
-            return await self._record_refusal(claimed, error, at)
+            return await self._after_error(claimed, self._compared(claimed, error), at)
+        self._refusals.accept(_now())
         return await self._record_acceptance(claimed, accepted, at)
+
+    def _compared(self, claimed: ClaimedMessage, error: DeliveryError) -> DeliveryError:
+        """Return the verdict on an error in the light of what other recipients were answered (MAIL10)."""
+        if not isinstance(error, ContentRefused):
+            return error
+        judged = self._refusals.judge(error, claimed.row.delivery, claimed.recipient, _now())
+        if isinstance(judged, AccountRefused):
+            self._channel.stop(judged)
+        return judged
+
+    async def _after_error(self, claimed: ClaimedMessage, error: DeliveryError, at: datetime) -> Outcome:
+        """Record a verdict that is final, and return the decision; else release the message and raise TryLater."""
+        if error.final:
+            return await self._record_refusal(claimed, error, at)
+        await self._release(claimed, error, at)
+        if isinstance(error, ChannelRefused):
+            await self._report_stopped_channel(error, at)
+            raise TryLater(
+                error.response, code=error.code, enhanced=error.enhanced, after=PROBE_INTERVAL
+            ) from None
+        raise error
 
     async def _claim(self, workflow: str, key: str, at: datetime) -> Outcome | ClaimedMessage:
         """Claim a message for this attempt, its bytes rendered and stored, or return its outcome."""
@@ -247,11 +276,12 @@ class MailActivities:
             await ledger.release(session, claimed.row.id, claimed.claimed_by, f"{error}", at)
         self._in_flight.forget(claimed.row)
 
-    async def _report_refused_login(self, refused: AuthenticationRefused, at: datetime) -> None:
+    async def _report_stopped_channel(self, refused: ChannelRefused, at: datetime) -> None:
+        self._channel_stopped = True
         async with self._database.begin() as session:
-            opened = await open_channel_task(session, at)
+            opened = await open_channel_task(session, refused, at)
         if opened:
-            log.error("mail_channel_stopped", code=refused.code)
+            log.error("mail_channel_stopped", code=refused.code, kind=type(refused).__name__)
 
     async def _record_acceptance(
         self, claimed: ClaimedMessage, accepted: Acceptance, at: datetime
@@ -261,7 +291,10 @@ class MailActivities:
             if row.state not in DECISIONS:
                 response = f"{accepted.code} {accepted.response}"
                 await ledger.decide(session, row, "sent", None, row.attempted_at or at, response=response)
+            if self._channel_stopped:
+                await settle_channel_tasks(session, at)
             outcome = _outcome(row)
+        self._channel_stopped = False
         self._in_flight.forget(claimed.row)
         return outcome
 
@@ -294,6 +327,11 @@ def _is_due(due_at: datetime, at: datetime) -> bool:
 
 def _outcome(row: Message) -> Outcome:
     return Outcome(row.key, row.state, row.decided_at)
+
+
+def _now() -> float:
+    """Return the event loop's clock, in seconds: answers are compared within one process."""
+    return asyncio.get_running_loop().time()
 
 
 def _new_claim() -> str:

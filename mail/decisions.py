@@ -12,10 +12,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database import ledger, suppressions
 from database.models import Message
-from database.tasks import open_task
+from database.tasks import open_task, settle_tasks
 from mail.allowlist import RecipientAllowlist
 from mail.context import PreparedMail
-from mail.smtp.verdicts import Ambiguous, DeliveryError, RecipientRefused
+from mail.smtp.refusals import Cause
+from mail.smtp.verdicts import (
+    Ambiguous,
+    AuthenticationRefused,
+    ChannelRefused,
+    DeliveryError,
+    RecipientRefused,
+)
 from rules.messages import MessageClass
 from rules.program.policies import MailPolicy
 
@@ -93,9 +100,13 @@ async def decide_refused(session: AsyncSession, row: Message, error: DeliveryErr
         await suppressions.take_in(session, row, "hard", reason, at)
         await ledger.decide(session, row, "failed", reason, at, response=error.response)
     else:
-        action = "Find out why the mail server refused this text."
+        about_text = error.cause in (None, Cause.CONTENT, Cause.SIZE, Cause.UNKNOWN)
+        refused = "the content was refused" if about_text else f"the mail server refused it for {error.cause}"
+        action = (
+            f"Find out why: {refused}." if error.cause else "Find out why the mail server refused this text."
+        )
         await open_message_task(session, row, "mail_failed", action, at)
-        reason = f"the content was refused ({error.code})"
+        reason = f"{refused} ({error.code})"
         await ledger.decide(session, row, "failed", reason, at, response=error.response)
 
 
@@ -119,13 +130,29 @@ async def open_message_task(
     return await open_task(session, kind, row.workflow, f"{kind} {row.key}", action, at)
 
 
-async def open_channel_task(session: AsyncSession, at: datetime) -> bool:
-    """Open a task about a refused login, one a day however many messages wait (MAIL3); return whether it is new."""
+CHANNEL = "channel/smtp"
+"""The subject of tasks about the channel to the mail server."""
+
+
+async def open_channel_task(session: AsyncSession, refusal: ChannelRefused, at: datetime) -> bool:
+    """Open a task about a refusal of us, one a day for all messages (MAIL3, MAIL10); return whether it is new."""
+    if isinstance(refusal, AuthenticationRefused):
+        cause, action = "authentication refused", "Correct the user name or password of the mail server."
+    else:
+        cause, action = (
+            "our account refused",
+            "Ask the mail provider why it refuses this account, sender or quota.",
+        )
     return await open_task(
         session,
-        "mail_failed",
-        "channel/smtp",
-        f"authentication refused on {at.date().isoformat()}",
-        "Correct the user name or password of the mail server. Waiting messages then go out without further action.",
+        "mail_channel",
+        CHANNEL,
+        f"{cause} on {at.date().isoformat()}",
+        f"{action} Waiting messages then go out without further action.",
         at,
     )
+
+
+async def settle_channel_tasks(session: AsyncSession, at: datetime) -> None:
+    """Close the tasks about a refusal of us: the mail server takes messages again (STA2)."""
+    await settle_tasks(session, CHANNEL, "mail_channel", (), "the mail server takes messages again", at)

@@ -22,8 +22,10 @@ from mail.smtp.dkim_signing import sign
 from mail.smtp.settings import SmtpSettings, tls_context
 from mail.smtp.verdicts import (
     Acceptance,
+    AccountRefused,
     Ambiguous,
     AuthenticationRefused,
+    ChannelRefused,
     ContentRefused,
     DeliveryError,
     Stage,
@@ -36,8 +38,9 @@ from rules.text import from_mail_server
 class SmtpChannel:
     """Delivers through one relay over a small pool of connections, on one event loop.
 
-    A refused login opens the `circuit`. While it is open, only a probe tries: one delivery, or `check`, after each
-    `probe_interval`. All other attempts raise the refusal. A probe that logs in closes the circuit.
+    A refused login or account opens the `circuit`. While it is open, only a probe tries: one delivery, or `check`,
+    after each `probe_interval`. All other attempts raise the refusal. A probe that logs in closes the circuit of a
+    refused login, a message that is accepted that of a refused account.
     """
 
     def __init__(self, settings: SmtpSettings) -> None:
@@ -97,8 +100,12 @@ class SmtpChannel:
         if connection is None:
             raise TryLater("the check took too long")
         connection.leave()
-        if probe:
+        if probe and self.circuit.closes_at_login:
             self.circuit.close()
+
+    def stop(self, refusal: AccountRefused) -> None:
+        """Open the circuit for what the caller has seen: the server refuses us, whatever its words (MAIL10)."""
+        self._open_circuit(refusal)
 
     async def sign(self, content: bytes) -> bytes:
         """Return the message with its DKIM signature, made off the event loop; unchanged without DKIM settings."""
@@ -112,7 +119,7 @@ class SmtpChannel:
         idle, self._idle = self._idle, []
         await asyncio.gather(*(connection.quit() for connection in idle))
 
-    def _open_circuit(self, refusal: AuthenticationRefused) -> None:
+    def _open_circuit(self, refusal: ChannelRefused) -> None:
         """Stop deliveries, and drop the idle connections: they are logged in with the refused account."""
         self.circuit.trip(refusal)
         idle, self._idle = self._idle, []
@@ -134,13 +141,20 @@ class SmtpChannel:
         connection = await self._connection_for(mail, probe)
         try:
             accepted = await self._transfer(connection, mail)
-        except AuthenticationRefused as refusal:
+        except ChannelRefused as refusal:
             connection.abort()
             self._open_circuit(refusal)
+            raise
+        except DeliveryError as error:
+            connection.abort()
+            if probe:
+                self.circuit.judge_probe(error)
             raise
         except BaseException:
             connection.abort()
             raise
+        if probe:
+            self.circuit.close()
         self._put_back(connection)
         return accepted
 
@@ -165,14 +179,19 @@ class SmtpChannel:
         fresh = await self._connect(probe)
         try:
             await self._open_envelope(fresh, mail)
-        except AuthenticationRefused as refusal:
+        except ChannelRefused as refusal:
             fresh.abort()
             self._open_circuit(refusal)
+            raise
+        except DeliveryError as error:
+            fresh.abort()
+            if probe:
+                self.circuit.judge_probe(error)
             raise
         except BaseException:
             fresh.abort()
             raise
-        if probe:
+        if probe and self.circuit.closes_at_login:
             self.circuit.close()
         return fresh
 

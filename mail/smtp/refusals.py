@@ -171,6 +171,7 @@ _WORDS: tuple[tuple[Cause, str], ...] = (
         r"|mailbox exceed\w*|exceed\w*[^.;]{0,20}(?:local limit|allowed size|mailbox)|\bquota\b|mailboxfull"
         r"|storage allocation|no space left for (?:the )?user",
     ),
+    (Cause.CONTENT, r"(?:as|is|like|be|considered) (?:spam|junk|a virus)"),
     (
         Cause.AUTHENTICATION,
         r"\bspf\b|dkim|dmarc|sender ?id|authenti|purported responsible|unauthenticated|authorized to use",
@@ -259,7 +260,7 @@ _WORDS: tuple[tuple[Cause, str], ...] = (
         Cause.MOVED,
         r"has moved|moved to|no longer (?:with|at|here|works?|working|employed|on|in|a |part)"
         r"|not our (?:customer|user)|left the (?:company|organi)|has changed (?:address|e-?mail)"
-        r"|new (?:e-?mail )?address|user not local|another owner|destination mailbox (?:address )?(?:has )?moved"
+        r"|new (?:e-?mail )?address|not local|another owner|destination mailbox (?:address )?(?:has )?moved"
         r"|ya no trabaja",
     ),
     (
@@ -365,3 +366,10 @@ def _by_codes(code: int | None, enhanced: str | None) -> Cause:
     if code == 556:
         return Cause.NO_MAIL
     return Cause.TEMPORARY if code is not None and code < 500 else Cause.UNKNOWN
+
+
+def normalized_answer(text: str) -> str:
+    """Return an answer without what differs from message to message: addresses, links, hosts, numbers and ids."""
+    words = _NOISE.sub(" ", text[:LONGEST_READ].lower())
+    words = re.sub(r"\S*\d\S*", " ", words)
+    return " ".join(re.findall(r"[^\W_]+", words))

@@ -53,6 +53,8 @@ class DeliveryError(Exception):
     """
 
     cause: Cause | None = None
+    final = True
+    """Whether the server has judged the message, so that it is not tried again."""
 
     def __init__(self, response: str, *, code: int | None = None, enhanced: str | None = None) -> None:
         named = (type(self).__name__, code, enhanced)
@@ -67,6 +69,8 @@ class TryLater(DeliveryError):
 
     `after` is a hint: the least number of seconds to wait. None leaves it to the caller's growing delays.
     """
+
+    final = False
 
     def __init__(
         self,
@@ -90,6 +94,8 @@ class ContentRefused(DeliveryError):
 
 class ChannelRefused(DeliveryError):
     """The server refuses us, not this message: the circuit opens, and messages stay planned (MAIL3, MAIL10)."""
+
+    final = False
 
 
 class AuthenticationRefused(ChannelRefused):

@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.exceptions import ApplicationError
@@ -23,7 +24,7 @@ from temporalio.exceptions import ApplicationError
 from activities.delivery import MailActivities, Outcome
 from database import ledger, suppressions
 from database.links import Links
-from database.models import DECISIONS, Message
+from database.models import DECISIONS, Message, Task
 from database.session import Database
 from mail.allowlist import RecipientAllowlist
 from mail.smtp.channel import SmtpChannel
@@ -464,7 +465,7 @@ async def test_refused_recipient_is_suppressed_with_one_staff_task(
 @pytest.mark.parametrize(
     ("step", "answer"),
     [
-        ("MAIL", "553 5.1.8 bad sender"),
+        ("MAIL", "552 5.3.4 too big"),
         ("RCPT", "550 5.7.1 blocked as spam"),
         ("DATA", "554 5.6.0 not this"),
         ("END", "554 5.7.1 spam"),
@@ -501,13 +502,66 @@ async def test_refused_login_opens_the_circuit_with_one_alarm(
             )
             assert all(isinstance(error, ApplicationError) for error in waiting)
             assert server.logins == [("worker", False)]
-        assert await deliveries.tasks() == [("mail_failed", "channel/smtp")]
+        assert await deliveries.tasks() == [("mail_channel", "channel/smtp")]
         assert {row.state for row in await deliveries.rows()} == {"planned"}
         async with deliveries.mailing(server, password="right") as mail:
             await send(mail, *keys, at=DUE + HOUR, attempt=4)
         assert sorted(received(server)) == sorted(row.delivery for row in await deliveries.rows())
         await counted(fault_run, "a refused login", deliveries, server)
     assert {decision for _, decision in await deliveries.decisions()} == {"sent"}
+
+
+@pytest.mark.rule("MAIL10", "STA2")
+async def test_refused_account_stops_the_channel_until_a_probe_is_accepted(
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
+) -> None:
+    keys = [mail.key for mail in check_ins(6)]
+    await deliveries.plan(*check_ins(6))
+    hostile_smtp.always("RCPT", say("554 Sending paused for this account"))
+    async with deliveries.mailing(hostile_smtp) as mail:
+        for attempt in (1, 2):
+            assert await refused_for_now(mail, *keys, attempt=attempt) == timedelta(minutes=15)
+        assert hostile_smtp.commands.count("RCPT") == 1
+    async with deliveries.mailing(hostile_smtp, probe_interval=0) as mail:
+        await refused_for_now(mail, *keys, at=DUE + HOUR)
+        assert {row.state for row in await deliveries.rows()} == {"planned"}
+        assert await deliveries.tasks() == [("mail_channel", "channel/smtp")]
+        hostile_smtp.always("RCPT", None)
+        assert [outcome.decision for outcome in await send(mail, *keys, at=DUE + HOUR)] == ["sent"] * 6
+    async with deliveries.database.reading() as session:
+        (task,) = await session.scalars(select(Task))
+    assert (task.state, task.closed_by) == ("done", "program")
+
+
+@pytest.mark.rule("MAIL10", "STA2")
+async def test_one_answer_to_several_recipients_stops_the_channel(
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
+) -> None:
+    """No wording is needed, and ids and addresses in the answer do not count."""
+    mails = check_ins(6)
+    await deliveries.plan(*mails)
+    async with deliveries.mailing(hostile_smtp) as mail:
+        for number, each in enumerate(mails):
+            hostile_smtp.answers("RCPT", say(f"554 nope <a{number}@example.org> id {number}f{number}"))
+            await deliveries.member(email=f"ana{number}@example.org")
+            await refused_for_now(mail, each.key)
+        assert hostile_smtp.commands.count("RCPT") == 3
+    assert {row.state for row in await deliveries.rows()} == {"planned"}
+    assert await deliveries.tasks() == [("mail_channel", "channel/smtp")]
+
+
+@pytest.mark.rule("MAIL3", "MAIL10")
+async def test_unclear_refusal_of_one_message_fails_once_confirmed(
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
+) -> None:
+    await deliveries.plan(OWED)
+    async with deliveries.mailing(hostile_smtp) as mail:
+        hostile_smtp.answers("RCPT", say("554 nope"))
+        assert await refused_for_now(mail, OWED.key) == timedelta(minutes=5)
+        hostile_smtp.answers("RCPT", say("554 nope"))
+        (outcome,) = await send(mail, OWED.key, attempt=2)
+    assert outcome.decision == "failed"
+    assert await deliveries.tasks() == [("mail_failed", WORKFLOW)]
 
 
 # --- what must not go out

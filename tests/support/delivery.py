@@ -26,7 +26,7 @@ from database.models import AuditRecord, Base, Member, Message, Profile, Task
 from database.session import Database
 from mail.allowlist import RecipientAllowlist
 from mail.smtp.channel import SmtpChannel
-from mail.smtp.settings import SmtpSettings
+from mail.smtp.settings import PROBE_INTERVAL, SmtpSettings
 from rules.agenda import PlannedMail
 from rules.program import Program, load_program
 from tests.support.servers.hostile_smtp import HostileSmtp
@@ -130,6 +130,7 @@ class DeliveryFixture:
         password: str | None = None,
         tls: Literal["none", "starttls"] = "none",
         ca_file: Path | None = None,
+        probe_interval: float = PROBE_INTERVAL,
     ) -> AsyncIterator[MailActivities]:
         """The activity of one worker process, with connections of its own; `patience` is in seconds."""
         channel = SmtpChannel(
@@ -145,6 +146,7 @@ class DeliveryFixture:
                 data_timeout=patience,
                 total_timeout=4 * patience,
                 helo_name="worker.example.org",
+                probe_interval=probe_interval,
             )
         )
         mail = MailActivities(

@@ -85,6 +85,7 @@ CLOSINGS: Mapping[str, Closing] = MappingProxyType(
             "staff resumed, ended or cancelled the engagement; one about an engagement that was over stays",
             _decided,
         ),
+        "mail_channel": Closing("the mail server takes messages again"),
         "mail_failed": Closing("the message was sent again, or the mail server takes mail again"),
         "mail_ambiguous": Closing("the message was sent again"),
         "address_suppressed": Closing("staff lifted the suppression, or the member has another address"),

@@ -16,6 +16,13 @@ from typing import NamedTuple, TypeVar
 from zoneinfo import available_timezones
 
 from rules.calendar import known_zone
+from rules.mail_address import (
+    LONGEST_ADDRESS,
+    AddressRejected,
+    MailAddress,
+    cleaned_address,
+    mail_address,
+)
 from rules.text import LONGEST_TEXT
 
 T = TypeVar("T")
@@ -24,7 +31,6 @@ Validator = Callable[[object], T]
 EARLIEST_YEAR, LATEST_YEAR = 1900, 2200
 LONGEST_LINE = 200
 LONGEST_LINK = 2_000
-LONGEST_ADDRESS = 254
 LONGEST_QUOTE = 60
 """Characters of a value that a reason quotes."""
 _MOST_BITS_SHOWN = 64
@@ -37,9 +43,7 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _CLOCK = r"[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.][0-9]{1,9})?)?"
 LOCAL = re.compile(_DAY.pattern + _CLOCK)
 INSTANT = re.compile(_DAY.pattern + _CLOCK + r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})")
-_BEFORE_AT = re.compile(r"(?=.{1,64}$)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:[.][A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?[.])+[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])"
-_AFTER_AT = re.compile(_HOST)
 _LINK = re.compile(
     rf"https://{_HOST}(?::[0-9]{{1,5}})?(?:[/?#](?:[A-Za-z0-9._~:/?#@!$&'()*+,;=-]|\[|\]|%[0-9A-Fa-f]{{2}})*)?"
 )
@@ -257,19 +261,26 @@ def zone_name(value: object) -> str:
 
 def email(value: object) -> str:
     """One mail address and nothing else, at most 254 characters; a domain in another script comes out as ASCII."""
-    text = text_of(value).strip(" ")
-    if len(text) > LONGEST_ADDRESS:
+    return _address(value).ascii
+
+
+def email_as_given(value: object) -> str:
+    """One mail address as its owner writes it, without invisible characters."""
+    return _address(value).given
+
+
+def _address(value: object) -> MailAddress:
+    text = text_of(value)
+    if len(text) > 2 * LONGEST_ADDRESS:
         raise ValidationError(f"must be at most {LONGEST_ADDRESS} characters long, not {len(text)}")
-    if _holds(text, _BREAKS_A_LINE):
+    shown = cleaned_address(text)
+    if _holds(shown, _BREAKS_A_LINE):
         raise ValidationError("must be on one line, without line breaks or other control characters")
-    before, at, after = text.partition("@")
-    if at and before and not before.isascii():
-        raise ValidationError(f"must have only ASCII characters before the @, unlike {quote(text)}")
-    domain = _in_ascii(after)
-    address = f"{before}@{domain}"
-    if not (_BEFORE_AT.fullmatch(before) and _AFTER_AT.fullmatch(domain)) or len(address) > LONGEST_ADDRESS:
-        raise ValidationError(f"must be one mail address alone, like ana@example.org, not {quote(text)}")
-    return address
+    try:
+        return mail_address(text)
+    except AddressRejected as rejected:
+        quoted = quote(text if _holds(text, _BREAKS_A_LINE) else shown)
+        raise ValidationError(f"{rejected}, unlike {quoted}") from None
 
 
 def link(value: object) -> str:
@@ -371,15 +382,6 @@ def _holds(text: str, categories: set[str]) -> bool:
 
 def _invisible(text: str) -> bool:
     return all(unicodedata.category(character) in _INVISIBLE for character in text)
-
-
-def _in_ascii(domain: str) -> str:
-    if domain.isascii():
-        return domain
-    try:
-        return domain.encode("idna").decode("ascii")
-    except UnicodeError:
-        return ""
 
 
 def _moment(value: object, form: re.Pattern[str], words: str) -> datetime:

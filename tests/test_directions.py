@@ -34,7 +34,7 @@ NOT_THE_PRODUCT = {"tests", "benchmarks"}
 ON_PROGRAM_TIME = ("rules", "database", "lifecycles", "mail", "evidence", "activities", "workflows")
 KNOW_TEMPORAL = ROOMS[ROOMS.index("activities") :]
 
-DATA_FOR_RULES = {"holidays", "tzdata", "pydantic", "pydantic_core", "email_validator"}
+DATA_FOR_RULES = {"holidays", "tzdata", "pydantic", "pydantic_core", "email_validator", "idna"}
 INPUT_AND_OUTPUT = {
     *("asyncio", "concurrent", "multiprocessing", "os", "random", "secrets", "shutil", "signal"),
     *("ftplib", "http", "imaplib", "poplib", "selectors", "smtplib", "socket", "ssl", "urllib"),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from activities.event_handlers.base import HandlerContext, StoredEvent
+from activities.event_handlers.base import HandlerContext, RefusedEvent, StoredEvent
 from database.models import Member
 from database.suppressions import settle_address_tasks
 from lifecycles.registry import lifecycle_of, open_lifecycles_of
 from lifecycles.workflow_commands import WorkflowCommand
+from rules.mail_address import AddressRejected, mail_address
 
 _FIELDS = (
     *("name", "email", "time_zone", "country", "subdivision", "languages"),
@@ -54,10 +55,16 @@ async def member_updated(context: HandlerContext, event: StoredEvent) -> list[Wo
 
 
 def _write(member: Member, data: dict[str, Any], *, is_new: bool) -> None:
-    """Set the fields that an event names; a new member gets all of them."""
+    """Set the fields that an event names; a new member gets all of them. Raises RefusedEvent."""
     for name in _FIELDS:
         if name in data or is_new:
             setattr(member, name, data.get(name, [] if name in _LISTS else None))
+    if given := data.get("email"):
+        try:
+            address = mail_address(given)
+        except AddressRejected as rejected:
+            raise RefusedEvent(f"the address {rejected}") from None
+        member.email, member.email_given = address.ascii, address.given
 
 
 def _planning_inputs(member: Member) -> tuple[Any, ...]:

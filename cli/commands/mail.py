@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +27,7 @@ from database.models import DECISIONS, Member, Message, Suppression
 from mail.bounces import collect_bounces
 from mail.reports.report_reader import read_report, weightiest
 from rules.calendar import instant_in
+from rules.mail_address import AddressRejected, mail_address
 from staff.formatting import local, local_iso, numbered
 from staff.people import People
 from worker.connections import connect, database_ready, read_programs, read_settings
@@ -205,6 +207,8 @@ def lift(
     reason: Annotated[str, typer.Option(help="The reason, for the audit record.")] = "",
 ) -> None:
     """Lift a suppression, so that an address gets mail again."""
+    with suppress(AddressRejected):
+        address = mail_address(address).ascii
 
     async def write() -> None:
         async with database_ready(read_settings()) as database, database.begin() as session:

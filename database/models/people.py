@@ -12,12 +12,16 @@ from database.models.base import Base
 
 
 class Member(Base):
-    """A member of the association, by the latest report of its member database (`member.updated`)."""
+    """A member of the association, by the latest report of its member database (`member.updated`).
+
+    `email` has its domain in ASCII, as mail servers take it; `email_given` is the address as the member writes it.
+    """
 
     __tablename__ = "members"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     name: Mapped[str] = mapped_column(Text)
     email: Mapped[str] = mapped_column(String(320))
+    email_given: Mapped[str | None] = mapped_column(String(320))
     standing: Mapped[str] = mapped_column(String(10))
     standing_since: Mapped[datetime]
     time_zone: Mapped[str | None] = mapped_column(String(64))

@@ -8,20 +8,20 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from rules.events.schema import OneOf, Shape
+from rules.mail_address import LONGEST_ADDRESS
 from rules.text import LONGEST_TEXT
 from rules.validation import (
     CODE,
     COUNTRY,
     IDENTIFIER,
     LANGUAGE,
-    LONGEST_ADDRESS,
     LONGEST_LINE,
     LONGEST_LINK,
     Validator,
     certification_code,
     country_code,
     day,
-    email,
+    email_as_given,
     identifier,
     integer,
     language_code,
@@ -96,7 +96,9 @@ NeededText = Annotated[str, text(blank=False)]
 Link = Annotated[
     str, Shape(link, {"type": "string", "format": "uri", "pattern": "^https://", "maxLength": LONGEST_LINK})
 ]
-Email = Annotated[str, Shape(email, {"type": "string", "format": "email", "maxLength": LONGEST_ADDRESS})]
+Email = Annotated[
+    str, Shape(email_as_given, {"type": "string", "format": "email", "maxLength": LONGEST_ADDRESS})
+]
 
 ZoneName = Annotated[str, Shape(zone_name, {"type": "string"})]
 CountryCode = Annotated[str, Shape(country_code, {"type": "string", "pattern": pattern(COUNTRY)})]

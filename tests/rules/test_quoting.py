@@ -80,7 +80,7 @@ def test_wrong_kind_is_named_with_its_value(value: object, kind: str) -> None:
         (integer(1, 26), 27, "must be a whole number from 1 to 26, not 27"),
         (integer(1, 26), "3", "must be a whole number from 1 to 26, not the text '3'"),
         (identifier, "p 1", "not 'p 1'"),
-        (email, "nobody", "must be one mail address alone, like ana@example.org, not 'nobody'"),
+        (email, "nobody", "must be one mail address alone, like name@domain.org, unlike 'nobody'"),
         (day, "2028-02-30", "must be a date that the calendar has, not '2028-02-30'"),
         (day, 20280306, "must be a date like 2028-03-06, not the number 20280306"),
         (instant, "now", "not the text 'now'"),

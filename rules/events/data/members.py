@@ -75,7 +75,7 @@ class MemberUpdated(EventData):
 
     member: Id = Field(description="The member's id.")
     name: Name = Field(description="The name as mails and letters show it.")
-    email: Email = Field(description="One mail address, without a name.")
+    email: Email = Field(description="One mail address, without a name; its domain may be in any script.")
     standing: Annotated[Literal["good", "lapsed"], OneOf()] = Field(
         description="Whether the membership is in good standing."
     )

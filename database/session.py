@@ -53,7 +53,7 @@ class Database:
         if self.is_sqlite:
             file = make_url(self.url).database
             if file and file != ":memory:":
-                Path(file).parent.mkdir(parents=True, exist_ok=True)
+                Path(file).parent.mkdir(0o700, parents=True, exist_ok=True)
             options["async_creator"] = partial(_connect_sqlite, file or ":memory:")
         else:
             options |= {"pool_size": pool_size, "max_overflow": 5, "pool_timeout": timeout}

@@ -84,8 +84,8 @@ class Secrets:
             raise Failure(f"{file} cannot be read: remove it to have new secrets (old links end)") from None
 
 
-async def up(*, data: Path, port: int | None) -> int:
-    """Run everything until Ctrl-C or SIGTERM; return the exit status.
+async def up(*, data: Path, port: int | None, ui: bool = False) -> int:
+    """Run everything until Ctrl-C or SIGTERM, Temporal's pages only with `ui`; return the exit status.
 
     Raises Failure if the folder is in use or cannot be written, the port is taken, or a server does not start.
     """
@@ -100,7 +100,7 @@ async def up(*, data: Path, port: int | None) -> int:
         mailbox = Mailbox(folder / "mail")
         database = await _database(stack, folder, kept)
         catcher = await _catcher(stack, mailbox)
-        server = await _temporal(stack, folder, lock)
+        server = await _temporal(stack, folder, lock, ui)
         parts = _parts(settings, kept, address(listening), database, catcher)
         stack.push_async_callback(parts.close)
         await _claim(parts.all)
@@ -141,14 +141,15 @@ async def _database(stack: AsyncExitStack, folder: Path, kept: Secrets) -> Datab
     return database
 
 
-async def _temporal(stack: AsyncExitStack, folder: Path, lock: int) -> DevServer:
+async def _temporal(stack: AsyncExitStack, folder: Path, lock: int, ui: bool) -> DevServer:
     """Start the Temporal server. Its process holds the folder's lock, too. Raises Failure."""
     try:
         return await stack.enter_async_context(
             dev_server(
                 folder / "temporal.db",
                 port=free_port(TEMPORAL_PORT),
-                ui_port=free_port(TEMPORAL_UI_PORT),
+                # Its pages act for anybody who reaches them, a foreign web page by DNS rebinding included.
+                ui_port=free_port(TEMPORAL_UI_PORT) if ui else None,
                 log=folder / "temporal.log",
                 keep=(lock,),
             )
@@ -174,7 +175,8 @@ def _connection(kept: Secrets, base_url: str, database: Path, temporal: str) -> 
 def _print_ready(folder: Path, base_url: str, server: DevServer) -> None:
     typer.echo(f"Gateway    {base_url}   (events: POST {base_url}/events, signed)")
     typer.echo(f"Inbox      {base_url}/inbox")
-    typer.echo(f"Temporal   127.0.0.1:{server.port}   (pages: http://127.0.0.1:{server.ui_port})")
+    pages = f"pages: http://127.0.0.1:{server.ui_port}" if server.ui_port else "its pages: --temporal-ui"
+    typer.echo(f"Temporal   127.0.0.1:{server.port}   ({pages})")
     typer.echo(f"Kept in    {folder}   (how commands and systems connect: {folder / NAME})")
     typer.echo("First event, from another terminal:")
     typer.echo(f"  throughline event example member.updated | {command_for(folder)} event send -")

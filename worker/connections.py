@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
@@ -18,6 +19,7 @@ from database.links import Links
 from database.session import Database
 from mail.smtp.channel import SmtpChannel
 from mail.smtp.settings import SmtpSettings
+from rules.mail_address import AddressRejected, ascii_domain
 from rules.program import Program
 from worker.connection_file import temporal_variables
 from worker.errors import Failure
@@ -142,11 +144,29 @@ async def connect() -> Client:
     if not config.get("target_host"):
         raise Failure("no Temporal server is named: set TEMPORAL_ADDRESS, or start throughline up here")
     try:
-        return await Client.connect(**config)
+        client = await Client.connect(**config)
+        await _check_namespace(client)
+        return client
     except (RuntimeError, ValueError, OSError) as error:
         raise Failure(
             f"Temporal cannot be reached at {config['target_host']}: {_first_line(error)}"
         ) from None
+
+
+async def _check_namespace(client: Client) -> None:
+    """Raise Failure if the Temporal service does not have the namespace: connecting succeeds without it."""
+    from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+    from temporalio.service import RPCError, RPCStatusCode
+
+    try:
+        await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
+    except RPCError as error:
+        if error.status in (RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT):
+            raise Failure(
+                f"Temporal at {client.service_client.config.target_host} has no namespace "
+                f"{client.namespace!r} (TEMPORAL_NAMESPACE)"
+            ) from None
+        # A service may refuse the question and do the work: then the work says what is wrong.
 
 
 def _first_line(error: Exception) -> str:
@@ -181,9 +201,30 @@ def smtp_of(settings: Settings, programs: Mapping[str, Program]) -> SmtpSettings
         smtp, rates = settings.smtp, [program.mail.rate_per_minute for program in programs.values()]
         if smtp.rate_per_minute is None and rates:
             settings = settings.model_copy(update={"smtp_rate_per_minute": min(rates)})
-        return replace(settings.smtp, dkim=dkim)
+        return replace(settings.smtp, dkim=dkim, helo_name=helo_name(settings, programs))
     except ValueError as error:
         raise Failure(f"THROUGHLINE_SMTP_…: {error}") from None
+
+
+def helo_name(settings: Settings, programs: Mapping[str, Program]) -> str:
+    """Return the name by which a worker greets the mail server (RFC 5321, 4.1.1.1): a full domain name.
+
+    Many servers refuse a bare host name, and a container's is a hash. Without a setting it is the host of the
+    gateway's public address, or the domain that mail comes from. Raises Failure for a name that is not full.
+    """
+    if settings.smtp_helo_name:
+        try:
+            return ascii_domain(settings.smtp_helo_name)
+        except AddressRejected:
+            raise Failure(
+                f"THROUGHLINE_SMTP_HELO_NAME: must be a full domain name, like mail.example.org, "
+                f"not {settings.smtp_helo_name!r}"
+            ) from None
+    senders = (program.sender.rpartition("@")[2] for program in programs.values())
+    for name in (urlsplit(settings.base_url).hostname or "", *senders):
+        with suppress(AddressRejected):
+            return ascii_domain(name)
+    return "localhost.localdomain"
 
 
 def build_components(settings: Settings, database: Database, programs: Mapping[str, Program]) -> Components:

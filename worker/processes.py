@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from functools import partial
 
 import structlog
@@ -31,6 +32,7 @@ from worker.connections import (
     database_ready,
     links_of,
     read_programs,
+    smtp_of,
     webhook_secrets,
 )
 from worker.errors import Failure
@@ -43,7 +45,7 @@ log = structlog.get_logger()
 
 
 async def run_worker(settings: Settings) -> None:
-    """Run a worker until it is asked to stop; then running activities have 20 seconds to finish.
+    """Run a worker until it is asked to stop; then running activities have `stop_seconds` to finish.
 
     Raises Failure if a dependency is missing or cannot be reached: database, Temporal, mail server.
     """
@@ -82,10 +84,12 @@ async def _check_mail_server(components: Components, settings: Settings) -> None
 
 
 async def _work(settings: Settings, database: Database, components: Components, client: Client) -> None:
-    per_minute = settings.smtp_rate_per_minute
+    # The program's rate holds for all workers together, so that the server limits the queue, too (MAIL3).
+    per_minute = smtp_of(settings, components.programs).rate_per_minute
     options = WorkerOptions(
         max_cached_workflows=settings.max_cached_workflows,
         mails_per_second=per_minute / 60 if per_minute else None,
+        grace_period=timedelta(seconds=settings.stop_seconds),
     )
     async with (
         stopping() as stop,
@@ -94,13 +98,23 @@ async def _work(settings: Settings, database: Database, components: Components, 
     ):
         if settings.bounce_port is not None:
             handler = BounceHandler(database, partial(notify_inbox, client))
-            await stack.enter_async_context(bounce_listener(handler, settings.host, settings.bounce_port))
+            await _listen_for_bounces(stack, handler, settings.bounce_host, settings.bounce_port)
         await notify_inbox(client)
         await start_housekeeping(client)
         log.info("worker_started", environment=settings.environment, programs=", ".join(components.programs))
         await stop.wait()
         log.info("worker_shutdown_started")
         await asyncio.gather(*(worker.shutdown() for worker in running))
+
+
+async def _listen_for_bounces(stack: AsyncExitStack, handler: BounceHandler, host: str, port: int) -> None:
+    """Listen for reports until the stack closes; a worker whose port is taken by another one does without."""
+    try:
+        await stack.enter_async_context(bounce_listener(handler, host, port))
+    except OSError as error:
+        log.warning(
+            "bounce_listener_not_started", address=f"{host}:{port}", error=error.strerror or str(error)
+        )
 
 
 async def run_gateway(settings: Settings) -> None:

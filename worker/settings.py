@@ -69,14 +69,17 @@ class Settings(BaseSettings):
     smtp_tls: Literal["none", "starttls", "implicit"] = "none"
     smtp_verify: bool = True
     smtp_ca_file: str | None = None
+    smtp_helo_name: str = ""
     smtp_connections: int = Field(default=4, ge=1, le=50)
     smtp_rate_per_minute: int | None = Field(default=None, ge=1)
+    bounce_host: str = "127.0.0.1"
     bounce_port: int | None = Field(default=None, ge=0, le=65535)
     dkim_domain: str | None = None
     dkim_selector: str | None = None
     dkim_key_file: Path | None = None
 
     max_cached_workflows: int = Field(default=500, ge=1)
+    stop_seconds: float = Field(default=20, ge=0, le=3600)
 
     @classmethod
     def settings_customise_sources(

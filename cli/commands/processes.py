@@ -116,6 +116,9 @@ def demo(
 def up(
     data: Data = Path("var"),
     port: Port = None,
+    temporal_ui: Annotated[
+        bool, typer.Option("--temporal-ui", help="Serve Temporal's own pages on this machine, too.")
+    ] = False,
 ) -> None:
     """Run a program in real time; its data survives restarts.
 
@@ -123,4 +126,4 @@ def up(
     """
     from embedded.up import up as run_up
 
-    raise typer.Exit(run(run_up(data=data, port=port)))
+    raise typer.Exit(run(run_up(data=data, port=port, ui=temporal_ui)))

@@ -205,7 +205,7 @@ ROUTES = """
 
 TABLES = {
     "members": """
-        id name email standing standing_since time_zone country subdivision languages nationality birth_year
+        id name email email_given standing standing_since time_zone country subdivision languages nationality birth_year
         years_management certifications preferences updated_at
     """,
     "profiles": """
@@ -277,7 +277,7 @@ FAULTS = "smtp_down smtp_4xx smtp_5xx_recipient smtp_drop_after_data database_do
 
 COMMANDS = {
     "demo": "--port --script",
-    "up": "--data --port",
+    "up": "--data --port --temporal-ui",
     "worker": "",
     "gateway": "",
     "rehearse": "SCENARIO --json --mail-dir --program",
@@ -325,5 +325,6 @@ COMMANDS = {
 SETTINGS = """
     environment production allow database database_timeout programs templates base_url keys secret webhook_secret host
     port gateway_url smtp_host smtp_port smtp_username smtp_password smtp_tls smtp_verify smtp_ca_file
-    smtp_connections smtp_rate_per_minute bounce_port dkim_domain dkim_selector dkim_key_file max_cached_workflows
+    smtp_helo_name smtp_connections smtp_rate_per_minute bounce_host bounce_port dkim_domain dkim_selector dkim_key_file
+    max_cached_workflows stop_seconds
 """

@@ -196,6 +196,10 @@ async def test_process_refuses_the_database_of_another_deployment(deployment: De
         assert len(copy.stderr.splitlines()) == 1
     adopted = await deployment.throughline("db", "adopt")
     assert (adopted.returncode, adopted.stderr) == (0, "")
+    nowhere = {**deployment.settings, "TEMPORAL_NAMESPACE": "nowhere"}
+    lost = await asyncio.to_thread(throughline, "worker", settings=nowhere)
+    assert (lost.returncode, len(lost.stderr.splitlines())) == (1, 1)
+    assert "has no namespace 'nowhere'" in lost.stderr
     deployment.settings["THROUGHLINE_SECRET"] = "another secret of sixteen"
     other = await deployment.throughline("gateway")
     assert (other.returncode, other.stdout) == (1, "")

@@ -13,12 +13,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from database import events
+from database.models import Message
 from database.session import Database
 from mail.reports.parts import parse
 from mail.reports.report_reader import ReportClass, read_report, weightiest
 from rules.events import Envelope, check_event
+
+log = structlog.get_logger()
 
 SOURCE = "/bounces"
 """The source of events that were made from reports."""
@@ -67,29 +75,55 @@ def bounce_in(content: bytes, recipients: Sequence[str] = ()) -> BounceReport | 
     return BounceReport(digest.hexdigest()[:32], kind, found.cause, found.delivery, found.message_id)
 
 
+class StoredReports(NamedTuple):
+    """What became of reports: events that are new, and reports that name no mail of ours."""
+
+    new: int
+    refused: int
+
+
 async def store_reports(
     database: Database, reports: Iterable[tuple[bytes, Sequence[str]]], at: datetime
-) -> int:
-    """Store an event of time `at` for each report not known yet; return the number of new events (MAIL7)."""
-    envelopes = []
-    for content, recipients in reports:
-        bounce = bounce_in(content, recipients)
-        if bounce is None:
-            continue
-        data, problems = check_event(TYPE, bounce.data)
-        if not problems:
-            envelopes.append(Envelope(bounce.id, SOURCE, TYPE, at, data))
+) -> StoredReports:
+    """Store an event of time `at` for each report about our mail that is not known yet (MAIL7)."""
+    found = (bounce_in(content, recipients) for content, recipients in reports)
+    return await store_bounces(database, [bounce for bounce in found if bounce], at)
+
+
+async def store_bounces(database: Database, found: Sequence[BounceReport], at: datetime) -> StoredReports:
+    """Store an event of time `at` for each report that is not known yet, and count those that only guess (MAIL7).
+
+    Anybody can send a report. A delivery's id is signed, so a report that names one has seen our mail. One that names
+    none is refused and leaves no row behind: otherwise guesses would fill the database.
+    """
+    envelopes: list[Envelope] = []
+    refused = 0
+    async with database.reading() as session:
+        for bounce in found:
+            data, problems = check_event(TYPE, bounce.data)
+            if problems or not await _is_ours(session, bounce):
+                refused += 1
+            else:
+                envelopes.append(Envelope(bounce.id, SOURCE, TYPE, at, data))
+    if refused:
+        log.warning("reports_refused", count=refused, reason="they name no mail of ours")
     if not envelopes:
-        return 0
+        return StoredReports(0, refused)
     async with database.begin() as session:
-        return await events.store(session, envelopes)
+        return StoredReports(await events.store(session, envelopes), refused)
 
 
-async def collect_bounces(database: Database, file: Path, at: datetime) -> int:
+async def _is_ours(session: AsyncSession, bounce: BounceReport) -> bool:
+    named = (
+        Message.delivery == bounce.delivery if bounce.delivery else Message.message_id == bounce.message_id
+    )
+    return await session.scalar(select(Message.id).where(named).limit(1)) is not None
+
+
+async def collect_bounces(database: Database, file: Path, at: datetime) -> StoredReports:
     """Store the reports of a mailbox as events: a Maildir, an mbox file, or one mail in a file of its own.
 
-    The mailbox is not changed, and reading it again stores nothing twice. Returns the number of new events;
-    raises OSError if the mailbox cannot be read.
+    The mailbox is not changed, and reading it again stores nothing twice. Raises OSError if the mailbox cannot be read.
     """
     return await store_reports(database, ((content, ()) for content in read_mailbox(file)), at)
 

@@ -44,11 +44,11 @@ class BounceHandler:
             # aiosmtpd gives text only where it was asked to decode; this server is not.
             return "451 4.3.0 not now"
         try:
-            new = await store_reports(self._database, [(content, envelope.rcpt_tos)], self._now())
+            stored = await store_reports(self._database, [(content, envelope.rcpt_tos)], self._now())
         except SQLAlchemyError as error:
             log.warning("report_storage_failed", error=type(error).__name__)
             return "451 4.3.0 not now"
-        if new:
+        if stored.new:
             try:
                 await self._notify_inbox()
             except (RPCError, RuntimeError, OSError) as error:

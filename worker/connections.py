@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from database.links import Links
 from database.session import Database
+from mail.reports.imap import ImapSettings
 from mail.smtp.channel import SmtpChannel
 from mail.smtp.settings import SmtpSettings
 from rules.mail_address import AddressRejected, ascii_domain
@@ -204,6 +205,14 @@ def smtp_of(settings: Settings, programs: Mapping[str, Program]) -> SmtpSettings
         return replace(settings.smtp, dkim=dkim, helo_name=helo_name(settings, programs))
     except ValueError as error:
         raise Failure(f"THROUGHLINE_SMTP_…: {error}") from None
+
+
+def imap_of(settings: Settings) -> ImapSettings | None:
+    """Return the mailbox that bounces come to, if there is one. Raises Failure for a contradiction."""
+    try:
+        return settings.imap
+    except ValueError as error:
+        raise Failure(f"THROUGHLINE_IMAP_…: {error}") from None
 
 
 def helo_name(settings: Settings, programs: Mapping[str, Program]) -> str:

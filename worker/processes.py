@@ -26,10 +26,12 @@ from worker.assembly import (
     workers,
 )
 from worker.bounce_listener import BounceHandler, bounce_listener
+from worker.bounce_mailbox import BounceMailbox, polling
 from worker.connections import (
     build_components,
     connect,
     database_ready,
+    imap_of,
     links_of,
     read_programs,
     smtp_of,
@@ -99,6 +101,9 @@ async def _work(settings: Settings, database: Database, components: Components, 
         if settings.bounce_port is not None:
             handler = BounceHandler(database, partial(notify_inbox, client))
             await _listen_for_bounces(stack, handler, settings.bounce_host, settings.bounce_port)
+        if imap := imap_of(settings):
+            mailbox = BounceMailbox(imap, database, partial(notify_inbox, client))
+            await stack.enter_async_context(polling(mailbox, settings.imap_interval))
         await notify_inbox(client)
         await start_housekeeping(client)
         log.info("worker_started", environment=settings.environment, programs=", ".join(components.programs))

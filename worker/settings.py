@@ -13,6 +13,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from database.key_ring import KeyRing
 from database.session import TIMEOUT
 from mail.allowlist import RecipientAllowlist
+from mail.reports.imap import ImapSettings
+from mail.smtp.oauth2 import OAuth2Settings
 from mail.smtp.settings import DkimSettings, SmtpSettings
 from worker.connection_file import FOLDER, find_connection
 
@@ -72,8 +74,24 @@ class Settings(BaseSettings):
     smtp_helo_name: str = ""
     smtp_connections: int = Field(default=4, ge=1, le=50)
     smtp_rate_per_minute: int | None = Field(default=None, ge=1)
+    oauth_provider: Literal["microsoft", "google"] | None = None
+    oauth_tenant: str = ""
+    oauth_token_url: str = ""
+    oauth_client_id: str = ""
+    oauth_client_secret: SecretStr = SecretStr("")
+    oauth_refresh_token: SecretStr = SecretStr("")
+    oauth_scope: str = ""
     bounce_host: str = "127.0.0.1"
     bounce_port: int | None = Field(default=None, ge=0, le=65535)
+    imap_host: str = ""
+    imap_port: int = Field(default=993, ge=1, le=65535)
+    imap_tls: Literal["none", "implicit"] = "implicit"
+    imap_username: str = ""
+    imap_password: SecretStr | None = None
+    imap_ca_file: str | None = None
+    imap_folder: str = "INBOX"
+    imap_done_folder: str = ""
+    imap_interval: float = Field(default=60, ge=1, le=86400)
     dkim_domain: str | None = None
     dkim_selector: str | None = None
     dkim_key_file: Path | None = None
@@ -127,6 +145,54 @@ class Settings(BaseSettings):
         return DkimSettings(self.dkim_domain, self.dkim_selector, self.dkim_key_file.read_text())
 
     @property
+    def oauth2(self) -> OAuth2Settings | None:
+        """The sign-in of the mailbox, if it has no password. Raises ValueError if only a part of it is set."""
+        if not (self.oauth_provider or self.oauth_token_url):
+            return None
+        url, scope = self.oauth_token_url, self.oauth_scope
+        if self.oauth_provider == "microsoft":
+            url = url or f"https://login.microsoftonline.com/{self.oauth_tenant}/oauth2/v2.0/token"
+            scope = scope or "https://outlook.office365.com/.default"
+        elif self.oauth_provider == "google":
+            url = url or "https://oauth2.googleapis.com/token"
+        needed = {
+            "oauth_tenant": self.oauth_tenant or self.oauth_provider != "microsoft" or self.oauth_token_url,
+            "oauth_client_id": self.oauth_client_id,
+            "oauth_refresh_token or oauth_client_secret": self.oauth_refresh_token
+            or self.oauth_client_secret,
+        }
+        if missing := [name for name, value in needed.items() if not value]:
+            raise ValueError(f"the sign-in by OAuth needs {', '.join(missing)}")
+        return OAuth2Settings(
+            url,
+            self.oauth_client_id,
+            self.oauth_client_secret.get_secret_value(),
+            self.oauth_refresh_token.get_secret_value(),
+            scope,
+        )
+
+    @property
+    def imap(self) -> ImapSettings | None:
+        """The mailbox that bounces come to, if the worker reads one. Raises ValueError for a contradiction."""
+        if not self.imap_host:
+            return None
+        password = self.imap_password.get_secret_value() if self.imap_password else ""
+        oauth2 = None if password else self.oauth2
+        if not (self.imap_username and (password or oauth2)):
+            raise ValueError("imap_host needs imap_username, and imap_password or a sign-in by OAuth")
+        return ImapSettings(
+            self.imap_host,
+            self.imap_port,
+            self.imap_username,
+            password,
+            oauth2,
+            self.imap_tls,
+            self.imap_ca_file,
+            self.imap_folder,
+            self.imap_done_folder,
+        )
+
+    @property
     def smtp(self) -> SmtpSettings:
         """The mail server that accepts deliveries."""
         return SmtpSettings(
@@ -134,6 +200,7 @@ class Settings(BaseSettings):
             port=self.smtp_port,
             username=self.smtp_username,
             password=self.smtp_password.get_secret_value() if self.smtp_password else None,
+            oauth2=self.oauth2 if self.smtp_username and not self.smtp_password else None,
             tls=self.smtp_tls,
             verify_certificates=self.smtp_verify,
             ca_file=self.smtp_ca_file,

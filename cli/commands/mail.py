@@ -24,7 +24,7 @@ from cli.output import Actor, Json, print_json_lines, print_table, working
 from cli.runner import run
 from database import audit, ledger, suppressions
 from database.models import DECISIONS, Member, Message, Suppression
-from mail.bounces import collect_bounces
+from mail.bounces import StoredReports, collect_bounces
 from mail.reports.report_reader import read_report, weightiest
 from rules.calendar import instant_in
 from rules.mail_address import AddressRejected, mail_address
@@ -241,18 +241,21 @@ def bounces(
 ) -> None:
     """Read delivery reports from a mailbox, and count the bounces."""
 
-    async def read() -> int:
+    async def read() -> StoredReports:
         settings = read_settings()
         async with database_ready(settings) as database:
             try:
-                new = await collect_bounces(database, mailbox, datetime.now(UTC))
+                found = await collect_bounces(database, mailbox, datetime.now(UTC))
             except OSError as error:
                 raise Failure(f"{mailbox}: {error.strerror or error}") from None
-            if new:
+            if found.new:
                 await notify_inbox(await connect())
-        return new
+        return found
 
-    typer.echo(f"{run(read())} new reports.")
+    found = run(read())
+    typer.echo(f"{found.new} new reports.")
+    if found.refused:
+        typer.echo(f"{found.refused} refused: they name no mail of ours.")
 
 
 @app.command()

@@ -19,6 +19,7 @@ from mail.smtp.circuit_breaker import CircuitBreaker
 from mail.smtp.connection import Connection, command
 from mail.smtp.data_phase import DataPhase, MalformedReply, dot_stuffed, with_crlf
 from mail.smtp.dkim_signing import sign
+from mail.smtp.oauth2 import TokenSource
 from mail.smtp.settings import SmtpSettings, tls_context
 from mail.smtp.verdicts import (
     Acceptance,
@@ -51,6 +52,7 @@ class SmtpChannel:
         self._tls_context: ssl.SSLContext | None = None
         self._next_start = 0.0
         self._closed = False
+        self._tokens = TokenSource(settings.oauth2) if settings.oauth2 else None
         self.circuit = CircuitBreaker(settings.probe_interval)
 
     async def deliver(
@@ -288,6 +290,9 @@ class SmtpChannel:
 
     async def _log_in(self, smtp: aiosmtplib.SMTP, username: str, password: str) -> None:
         """Log in by one method: aiosmtplib's own `login` repeats a wrong password with each method on offer."""
+        if self._tokens is not None:
+            await self._log_in_by_token(smtp, username, self._tokens)
+            return
         methods = {"plain": smtp.auth_plain, "login": smtp.auth_login, "cram-md5": smtp.auth_crammd5}
         by_preference = ["plain", "login", "cram-md5"]
         if self._settings.tls == "none":
@@ -297,6 +302,19 @@ class SmtpChannel:
                 await command(Stage.AUTH, methods[name](username, password), self._settings.command_timeout)
                 return
         raise AuthenticationRefused("the server offers no supported login method")
+
+    async def _log_in_by_token(self, smtp: aiosmtplib.SMTP, username: str, tokens: TokenSource) -> None:
+        """Log in by XOAUTH2; a refused token is renewed once: it may have been revoked before its end."""
+        for last in (False, True):
+            token = await tokens.token()
+            try:
+                await command(Stage.AUTH, smtp.auth_xoauth2(username, token), self._settings.command_timeout)
+            except AuthenticationRefused:
+                tokens.discard(token)
+                if last:
+                    raise
+            else:
+                return
 
     def _take_idle(self) -> Connection | None:
         while self._idle:

@@ -8,6 +8,8 @@ import ssl
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mail.smtp.oauth2 import OAuth2Settings
+
 PROBE_INTERVAL = 900.0
 """Seconds between a refused login and the probe: short enough to recover soon, too long to lock an account."""
 
@@ -25,17 +27,18 @@ class DkimSettings:
 class SmtpSettings:
     """One relay and how to use it. All durations are seconds.
 
-    `tls` "starttls" never falls back to plain text. With `ca_file` only that authority is trusted, else the
-    system's; `verify_certificates` False trusts any. With `tls` "none" a password goes out in the clear, unless the
-    server offers CRAM-MD5. `total_timeout` covers a whole delivery, with the wait for a connection and for the rate
-    limit. `probe_interval` is how long a refused login keeps the circuit open before a probe. `rate_per_minute`
-    spaces deliveries evenly.
+    `oauth2` signs in by access tokens (XOAUTH2) instead of a password. `tls` "starttls" never falls back to plain text.
+    With `ca_file` only that authority is trusted, else the system's; `verify_certificates` False trusts any. With `tls`
+    "none" a password goes out in the clear, unless the server offers CRAM-MD5. `total_timeout` covers a whole delivery,
+    with the wait for a connection and for the rate limit. `probe_interval` is how long a refused login keeps the
+    circuit open before a probe. `rate_per_minute` spaces deliveries evenly.
     """
 
     host: str
     port: int
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    oauth2: OAuth2Settings | None = None
     tls: Literal["none", "starttls", "implicit"] = "none"
     verify_certificates: bool = True
     ca_file: str | None = None

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import select
+from structlog.testing import capture_logs
 from temporalio.client import Client
 
 from activities.inbox import InboxActivities
 from database import events, ledger, suppressions
-from database.key_ring import KeyRing
 from database.models import Event, Suppression
 from mail.bounces import SOURCE, bounce_in, collect_bounces, store_reports
 from mail.smtp.channel import SmtpChannel
@@ -27,6 +27,7 @@ from rules.program.catalogue import load_catalogue
 from tests.support.delivery import (
     AT,
     DUE,
+    KEYS,
     NUDGE,
     OWED,
     WORKFLOW,
@@ -42,7 +43,7 @@ from worker.bounce_listener import BounceHandler, bounce_listener
 
 __all__ = ["deliveries", "hostile_smtp", "migrated_url"]
 
-DELIVERY = ledger.delivery_id(KeyRing(("a secret for tests only",)), WORKFLOW, NUDGE.step, 1)
+DELIVERY = ledger.delivery_id(KEYS, WORKFLOW, NUDGE.step, 1)
 DAY = timedelta(days=1)
 
 
@@ -203,6 +204,7 @@ async def stored(deliveries: DeliveryFixture) -> list[Event]:
 async def test_mailbox_read_twice_counts_each_report_once(
     deliveries: DeliveryFixture, tmp_path: Path, form: str
 ) -> None:
+    await deliveries.plan(NUDGE)
     file = tmp_path / "box"
     mails = [
         status_report(),
@@ -218,8 +220,8 @@ async def test_mailbox_read_twice_counts_each_report_once(
             box.add(mail)
         box.close()
     wanted = ["hard"] if form == "file" else ["complaint", "hard", "soft"]
-    assert await collect_bounces(deliveries.database, file, AT) == len(wanted)
-    assert await collect_bounces(deliveries.database, file, AT + DAY) == 0
+    assert await collect_bounces(deliveries.database, file, AT) == (len(wanted), 0)
+    assert await collect_bounces(deliveries.database, file, AT + DAY) == (0, 0)
     found = await stored(deliveries)
     assert {event.source for event in found} == {SOURCE}
     assert sorted(event.data["kind"] for event in found) == wanted
@@ -242,7 +244,7 @@ async def test_file_that_is_no_mailbox_is_an_error_and_empty_is_not(
     with pytest.raises(OSError, match="neither an mbox file nor a mail"):
         await collect_bounces(deliveries.database, file, AT)
     file.write_bytes(b"")
-    assert await collect_bounces(deliveries.database, file, AT) == 0
+    assert await collect_bounces(deliveries.database, file, AT) == (0, 0)
     with pytest.raises(OSError, match="no Maildir"):
         await collect_bounces(deliveries.database, tmp_path, AT)
 
@@ -250,6 +252,7 @@ async def test_file_that_is_no_mailbox_is_an_error_and_empty_is_not(
 @pytest.mark.rule("MAIL7")
 async def test_bounce_listener_accepts_a_report_once_it_is_stored(deliveries: DeliveryFixture) -> None:
     notified: list[str] = []
+    await deliveries.plan(NUDGE)
 
     async def arrived() -> None:
         notified.append("arrived")
@@ -270,6 +273,37 @@ async def test_bounce_listener_accepts_a_report_once_it_is_stored(deliveries: De
     (event,) = await stored(deliveries)
     assert event.data == {"kind": "hard", "reason": "no such mailbox (550 5.1.1)", "delivery": DELIVERY}
     assert notified == ["arrived"]
+
+
+@pytest.mark.rule("MAIL7")
+async def test_report_that_only_guesses_is_refused_and_counted(deliveries: DeliveryFixture) -> None:
+    """Anybody who knows a workflow's id can compute what the id of its delivery was before ids were signed."""
+    await deliveries.plan(NUDGE)
+    plain = ledger.plain_delivery_id(WORKFLOW, NUDGE.step, 1)
+    guesses = [
+        (status_report(returned="Subject: x\n", number=1), [f"mentoring+{plain}@example.org"]),
+        (status_report(returned=f"X-Throughline-Delivery: {plain}\n", number=2), []),
+        (status_report(returned=f"Message-ID: <{plain}@example.org>\n", number=3), []),
+    ]
+    with capture_logs() as logs:
+        assert await store_reports(deliveries.database, guesses, AT) == (0, 3)
+    assert [(one["event"], one["count"]) for one in logs] == [("reports_refused", 3)]
+    assert await stored(deliveries) == []
+
+
+@pytest.mark.rule("MAIL7")
+async def test_report_about_a_mail_with_a_plain_id_still_counts(
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
+) -> None:
+    async with mailed(deliveries, hostile_smtp, 1) as inbox:
+        plain = ledger.plain_delivery_id(WORKFLOW, NUDGE.step, 1)
+        async with deliveries.database.begin() as session:
+            (row,) = await ledger.rows_of(session, WORKFLOW)
+            row.delivery = plain
+        report = status_report(returned=f"X-Throughline-Delivery: {plain}\n")
+        assert await store_reports(deliveries.database, [(report, ())], DUE + DAY) == (1, 0)
+        await environment(DUE + DAY).run(inbox.apply_events)
+    assert await suppressed(deliveries) is not None
 
 
 # --- judging
@@ -403,7 +437,7 @@ async def test_mailed_report_and_webhook_have_the_same_effect(
     deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
 ) -> None:
     async with mailed(deliveries, hostile_smtp) as inbox:
-        assert await store_reports(deliveries.database, [(status_report(), ())], DUE + DAY) == 1
+        assert await store_reports(deliveries.database, [(status_report(), ())], DUE + DAY) == (1, 0)
         await environment(DUE + DAY).run(inbox.apply_events)
     address = await suppressed(deliveries)
     assert address is not None

@@ -21,6 +21,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.delivery import MailActivities, Outcome, SendMail
 from database import ledger
+from database.key_ring import KeyRing
 from database.links import Links
 from database.models import AuditRecord, Base, Member, Message, Profile, Task
 from database.session import Database
@@ -37,6 +38,7 @@ ROOT = Path(__file__).resolve().parents[2]
 AT = datetime(2028, 3, 6, 15, 0, tzinfo=UTC)
 DUE = datetime(2028, 3, 13, 13, 0, tzinfo=UTC)
 WORKFLOW = "onboarding/p-ana"
+KEYS = KeyRing(("a secret for tests only",))
 
 
 @cache
@@ -154,7 +156,7 @@ class DeliveryFixture:
             self.programs,
             composers(),
             channel,
-            Links("https://mentoring.example.org", "a secret for tests only"),
+            Links("https://mentoring.example.org", KEYS),
             allowlist or RecipientAllowlist(production=True),
         )
         try:
@@ -225,7 +227,7 @@ def migrated_url(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture
 async def deliveries(migrated_url: str) -> AsyncIterator[DeliveryFixture]:
     """A database with one member and her profile, and nothing else."""
-    database = Database(migrated_url)
+    database = Database(migrated_url, keys=KEYS)
     async with database.begin() as session:
         for table in reversed(Base.metadata.sorted_tables):
             await session.execute(delete(table))

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from playwright._impl._driver import compute_driver_executable
 
-from rules.events import EVENT_TYPES
+from rules.events import EVENT_TYPES, description
 from tests.support.cli import COMMAND, ROOT, environment
 from tests.support.limits import PATIENCE
 
@@ -98,9 +98,10 @@ def test_each_command_of_the_page_works_in_its_order(beside: Beside) -> None:
     assert {"python3 send.py", "node send.mjs", "throughline event send first.json"} <= set(ran)
 
 
-def test_page_names_every_type_of_event() -> None:
-    table = PAGE.partition("<!-- Generated")[2].partition("<!-- The end")[0]
-    assert re.findall(r"^\| \[`([a-z_.]+)`\]", table, re.MULTILINE) == list(EVENT_TYPES)
+def test_page_names_every_type_of_event_with_its_fields() -> None:
+    """`throughline event types --markdown` prints the fields and an example of each: the page docs/events.md."""
+    assert description.summary() in PAGE
+    assert all(f"[`{name}`](events.md#{name.replace('.', '')})" in PAGE for name in EVENT_TYPES)
 
 
 def test_connection_file_is_for_its_owner_alone(beside: Beside) -> None:

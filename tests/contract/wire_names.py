@@ -142,6 +142,7 @@ STAFF_TASKS = """
     outside_cycle misconduct mail_failed mail_ambiguous address_suppressed event_unapplied record_altered
     letter_failed mail_channel
     letter_script_missing
+    act_failed plan_failed
 """
 
 EVENTS = {

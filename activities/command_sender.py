@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateStage
 from temporalio.common import WorkflowIDReusePolicy
@@ -12,6 +13,7 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.event_handlers.base import WorkflowNotRunning
+from database import audit
 from database.session import Database
 from lifecycles.participants import Programs
 from lifecycles.registry import closed_because, find_lifecycle
@@ -25,6 +27,9 @@ PATIENCE = timedelta(seconds=10)
 
 SHORT_PATIENCE = timedelta(seconds=2)
 """The same for one that did not answer the last time."""
+
+ENDED_BEFORE_ANSWER = "AcceptedUpdateCompletedWorkflow"
+"""Temporal's failure of an update that was accepted and whose workflow ended before it answered."""
 
 _OF_ONE_WORKFLOW = (
     RPCStatusCode.FAILED_PRECONDITION,
@@ -72,8 +77,7 @@ class CommandSender:
         except WorkflowAlreadyStartedError:
             return None
         except WorkflowUpdateFailedError as failed:
-            refusal = failed.cause
-            return refusal.message if isinstance(refusal, ApplicationError) else "the workflow refused it"
+            return await self._failed(command, failed.cause)
         except RPCError as error:
             if error.status in _OF_ONE_WORKFLOW:
                 raise LifecycleBlocked(command.workflow) from None
@@ -82,6 +86,36 @@ class CommandSender:
             # The lifecycle ended in the meantime. A signal has nothing to change any more, and an act is refused.
             return None if command.kind == "signal" else await self._closed_because(command.workflow)
         return None
+
+    async def _failed(self, command: WorkflowCommand, cause: BaseException | None) -> str | None:
+        """Return the reason for which an update failed; None if it was applied all the same.
+
+        Raises LifecycleBlocked if no plan could be made for it, and WorkflowNotRunning.
+        """
+        if not isinstance(cause, ApplicationError):
+            return "the workflow refused it"
+        if cause.type == "Unplanned":
+            await self._update_again(command)
+        elif cause.type == ENDED_BEFORE_ANSWER:
+            if not await self._is_on_record(command):
+                return await self._closed_because(command.workflow)
+        else:
+            return cause.message
+        return None
+
+    async def _update_again(self, command: WorkflowCommand) -> None:
+        """Send an update under another id: Temporal keeps the failure of the first one. An event counts once."""
+        try:
+            await self._update(command, f"again {uuid4()}", SHORT_PATIENCE)
+        except WorkflowUpdateFailedError:
+            raise LifecycleBlocked(command.workflow) from None
+
+    async def _is_on_record(self, command: WorkflowCommand) -> bool:
+        """Return whether the audit record has the act of an event's command."""
+        act_id = f"{command.name} by event {(command.argument or {}).get('event')}"
+        async with self._database.reading() as session:
+            acts = await audit.records_of(session, command.workflow, "act")
+        return any(act.get("id") == act_id for act in acts)
 
     async def _start(self, command: WorkflowCommand) -> None:
         await self._client.start_workflow(

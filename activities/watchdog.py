@@ -18,10 +18,11 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.heartbeat import heartbeats
 from database import ledger
-from database.models import DECISIONS, Message
+from database.models import DECISIONS, Message, Task
 from database.session import Database
-from database.tasks import open_task
+from database.tasks import OPEN, open_task, settle_tasks
 from lifecycles.participants import Programs
+from lifecycles.registry import LIFECYCLES
 from mail.decisions import decide_ambiguous, open_message_task
 from rules.messages import MessageClass
 
@@ -33,6 +34,13 @@ BATCH = 200
 
 UNKNOWN_PROGRAM_LIMIT = timedelta(days=365)
 """The time to decide for a message whose program is no longer loaded, and whose limits are thus unknown."""
+
+
+GONE = "workflow_gone"
+"""The kind of the task about an open lifecycle that Temporal no longer runs."""
+
+GONE_AFTER = timedelta(hours=1)
+"""How long a lifecycle has been in its state before it is looked for: a row is written before its workflow starts."""
 
 
 class WatchdogActivities:
@@ -56,7 +64,42 @@ class WatchdogActivities:
                         running[workflow] = await self._runs(workflow)
                     found += await self._resolve(row.id, running[workflow], at)
                 last = rows[-1].id
+            for workflow, state in await self._open_lifecycles(at):
+                await self._report_gone(workflow, state, at)
         return found
+
+    async def _open_lifecycles(self, at: datetime) -> list[tuple[str, str]]:
+        """Return the lifecycles that the database has as open for a while, each with its state."""
+        async with self._database.reading() as session:
+            return [
+                (workflow, state)
+                for entry in LIFECYCLES.values()
+                for workflow, state in await session.execute(
+                    select(entry.table.workflow, entry.table.state).where(
+                        entry.table.closed_at.is_(None), entry.table.state_since <= at - GONE_AFTER
+                    )
+                )
+            ]
+
+    async def _report_gone(self, workflow: str, state: str, at: datetime) -> None:
+        """Open a task for an open lifecycle whose workflow was ended from outside; close it once that runs again."""
+        if await self._runs(workflow):
+            async with self._database.reading() as session:
+                query = select(Task.id).where(
+                    Task.subject == workflow, Task.kind == GONE, Task.state.in_(OPEN)
+                )
+                if await session.scalar(query) is None:
+                    return
+            async with self._database.begin() as session:
+                await settle_tasks(session, workflow, GONE, (), "its workflow runs again", at)
+            return
+        action = (
+            f"Temporal no longer runs it, so that nothing more is sent, although its last state is {state}. Let it go "
+            f"on with `temporal workflow reset --workflow-id {workflow} --type LastWorkflowTask`, or write to the "
+            "people yourself."
+        )
+        async with self._database.begin() as session:
+            await open_task(session, GONE, workflow, "its workflow was ended from outside", action, at)
 
     async def _overdue(self, at: datetime, last: int) -> Sequence[Message]:
         """Return the next overdue messages after the one with the number `last`."""

@@ -94,6 +94,7 @@ CLOSINGS: Mapping[str, Closing] = MappingProxyType(
         "letter_failed": Closing("the document was made"),
         "letter_script_missing": Closing("staff alone: a letter that is signed stays as it is"),
         "act_failed": Closing("staff alone: the program does not know whether the act is still wanted"),
+        "workflow_gone": Closing("the workflow runs again"),
         "plan_failed": Closing("the lifecycle was planned again", lambda facts, task: "it was planned again"),
     }
 )

@@ -187,6 +187,8 @@ async def update(
     except WorkflowUpdateFailedError as failed:
         cause = failed.cause
         words = cause.message if isinstance(cause, ApplicationError) else "the workflow refused it"
+        if isinstance(cause, ApplicationError) and cause.type == "AcceptedUpdateCompletedWorkflow":
+            words = "it ended before it answered"
         raise ActRefused(f"{target}: {words}") from None
     except RPCError as error:
         if error.status == RPCStatusCode.NOT_FOUND:

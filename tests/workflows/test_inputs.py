@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from temporalio.api.common.v1 import Payload
 from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
+from temporalio.testing import ActivityEnvironment
 
+from activities.command_sender import CommandSender
+from activities.event_handlers.base import WorkflowNotRunning
+from activities.watchdog import GONE_AFTER, WatchdogActivities
 from database.models import AuditRecord, Engagement, Member, Task
+from lifecycles.workflow_commands import WorkflowCommand
 from tests.support.limits import PATIENCE
 from tests.support.temporal_workers import TemporalFixture, temporal
+from worker.assembly import load_programs
 
 __all__ = ["temporal"]
 
@@ -272,3 +281,60 @@ async def test_lifecycle_that_cannot_be_planned_goes_on(temporal: TemporalFixtur
     assert len(answer["added"]) == 2
     assert await tasks("plan_failed") == [("it cannot be planned", "done")]
     assert len((await onboarding.execute_update("cancel"))["dropped"]) == 6
+
+
+@pytest.mark.rule("STA1", "REQ10")
+async def test_update_whose_workflow_ends_first_is_held_for_it(temporal: TemporalFixture) -> None:
+    """The plan of the update waits for the database while the workflow is terminated: its row is open."""
+    engagement = await temporal.match()
+    sender = CommandSender(temporal.database, load_programs(Path("programs")), temporal.client)
+    command = WorkflowCommand("update", engagement.id, "pause", {"event": "4711"})
+    async with temporal.database.begin() as session:
+        await session.execute(update(Task).values(note=Task.note))
+        sending = asyncio.create_task(sender.send(command, "event-4711", timedelta(seconds=PATIENCE)))
+        async with asyncio.timeout(PATIENCE):
+            while not (await accepted(engagement)):  # noqa: ASYNC110 - the server tells nobody of an acceptance
+                await asyncio.sleep(0.05)
+        await engagement.terminate()
+        with pytest.raises(WorkflowNotRunning):
+            await sending
+
+
+async def accepted(lifecycle: Handle) -> bool:
+    """Whether a workflow has accepted an update."""
+    events = (await lifecycle.fetch_history()).events
+    return any(event.HasField("workflow_execution_update_accepted_event_attributes") for event in events)
+
+
+@pytest.mark.rule("STA2")
+async def test_terminated_workflow_is_one_task_until_it_runs_again(temporal: TemporalFixture) -> None:
+    engagement = await temporal.match()
+    watchdog = WatchdogActivities(temporal.database, load_programs(Path("programs")), temporal.client)
+
+    async def look() -> list[tuple[str, str]]:
+        looking = ActivityEnvironment()
+        looking.info = replace(looking.info, started_time=datetime.now(UTC) + 2 * GONE_AFTER)
+        await looking.run(watchdog.look_for_overdue)
+        async with temporal.database.reading() as session:
+            query = select(Task).where(Task.subject == engagement.id, Task.kind == "workflow_gone")
+            return [(task.state, task.action) for task in await session.scalars(query)]
+
+    assert await look() == []
+    await engagement.terminate()
+    [(state, action)] = await look()
+    assert state == "open"
+    assert "its last state is active" in action
+    assert len(await look()) == 1
+    await temporal.client.start_workflow(
+        "Engagement",
+        {
+            "engagement": engagement.id.partition("/")[2],
+            "mentee": temporal.profile("mentee"),
+            "mentor": temporal.profile("mentor"),
+            "started_at": datetime.now(UTC).isoformat(),
+        },
+        id=engagement.id,
+        task_queue="throughline",
+    )
+    assert [state for state, _ in await look()] == ["done"]
+    await temporal.close(engagement)

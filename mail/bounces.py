@@ -23,6 +23,7 @@ from database import events
 from database.models import Message
 from database.session import Database
 from mail.reports.parts import parse
+from mail.reports.providers import ProviderReport
 from mail.reports.report_reader import ReportClass, read_report, weightiest
 from rules.events import Envelope, check_event
 
@@ -34,6 +35,7 @@ SOURCE = "/bounces"
 TYPE = "mail.bounced"
 
 _HEADER = re.compile(rb"[!-9;-~]+[ \t]*:")
+_PROVIDER_ID = re.compile(r"[A-Za-z0-9._-]{16,120}")
 _LONGEST_LINE = 1000
 _WITHOUT_EVENT = {ReportClass.NONE, ReportClass.DELAYED}
 
@@ -118,6 +120,32 @@ async def _is_ours(session: AsyncSession, bounce: BounceReport) -> bool:
         Message.delivery == bounce.delivery if bounce.delivery else Message.message_id == bounce.message_id
     )
     return await session.scalar(select(Message.id).where(named).limit(1)) is not None
+
+
+async def store_provider_reports(
+    database: Database, found: Sequence[ProviderReport], at: datetime
+) -> StoredReports:
+    """Store an event of time `at` for each report of a provider; by its own id only where ours is missing (MAIL7)."""
+    bounces: list[BounceReport] = []
+    async with database.reading() as session:
+        for report in found:
+            delivery = report.delivery
+            if not (delivery or report.message_id) and report.provider_id:
+                delivery = await _answered_with(session, report.provider_id)
+            named = delivery or report.message_id or ""
+            digest = hashlib.sha256(f"{report.kind}|{named}|{report.reason}".encode()).hexdigest()[:32]
+            bounces.append(
+                BounceReport(digest, report.kind, report.reason[:200], delivery, report.message_id)
+            )
+    return await store_bounces(database, bounces, at)
+
+
+async def _answered_with(session: AsyncSession, provider_id: str) -> str | None:
+    """Return the delivery that a provider answered with its own id, as in `250 Ok <id>`."""
+    if not _PROVIDER_ID.fullmatch(provider_id):
+        return None
+    answered = Message.response.contains(provider_id, autoescape=True)
+    return await session.scalar(select(Message.delivery).where(Message.state == "sent", answered).limit(1))
 
 
 async def collect_bounces(database: Database, file: Path, at: datetime) -> StoredReports:

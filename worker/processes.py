@@ -7,6 +7,7 @@ import socket
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 from temporalio.client import Client
@@ -42,6 +43,9 @@ from worker.http_server import served
 from worker.settings import Settings
 from worker.shutdown import stopping
 from workflows.starting import notify_inbox, start_housekeeping
+
+if TYPE_CHECKING:
+    from gateway.provider_signatures import ProviderSecrets
 
 log = structlog.get_logger()
 
@@ -129,6 +133,7 @@ async def run_gateway(settings: Settings) -> None:
     """
     # Imported when called: the worker does not need it.
     from gateway.app import create_app
+    from gateway.provider_reports import router as provider_reports
     from gateway.services import services_on
 
     programs = read_programs(settings)
@@ -139,7 +144,8 @@ async def run_gateway(settings: Settings) -> None:
         client = await connect()
         services = services_on(client, database=database, programs=programs, links=links, letters=letters)
         try:
-            app = create_app(services, webhook_secrets=secrets)
+            reports = provider_reports(services, _provider_secrets(settings))
+            app = create_app(services, webhook_secrets=secrets, routers=[reports])
         except ValueError as error:
             raise Failure(f"THROUGHLINE_WEBHOOK_SECRET: {error}") from None
         try:
@@ -151,3 +157,14 @@ async def run_gateway(settings: Settings) -> None:
             log.info("gateway_started", address=f"http://{settings.host}:{port}")
             await stop.wait()
     log.info("gateway_stopped")
+
+
+def _provider_secrets(settings: Settings) -> ProviderSecrets:
+    from gateway.provider_signatures import ProviderSecrets
+
+    return ProviderSecrets(
+        settings.bounce_ses_topic,
+        settings.bounce_sendgrid_key,
+        settings.bounce_postmark_login.get_secret_value(),
+        settings.bounce_mailgun_key.get_secret_value(),
+    )

@@ -83,6 +83,10 @@ class Settings(BaseSettings):
     oauth_scope: str = ""
     bounce_host: str = "127.0.0.1"
     bounce_port: int | None = Field(default=None, ge=0, le=65535)
+    bounce_ses_topic: str = ""
+    bounce_sendgrid_key: str = ""
+    bounce_postmark_login: SecretStr = SecretStr("")
+    bounce_mailgun_key: SecretStr = SecretStr("")
     imap_host: str = ""
     imap_port: int = Field(default=993, ge=1, le=65535)
     imap_tls: Literal["none", "implicit"] = "implicit"

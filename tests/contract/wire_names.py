@@ -277,7 +277,7 @@ TIMELINE_KINDS = "mail state task credit refused end"
 FAULTS = "smtp_down smtp_4xx smtp_5xx_recipient smtp_drop_after_data database_down worker_killed"
 
 COMMANDS = {
-    "demo": "--port --script",
+    "demo": "--data --port --script",
     "up": "--data --port --temporal-ui",
     "worker": "",
     "gateway": "",
@@ -285,6 +285,7 @@ COMMANDS = {
     "event send": "FILE --direct --json --url",
     "event list": "--json --limit --state",
     "event types": "--json --markdown",
+    "event example": "TYPE",
     "staff cancel": "TARGET --actor --json --preview --reason",
     "staff extend": """
         TARGET --actor --business-days --check-ins --end --json --months --preview --reason

@@ -105,8 +105,11 @@ async def _words_of(
     stated = (event.data.get("purpose"), row.goals, asked.message, ", ".join(map(str, asked.areas)))
     purpose = next(filter(None, (for_pdf(str(text or "")) for text in stated)), "")
     certification = situation.certification
-    found = [certification.domain(word) for word in domains] if certification else []
-    return LetterWords(purpose, domains, [domain.id for domain in found if domain])
+    found = {word: certification.domain(word) if certification else None for word in domains}
+    if not event.data.get("certification") and any(found.values()):
+        # A letter for several claims also names domains of the other certifications (CPE7).
+        domains = [word for word, domain in found.items() if domain]
+    return LetterWords(purpose, domains, [domain.id for domain in found.values() if domain])
 
 
 def _statement(

@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Claim, Engagement, Letter
+from lifecycles.recording import resolve_reason
 from mail.mime import MailAttachment
 from rules import credit
 from rules.credit import EARNED, Credit, Cycle
@@ -41,6 +42,15 @@ async def claim_context(
         "location": policy.location,
         "fingerprint": _grouped(letter.sha256) if letter and letter.sha256 else "",
     }
+
+
+async def decision_of_staff(session: AsyncSession, row: Claim, place: str | None) -> dict[str, str]:
+    """Return the reason and the class of a decision of staff, by its place among the claim's steps (CPE13)."""
+    steps = row.facts["steps"]
+    if place is None or int(place) >= len(steps):
+        return {"reason": "", "because": ""}
+    step = steps[int(place)]
+    return {"reason": await resolve_reason(session, step["reason"]), "because": step.get("because") or ""}
 
 
 async def attachments(session: AsyncSession, letter_id: str | None) -> tuple[MailAttachment, ...]:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Claim, Engagement, Message, Request
 from lifecycles.participants import Participant, participant
-from mail.credit_context import SURVEY_MINUTES, claim_context
+from mail.credit_context import SURVEY_MINUTES, claim_context, decision_of_staff
 from mail.template_environment import first_name
 from rules.kinds import KINDS, parts_of
 from rules.program import Program
@@ -55,9 +55,10 @@ async def _engagement(mail: LifecycleMail) -> dict[str, object]:
 
 async def _claim(mail: LifecycleMail) -> dict[str, object]:
     row = await mail.session.get_one(Claim, mail.row.workflow)
+    claim = await claim_context(mail.session, row, mail.program, mail.reader.locale(mail.program))
     return {
         **await _pair(mail, await _request_of(mail)),
-        "claim": await claim_context(mail.session, row, mail.program, mail.reader.locale(mail.program)),
+        "claim": {**claim, **await decision_of_staff(mail.session, row, mail.row.context.get("step"))},
         "dates": {"started": date.fromisoformat(row.facts["started_on"])},
     }
 

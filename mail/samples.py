@@ -78,6 +78,7 @@ _WORDS: Mapping[str, Mapping[str, object]] = {
         "cause": "the mail server refuses our sign-in",
         "action": "Check the user name and password of the mail account, then resume the channel.",
         "text": "We spoke twice. The second call was not about mentoring.",
+        "reason": "The form names another domain than the letter.",
     },
     "es": {
         "program": "Programa de Mentoría para Líderes de Seguridad",
@@ -91,6 +92,7 @@ _WORDS: Mapping[str, Mapping[str, object]] = {
         "cause": "el servidor de correo rechaza nuestra clave",
         "action": "Revise el usuario y la clave de la cuenta de correo y reanude el canal.",
         "text": "Hablamos dos veces. La segunda llamada no fue sobre mentoría.",
+        "reason": "El formulario indica un dominio distinto del de la carta.",
     },
 }
 
@@ -152,7 +154,7 @@ def sample_context(message: str, number: int | None, locale: str) -> dict[str, o
     if audience is Audience.STAFF:
         reader = _MANAGER
     role = audience.value if audience is not Audience.MEMBER else "mentee"
-    return {
+    context: dict[str, object] = {
         "program": _program(words, locale),
         "to": {
             "name": reader["name"],
@@ -176,6 +178,10 @@ def sample_context(message: str, number: int | None, locale: str) -> dict[str, o
             **{name: words[name] for name in ("cause", "action", "text")},
         },
     }
+    if message == "member.standing_lapsed":
+        # The sign-up of a lapsed member; a claim that waits for good standing has the same message.
+        del context["claim"]
+    return context
 
 
 def _program(words: Mapping[str, object], locale: str) -> dict[str, object]:
@@ -199,4 +205,6 @@ def _claim(words: Mapping[str, object], claimant: str) -> dict[str, object]:
         "credits": amount,
         "earned": amount,
         "countable": 3 if claimant == "mentor" else amount,
+        "reason": words["reason"],
+        "because": "mistake",
     }

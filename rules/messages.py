@@ -90,7 +90,7 @@ _REQUEST_AND_REMINDERS = (1, 2, 3, 4)
 
 _MESSAGES = (
     # onboarding
-    _message(_COMPLIANCE, "member.standing_lapsed", "MEM1"),
+    _message(_COMPLIANCE, "member.standing_lapsed", "MEM1", "MEM2"),
     _message(_OWED, "mentor.welcome", "ONB1", "ONB7"),
     _message(_NUDGE, "mentee.checkin", "ONB2", "ONB5", "ONB7", numbers=(1, 2, 3, 4), open_ended=True),
     # requests
@@ -146,6 +146,14 @@ _MESSAGES = (
     _message(_COMPLIANCE, "mentee.credit_ready", "CPE10"),
     _message(_COMPLIANCE, "mentor.credit_outside_cycle", "CPE4"),
     _message(_COMPLIANCE, "mentee.credit_outside_cycle", "CPE4"),
+    _message(_COMPLIANCE, "mentor.credit_accepted", "CPE13"),
+    _message(_COMPLIANCE, "mentee.credit_accepted", "CPE13"),
+    _message(_COMPLIANCE, "mentor.credit_rejected", "CPE13"),
+    _message(_COMPLIANCE, "mentee.credit_rejected", "CPE13"),
+    _message(_COMPLIANCE, "mentor.credit_reopened", "CPE13"),
+    _message(_COMPLIANCE, "mentee.credit_reopened", "CPE13"),
+    _message(_COMPLIANCE, "mentor.credit_revoked", "CPE13"),
+    _message(_COMPLIANCE, "mentee.credit_revoked", "CPE13"),
     _message(_OWED, "mentor.certificate", "CPE3"),
     _message(_OWED, "mentee.certificate", "CPE3"),
     # surveys

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 
 from sqlalchemy import select
 
@@ -18,7 +18,7 @@ async def domains_chosen(context: HandlerContext, event: StoredEvent) -> list[Wo
     """Pass on the claimant's choice of domains; a choice before the claim opens waits for it (CPE7)."""
     role, workflow = await _own_claim(context, event)
     if await context.session.get(Claim, workflow) is None:
-        await _hold_until_open(context, event, role)
+        await _hold_until_open(context, event, role, set())
         raise _no_claim(workflow)
     act = event.act(by=event.data["by"], domains=event.data["domains"])
     return [WorkflowCommand("update", workflow, "choose_domains", act)]
@@ -33,27 +33,27 @@ async def claim_submitted(context: HandlerContext, event: StoredEvent) -> list[W
 
 
 async def letter_signed(context: HandlerContext, event: StoredEvent) -> list[WorkflowCommand]:
-    """Pass on a signature; one before its claim opens waits for it (CPE5, CPE6).
+    """Pass on a signature; one before its claims open waits for them (CPE5, CPE6, CPE7).
 
-    A mentee's confirmation that names no certification is for all claims of the mentor.
+    A letter that names no certification serves each claim whose certification it names a domain of; a mentee's
+    confirmation serves all claims of the mentor.
     """
     data = event.data
     row = await context.session.get_one(Engagement, f"engagement/{data['engagement']}")
     role_in(row, data["by"])
     claims = await _claims_for(context, event)
+    await _hold_until_open(context, event, data["for"], {claim.certification for claim in claims})
     if not claims:
-        await _hold_until_open(context, event, data["for"])
         raise RefusedEvent(f"there is no claim for the {data['for']}'s credit that this letter could prove")
-    if len(claims) > 1:
-        waiting = [claim for claim in claims if claim.state in ("precheck", "awaiting_evidence")]
-        claims = waiting or claims
-    if len(claims) > 1 and data["for"] == "mentee":
+    if data["for"] == "mentee" and not data.get("certification"):
         engagement_context = await load_engagement(
             context.session, context.programs, row.id, event.occurred_at
         )
-        codes = [claim.certification for claim in claims]
-        code = _certification_of_domains(context, event, engagement_context, codes)
-        claims = [claim for claim in claims if claim.certification == code]
+        chosen = {claim.certification: claim.domains for claim in claims}
+        codes = _served_certifications(context, event, engagement_context, chosen)
+        claims = [claim for claim in claims if claim.certification in codes]
+    waiting = [claim for claim in claims if claim.state in ("precheck", "awaiting_evidence")]
+    claims = waiting or claims
     act = event.act(by=data["by"])
     return [WorkflowCommand("update", claim.workflow, "sign", act) for claim in claims]
 
@@ -81,45 +81,56 @@ async def _claims_for(context: HandlerContext, event: StoredEvent) -> list[Claim
     return [claim for claim in claims if data.get("certification") in (None, claim.certification)]
 
 
-async def _hold_until_open(context: HandlerContext, event: StoredEvent, role: str) -> None:
+async def _hold_until_open(
+    context: HandlerContext, event: StoredEvent, role: str, opened: Collection[str]
+) -> None:
     """Raise NotOpenYet if a claim of a role is still to open, and the event fits it (CPE5, CPE6).
 
-    Raises RefusedEvent for an event that will not fit later either, so that its sender learns that now.
+    `opened` are the certifications whose claims are on record: the claims of a role open at one instant, one after the
+    other. Raises RefusedEvent for an event that will not fit later either, so that its sender learns that now.
     """
     data = event.data
     at = max(event.occurred_at, event.held_until or event.occurred_at)
     engagement_context = await load_engagement(context.session, context.programs, data["engagement"], at)
     codes, opens = upcoming_claims(engagement_context, context.catalogue, role, at)
     wanted = [code for code in codes if data.get("certification") in (None, code)]
-    if not wanted:
+    if not wanted or set(wanted) <= set(opened):
         return
     is_letter = event.type == "letter.signed"
     if is_letter:
         _refuse_unfit(event, engagement_context, role)
         if len(wanted) > 1 and role == "mentee":
-            wanted = [_certification_of_domains(context, event, engagement_context, wanted)]
-    if role == "mentee" or not is_letter:
+            wanted = _served_certifications(context, event, engagement_context, {code: [] for code in wanted})
+    if not is_letter or (role == "mentee" and len(wanted) == 1):
         _refuse_unknown_domains(context, event, engagement_context, wanted[0])
-    raise NotOpenYet(f"claim/{engagement_context.facts.engagement}/{role}/{wanted[0]}", opens)
+    missing = [code for code in wanted if code not in opened]
+    if missing:
+        raise NotOpenYet(f"claim/{engagement_context.facts.engagement}/{role}/{missing[0]}", opens)
 
 
-def _certification_of_domains(
+def _served_certifications(
     context: HandlerContext,
     event: StoredEvent,
     engagement_context: EngagementContext,
-    codes: Sequence[str],
-) -> str:
-    """Return the one certification that has all domains of a mentor's letter (CPE6).
+    chosen: Mapping[str, Collection[str]],
+) -> list[str]:
+    """Return the certifications that have a domain of a mentor's letter (CPE6, CPE7).
 
-    Raises RefusedEvent if none has, or several have.
+    `chosen` holds the domains that the claimant chose, by certification; they count where the letter names none.
+    Raises RefusedEvent for a domain that none of them has, and where no domain is known at all.
     """
     domains = event.data.get("domains") or []
+    if not domains:
+        named = [code for code, known in chosen.items() if known]
+        if not named and len(chosen) > 1:
+            raise RefusedEvent(f"the letter has to name a domain of {' or '.join(chosen)}")
+        return named or list(chosen)
     on = engagement_context.gate.earliest
-    held = {code: context.catalogue.certification(code, on) for code in codes}
-    fits = [code for code, found in held.items() if found and domains and all(map(found.domain, domains))]
-    if len(fits) != 1:
-        raise RefusedEvent(f"the letter has to name its certification: one of {', '.join(codes)}")
-    return fits[0]
+    held = {code: context.catalogue.certification(code, on) for code in chosen}
+    unknown = [each for each in domains if not any(found and found.domain(each) for found in held.values())]
+    if unknown:
+        raise RefusedEvent(f"{' and '.join(chosen)} has no domain {', '.join(unknown)}")
+    return [code for code, found in held.items() if found and any(map(found.domain, domains))]
 
 
 def _refuse_unknown_domains(

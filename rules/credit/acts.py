@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from rules.acts import Act
 from rules.agenda import Refused, recorded_at
 from rules.credit.facts import EARNED, OTHER, OVER, REVOCATIONS, STATE_TEXTS, ClaimFacts, Cycle, Record, Step
-from rules.credit.gate import gate_days_of
+from rules.credit.gate import days_in_cycle, gate_days_of
 from rules.credit.records import cycles_on_record, records_known_at
 from rules.pauses import Pause, end_open_pauses
 from rules.program import Program, program_calendar
@@ -146,13 +146,14 @@ def cancel(facts: ClaimFacts, at: datetime, state: str, reason: str = "", actor:
 
 
 def reopen(
-    facts: ClaimFacts, at: datetime, state: str, reason: str, gate: date, actor: str = ""
+    facts: ClaimFacts, at: datetime, state: str, reason: str, inside: Sequence[date], actor: str = ""
 ) -> ClaimFacts:
     """Ask for the evidence again, by order of staff, with the full time for it (CPE7).
 
     The cycle on record at `at` decides again. A rejected claim needs another letter; a claim outside its cycle keeps a
-    letter that was signed early. `gate` is the credit date. Raises Refused without a reason, unless the claim was
-    `evidence_missing`, `outside_cycle` or `rejected`, and while the credit date lies outside the cycle.
+    letter that was signed early. `inside` are the days that the cycle has to cover, the credit date last (CPE4). Raises
+    Refused without a reason, unless the claim was `evidence_missing`, `outside_cycle` or `rejected`, and while one of
+    those days lies outside the cycle.
     """
     if state == "awaiting_evidence" and facts.steps and facts.steps[-1].name == "reopened":
         return facts
@@ -161,9 +162,12 @@ def reopen(
     cycles = cycles_on_record(records_known_at(facts, at, inclusive=True))
     if cycles.latest is None:
         raise Refused(f"{facts.certification} is not on the member's record")
-    if cycles.covering(gate) is None:
+    if cycles.covering(*inside) is None:
+        gate_lies_inside = cycles.covering(inside[-1]) is not None
+        named = "first day of the mentoring" if gate_lies_inside else "credit date"
+        day = inside[0] if gate_lies_inside else inside[-1]
         raise Refused(
-            f"the credit date, {gate.isoformat()}, lies outside the cycle on record, "
+            f"the {named}, {day.isoformat()}, lies outside the cycle on record, "
             f"{cycles.latest.start} to {cycles.latest.end}; have the membership record corrected first"
         )
     reopened = _with_step(facts, Step("reopened", at, actor, reason))
@@ -237,5 +241,6 @@ def apply(
             return cancel(facts, at, state, act.reason, actor)
         case "reopen":
             gate = gate_days_of(facts, program.credit, program_calendar(program)).earliest
-            return reopen(facts, at, state, act.reason, gate, actor)
+            inside = days_in_cycle(facts, gate, program.credit)
+            return reopen(facts, at, state, act.reason, inside, actor)
     raise Refused(f"a claim has no act {act.name}")

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 
 from rules.agenda import Agenda, PlannedMail
 from rules.calendar import Calendar
-from rules.credit.facts import EARNED, ClaimFacts
+from rules.credit.facts import DECISIONS_OF_STAFF, EARNED, ClaimFacts
 from rules.credit.timeline import EvidenceRound, Timeline, timeline_of
 from rules.pauses import Pause, after_pause, is_paused, merge_pauses, send_at
 from rules.program import CreditPolicy
@@ -56,9 +56,12 @@ class _MailPlanner:
     def mails(self) -> Iterator[PlannedMail]:
         """Yield the messages of the pre-check, the letter, the credit, or of a gate outside the cycle."""
         evidence, last = self.timeline.round, self.timeline.last_step
+        yield from self._decisions_of_staff()
         if last is None:
             yield from self._precheck()
         pending = last is None or last.name == "reopened"
+        if evidence.lacks_standing and evidence.outcome == "inside" and pending:
+            yield self._standing_lapsed(evidence)
         if evidence.lacks_standing or not (pending or (last and last.name in EARNED)):
             return
         if evidence.outcome == "inside" and evidence.signature:
@@ -68,12 +71,41 @@ class _MailPlanner:
         elif evidence.outcome == "outside" and pending:
             yield self._outside_cycle(evidence)
 
+    def _decisions_of_staff(self) -> Iterator[PlannedMail]:
+        """Yield the notice of each decision of staff, at once (CPE13). Its words are in the claim's own steps."""
+        times: dict[str, int] = {}
+        for place, step in enumerate(self.facts.steps):
+            if step.name in DECISIONS_OF_STAFF:
+                times[step.name] = times.get(step.name, 0) + 1
+                message = f"{self.facts.role}.credit_{step.name}"
+                context = {**self._context, "step": str(place)}
+                yield PlannedMail(
+                    step.name, step.at, message, self.facts.profile, times[step.name], context=context
+                )
+
+    def _standing_lapsed(self, evidence: EvidenceRound) -> PlannedMail:
+        """Return the notice that the claim waits for good standing (MEM2)."""
+        due = self._next_send(evidence.opens_at, self.claimant) if evidence.opens_at else None
+        context = self._context
+        if evidence.missing_at:
+            context["closes"] = self.program.date_of(evidence.missing_at).isoformat()
+        return PlannedMail(
+            "standing",
+            due,
+            "member.standing_lapsed",
+            self.facts.profile,
+            occurrence=evidence.number + evidence.lapses,
+            context=context,
+        )
+
     @property
     def _context(self) -> dict[str, str]:
         context = {
             "certification": self.facts.certification,
             "gate": self.timeline.days.earliest.isoformat(),
         }
+        if self.policy.in_cycle == "term":
+            context["term_start"] = self.facts.started_on
         if cycle := self.timeline.round.cycle:
             context |= {"cycle_start": cycle.start, "cycle_end": cycle.end}
         return context

@@ -9,8 +9,8 @@ from typing import Any
 
 from rules.calendar import Calendar
 from rules.credit.facts import EARNED, ClaimFacts
-from rules.credit.gate import Credit, cap_on, countable, in_cycle
-from rules.credit.records import records_known_at
+from rules.credit.gate import Credit, cap_on, countable, days_in_cycle, in_cycle
+from rules.credit.records import lapses_of_standing, records_known_at
 from rules.credit.timeline import Timeline, timeline_of
 from rules.pauses import days_paused
 from rules.program import Program
@@ -147,6 +147,10 @@ class _Case:
             "cycle": asdict(evidence.cycle) if evidence.cycle else None,
             "good_standing": records_known_at(facts, self.at, inclusive=True)[-1].good_standing,
             "good_standing_from": evidence.asks_from.isoformat() if evidence.asks_from else None,
+            "standing_lost": [
+                {"since": start.isoformat(), "until": end.isoformat() if end else None}
+                for start, end in self._lapses()
+            ],
             "letter": letter.letter if letter else None,
             "signed_at": letter.at.isoformat() if letter else None,
             "signed_by": letter.by if letter else None,
@@ -231,19 +235,29 @@ class _Case:
         cycle = evidence.cycle
         is_inside = evidence.outcome == "inside"
         where = f"the cycle {cycle.start} to {cycle.end}" if cycle else "any cycle on record"
+        days = days_in_cycle(self.facts, gate, self.program.credit)
+        what = " to ".join(day.isoformat() for day in days)
         return Check(
             "CPE4",
             self._gate_reached if is_inside else False,
-            f"{gate.isoformat()} lies {'inside' if is_inside else 'outside'} {where}",
+            f"{what} lies {'inside' if is_inside else 'outside'} {where}",
         )
 
     def _standing(self) -> Check:
         evidence = self.timeline.round
         since = evidence.asks_from if evidence.asks_from and evidence.asks_from <= self.at else None
+        lost = "".join(
+            f", lost from {start.isoformat()} to {end.isoformat() if end else 'now'}"
+            for start, end in self._lapses()
+        )
         if since:
-            return Check("MEM2", True, f"good standing from {since.isoformat()}")
+            return Check("MEM2", True, f"good standing from {since.isoformat()}{lost}")
         is_missing = self._gate_reached and evidence.outcome == "inside"
-        return Check("MEM2", False if is_missing else None, "no good standing at the gate yet")
+        return Check("MEM2", False if is_missing else None, f"no good standing at the gate yet{lost}")
+
+    def _lapses(self) -> list[tuple[datetime, datetime | None]]:
+        """Return from when to when good standing was missing, as it was on record by now (MEM2)."""
+        return lapses_of_standing(records_known_at(self.facts, self.at, inclusive=True))
 
     def _evidence(self) -> Check:
         evidence = self.timeline.round

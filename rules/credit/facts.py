@@ -16,6 +16,9 @@ OVER = frozenset({"revoked", "not_eligible", "canceled"})
 
 OTHER = "other"
 
+DECISIONS_OF_STAFF = ("accepted", "rejected", "reopened", "revoked")
+"""The steps of staff that the claimant hears of (CPE13)."""
+
 REVOCATIONS = ("mistake", "untrue", "withdrawn", OTHER)
 """The classes of reason for a revocation, which the public check of a letter shows (CPE11).
 

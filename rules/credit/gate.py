@@ -48,6 +48,11 @@ def gate_days_of(facts: ClaimFacts, policy: CreditPolicy, program: Calendar) -> 
     return gate_days(date.fromisoformat(facts.started_on), facts.pauses, policy, program)
 
 
+def days_in_cycle(facts: ClaimFacts, gate: date, policy: CreditPolicy) -> tuple[date, ...]:
+    """Return the days that have to lie inside one cycle: the gate and, by the program, the first day (CPE4)."""
+    return (date.fromisoformat(facts.started_on), gate) if policy.in_cycle == "term" else (gate,)
+
+
 def took_part(
     started_on: date, ended_on: date, pauses: Sequence[Pause], policy: CreditPolicy, program: Calendar
 ) -> bool:

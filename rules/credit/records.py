@@ -20,9 +20,9 @@ class CycleHistory:
     valid: list[tuple[int, Cycle]]
     """The cycles that are still on record, each with its place in the history."""
 
-    def covering(self, day: date) -> tuple[int, Cycle] | None:
-        """Return the cycle that a day lies in, with its place; two valid cycles have no day in common."""
-        return next(((place, cycle) for place, cycle in self.valid if cycle.covers(day)), None)
+    def covering(self, *days: date) -> tuple[int, Cycle] | None:
+        """Return the cycle that all days lie in, with its place; two valid cycles have no day in common."""
+        return next(((place, cycle) for place, cycle in self.valid if all(map(cycle.covers, days))), None)
 
 
 def records_known_at(facts: ClaimFacts, at: datetime | None, *, inclusive: bool) -> list[Record]:
@@ -55,6 +55,18 @@ def cycles_on_record(records: Sequence[Record]) -> CycleHistory:
             valid.append((len(history), record.cycle))
         history.append(record.cycle)
     return CycleHistory(len(history), history[-1], valid)
+
+
+def lapses_of_standing(records: Sequence[Record]) -> list[tuple[datetime, datetime | None]]:
+    """Return from when to when good standing was missing; the second is None while it is (MEM2)."""
+    lapses: list[tuple[datetime, datetime | None]] = []
+    for record in records:
+        is_open = bool(lapses) and lapses[-1][1] is None
+        if not record.good_standing and not is_open:
+            lapses.append((record.at, None))
+        elif record.good_standing and is_open:
+            lapses[-1] = (lapses[-1][0], record.at)
+    return lapses
 
 
 def times_lapsed(records: Sequence[Record]) -> int:

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from rules.agenda import Agenda, PlannedTask, StateChange
 from rules.calendar import Calendar
 from rules.credit.facts import EARNED, OVER, ClaimFacts, Cycle, Record, Signature, Step
-from rules.credit.gate import GateDays, gate_days_of
+from rules.credit.gate import GateDays, days_in_cycle, gate_days_of
 from rules.credit.records import cycles_on_record, records_known_at, times_lapsed
 from rules.pauses import close_at, merge_pauses
 from rules.program import CreditPolicy
@@ -37,6 +37,8 @@ class EvidenceRound:
     """How often the cycle on record changed until the round opened."""
     earlier_requests: int = 0
     """How often a letter may have been requested before this round; it numbers the messages of the round."""
+    lapses: int = 0
+    """How often good standing was lost until then."""
     lacked_standing: bool = False
     """Whether good standing was missing when the round opened."""
     lacks_standing: bool = False
@@ -158,9 +160,11 @@ def _evidence_round(
     cycles = cycles_on_record(known)
     if cycles.latest is None:
         return EvidenceRound(number, opens_at, "not_held", None, cycles.changes)
-    found = cycles.covering(days.earliest)
+    found = cycles.covering(*days_in_cycle(facts, days.earliest, policy))
     if found is None:
-        return EvidenceRound(number, opens_at, "outside", cycles.latest, cycles.changes)
+        at_gate = cycles.covering(days.earliest)
+        cycle = at_gate[1] if at_gate else cycles.latest
+        return EvidenceRound(number, opens_at, "outside", cycle, cycles.changes)
     place, cycle = found
     since_opening = facts.records[len(known) - 1 :]
     waited_for = next((index for index, record in enumerate(since_opening) if record.good_standing), None)
@@ -172,6 +176,7 @@ def _evidence_round(
         cycle,
         cycle_changes=cycles.changes,
         earlier_requests=place + number - 1 + lapses,
+        lapses=lapses,
         lacked_standing=waited_for != 0,
         lacks_standing=waited_for is None,
     )

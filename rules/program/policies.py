@@ -177,6 +177,12 @@ class CreditPolicy:
         about="months active for a certificate of participation, for those without a claim",
         default=3,
     )
+    in_cycle: str = field(
+        choice("gate", "term"),
+        "CPE4",
+        about="what has to lie inside a certification's cycle: the gate, or the whole term up to it",
+        default="gate",
+    )
     category: str = field(
         single_line(), "CPE9", "CPE10", about="the category of credit as the self-report form names it"
     )

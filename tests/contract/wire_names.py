@@ -190,6 +190,8 @@ MESSAGES = """
     mentor.ended mentee.ended mentor.canceled mentee.canceled
     mentor.credit_precheck mentee.credit_precheck mentee.sign_confirmation mentor.write_letter
     mentor.credit_ready mentee.credit_ready mentor.credit_outside_cycle mentee.credit_outside_cycle
+    mentor.credit_accepted mentee.credit_accepted mentor.credit_rejected mentee.credit_rejected
+    mentor.credit_reopened mentee.credit_reopened mentor.credit_revoked mentee.credit_revoked
     mentor.certificate mentee.certificate
     mentor.survey mentee.survey
     staff.misconduct staff.alarm staff.checkpoint

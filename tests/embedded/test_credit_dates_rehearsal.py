@@ -222,23 +222,29 @@ def test_certification_lost_before_the_gate_gives_a_certificate(kept: Kept) -> N
 PLAY.pair("which", {}, holds("PSP", "CPP"), months=6)
 PLAY.write("2035-09-20T16:28", "which", purpose="To lead.", domains=["Crisis Management", PSP])
 PLAY.write("2035-09-20T16:29", "which", purpose="To lead.", domains=[PSP])
+PLAY.write("2035-09-20T16:30", "which", purpose="To lead.", domains=[PSP, "Nonsense"])
 PLAY.pair("whichsoon", {}, holds("PSP", "CPP"), months=6)
 PLAY.write("2035-05-03T16:30", "whichsoon", purpose="To lead.", domains=["Crisis Management"])
 PLAY.write("2035-05-03T16:31", "whichsoon", purpose="To lead.")
 
 
 @pytest.mark.rule("CPE6")
-def test_letter_without_a_certification_goes_to_the_matching_one(kept: Kept) -> None:
-    """The domains of the letter name the certification."""
-    assert kept.statuses("claim/which/mentee/PSP")[-1] == ("2035-09-20T16:29", "ready")
-    assert kept.statuses("claim/which/mentee/CPP")[-1] == ("2035-11-13T17:00", "evidence_missing")
+def test_letter_without_a_certification_serves_each_matching_claim(kept: Kept) -> None:
+    """The domains of the letter name the certifications."""
+    assert kept.statuses("claim/which/mentee/PSP")[-1] == ("2035-09-20T16:28", "ready")
+    assert kept.statuses("claim/which/mentee/CPP")[-1] == ("2035-09-20T16:28", "ready")
+    assert [letter.data["domains"] for letter in kept.letters if letter.engagement_id == "which"] == [
+        ["Crisis Management"],
+        [PSP],
+    ]
     assert kept.statuses("claim/whichsoon/mentee/CPP")[-1] == ("2035-09-14T09:00", "ready")
-    open_ones = "the letter has to name its certification: one of "
+    assert kept.statuses("claim/whichsoon/mentee/PSP")[-1] == ("2035-11-13T17:00", "evidence_missing")
     assert kept.played.refusals("engagement/which") == [
-        ("2035-09-20T16:28", "letter.signed", f"{open_ones}CPP, PSP")
+        ("2035-09-20T16:29", "letter.signed", "this letter has already been signed"),
+        ("2035-09-20T16:30", "letter.signed", "CPP and PSP has no domain Nonsense"),
     ]
     assert kept.played.refusals("engagement/whichsoon") == [
-        ("2035-05-03T16:31", "letter.signed", f"{open_ones}PSP, CPP")
+        ("2035-05-03T16:31", "letter.signed", "the letter has to name a domain of PSP or CPP")
     ]
 
 

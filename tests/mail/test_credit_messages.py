@@ -200,3 +200,32 @@ def test_singular_numbers_read_correctly() -> None:
     assert "1 CPE credit toward" in body(composed("mentor.credit_precheck", claim={"credits": 1}))
     assert "1 crédito CPE" in body(composed("mentor.credit_precheck", None, "es", claim={"credits": 1}))
     assert "Toma 12 minutos." in body(composed("mentee.survey", 1, "es", survey={"minutes": 12}))
+
+
+@pytest.mark.rule("CPE13", "MAIL5")
+@pytest.mark.parametrize("language", ["en", "es"])
+@pytest.mark.parametrize("role", ["mentor", "mentee"])
+@pytest.mark.parametrize("what", ["accepted", "rejected", "reopened", "revoked"])
+def test_decision_of_staff_names_claim_pair_and_reason(what: str, role: str, language: str) -> None:
+    message = f"{role}.credit_{what}"
+    context: dict[str, Any] = sample_context(message, None, language)
+    claim = {**context["claim"], "reason": "The audit <found> it.", "because": "untrue"}
+    mail = COMPOSER.compose(message, None, language, {**context, "claim": claim})
+    assert context["other"]["first_name"] in mail.subject
+    assert claim["certification"] in mail.subject
+    assert ("The audit <found> it." in mail.text) == (what != "accepted")
+    assert ("The audit &lt;found&gt; it." in mail.html) == (what != "accepted")
+    assert (("untrue" in mail.text) or ("no es cierto" in mail.text)) == (what == "revoked")
+    without = COMPOSER.compose(message, None, language, {**context, "claim": {**claim, "reason": ""}})
+    assert "<blockquote" not in without.html
+
+
+@pytest.mark.rule("MEM2", "MAIL5")
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_claim_that_waits_for_standing_says_so(language: str) -> None:
+    sign_up: dict[str, Any] = sample_context("member.standing_lapsed", None, language)
+    claim = sample_context("mentor.credit_ready", None, language)["claim"]
+    mail = COMPOSER.compose("member.standing_lapsed", None, language, {**sign_up, "claim": claim})
+    assert "CPP" in mail.subject
+    assert sign_up["other"]["first_name"] in mail.subject
+    assert "CPP" not in COMPOSER.compose("member.standing_lapsed", None, language, sign_up).text

@@ -144,7 +144,7 @@ def signed(facts: ClaimFacts, text: str, name: str = "l-1") -> ClaimFacts:
 
 
 def again(facts: ClaimFacts, text: str, reason: str = "they were ill") -> ClaimFacts:
-    return reopen(facts, at(text), state(facts, text), reason, gate_of(facts), "lina")
+    return reopen(facts, at(text), state(facts, text), reason, [gate_of(facts)], "lina")
 
 
 def made(facts: ClaimFacts, when: str, *others: Credit) -> Decision:
@@ -583,11 +583,17 @@ def test_cycle_without_a_readable_date_is_an_error() -> None:
 @pytest.mark.rule("MEM2", "CPE7")
 def test_claim_waits_three_weeks_for_good_standing() -> None:
     lapsed = record_changed(claim(), False, INSIDE, at("2028-09-01T12:00"))
-    assert list(mails(lapsed)) == ["precheck/1"]
+    assert mails(lapsed, "standing_lapsed") == {"standing/2": at(AT_GATE)}
+    assert not mails(lapsed, "sign")
     assert state(lapsed, "2028-09-15T12:00") == "awaiting_evidence"
     assert tasks(lapsed)[0] == ("member_lapsed", at(AT_GATE))
     back = record_changed(lapsed, True, INSIDE, at("2028-10-05T12:00"))
     assert "member_lapsed" not in dict(tasks(back))
+    assert not mails(back, "standing_lapsed")
+    lost = made(back, "2028-10-06T12:00").inputs["standing_lost"]
+    assert lost == [
+        {"since": at("2028-09-01T12:00").isoformat(), "until": at("2028-10-05T12:00").isoformat()}
+    ]
     assert mails(back, "sign") == {
         "evidence/5": at("2028-10-06T09:00"),
         "evidence/6": at("2028-10-12T09:00"),
@@ -609,7 +615,7 @@ def test_standing_lapsed_for_sixty_days_is_evidence_missing() -> None:
     assert turns(lapsed)[-1] == ("evidence_missing", at("2028-11-13T17:00"))
     late = record_changed(lapsed, True, INSIDE, at("2028-11-20T12:00"))
     assert turns(late) == turns(lapsed)
-    assert list(mails(late)) == ["precheck/1"]
+    assert list(mails(late)) == ["precheck/1", "standing/2"]
     reopened = again(late, "2028-11-21T12:00")
     assert mails(reopened, "sign")["evidence/9"] == at("2028-11-22T09:00")
 
@@ -848,18 +854,73 @@ def test_ready_claim_is_submitted_and_accepted() -> None:
     ]
     assert closing(accepted) == []
     assert plan(accepted).wakes_after(at("2028-10-16T10:00")) == []
-    assert list(mails(accepted)) == ["ready/1"]
+    assert list(mails(accepted)) == ["accepted/1", "ready/1"]
     revoked = revoke(accepted, at("2031-01-10T10:00"), "accepted", "an audit", "lina")
     assert closing(revoked) == ["revoked"]
     assert plan(revoked).state_changes[-1].cause == "revoked by staff: an audit"
-    assert mails(revoked) == {}
+    assert list(mails(revoked)) == ["accepted/1", "revoked/1"]
+
+
+@pytest.mark.rule("CPE13")
+@pytest.mark.parametrize("role", ["mentor", "mentee"])
+def test_claimant_hears_of_each_decision_of_staff_at_once(role: str) -> None:
+    ready = signed(claim(role), "2028-09-15T10:00")
+    rejected = reject(ready, at("2028-10-14T22:10"), "ready", "no domain", "lina")
+    opened = again(rejected, "2028-10-15T03:20")
+    accepted = accept(signed(opened, "2028-10-20T10:00", "l-2"), at("2028-10-21T10:00"), "ready", "", "lina")
+    revoked = revoke(accepted, at("2028-11-01T10:00"), "accepted", "an audit", "lina", "untrue")
+    notices = [mail for mail in plan(revoked).mails if "step" in mail.context]
+    assert [(mail.message, mail.due, mail.to, mail.context["step"]) for mail in notices] == [
+        (f"{role}.credit_rejected", at("2028-10-14T22:10"), f"p-{role}", "0"),
+        (f"{role}.credit_reopened", at("2028-10-15T03:20"), f"p-{role}", "1"),
+        (f"{role}.credit_accepted", at("2028-10-21T10:00"), f"p-{role}", "2"),
+        (f"{role}.credit_revoked", at("2028-11-01T10:00"), f"p-{role}", "3"),
+    ]
+    assert not [mail for mail in notices if "no domain" in str(mail.context)]
+
+
+@pytest.mark.rule("CPE13", "ENG6")
+def test_cancelled_claim_mails_nobody() -> None:
+    assert mails(cancel(claim(), at("2028-09-20T10:00"), "awaiting_evidence", "why", "lina")) == {}
+
+
+TERM = replace(POLICY, in_cycle="term")
+
+
+@pytest.mark.rule("CPE4")
+@pytest.mark.parametrize(
+    ("begins", "ends", "by_gate", "by_term"),
+    [
+        ("2028-03-14", "2028-09-14", "awaiting_evidence", "awaiting_evidence"),
+        ("2028-03-15", "2031-03-14", "awaiting_evidence", "outside_cycle"),
+        ("2025-09-14", "2028-09-13", "outside_cycle", "outside_cycle"),
+    ],
+)
+def test_program_chooses_whether_gate_or_term_lies_inside(
+    begins: str, ends: str, by_gate: str, by_term: str
+) -> None:
+    facts = claim(cycle=Cycle(begins, ends))
+    after = at("2028-09-14T10:00")
+    assert facts.started_on == "2028-03-14"
+    assert state(facts, after) == by_gate
+    term = agenda(facts, TERM, PROGRAM_DAYS, NEW_YORK, NEW_YORK)
+    assert term.state_at(after) == by_term
+    if by_term == "outside_cycle":
+        (notice,) = [mail for mail in term.mails if mail.message == "mentor.credit_outside_cycle"]
+        assert notice.context["term_start"] == "2028-03-14"
+        assert (notice.context["cycle_start"], notice.context["cycle_end"]) == (begins, ends)
+        corrected = record_changed(facts, True, INSIDE, at("2028-09-20T12:00"))
+        days = (date(2028, 3, 14), date(2028, 9, 14))
+        reopen(corrected, at("2028-09-21T12:00"), "outside_cycle", "corrected", days, "lina")
+        with pytest.raises(Refused, match="lies outside the cycle on record"):
+            reopen(facts, at("2028-09-21T12:00"), "outside_cycle", "why", days, "lina")
 
 
 @pytest.mark.rule("CPE10", "CPE8")
 def test_reopened_rejected_claim_needs_a_new_letter() -> None:
     ready = signed(claim(), "2028-09-15T10:00")
     rejected = reject(ready, at("2028-10-16T10:00"), "ready", "no domain", "lina")
-    assert mails(rejected) == {}
+    assert list(mails(rejected)) == ["rejected/1"]
     reopened = again(rejected, "2028-10-20T10:00")
     assert turns(reopened) == [
         ("precheck", ready.created_at),
@@ -870,7 +931,7 @@ def test_reopened_rejected_claim_needs_a_new_letter() -> None:
         ("evidence_missing", at("2028-12-19T17:00")),
     ]
     second = signed(reopened, "2028-10-25T10:00", "l-2")
-    assert mails(second) == {"ready/2": at("2028-10-25T10:00")}
+    assert mails(second, "ready") == {"ready/2": at("2028-10-25T10:00")}
     assert [each.letter for each in second.signatures] == ["l-1", "l-2"]
 
 
@@ -880,7 +941,7 @@ def test_reverted_rejection_does_not_resend_its_mail() -> None:
     rejected = reject(ready, at("2028-10-16T10:00"), "ready", "a slip", "lina")
     accepted = accept(rejected, at("2028-10-16T10:05"), "rejected", "", "lina")
     assert state(accepted, "2028-10-16T10:05") == "accepted"
-    assert mails(accepted) == {}
+    assert list(mails(accepted)) == ["rejected/1", "accepted/1"]
 
 
 @pytest.mark.rule("CPE4", "CPE7")
@@ -890,7 +951,7 @@ def test_reopened_claim_outside_its_cycle_keeps_an_early_letter() -> None:
     corrected = record_changed(early, True, INSIDE, at("2028-09-20T12:00"))
     reopened = again(corrected, "2028-09-21T15:00")
     assert turns(reopened)[-1] == ("ready", at("2028-09-21T15:00"))
-    assert list(mails(reopened).values()) == [at("2028-09-22T09:00")]
+    assert list(mails(reopened, "ready").values()) == [at("2028-09-22T09:00")]
 
 
 @pytest.mark.rule("CPE4", "MEM2")
@@ -928,7 +989,7 @@ ACTS: dict[str, Callable[[ClaimFacts, str], ClaimFacts]] = {
     "reject": lambda facts, now: reject(facts, at("2029-06-01T12:00"), now, "so it is"),
     "revoke": lambda facts, now: revoke(facts, at("2029-06-01T12:00"), now, "so it is"),
     "cancel": lambda facts, now: cancel(facts, at("2029-06-01T12:00"), now, "so it is"),
-    "reopen": lambda facts, now: reopen(facts, at("2029-06-01T12:00"), now, "so it is", gate_of(facts)),
+    "reopen": lambda facts, now: reopen(facts, at("2029-06-01T12:00"), now, "so it is", [gate_of(facts)]),
     "sign": lambda facts, now: sign(facts, letter("2029-06-01T12:00"), now),
 }
 ALLOWED = {
@@ -1358,7 +1419,7 @@ class ClaimMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.is_open)
     @rule()
     def reopen(self) -> None:
-        self.act(lambda facts, now: reopen(facts, self.now, now, "why", gate_of(facts)))
+        self.act(lambda facts, now: reopen(facts, self.now, now, "why", [gate_of(facts)]))
 
     def act(self, act: Callable[[ClaimFacts, str], ClaimFacts]) -> None:
         try:

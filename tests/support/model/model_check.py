@@ -397,6 +397,10 @@ def _mail_invariants(scenario: GeneratedScenario, played: PlayedScenario) -> Ite
 
 _REPEATED = {
     "credit_outside_cycle",
+    "credit_accepted",
+    "credit_rejected",
+    "credit_reopened",
+    "standing_lapsed",
     "credit_ready",
     "sign_confirmation",
     "write_letter",

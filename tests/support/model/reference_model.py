@@ -463,10 +463,9 @@ class ReferenceModel:
         ]
         if not claims:
             raise Refused("no such claim")
-        if len(claims) > 1:
-            claims = [claim for claim in claims if claim.state in ("precheck", "awaiting_evidence")] or claims
-        if len(claims) > 1 and data["for"] == "mentee":
-            raise Refused("name the certification")
+        if data["for"] == "mentee" and not data.get("certification"):
+            claims = self._served(claims, data.get("domains") or [])
+        claims = [claim for claim in claims if claim.state in ("precheck", "awaiting_evidence")] or claims
         refused = False
         for claim in claims:
             try:
@@ -475,6 +474,23 @@ class ReferenceModel:
                 refused = True
         if refused:
             raise Refused("not by all claims")
+
+    def _served(self, claims: list[ModelLifecycle], words: list[str]) -> list[ModelLifecycle]:
+        """The claims whose certification has a domain of a mentor's letter."""
+        if not words:
+            named = [claim for claim in claims if claim.facts.domains]
+            if not named and len(claims) > 1:
+                raise Refused("no domain is named")
+            return named or claims
+        known = {claim.workflow: [word for word in words if self._domain(claim, word)] for claim in claims}
+        if any(all(word not in found for found in known.values()) for word in words):
+            raise Refused("a domain is unknown")
+        return [claim for claim in claims if known[claim.workflow]]
+
+    def _domain(self, claim: ModelLifecycle, word: str) -> bool:
+        gate = self.gate(claim.facts.engagement).earliest
+        certification = self.catalogue.certification(claim.facts.certification, gate)
+        return certification is not None and certification.domain(word) is not None
 
     # --- acts
 
@@ -595,7 +611,7 @@ class ReferenceModel:
             case "revoke":
                 return credit.revoke(facts, at, state, reason)
             case "reopen":
-                return credit.reopen(facts, at, state, reason, gate)
+                return credit.reopen(facts, at, state, reason, [gate])
         return credit.cancel(facts, at, state, reason)
 
     def _sign(
@@ -609,7 +625,10 @@ class ReferenceModel:
             data.get("purpose") or self.goals.get(facts.engagement, "") or str(asked.get("message") or "")
         )
         words = data.get("domains") or facts.domains
-        known = certification is not None and any(certification.domain(word) for word in words)
+        found = [word for word in words if certification is not None and certification.domain(word)]
+        known = bool(found)
+        if known and not data.get("certification"):
+            words = found
         sayable = facts.role == "mentor" or (purpose and known)
         if sayable and (certification is None or claimant.cycle(facts.certification, gate) is None):
             raise Refused("not on record")

@@ -39,6 +39,7 @@ from mail.decisions import (
     withhold,
 )
 from mail.mime import build_mail
+from mail.shared_mail import is_shared, turn_of
 from mail.smtp.refusal_watch import RefusalWatch
 from mail.smtp.settings import PROBE_INTERVAL
 from mail.smtp.verdicts import (
@@ -53,6 +54,16 @@ from rules.agenda import MINUTE
 from rules.program import Program
 
 log = structlog.get_logger()
+
+
+_TURN = 0.05
+"""Seconds between two looks at what other claims plan."""
+_TURNS = 100
+"""How often a message looks. A claim beside it is planned within a fraction of a second, unless the worker is down."""
+
+
+class _NotItsTurn(Exception):
+    """Another claim of the same person speaks first, or is about to join."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +155,7 @@ class MailActivities:
 
     async def _deliver(self, workflow: str, key: str) -> Outcome:
         at = activity.info().started_time
-        claimed = await self._claim(workflow, key, at)
+        claimed = await self._claim_in_turn(workflow, key, at)
         if isinstance(claimed, Outcome):
             return claimed
         try:
@@ -177,8 +188,22 @@ class MailActivities:
             ) from None
         raise error
 
-    async def _claim(self, workflow: str, key: str, at: datetime) -> Outcome | ClaimedMessage:
-        """Claim a message for this attempt, its bytes rendered and stored, or return its outcome."""
+    async def _claim_in_turn(self, workflow: str, key: str, at: datetime) -> Outcome | ClaimedMessage:
+        """Claim a message once other claims have planned theirs, so that one mail speaks for all (CPE7)."""
+        for _ in range(_TURNS):
+            try:
+                return await self._claim(workflow, key, at)
+            except _NotItsTurn:
+                await asyncio.sleep(_TURN)
+        return await self._claim(workflow, key, at, patient=False)
+
+    async def _claim(
+        self, workflow: str, key: str, at: datetime, *, patient: bool = True
+    ) -> Outcome | ClaimedMessage:
+        """Claim a message for this attempt, its bytes rendered and stored, or return its outcome.
+
+        Raises _NotItsTurn, if `patient`, while another claim may still join the mail or speaks first.
+        """
         async with self._database.begin() as session:
             row = await ledger.locked(session, workflow, key)
             if row is None:
@@ -198,6 +223,19 @@ class MailActivities:
             if row.due_at is None or not _is_due(row.due_at, at):
                 return Outcome(key, "held")
             program = program_of(self._programs, row.program)
+            if is_shared(row) and row.content is None:
+                turn = await turn_of(session, row, program)
+                if turn.spoken_for_by:
+                    await ledger.decide(
+                        session, row, "cancelled", f"in one mail with {turn.spoken_for_by}", at
+                    )
+                    return _outcome(row)
+                if patient and (turn.waits or turn.incomplete):
+                    raise _NotItsTurn
+                if turn.waits:
+                    raise TryLater("the mail of another claim speaks for this one")
+                if turn.others:
+                    row.context = {**row.context, "with": " ".join(turn.others)}
             ledger.replace_plain_id(session, row)
             mail = await prepare_mail(session, row, program, self._links, at)
             if await withhold(session, row, mail, self._allowlist, at - row.due_at, at):

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database.links import Link, Links
 from database.models import Message
 from lifecycles.participants import Participant, participant
+from mail import shared_mail
 from mail.credit_context import attachments
 from mail.lifecycle_context import LifecycleMail, lifecycle_context
 from mail.mime import MailEnvelope
@@ -57,9 +58,9 @@ async def prepare_mail(
         return await _to_staff(session, row, program, links, at)
     reader = await participant(session, row.to_profile)
 
-    def link(purpose: str, detail: str) -> str:
+    def link(purpose: str, detail: str, subject: str = row.workflow) -> str:
         expires = (row.due_at or at) + timedelta(days=program.mail.link_days)
-        return links.url(Link(purpose, reader.profile.id, row.workflow, expires, detail))
+        return links.url(Link(purpose, reader.profile.id, subject, expires, detail))
 
     letter = row.context.get("letter")
     own_links = {"feedback": link("feedback", ""), "preferences": link("preferences", row.message)}
@@ -79,7 +80,9 @@ async def prepare_mail(
     recipient = _Recipient(reader.member.name, reader.member.email, reader.locale(program))
     envelope = await _envelope(session, row, program, recipient, link, at)
     if letter:
-        envelope = replace(envelope, attachments=await attachments(session, letter))
+        also = [other.context.get("letter") for _, other in await shared_mail.others(session, row)]
+        found = [each for id in (letter, *also) for each in await attachments(session, id)]
+        envelope = replace(envelope, attachments=tuple(found))
     return PreparedMail(
         program,
         recipient.locale,

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Claim, Engagement, Message, Request
 from lifecycles.participants import Participant, participant
+from mail import shared_mail
 from mail.credit_context import SURVEY_MINUTES, claim_context, decision_of_staff
 from mail.template_environment import first_name
 from rules.kinds import KINDS, parts_of
@@ -27,8 +28,9 @@ class LifecycleMail:
     row: Message
     reader: Participant
     program: Program
-    link: Callable[[str, str], str]
-    """Makes a personal link of the reader, from its purpose and a preset choice (or an empty text)."""
+    link: Callable[..., str]
+    """Makes a personal link of the reader, from its purpose, a preset choice (or an empty text), and its subject where
+    that is another lifecycle."""
 
 
 async def _onboarding(mail: LifecycleMail) -> dict[str, object]:
@@ -56,11 +58,29 @@ async def _engagement(mail: LifecycleMail) -> dict[str, object]:
 async def _claim(mail: LifecycleMail) -> dict[str, object]:
     row = await mail.session.get_one(Claim, mail.row.workflow)
     claim = await claim_context(mail.session, row, mail.program, mail.reader.locale(mail.program))
+    decision = await decision_of_staff(mail.session, row, mail.row.context.get("step"))
     return {
         **await _pair(mail, await _request_of(mail)),
-        "claim": {**claim, **await decision_of_staff(mail.session, row, mail.row.context.get("step"))},
+        "claim": {**claim, **decision, "others": await _other_claims(mail)},
         "dates": {"started": date.fromisoformat(row.facts["started_on"])},
     }
+
+
+async def _other_claims(mail: LifecycleMail) -> list[dict[str, object]]:
+    """Return the other claims that a mail speaks for, each with its cycle and its links (CPE7)."""
+    locale, kind = mail.reader.locale(mail.program), KINDS["claim"]
+    return [
+        {
+            **await claim_context(mail.session, row, mail.program, locale),
+            "links": {
+                name: mail.link(purpose, detail, row.workflow)
+                for name, (purpose, detail) in kind.links.items()
+            },
+            "cycle_start": date.fromisoformat(message.context["cycle_start"]),
+            "cycle_end": date.fromisoformat(message.context["cycle_end"]),
+        }
+        for row, message in await shared_mail.others(mail.session, mail.row)
+    ]
 
 
 async def _survey(mail: LifecycleMail) -> dict[str, object]:

@@ -207,4 +207,5 @@ def _claim(words: Mapping[str, object], claimant: str) -> dict[str, object]:
         "countable": 3 if claimant == "mentor" else amount,
         "reason": words["reason"],
         "because": "mistake",
+        "others": [],
     }

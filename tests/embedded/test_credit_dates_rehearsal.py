@@ -248,6 +248,50 @@ def test_letter_without_a_certification_serves_each_matching_claim(kept: Kept) -
     ]
 
 
+PLAY.pair("both", holds("PSP", "CPP"), {})
+PLAY.confirm("2035-09-25T16:40", "both")
+PLAY.pair("rest", holds("PSP", "CPP"), {})
+PLAY.confirm("2035-09-18T16:41", "rest", certification="CPP")
+
+
+@pytest.mark.rule("CPE7", "MAIL1")
+def test_claims_of_one_person_and_engagement_share_their_mails(kept: Kept) -> None:
+    played, first, second = kept.played, "claim/both/mentor/CPP", "claim/both/mentor/PSP"
+    assert played.mails(first) == [
+        ("2035-08-14T09:00", "mentor.credit_precheck"),
+        ("2035-09-14T09:00", "mentee.sign_confirmation 1"),
+        ("2035-09-21T09:00", "mentee.sign_confirmation 2"),
+        ("2035-09-25T16:40", "mentor.credit_ready"),
+    ]
+    assert played.mails(second) == []
+    assert f"in one mail with {first}" in played.reasons(second)
+    for message in ("mentor.credit_precheck", "mentee.sign_confirmation"):
+        number = 1 if message.startswith("mentee") else None
+        assert "PSP" in played.letter(first, message, number).text
+    ready = played.letter(first, "mentor.credit_ready")
+    attached = [part.get_filename() for part in ready.message.walk() if part.get_filename()]
+    assert attached == ["letter-CPP.pdf", "letter-PSP.pdf"]
+    for claim in (first, second):
+        assert kept.statuses(claim)[-1] == ("2035-09-25T16:40", "ready")
+
+
+@pytest.mark.rule("CPE7")
+def test_letter_for_one_certification_leaves_the_rest_asked_for(kept: Kept) -> None:
+    assert kept.statuses("claim/rest/mentor/CPP")[-1] == ("2035-09-18T16:41", "ready")
+    assert kept.played.mails("claim/rest/mentor/PSP") == [
+        (f"2035-{day}T09:00", f"mentee.sign_confirmation {number}")
+        for number, day in ((2, "09-21"), (3, "09-28"), (4, "10-05"))
+    ]
+    assert kept.statuses("claim/rest/mentor/PSP")[-1] == ("2035-11-13T17:00", "evidence_missing")
+
+
+@pytest.mark.rule("CPE7")
+def test_letter_for_two_certifications_makes_one_mail(kept: Kept) -> None:
+    names = kept.played.names("claim/which/mentee/CPP")
+    assert names == ["mentee.credit_precheck", "mentor.write_letter 1", "mentee.credit_ready"]
+    assert kept.played.names("claim/which/mentee/PSP") == []
+
+
 PLAY.pair("reported", holds("CPP"), {}, months=6)
 for minute, who in (("32", "mentee-nreported"), ("33", "mentor-mreported")):
     PLAY.at(

@@ -288,7 +288,7 @@ def test_letter_for_one_certification_leaves_the_rest_asked_for(kept: Kept) -> N
 @pytest.mark.rule("CPE7")
 def test_letter_for_two_certifications_makes_one_mail(kept: Kept) -> None:
     names = kept.played.names("claim/which/mentee/CPP")
-    assert names == ["mentee.credit_precheck", "mentor.write_letter 1", "mentee.credit_ready"]
+    assert names == ["mentee.credit_precheck", "mentee.credit_ready", "mentor.write_letter 1"]
     assert kept.played.names("claim/which/mentee/PSP") == []
 
 

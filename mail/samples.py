@@ -109,6 +109,7 @@ _DATES: Mapping[str, date] = {
     "closes": date(2028, 11, 13),
     "started": date(2028, 3, 14),
     "ends": date(2028, 9, 14),
+    "meet_by": date(2028, 3, 28),
     "new_end": date(2028, 12, 14),
     "since": date(2028, 5, 14),
     "gate": date(2028, 9, 14),

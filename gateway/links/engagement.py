@@ -66,6 +66,13 @@ class AnswerDiscovery(EngagementLinkHandler):
         return ("good_fit", "not_a_fit") if "good_fit" in given else ("good_fit", "not_met", "not_a_fit")
 
 
+_MATERIALS = {
+    "mentor": ("video", "first_meeting_questions", "smart_goals", "oskar"),
+    "mentee": ("tip_sheet", "first_meeting_questions", "smart_goals", "oskar"),
+}
+"""The resources for the first meetings, by the reader's role (ENG1, MEE2)."""
+
+
 class AgreePlan(EngagementLinkHandler):
     """How long the two want to work together, and their goals (ENG3)."""
 
@@ -81,8 +88,13 @@ class AgreePlan(EngagementLinkHandler):
         return {"months": "", "end": "", "goals": goals or ""}
 
     def context(self, visit: LinkVisit, subject: Subject) -> dict[str, object]:
-        """Return the planned end, and whether an extension has fixed it."""
-        return {"planned": planned_end_of(visit, subject), "extended": _is_extended(subject)}
+        """Return the planned end, whether an extension has fixed it, and the material for the first meetings."""
+        resources = visit.reader.program.resources
+        return {
+            "planned": planned_end_of(visit, subject),
+            "extended": _is_extended(subject),
+            "materials": [(name, resources[name]) for name in _MATERIALS[subject.role] if name in resources],
+        }
 
     def read(self, visit: LinkVisit, subject: Subject, given: Mapping[str, str]) -> ReadForm:
         """Return months or an end, and goals; one of the three must be new (MAIL9)."""

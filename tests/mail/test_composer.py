@@ -152,6 +152,17 @@ class TestTheText:
         assert 10 <= len(mail.subject) <= 78
 
     @everything_written
+    def test_subject_about_two_people_names_the_other(
+        self, message: str, number: int | None, language: str
+    ) -> None:
+        about_one = ("staff.", "mentor.welcome", "mentee.checkin", "member.")
+        if not message.startswith(about_one):
+            assert (
+                sample_context(message, number, language)["other"]["first_name"]
+                in composed(message, number, language).subject
+            )
+
+    @everything_written
     def test_text_part_has_the_links_of_the_html(
         self, message: str, number: int | None, language: str
     ) -> None:

@@ -40,7 +40,7 @@ DATES = {
     "request_canceled": {"asked"},
     "request_expired": {"asked", "due", "expires"},
     "mentor_unavailable": {"asked"},
-    "match": {"started", "ends"},
+    "match": {"started", "ends", "meet_by"},
     "discovery": {"started"},
     "pulse": {"since"},
     "wrap_up": {"started", "ends"},
@@ -276,6 +276,19 @@ class TestAnEngagement:
         without = {**context["program"]["terms"], "mentor_credits": 0, "mentee_credits": 0}
         assert "CPE" in composed(message, number, language).text
         assert "CPE" not in composed(message, number, language, program={"terms": without}).text
+
+    @pytest.mark.rule("ENG1", "MAIL5")
+    @about("match")
+    def test_match_mail_has_one_task_with_a_day_and_one_link(
+        self, message: str, number: int | None, language: str
+    ) -> None:
+        """The first block names the day; everything else is behind the link to the plan."""
+        mail = composed(message, number, language)
+        day = "March 28" if language == "en" else "28 de marzo"
+        assert day in mail.text
+        assert len(mail.text.split("\n-- \n")[0]) < 1_400
+        assert "/resources/" not in mail.html
+        assert links_of(mail) - {"feedback", "preferences"} == {"plan", "report"}
 
     @pytest.mark.rule("CPE3")
     @about("completed")

@@ -144,7 +144,7 @@ class MessagePlan:
 
     def possible_messages(self) -> Iterator[PossibleMessage]:
         """Yield every message to the two parties, whatever they have answered."""
-        meet_by = self.program.date_of(self._matched_at) + timedelta(days=self.policy.discovery_days)
+        meet_by = self.start + timedelta(days=self.policy.discovery_days)
         match = self._context(ends=self.ends[0].day, meet_by=meet_by)
         completed = self._context(ends=self.ends[-1].day)
         for role in ROLES:

@@ -209,16 +209,6 @@ class TestAnEngagement:
             assert address in part
         assert f'href="mailto:{address}"' in mail.html
 
-    @pytest.mark.rule("ENG1")
-    @about("match")
-    def test_match_mail_links_the_first_meeting_material(
-        self, message: str, number: int | None, language: str
-    ) -> None:
-        text = composed(message, number, language).text
-        own = {"mentor": "video", "mentee": "tip_sheet"}[CATALOGUE[message].audience]
-        for resource in (own, "first_meeting_questions", "smart_goals", "oskar"):
-            assert f"https://members.example.org/mentoring/{resource}\n" in text
-
     @pytest.mark.rule("ENG2", "ENG4", "MAIL9")
     @about("discovery", "pulse")
     def test_question_is_one_button_that_names_no_answer(

@@ -243,7 +243,11 @@ def test_short_engagement_has_nothing_outside_its_dates() -> None:
 def test_mails_carry_the_dates_they_mention() -> None:
     facts = extended(begun("2028-03-06T10:00"), "2028-05-02T10:00", day="2028-12-01")
     context = {mail.key: mail.context for mail in agenda(facts).mails}
-    assert context["mentor.match/1"] == {"started": "2028-03-06", "ends": "2028-09-06"}
+    assert context["mentor.match/1"] == {
+        "started": "2028-03-06",
+        "ends": "2028-09-06",
+        "meet_by": "2028-03-20",
+    }
     assert context["mentor.extended/1"] == {
         "started": "2028-03-06",
         "ends": "2028-09-06",

@@ -223,19 +223,8 @@ class MailActivities:
             if row.due_at is None or not _is_due(row.due_at, at):
                 return Outcome(key, "held")
             program = program_of(self._programs, row.program)
-            if is_shared(row) and row.content is None:
-                turn = await turn_of(session, row, program)
-                if turn.spoken_for_by:
-                    await ledger.decide(
-                        session, row, "cancelled", f"in one mail with {turn.spoken_for_by}", at
-                    )
-                    return _outcome(row)
-                if patient and (turn.waits or turn.incomplete):
-                    raise _NotItsTurn
-                if turn.waits:
-                    raise TryLater("the mail of another claim speaks for this one")
-                if turn.others:
-                    row.context = {**row.context, "with": " ".join(turn.others)}
+            if await self._is_spoken_for(session, row, program, at, patient):
+                return _outcome(row)
             ledger.replace_plain_id(session, row)
             mail = await prepare_mail(session, row, program, self._links, at)
             if await withhold(session, row, mail, self._allowlist, at - row.due_at, at):
@@ -245,6 +234,27 @@ class MailActivities:
             except AddressRefused as refused:
                 await decide_unusable_address(session, row, str(refused), at)
                 return _outcome(row)
+
+    async def _is_spoken_for(
+        self, session: AsyncSession, row: Message, program: Program, at: datetime, patient: bool
+    ) -> bool:
+        """Return whether the mail of another claim has said this; else note for which claims this one speaks (CPE7).
+
+        Raises _NotItsTurn, if `patient`, or TryLater while another claim may still join or speaks first.
+        """
+        if not is_shared(row) or row.content is not None:
+            return False
+        turn = await turn_of(session, row, program)
+        if turn.spoken_for_by:
+            await ledger.decide(session, row, "cancelled", f"in one mail with {turn.spoken_for_by}", at)
+            return True
+        if patient and (turn.waits or turn.incomplete):
+            raise _NotItsTurn
+        if turn.waits:
+            raise TryLater("the mail of another claim speaks for this one")
+        if turn.others:
+            row.context = {**row.context, "with": " ".join(turn.others)}
+        return False
 
     async def _render_and_claim(
         self, session: AsyncSession, row: Message, mail: PreparedMail, at: datetime

@@ -18,6 +18,9 @@ from temporalio.workflow import NondeterminismError
 
 from tests.histories.record import HISTORIES, nameless, recorded
 from worker.workflow_runtime import WORKFLOWS, workflow_runner
+from workflows.claim import ClaimWorkflow
+from workflows.engagement import EngagementWorkflow
+from workflows.lifecycle import CHECKED_INPUT, LifecycleWorkflow
 
 RECORDED = recorded()
 
@@ -51,6 +54,9 @@ def test_history_exists_of_every_kind_and_every_onboarding_path() -> None:
         "Engagement",
         "Claim",
         "Survey",
+        "Resend",
+        "Watchdog",
+        "Checkpoints",
     }
     onboardings = {name.partition("/")[2] for name in RECORDED if "/onboarding." in name}
     assert onboardings >= {
@@ -64,7 +70,37 @@ def test_history_exists_of_every_kind_and_every_onboarding_path() -> None:
         EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED,
         EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED,
         EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW,
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED,
     }
+
+
+def signals_of(kind: str) -> set[str]:
+    """The signals in the histories of a workflow type."""
+    return {
+        event.workflow_execution_signaled_event_attributes.signal_name
+        for history in RECORDED.values()
+        if type_of(history) == kind
+        for event in history.events
+    } - {""}
+
+
+@pytest.mark.parametrize("lifecycle", [ClaimWorkflow, EngagementWorkflow], ids=["claim", "engagement"])
+def test_history_exists_of_every_signal(lifecycle: type[LifecycleWorkflow[Any]]) -> None:
+    kind = lifecycle.__name__.removesuffix("Workflow")
+    assert signals_of(kind) >= set(lifecycle.SIGNALS)
+
+
+def test_patch_has_histories_with_and_without_its_marker() -> None:
+    """The others stand for runs that began before: they go when `TemporalChangeVersion` finds none (docs/deploy.md)."""
+    mark = CHECKED_INPUT.encode()
+    marked = {
+        name
+        for name, history in RECORDED.items()
+        if any(mark in event.SerializeToString() for event in history.events)
+    }
+    assert marked
+    assert set(RECORDED) - marked
 
 
 @pytest.mark.rule("MEM6")

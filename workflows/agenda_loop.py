@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.delivery import MailActivities, Outcome, SendMail
@@ -55,25 +55,35 @@ Order = TypeVar("Order")
 Result = TypeVar("Result")
 
 
+class PlanFailed(Exception):
+    """A plan that was tried PLAN_ATTEMPTS times. No failure of Temporal's kind: that would fail the workflow."""
+
+
 async def plan_locally(activity: Callable[[Any, Order], Coroutine[Any, Any, Result]], order: Order) -> Result:
     """Run a planning activity: local, and retried for a while if the database does not answer.
 
     Retries wait on the server's clock, not in the worker: a database outage of hours holds no worker slot. Raises
-    ActivityError after PLAN_ATTEMPTS.
+    PlanFailed after PLAN_ATTEMPTS.
     """
-    return await workflow.execute_local_activity_method(
-        activity,
-        order,
-        start_to_close_timeout=timedelta(seconds=30),
-        local_retry_threshold=timedelta(milliseconds=1),
-        retry_policy=RetryPolicy(
-            initial_interval=timedelta(seconds=2),
-            backoff_coefficient=2,
-            maximum_interval=timedelta(minutes=5),
-            maximum_attempts=PLAN_ATTEMPTS,
-        ),
-        summary="plan",
-    )
+    try:
+        return await workflow.execute_local_activity_method(
+            activity,
+            order,
+            start_to_close_timeout=timedelta(seconds=30),
+            local_retry_threshold=timedelta(milliseconds=1),
+            retry_policy=RetryPolicy(
+                initial_interval=timedelta(seconds=2),
+                backoff_coefficient=2,
+                maximum_interval=timedelta(minutes=5),
+                maximum_attempts=PLAN_ATTEMPTS,
+            ),
+            summary="plan",
+        )
+    except FailureError as failure:
+        # A local activity's failure is not wrapped in an ActivityError once it was retried by a timer of the server.
+        if is_cancelled_exception(failure):
+            raise
+        raise PlanFailed from failure
 
 
 async def send_commands(commands: list[WorkflowCommand], summary: str) -> None:
@@ -131,7 +141,7 @@ class AgendaLoop:
         """
         try:
             planned = await self._replan(act)
-        except ActivityError:
+        except PlanFailed:
             raise ApplicationError(UNPLANNED, type="Unplanned") from None
         if act.id in planned.refused:
             raise ApplicationError(planned.refused[act.id], type="Refused")
@@ -155,9 +165,7 @@ class AgendaLoop:
             if self._changed or planned is None:
                 try:
                     planned = await self._replan()
-                except ActivityError as failed:
-                    if is_cancelled_exception(failed):
-                        raise
+                except PlanFailed:
                     if await self._goes_on_as_new():
                         return False
                     continue

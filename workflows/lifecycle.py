@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RawValue
-from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.delivery import Outcome
@@ -84,7 +84,7 @@ class LifecycleWorkflow(Generic[Facts]):
         while True:
             try:
                 closed = await self._agenda.run()
-            except (asyncio.CancelledError, ActivityError) as error:
+            except (asyncio.CancelledError, FailureError) as error:
                 if not self._takes_cancellation(error):
                     raise
                 continue

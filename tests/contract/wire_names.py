@@ -142,7 +142,6 @@ STAFF_TASKS = """
     outside_cycle misconduct mail_failed mail_ambiguous address_suppressed event_unapplied record_altered
     letter_failed mail_channel act_failed plan_failed workflow_gone
     letter_script_missing
-    act_failed plan_failed
 """
 
 EVENTS = {

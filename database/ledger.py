@@ -229,7 +229,7 @@ async def _locked_resendable(session: AsyncSession, delivery: str) -> Message:
     original = await session.scalar(select(Message).where(Message.delivery == delivery).with_for_update())
     if original is None:
         raise ValueError(f"there is no delivery {delivery}")
-    if original.state not in RESENDABLE:
+    if original.state not in RESENDABLE and original.came_back is None:
         raise ValueError(
             f"{delivery} is {original.state}: only what is {', '.join(sorted(RESENDABLE))} is sent again"
         )
@@ -311,6 +311,28 @@ async def _settle_tasks_of_originals(session: AsyncSession, copy: Message, at: d
         for kind in ("mail_failed", "mail_ambiguous") if original else ():
             cause = f"{kind} {original.key}" if original else ""
             await close_task_of(session, copy.workflow, cause, "the message was sent again", at)
+
+
+CAME_BACK: Final = ("soft", "refused", "hard", "complaint")
+"""What can come back for a message, the weightiest last."""
+
+
+async def came_back(session: AsyncSession, row: Message, kind: str, reason: str, at: datetime) -> None:
+    """Record that a message came back, beside its decision, with an audit record (MAIL10). A weightier kind stays.
+
+    `reason` names a cause and codes, and no address.
+    """
+    if row.came_back is None or CAME_BACK.index(kind) > CAME_BACK.index(row.came_back):
+        row.came_back, row.came_back_at, row.came_back_reason = kind, at, reason
+    data = {
+        "message": row.message,
+        "to": row.to_profile,
+        "workflow": row.workflow,
+        "class": kind,
+        "reason": reason,
+        "delivery": row.delivery,
+    }
+    await audit.append(session, row.workflow, "came_back", at.replace(microsecond=0), data)
 
 
 async def found(session: AsyncSession, workflow: str, key: str) -> Message | None:

@@ -37,7 +37,7 @@ async def take_in(session: AsyncSession, row: Message, kind: str, reason: str, a
     """
     if row.recipient is None:
         raise ValueError(f"nothing was mailed for delivery {row.delivery}")
-    if await session.get(Bounce, (row.delivery, kind)):
+    if await is_known(session, row, kind):
         return False
     session.add(Bounce(delivery=row.delivery, kind=kind, at=at))
     if kind not in SUPPRESSING:
@@ -53,6 +53,11 @@ async def take_in(session: AsyncSession, row: Message, kind: str, reason: str, a
             at,
         )
     return fresh
+
+
+async def is_known(session: AsyncSession, row: Message, kind: str) -> bool:
+    """Whether this kind came back for a delivery before."""
+    return await session.get(Bounce, (row.delivery, kind)) is not None
 
 
 _ACTIONS = {

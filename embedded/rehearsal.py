@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from database import ledger
 from embedded.scenario import Scenario, ScenarioError
 from embedded.stack import EmbeddedStack, StackOptions, embedded_stack, set_faults
 from lifecycles.timeline import timeline
@@ -54,10 +55,24 @@ async def _play(scenario: Scenario, ready: EmbeddedStack, progress: Callable[[da
             if event.at == mark
         ]
         if given:
-            await ready.send_events(mark, given)
+            await ready.send_events(mark, [await _with_delivery(ready, *event) for event in given])
             if mark == scenario.until:
                 await ready.wait_idle()
 
 
 def _with_program(kind: str, data: dict[str, Any], scenario: Scenario) -> dict[str, Any]:
     return {"program": scenario.program, **data} if kind == "profile.created" else data
+
+
+async def _with_delivery(ready: EmbeddedStack, kind: str, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return an event with the id of the delivery that a scenario names by its key: `onboarding/p-1/check-in/1`.
+
+    Ids of deliveries are signed, so no scenario can know them.
+    """
+    workflow, _, key = str(data.get("delivery", "")).rpartition("/")
+    workflow, _, step = workflow.rpartition("/")
+    if kind != "mail.bounced" or not (workflow and key.isdecimal()):
+        return kind, data
+    async with ready.database.reading() as session:
+        row = await ledger.found(session, workflow, f"{step}/{key}")
+    return kind, {**data, "delivery": row.delivery} if row else data

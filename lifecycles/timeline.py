@@ -15,7 +15,7 @@ from database.models import AuditRecord, Message
 from database.session import Database
 from lifecycles.registry import LIFECYCLES
 
-KINDS: Final = ("mail", "state", "task", "credit", "refused")
+KINDS: Final = ("mail", "state", "task", "credit", "refused", "came_back")
 """The kinds of audit records that make the timeline."""
 
 
@@ -94,6 +94,8 @@ def _row(record: AuditRecord, zone: str) -> dict[str, Any]:
             row["reason"] = cause
     elif record.kind == "task":
         row |= {"task": data["task"], "subject": record.subject}
+    elif record.kind == "came_back":
+        row |= {name: data[name] for name in ("message", "to", "workflow", "class", "reason")}
     elif record.kind == "credit":
         row |= {"claim": record.subject, **data}
     else:

@@ -10,7 +10,6 @@ import hashlib
 import mailbox
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -22,9 +21,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database import events
 from database.models import Message
 from database.session import Database
-from mail.reports.parts import parse
+from mail.reports.bounce_report import BounceReport
 from mail.reports.providers import ProviderReport
-from mail.reports.report_reader import ReportClass, read_report, weightiest
+from mail.reports.reading_process import ReadingProcess
 from rules.events import Envelope, check_event
 
 log = structlog.get_logger()
@@ -37,44 +36,6 @@ TYPE = "mail.bounced"
 _HEADER = re.compile(rb"[!-9;-~]+[ \t]*:")
 _PROVIDER_ID = re.compile(r"[A-Za-z0-9._-]{16,120}")
 _LONGEST_LINE = 1000
-_WITHOUT_EVENT = {ReportClass.NONE, ReportClass.DELAYED}
-
-
-@dataclass(frozen=True, slots=True)
-class BounceReport:
-    """A report of a failure or a complaint, of a delivery or of the Message-ID of its mail; `reason` is its cause.
-
-    `id` is the same each time the same report is read, by any way.
-    """
-
-    id: str
-    kind: str
-    reason: str
-    delivery: str | None = None
-    message_id: str | None = None
-
-    @property
-    def data(self) -> dict[str, str]:
-        """The data of its event."""
-        known = {"delivery": self.delivery, "message_id": None if self.delivery else self.message_id}
-        named = {name: value for name, value in known.items() if value}
-        return {"kind": self.kind, "reason": self.reason, **named}
-
-
-def bounce_in(content: bytes, recipients: Sequence[str] = ()) -> BounceReport | None:
-    """Return what a mail reports; None if it reports no failure or complaint, or names no mail of ours.
-
-    `recipients` are the envelope's, where known: the bounce address names the delivery. Raises nothing, for any bytes.
-    """
-    found = weightiest(read_report(content, recipients))
-    if found.report_class in _WITHOUT_EVENT or not (found.delivery or found.message_id):
-        return None
-    kind = found.report_class.value
-    known = parse(content).get("message-id").encode() or content
-    digest = hashlib.sha256(
-        b"|".join((kind.encode(), (found.delivery or found.message_id or "").encode(), known))
-    )
-    return BounceReport(digest.hexdigest()[:32], kind, found.cause, found.delivery, found.message_id)
 
 
 class StoredReports(NamedTuple):
@@ -85,10 +46,24 @@ class StoredReports(NamedTuple):
 
 
 async def store_reports(
-    database: Database, reports: Iterable[tuple[bytes, Sequence[str]]], at: datetime
+    database: Database,
+    reports: Iterable[tuple[bytes, Sequence[str]]],
+    at: datetime,
+    reader: ReadingProcess | None = None,
 ) -> StoredReports:
-    """Store an event of time `at` for each report about our mail that is not known yet (MAIL7)."""
-    found = (bounce_in(content, recipients) for content, recipients in reports)
+    """Store an event of time `at` for each report about our mail that is not known yet (MAIL7).
+
+    They are read by `reader`, or by a process for this call. What it gives up is dropped and counted in the log.
+    """
+    own = reader or ReadingProcess()
+    before = own.given_up
+    try:
+        found = [await own.read(content, recipients) for content, recipients in reports]
+    finally:
+        if reader is None:
+            await own.aclose()
+    if dropped := own.given_up - before:
+        log.warning("reports_dropped", count=dropped, reason="reading them took too long")
     return await store_bounces(database, [bounce for bounce in found if bounce], at)
 
 

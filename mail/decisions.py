@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database import ledger, suppressions
-from database.models import Message
+from database.models import Message, Task
 from database.tasks import open_task, settle_tasks
 from mail.allowlist import RecipientAllowlist
 from mail.context import PreparedMail
@@ -130,6 +131,12 @@ async def open_message_task(
     return await open_task(session, kind, row.workflow, f"{kind} {row.key}", action, at)
 
 
+REFUSALS_OF_CHANNEL = 3
+"""Recipients whose mail comes back refused for one cause, that make it a matter of the channel."""
+
+REFUSALS_WITHIN = timedelta(days=1)
+"""How far back those are counted."""
+
 CHANNEL = "channel/smtp"
 """The subject of tasks about the channel to the mail server."""
 
@@ -153,6 +160,49 @@ async def open_channel_task(session: AsyncSession, refusal: ChannelRefused, at: 
     )
 
 
+async def open_refusal_task(session: AsyncSession, row: Message, at: datetime) -> bool:
+    """Open a task about a message that came back refused; one for the channel where many have one cause (MAIL10).
+
+    A refusal of our own account is the channel's at once.
+    """
+    cause = _cause_of(row)
+    recipients = await session.scalars(
+        select(Message.recipient)
+        .where(
+            Message.came_back == "refused",
+            Message.came_back_at > at - REFUSALS_WITHIN,
+            Message.came_back_reason.startswith(cause, autoescape=True),
+        )
+        .distinct()
+        .limit(REFUSALS_OF_CHANNEL)
+    )
+    if cause != Cause.ACCOUNT and len(recipients.all()) < REFUSALS_OF_CHANNEL:
+        action = (
+            f"Find out why the recipient's server refused it ({row.came_back_reason}); then use mail resend."
+        )
+        return await open_message_task(session, row, "mail_failed", action, at)
+    return await open_task(
+        session,
+        "mail_channel",
+        CHANNEL,
+        f"mail comes back: {cause} on {at.date().isoformat()}",
+        "Ask the mail provider why several servers refuse our mail. Then use mail resend for what came back.",
+        at,
+    )
+
+
+def _cause_of(row: Message) -> str:
+    """Return the cause of a refusal without its codes, which differ from server to server."""
+    return (row.came_back_reason or "").partition(" (")[0]
+
+
 async def settle_channel_tasks(session: AsyncSession, at: datetime) -> None:
-    """Close the tasks about a refusal of us: the mail server takes messages again (STA2)."""
-    await settle_tasks(session, CHANNEL, "mail_channel", (), "the mail server takes messages again", at)
+    """Close the tasks about a refusal of us: the mail server takes messages again (STA2).
+
+    Those about mail that comes back stay: the relay takes messages all the while.
+    """
+    of_reports = select(Task.cause).where(
+        Task.subject == CHANNEL, Task.kind == "mail_channel", Task.cause.startswith("mail comes back: ")
+    )
+    kept = (await session.scalars(of_reports)).all()
+    await settle_tasks(session, CHANNEL, "mail_channel", kept, "the mail server takes messages again", at)

@@ -14,6 +14,7 @@ from temporalio.service import RPCError
 
 from database.session import Database
 from mail.bounces import store_reports
+from mail.reports.reading_process import ReadingProcess
 
 log = structlog.get_logger()
 
@@ -36,6 +37,11 @@ class BounceHandler:
         self._database = database
         self._notify_inbox = notify_inbox
         self._now = now
+        self._reader = ReadingProcess()
+
+    async def aclose(self) -> None:
+        """End the process that reads the reports."""
+        await self._reader.aclose()
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         """Return the SMTP reply to a complete mail (called by aiosmtpd)."""
@@ -44,7 +50,9 @@ class BounceHandler:
             # aiosmtpd gives text only where it was asked to decode; this server is not.
             return "451 4.3.0 not now"
         try:
-            stored = await store_reports(self._database, [(content, envelope.rcpt_tos)], self._now())
+            stored = await store_reports(
+                self._database, [(content, envelope.rcpt_tos)], self._now(), self._reader
+            )
         except SQLAlchemyError as error:
             log.warning("report_storage_failed", error=type(error).__name__)
             return "451 4.3.0 not now"
@@ -90,3 +98,4 @@ async def bounce_listener(handler: BounceHandler, host: str, port: int) -> Async
             if isinstance(session.transport, asyncio.WriteTransport):
                 session.transport.abort()
         await server.wait_closed()
+        await handler.aclose()

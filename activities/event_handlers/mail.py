@@ -6,9 +6,10 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.event_handlers.base import HandlerContext, RefusedEvent, StoredEvent
-from database import suppressions
+from database import ledger, suppressions
 from database.models import Message
 from lifecycles.workflow_commands import WorkflowCommand
+from mail.decisions import open_refusal_task
 
 _REASONS = {
     "hard": "mail to it came back as undeliverable",
@@ -19,15 +20,23 @@ _REASONS = {
 
 
 async def mail_bounced(context: HandlerContext, event: StoredEvent) -> list[WorkflowCommand]:
-    """Count a bounce or a complaint against the address that was mailed (MAIL7)."""
-    row = await _message_of(context.session, event)
+    """Record what came back, and count it against the address where it speaks of the mailbox (MAIL7, MAIL10)."""
+    session = context.session
+    row = await _message_of(session, event)
     if row is None:
         raise RefusedEvent("there is no such delivery")
-    kind = event.data["kind"]
+    kind, at = event.data["kind"], event.occurred_at
+    cause = event.data.get("reason")
+    reason = f"{_REASONS[kind]}: {cause}" if cause else _REASONS[kind]
+    is_new = not await suppressions.is_known(session, row, kind)
     try:
-        await suppressions.take_in(context.session, row, kind, _REASONS[kind], event.occurred_at)
+        await suppressions.take_in(session, row, kind, reason, at)
     except ValueError as error:
         raise RefusedEvent(str(error)) from None
+    if is_new:
+        await ledger.came_back(session, row, kind, cause or _REASONS[kind], at)
+        if kind == "refused":
+            await open_refusal_task(session, row, at)
     return []
 
 

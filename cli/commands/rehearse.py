@@ -125,6 +125,8 @@ def _shown(row: dict[str, Any]) -> tuple[str, str, str, str]:
                 what = f"{what}: {row['decision']}"
                 subject = reason or subject
             return _when(row), what, row["to"], subject
+        case "came_back":
+            return _when(row), f"{row['message']}: came back ({row['class']})", row["to"], reason
         case "state":
             return _when(row), f"now {row['state']}", row["subject"], reason
         case "task":

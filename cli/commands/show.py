@@ -241,6 +241,7 @@ def _message(each: MessageView) -> Head:
         "state": each.state,
         "due": local_iso(each.due, each.zone),
         "decided": local_iso(each.decided, each.zone),
+        "came_back": each.came_back,
         "reason": each.reason,
         "rule": each.rule,
         "day": each.day,

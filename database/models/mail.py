@@ -16,7 +16,8 @@ class Message(Base):
 
     `state` runs `planned → claimed → handed_over → sent | ambiguous | failed`, or to `skipped`, `suppressed`,
     `cancelled`; the last six are decisions, with their instant and reason. `due_at` is None while the message
-    is held. `content` keeps the rendered bytes from the claim until the decision.
+    is held. `content` keeps the rendered bytes from the claim until the decision. `came_back` is what a report said
+    later: `hard`, `soft`, `refused` or `complaint` (MAIL10).
     """
 
     __tablename__ = "messages"
@@ -51,6 +52,9 @@ class Message(Base):
     subject: Mapped[str | None] = mapped_column(Text)
     content: Mapped[bytes | None] = mapped_column(LargeBinary)
     response: Mapped[str | None] = mapped_column(Text)
+    came_back: Mapped[str | None] = mapped_column(String(12))
+    came_back_at: Mapped[datetime | None] = mapped_column(index=True)
+    came_back_reason: Mapped[str | None] = mapped_column(Text)
 
     @property
     def key(self) -> str:

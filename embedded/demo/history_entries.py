@@ -130,7 +130,7 @@ def _dropped_line(rows: Sequence[Row], subjects: Subjects) -> HistoryEntry:
 
 def _line(row: Row, words: str, subjects: Subjects) -> HistoryEntry:
     at = datetime.fromisoformat(row["at"])
-    if row["kind"] == "mail":
+    if row["kind"] in ("mail", "came_back"):
         recipient = row["to"]
         return HistoryEntry(
             at, "mail", subjects.people.name(recipient), words, subjects.person_zone(recipient)

@@ -43,7 +43,7 @@ async def history(
     return tuple(
         _item(record, names, reader)
         for record in without_stand_ins(records)
-        if record.kind != "mail" or record.data.get("delivery") in names
+        if record.kind not in ("mail", "came_back") or record.data.get("delivery") in names
     )
 
 
@@ -61,7 +61,7 @@ def _item(record: AuditRecord, names: dict[str, str], reader: Reader) -> History
         what=_what(record.kind, record.subject, data, names),
         why=why,
         actor=record.actor,
-        zone=reader.zone_of(data["to"]) if record.kind == "mail" else reader.zone,
+        zone=reader.zone_of(data["to"]) if record.kind in ("mail", "came_back") else reader.zone,
     )
 
 

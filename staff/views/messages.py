@@ -39,6 +39,7 @@ def _view(row: Message, zone: str, explained: Explanation) -> MessageView:
         state=row.state if row.due_at or row.state != "planned" else "held",
         due=row.due_at,
         decided=row.decided_at,
+        came_back=row.came_back,
         reason=row.reason,
         rule=explained.rule,
         day=explained.words,
@@ -49,6 +50,8 @@ def _view(row: Message, zone: str, explained: Explanation) -> MessageView:
 
 
 def _why(row: Message) -> str:
+    if row.came_back:
+        return f"came back: {row.came_back} ({row.came_back_reason})"
     if row.reason:
         return row.reason
     if row.state == "sent":

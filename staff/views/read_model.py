@@ -60,6 +60,8 @@ class MessageView:
     """The ledger's state, or `held` for a planned message without an instant."""
     due: datetime | None
     decided: datetime | None
+    came_back: str | None
+    """What a report said of it later: `hard`, `soft`, `refused` or `complaint`."""
     reason: str | None
     """The ledger's own reason; None where it has none."""
     rule: str

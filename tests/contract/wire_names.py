@@ -242,7 +242,7 @@ TABLES = {
     "messages": """
         id delivery workflow step occurrence message number message_class program to_profile member_id context
         planned_at due_at state reason decided_at claimed_at claimed_by attempts attempted_at trouble message_id
-        recipient subject content response
+        recipient subject content response came_back came_back_at came_back_reason
     """,
     "bounces": "delivery kind at",
     "suppressions": "address kind score last_at since reason",
@@ -273,7 +273,7 @@ TIMELINE = """
     workflows_open
 """
 
-TIMELINE_KINDS = "mail state task credit refused end"
+TIMELINE_KINDS = "mail state task credit refused came_back end"
 
 FAULTS = "smtp_down smtp_4xx smtp_5xx_recipient smtp_drop_after_data database_down worker_killed"
 

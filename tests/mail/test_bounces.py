@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import mailbox
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,8 +19,10 @@ from temporalio.client import Client
 
 from activities.inbox import InboxActivities
 from database import events, ledger, suppressions
-from database.models import Event, Suppression
-from mail.bounces import SOURCE, bounce_in, collect_bounces, store_reports
+from database.models import AuditRecord, Event, Message, Suppression
+from mail.bounces import SOURCE, collect_bounces, store_reports
+from mail.reports.bounce_report import bounce_in
+from mail.reports.reading_process import ReadingProcess
 from mail.smtp.channel import SmtpChannel
 from mail.smtp.settings import SmtpSettings
 from rules.events import Envelope
@@ -38,6 +41,7 @@ from tests.support.delivery import (
     migrated_url,
     send,
 )
+from tests.support.limits import PATIENCE
 from tests.support.servers.hostile_smtp import HostileSmtp, hostile_smtp
 from worker.bounce_listener import BounceHandler, bounce_listener
 
@@ -192,6 +196,52 @@ def test_malformed_report_is_parsed_without_an_error(noise: bytes, cut: int, rep
 
 
 # --- storing
+
+
+@pytest.fixture
+async def reader() -> AsyncIterator[ReadingProcess]:
+    """A process that reads reports."""
+    process = ReadingProcess()
+    yield process
+    await process.aclose()
+
+
+@pytest.mark.rule("MAIL7")
+async def test_report_that_takes_too_long_is_dropped_and_the_next_is_read(
+    deliveries: DeliveryFixture, reader: ReadingProcess
+) -> None:
+    reader._deadline = 0.0
+    assert await store_reports(deliveries.database, [(status_report(), ())], AT, reader) == (0, 0)
+    assert reader.given_up == 1
+    reader._deadline = PATIENCE
+    assert await store_reports(deliveries.database, [(status_report(), ())], AT, reader) == (1, 0)
+    assert reader.given_up == 1
+
+
+@pytest.mark.rule("MAIL7")
+async def test_mail_bomb_does_not_hold_the_event_loop(reader: ReadingProcess) -> None:
+    bomb = b"Content-Type: multipart/report" + b";\r\n a=b" * 360_000 + b"\r\n\r\nhello"
+    nested = b"Content-Type: message/rfc822\r\n\r\n" * 5_000
+    loop = asyncio.get_running_loop()
+    slowest, finished = 0.0, False
+
+    async def watch() -> None:
+        nonlocal slowest
+        while not finished:
+            before = loop.time()
+            await asyncio.sleep(0)
+            slowest = max(slowest, loop.time() - before)
+
+    watching = asyncio.create_task(watch())
+    assert [await reader.read(bomb), await reader.read(nested)] == [None, None]
+    assert (await reader.read(status_report())) is not None
+    finished = True
+    await watching
+    assert reader.given_up == 0
+    assert slowest < 1
+
+
+# --- reports and their events
 
 
 async def stored(deliveries: DeliveryFixture) -> list[Event]:
@@ -380,6 +430,67 @@ async def test_what_is_not_of_the_mailbox_never_suppresses(
     assert {event.state for event in events} == {"applied"}
     assert await suppressed(deliveries) is None
     assert "address_suppressed" not in [kind for kind, _ in await deliveries.tasks()]
+
+
+@pytest.mark.rule("MAIL10", "STA2")
+async def test_refusal_by_report_is_came_back_with_its_class_and_task(
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
+) -> None:
+    async with mailed(deliveries, hostile_smtp, 1) as inbox:
+        (row,) = await deliveries.rows()
+        refused = {"delivery": row.delivery, "kind": "refused", "reason": "policy (550 5.7.1)"}
+        await apply(inbox, deliveries, refused, refused)
+        (row,) = await deliveries.rows()
+        assert (row.state, row.came_back, row.came_back_at) == ("sent", "refused", DUE + DAY)
+        assert row.came_back_reason == "policy (550 5.7.1)"
+        assert await deliveries.tasks() == [("mail_failed", WORKFLOW)]
+        assert await suppressed(deliveries) is None
+        await apply(inbox, deliveries, {"delivery": row.delivery, "kind": "soft"}, days=2)
+        assert (await deliveries.rows())[0].came_back == "refused", "a weightier class stays"
+        await apply(inbox, deliveries, {"delivery": row.delivery, "kind": "hard"}, days=3)
+    assert (await deliveries.rows())[0].came_back == "hard"
+    async with deliveries.database.reading() as session:
+        records = (
+            await session.scalars(select(AuditRecord.data).where(AuditRecord.kind == "came_back"))
+        ).all()
+    assert [record["class"] for record in records] == ["refused", "soft", "hard"]
+    async with deliveries.database.begin() as session:
+        copy = await ledger.copy(session, row.delivery, "lina", "the provider lifted it", DUE + 4 * DAY)
+    assert copy.state == "planned"
+
+
+@pytest.mark.rule("MAIL10", "STA2")
+async def test_many_refusals_for_one_cause_raise_one_channel_alarm(
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
+) -> None:
+    async with mailed(deliveries, hostile_smtp, 6) as inbox:
+        rows = await deliveries.rows()
+        async with deliveries.database.begin() as session:
+            for number, row in enumerate(rows):
+                (await session.get_one(Message, row.id)).recipient = f"a{number}@example.org"
+        codes = ("550 5.7.1", "554 5.7.1", "550", "554", "550 5.7.0", "521")
+        for row, code in zip(rows, codes, strict=True):
+            data = {
+                "delivery": row.delivery,
+                "kind": "refused",
+                "reason": f"block list or reputation ({code})",
+            }
+            await apply(inbox, deliveries, data)
+    found = await deliveries.tasks()
+    assert found.count(("mail_channel", "channel/smtp")) == 1
+    assert len(found) == 3, "the first two are tasks about a message"
+    assert await suppressed(deliveries) is None
+
+
+@pytest.mark.rule("MAIL10")
+async def test_report_about_our_account_is_the_channels_at_once(
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
+) -> None:
+    async with mailed(deliveries, hostile_smtp, 1) as inbox:
+        (row,) = await deliveries.rows()
+        reason = "our account or quota (550 5.7.708)"
+        await apply(inbox, deliveries, {"delivery": row.delivery, "kind": "refused", "reason": reason})
+    assert await deliveries.tasks() == [("mail_channel", "channel/smtp")]
 
 
 @pytest.mark.rule("MAIL3", "MAIL7")

@@ -58,8 +58,8 @@ ROUND = 60.0
 BLOCKED_FOR = 2 * MINUTE
 """After how long a lifecycle that does not answer is tried again."""
 
-CLOCK_TOLERANCE = timedelta(hours=1)
-"""How far a sender's clock may be ahead of ours. An event beyond it would lie in the future, which cannot be (T8)."""
+LONGEST_DELAY = timedelta(days=1)
+"""An event that waited longer than this for a worker counts as heard when it is first processed (T9)."""
 
 OUTAGE_ERRORS = (OperationalError, InterfaceError, PoolTimeout, OSError, TemporalError)
 """Errors of an unreachable database or Temporal server: the whole round is tried again, no event is at fault."""
@@ -179,7 +179,7 @@ class InboxActivities:
         """Write one event, send its commands, and record how it ended."""
         async with self._database.begin() as session:
             row = await session.get_one(Event, event_id, with_for_update=True)
-            row.occurred_at = row.occurred_at or at
+            _date(row, at)
             is_written = row.state == "applying" or bool(row.effects)
             if not is_written and (decision := await self._write(session, row, at)):
                 await _decide(session, row, decision, at)
@@ -222,9 +222,6 @@ class InboxActivities:
         handler = HANDLERS.get(event.type)
         if handler is None:
             return Refusal(f"nothing here keeps a {event.type.partition('.')[0]}")
-        if event.occurred_at > at + CLOCK_TOLERANCE:
-            action = "Fix the clock or the time zone of the sender. Then send the event again."
-            return Refusal("its time lies in the future", action)
         if missing := await _first_missing(session, references(event.type, event.data)):
             return self._until_it_arrives(event, missing, at)
         try:
@@ -266,13 +263,13 @@ class InboxActivities:
     def _until_it_arrives(self, event: StoredEvent, missing: str, at: datetime) -> Hold | Refusal:
         """Decide on an event that refers to something unknown: hold it once, then refuse it."""
         if not event.was_held:
-            return Hold(missing, recorded_at(event.occurred_at, at) + self._longest_hold)
+            return Hold(missing, recorded_at(event.heard_at, at) + self._longest_hold)
         action = f"See why {missing} is not known here. Then send the event again."
         return Refusal(f"{missing} did not arrive in time", action, due=event.held_until)
 
     def _until_it_runs(self, event: StoredEvent, workflow: str, at: datetime) -> Hold | Refusal:
         """Decide on an act whose lifecycle does not run yet: try again each minute, then refuse it."""
-        if event.waits_for != workflow or at < event.occurred_at + self._longest_hold:
+        if event.waits_for != workflow or at < event.heard_at + self._longest_hold:
             return Hold(workflow, at + MINUTE, write_again=True)
         reason = f"{workflow} does not run"
         return Refusal(reason, f"See why {reason}. Then send the event again.")
@@ -316,6 +313,17 @@ _NO_ANSWER = "it does not answer"
 """The cause of the one task about a lifecycle for which events wait."""
 
 
+def _date(row: Event, at: datetime) -> None:
+    """Set when an event happened and was heard of, at its first processing (T9).
+
+    A time ahead of our clock counts as the moment of receipt. A time of less than a minute ago is not late.
+    """
+    received = row.heard_at or at
+    row.occurred_at = min(row.occurred_at or received, received)
+    heard = at if row.state == "stored" and at - received > LONGEST_DELAY else received
+    row.heard_at = recorded_at(row.occurred_at, heard)
+
+
 async def _decide(session: AsyncSession, row: Event, decision: Hold | Refusal, at: datetime) -> None:
     """Hold or refuse an event, with a staff task where staff should act (STA2)."""
     if isinstance(decision, Hold):
@@ -327,7 +335,7 @@ async def _decide(session: AsyncSession, row: Event, decision: Hold | Refusal, a
             at = recorded_at(decision.due, at)
         row.state, row.reason, row.applied_at = "refused", decision.reason, at
         details = {"event": row.type, "id": row.event_id, "reason": decision.reason}
-        await audit.append(session, row.subject, "refused", recorded_at(row.occurred_at, at), details)
+        await audit.append(session, row.subject, "refused", recorded_at(row.heard_at, at), details)
     if decision.staff_action:
         about, cause = row.subject, f"event {row.id}"
         if isinstance(decision, Hold) and decision.blocked_by:

@@ -16,12 +16,12 @@ from database.models import Engagement, Onboarding, Request
 from database.session import Database
 from database.tasks import settle_tasks
 from evidence.letters import RENDER_RETRY_INTERVAL, LetterService
-from lifecycles.capacity import refuse_without_place, without_place
+from lifecycles.capacity import refuse_without_place, superseded_by, without_place
 from lifecycles.claims import claims_due, pending_commands
 from lifecycles.engagements import EngagementContext, engagement_row, situation_of
-from lifecycles.onboardings import load_onboarding, onboarding_row, open_onboardings
+from lifecycles.onboardings import load_onboarding, match_ends, onboarding_row, open_onboardings
 from lifecycles.participants import Programs
-from lifecycles.recording import Planned, record, settle_lapses
+from lifecycles.recording import Planned, history_horizon, record, settle_lapses
 from lifecycles.requests import load_request
 from lifecycles.situation import apply_acts
 from lifecycles.workflow_commands import WorkflowCommand
@@ -72,6 +72,8 @@ class PlannedRequest:
     engagement: EngagementFacts | None = None
     matched: list[str] = field(default_factory=list)
     unavailable: list[str] = field(default_factory=list)
+    superseded: list[str] = field(default_factory=list)
+    """Other open requests of the mentee to the mentor (REQ11)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,8 @@ class AgendaActivities:
 
             applied = await apply_acts(facts, order.acts, apply)
             agenda = situation.agenda(applied.facts)
-            planned = await record(session, row, situation, agenda, applied, at)
+            horizon = await history_horizon(session, row, order.acts, applied.facts.taken_over_at, at)
+            planned = await record(session, row, situation, agenda, applied, at, horizon)
             if applied.facts.unblocked_at:
                 await settle_lapses(session, order.workflow, agenda, at)
             return PlannedOnboarding(**planned_fields(planned), facts=applied.facts)
@@ -149,20 +152,27 @@ class AgendaActivities:
 
             async def apply(facts: RequestFacts, act: Act) -> RequestFacts:
                 after = situation.apply(facts, act, at)
-                if act.name == "accept":
+                if act.name == "accept" and not act.history:
                     await refuse_without_place(session, situation, facts.request)
                 return after
 
             applied = await apply_acts(facts, order.acts, apply)
             applied = replace(applied, done=[request.attributed(act) for act in applied.done])
             facts, agenda = applied.facts, situation.agenda(applied.facts)
-            planned = await record(session, row, situation, agenda, applied, at)
+            horizon = await history_horizon(session, row, order.acts, facts.taken_over_at, at)
+            planned = await record(session, row, situation, agenda, applied, at, horizon)
             if any(act.name == "standing" for act in applied.done):
                 await settle_lapses(session, order.workflow, agenda, at)
             if facts.ended is None or facts.ended.state != "accepted":
                 return PlannedRequest(planned, facts)
             started = EngagementFacts(
-                facts.request, facts.mentee, facts.mentor, facts.ended.at, months=row.months
+                facts.request,
+                facts.mentee,
+                facts.mentor,
+                facts.ended.at,
+                months=row.months,
+                heard_at=facts.ended.heard_at,
+                taken_over_at=facts.taken_over_at if facts.ended.history else None,
             )
             if await session.get(Engagement, f"engagement/{facts.request}") is None:
                 session.add(engagement_row(started, situation.program))
@@ -171,9 +181,10 @@ class AgendaActivities:
                 session, f"onboarding/{facts.mentee}", "mentee_unmatched", (), "the mentee has a match", at
             )
             matched = await open_onboardings(session, situation.mentee, situation.program)
-            return PlannedRequest(
-                planned, facts, started, matched, await without_place(session, situation.mentor)
-            )
+            superseded = await superseded_by(session, facts)
+            full = await without_place(session, situation.mentor)
+            full = [each for each in full if each not in superseded]
+            return PlannedRequest(planned, facts, started, matched, full, superseded)
 
     @activity.defn
     async def plan_engagement(self, order: PlanEngagement) -> PlannedEngagement:
@@ -194,6 +205,12 @@ class AgendaActivities:
 
             applied = await apply_acts(facts, order.acts, apply)
             facts, agenda = applied.facts, situation.agenda(applied.facts)
+            horizon = await history_horizon(session, row, order.acts, facts.taken_over_at, at)
+            if horizon:
+                # What follows from dates waits until all history of the take-over is applied (T10).
+                return PlannedEngagement(
+                    await record(session, row, situation, agenda, applied, at, horizon), facts
+                )
             context = EngagementContext(
                 facts, situation.people, situation.program, closing_change(agenda, at)
             )
@@ -208,5 +225,5 @@ class AgendaActivities:
             if unfinished:
                 # The workflow stays until the last certificate is made and mailed.
                 planned = replace(planned, closed=False, wake_at=at + RENDER_RETRY_INTERVAL)
-            effects = await pending_commands(session, context, agenda, catalogue, at)
-            return PlannedEngagement(planned, facts, effects)
+            commands = await pending_commands(session, context, agenda, catalogue, at)
+            return PlannedEngagement(planned, facts, [*commands, *await match_ends(session, context)])

@@ -18,8 +18,13 @@ PERSONAL_PAGES = "/links"
 _MOST_DIGITS = 18
 
 
-async def store(session: AsyncSession, envelopes: Iterable[Envelope]) -> int:
-    """Store the events whose source and id are new, without applying them, and return their number."""
+async def store(
+    session: AsyncSession, envelopes: Iterable[Envelope], heard_at: datetime | None = None
+) -> int:
+    """Store the events whose source and id are new, without applying them, and return their number.
+
+    `heard_at` is the present instant of the program's clock, where the caller has one (T9).
+    """
     new = 0
     for envelope in envelopes:
         known = await session.scalar(
@@ -36,6 +41,8 @@ async def store(session: AsyncSession, envelopes: Iterable[Envelope]) -> int:
                 data=envelope.data,
                 ignored=list(envelope.ignored),
                 occurred_at=envelope.time,
+                heard_at=heard_at,
+                history=envelope.history,
             )
         )
         await session.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ async def _play(scenario: Scenario, ready: EmbeddedStack, progress: Callable[[da
         progress(mark)
         await set_faults([fault for fault in scenario.faults if fault.since <= mark < fault.until], ready)
         given = [
-            (event.type, _with_program(event.type, event.data, scenario))
+            replace(event, data=_with_program(event.type, event.data, scenario))
             for event in scenario.events
             if event.at == mark
         ]

@@ -35,6 +35,10 @@ class ScenarioEvent:
     at: datetime
     type: str
     data: dict[str, Any]
+    time: datetime | None = None
+    """When it happened, if the engine hears of it later than that (T9)."""
+    history: bool = False
+    """Whether it is of before a take-over (T10)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,10 @@ class _Reader:
             faults += self._fault(f"faults[{index}]", item, base)
         if self._mistakes or start is None or until is None:
             raise ScenarioError(self._mistakes)
-        in_order = sorted(events, key=lambda event: event.at)
+        # History of one moment comes in the order in which it happened, as an import does (T10).
+        in_order = sorted(
+            events, key=lambda event: (event.at, event.time or event.at if event.history else event.at)
+        )
         return Scenario(program, start, until, in_order, faults, self._ignored)
 
     def _wrong(self, key: str, reason: str) -> None:
@@ -185,12 +192,16 @@ class _Reader:
         return None
 
     def _event(self, key: str, item: Any, base: datetime, start: datetime | None) -> list[ScenarioEvent]:
-        event = self._table(key, item, {"at", "type", "data"})
+        event = self._table(key, item, {"at", "type", "data", "time", "history"})
         if event is None:
             return []
         at = self._moment(f"{key}.at", event["at"], base) if "at" in event else base
         if "at" not in event and event.get("type") != "member.updated":
             self._wrong(f"{key}.at", "is missing")
+        time = self._moment(f"{key}.time", event["time"], base) if "time" in event else None
+        history = event.get("history", False)
+        if not isinstance(history, bool):
+            self._wrong(f"{key}.history", f"must be true or false, not {kind_of(history)}")
         kind: Any = event.get("type")
         data, errors, ignored = check_data(kind, event.get("data"))
         for error in errors:
@@ -205,7 +216,7 @@ class _Reader:
         for pointer in ignored:
             where = _within(key, pointer)
             self._ignored.append(f"{self._place(where)}: ignored, as {kind} has no such field")
-        return [ScenarioEvent(at, kind, data)]
+        return [ScenarioEvent(at, kind, data, time, bool(history))]
 
     def _fault(self, key: str, item: Any, start: datetime) -> list[Fault]:
         fault = self._table(key, item, {"at", "kind", "for"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ from database.session import Database
 from embedded.faults import DatabaseFault, FaultyDatabase, KillFault
 from embedded.mail_catcher import Caught, MailCatcher
 from embedded.progress import ProgressMonitor
-from embedded.scenario import Fault
+from embedded.scenario import Fault, ScenarioEvent
 from embedded.temporal_servers import SkippingClock, skipping_clock
 from mail.allowlist import RecipientAllowlist
 from mail.smtp.channel import SmtpChannel
@@ -97,14 +97,18 @@ class EmbeddedStack:
         """Let everything that is due or running by now finish."""
         await self.advance(await self.clock.now() + GRACE_PERIOD + timedelta(seconds=1))
 
-    async def send_events(self, at: datetime, given: list[tuple[str, dict[str, Any]]]) -> None:
-        """Store events that happen at `at` and have them applied."""
+    async def send_events(
+        self, at: datetime, given: Sequence[tuple[str, dict[str, Any]] | ScenarioEvent]
+    ) -> None:
+        """Store events at `at` and have them applied; they happen then, unless they name a time."""
         envelopes = []
-        for kind, data in given:
+        for each in given:
+            event = each if isinstance(each, ScenarioEvent) else ScenarioEvent(at, *each)
             self._sent += 1
-            envelopes.append(Envelope(str(self._sent), SOURCE, kind, at, data))
+            time, history = event.time or at, event.history
+            envelopes.append(Envelope(str(self._sent), SOURCE, event.type, time, event.data, history=history))
         async with self.database.begin() as session:
-            await events.store(session, envelopes)
+            await events.store(session, envelopes, at)
         await notify_inbox(self.clock.client)
 
 

@@ -39,7 +39,7 @@ def create_app(
     `routers` are further routes, `handlers` further kinds of personal links by purpose. Raises ValueError for a
     webhook secret that cannot be read.
     """
-    store = EventStore(services.database, services.notify_inbox)
+    store = EventStore(services.database, services.notify_inbox, clock=services.clock)
     pages = pages or Pages()
     signatures = Signatures(webhook_secrets)
     app = FastAPI(

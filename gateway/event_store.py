@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 
 import structlog
 from sqlalchemy import select
@@ -39,6 +40,7 @@ class EventStore:
         database: Database,
         notify_inbox: Callable[[], Awaitable[None]],
         *,
+        clock: Callable[[], Awaitable[datetime]] | None = None,
         store_timeout: float = 30.0,
         notify_timeout: float = 3.0,
         first_delay: float = 0.5,
@@ -46,6 +48,7 @@ class EventStore:
     ) -> None:
         self._database = database
         self._notify_inbox = notify_inbox
+        self._clock = clock
         self._store_timeout = store_timeout
         self._notify_timeout = notify_timeout
         self._first_delay = first_delay
@@ -58,8 +61,10 @@ class EventStore:
         Raises Unavailable if they could not be stored.
         """
 
+        heard_at = await self._now()
+
         async def store(session: AsyncSession) -> int:
-            return await events.store(session, envelopes)
+            return await events.store(session, envelopes, heard_at)
 
         new = await self._store(store)
         if envelopes:
@@ -107,6 +112,17 @@ class EventStore:
                 log.warning("inbox_notification_failed", error=type(error).__name__, retry_in_seconds=delay)
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, self._longest_delay)
+
+    async def _now(self) -> datetime | None:
+        """Return program time; None where the clock cannot be read, which must not lose an event."""
+        if self._clock is None:
+            return None
+        try:
+            async with asyncio.timeout(self._notify_timeout):
+                return await self._clock()
+        except Exception as error:
+            log.warning("clock_read_failed", error=type(error).__name__)
+            return None
 
     async def _store(self, store: Callable[[AsyncSession], Awaitable[int]]) -> int:
         try:

@@ -9,6 +9,7 @@ from database.models import Engagement, Profile, Request
 from lifecycles.participants import Participant
 from lifecycles.requests import RequestSituation
 from rules.agenda import Refused
+from rules.request import RequestFacts
 
 
 async def places_left(session: AsyncSession, mentor: Profile, excluding: str = "") -> int | None:
@@ -30,12 +31,23 @@ async def places_left(session: AsyncSession, mentor: Profile, excluding: str = "
 
 
 async def refuse_without_place(session: AsyncSession, situation: RequestSituation, request_id: str) -> None:
-    """Raise Refused where a request cannot be accepted now: standing of both, places of the mentor (MEM1, MEM4)."""
-    for who, word in ((situation.mentor, "mentor"), (situation.mentee, "mentee")):
-        if not who.good_standing:
-            raise Refused(f"the {word} is not in good standing now")
+    """Raise Refused where a mentor has no place for another mentee (MEM4). Lapsed standing is no reason (MEM2)."""
     if await places_left(session, situation.mentor.profile, excluding=request_id) == 0:
         raise Refused("the mentor has no place left: the number of mentees at a time is reached")
+
+
+async def superseded_by(session: AsyncSession, accepted: RequestFacts) -> list[str]:
+    """Return the other open requests of the same mentee to the same mentor (REQ11)."""
+    return list(
+        await session.scalars(
+            select(Request.workflow).where(
+                Request.mentee_id == accepted.mentee,
+                Request.mentor_id == accepted.mentor,
+                Request.id != accepted.request,
+                Request.closed_at.is_(None),
+            )
+        )
+    )
 
 
 async def without_place(session: AsyncSession, mentor: Participant) -> list[str]:

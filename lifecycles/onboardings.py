@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Onboarding, Profile
-from lifecycles.facts import facts_to_row
+from lifecycles.engagements import EngagementContext
+from lifecycles.facts import facts_from_row, facts_to_row
 from lifecycles.participants import Participant, Programs, participant, program_of
+from lifecycles.workflow_commands import WorkflowCommand
 from rules import onboarding
 from rules.acts import Act
 from rules.agenda import Agenda
@@ -81,6 +84,41 @@ def onboardings_of(member: str) -> list[Select[str, str]]:
         select(Onboarding.workflow, Profile.id)
         .join(Profile, Profile.id == Onboarding.profile_id)
         .where(Profile.member_id == member, Onboarding.closed_at.is_(None))
+    ]
+
+
+async def match_ends(session: AsyncSession, context: EngagementContext) -> list[WorkflowCommand]:
+    """Return what the end of an engagement reports to the onboardings that it holds silent (ONB8)."""
+    closing = context.closing
+    if closing is None:
+        return []
+    facts = context.facts
+    mentee = context.who("mentee")
+    ended: dict[str, Any] = {"request": facts.engagement, "at": closing.due.isoformat()}
+    if facts.ended and facts.ended.heard_at:
+        ended["heard_at"] = facts.ended.heard_at.isoformat()
+    if facts.taken_over_at and closing.due < facts.taken_over_at:
+        ended |= {"heard_at": facts.taken_over_at.isoformat(), "history": True}
+    if closing.state == "no_fit" or facts.end_reason == "no_fit":
+        ended["no_fit"] = True
+    rows = await session.scalars(
+        select(Onboarding)
+        .join(Profile, Profile.id == Onboarding.profile_id)
+        .where(
+            Profile.member_id == mentee.member.id,
+            Profile.role == "mentee",
+            Onboarding.program == context.program.id,
+            Onboarding.state == "matched",
+            Onboarding.closed_at.is_(None),
+        )
+    )
+    return [
+        WorkflowCommand("signal", row.workflow, "match_ended", ended)
+        for row in rows
+        if any(
+            match.request == facts.engagement and match.until is None
+            for match in facts_from_row(OnboardingFacts, row.facts).matches
+        )
     ]
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database import audit, ledger
 from database.events import get_event
-from database.models import Lifecycle
+from database.models import Event, Lifecycle
 from database.task_closing import close_settled_tasks, settled_because
 from database.tasks import open_task, settle_tasks
 from lifecycles.facts import facts_to_row
@@ -25,6 +26,12 @@ PLAN_FAILED = "plan_failed"
 
 MOST_REFUSALS = 200
 """How many refusals of a lifecycle are recorded one by one."""
+
+HISTORY_RECHECK = timedelta(minutes=1)
+"""How often a lifecycle of a take-over looks whether all history is applied."""
+
+LONGEST_TAKE_OVER = timedelta(days=1)
+"""How long it waits for that at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +65,12 @@ async def record(
     agenda: Agenda,
     applied: AppliedActs[Any],
     at: datetime,
+    horizon: datetime | None = None,
 ) -> Planned:
     """Write an agenda down: acts, the row, state changes and tasks that are due, the ledger.
 
-    `applied` are the facts that the agenda follows from, with the acts that led to them.
+    `applied` are the facts that the agenda follows from, with the acts that led to them. With a `horizon`
+    (`history_horizon`) states are written up to it, and nothing else (T10).
     """
     for act, reason in applied.refused:
         await record_refusal(session, row.workflow, act, reason, at)
@@ -70,7 +79,11 @@ async def record(
     row.policy_version = situation.program.policy_version
     row.facts = facts_to_row(applied.facts)
     state_before = row.state
-    row.closed_at = await _record_state_changes(session, row, agenda, at)
+    row.closed_at = await _record_state_changes(session, row, agenda, applied, at, horizon or at)
+    if horizon and row.closed_at is None:
+        row.next_at = at + HISTORY_RECHECK
+        await session.flush()
+        return Planned(row.state, False, [], row.next_at, refused=applied.refusals)
     await _open_due_tasks(session, row, agenda, applied.facts, at)
     if applied.done or row.state != state_before:
         await close_settled_tasks(session, row, agenda, applied.facts, at.replace(microsecond=0))
@@ -92,6 +105,27 @@ async def record(
         refused=applied.refusals,
         added=changes.added if applied.done else [],
     )
+
+
+async def history_horizon(
+    session: AsyncSession,
+    row: Lifecycle,
+    acts: Sequence[Act],
+    taken_over_at: datetime | None,
+    at: datetime,
+) -> datetime | None:
+    """Return up to when a lifecycle of a take-over may be written down; None where that is now (T10).
+
+    While events of history wait to be applied, one of them may still end it: only what events have reported counts.
+    """
+    if taken_over_at is None or at > taken_over_at + LONGEST_TAKE_OVER:
+        return None
+    pending = select(Event.id).where(Event.history, Event.state.in_(("stored", "applying"))).limit(2)
+    by_events = {act.event for act in acts}
+    if all(str(event) in by_events for event in await session.scalars(pending)):
+        return None
+    reported = [act.at for act in acts if act.at and act.at <= at]
+    return max([row.state_since, *reported])
 
 
 async def _open_due_tasks(
@@ -165,22 +199,35 @@ async def record_refusal(session: AsyncSession, workflow: str, act: Act, reason:
 
 
 async def _record_state_changes(
-    session: AsyncSession, row: Lifecycle, agenda: Agenda, at: datetime
+    session: AsyncSession,
+    row: Lifecycle,
+    agenda: Agenda,
+    applied: AppliedActs[Any],
+    at: datetime,
+    until: datetime,
 ) -> datetime | None:
     """Record the state changes that came due since the last plan; return when the lifecycle closed, or None.
 
-    Nothing is recorded after the close, such as a state that a mail in flight at that instant would begin.
+    What an event reports late is recorded by the event's time, and so is all history (T9, T10); what time makes due,
+    when it is done. Nothing is recorded after the close, such as a state that a mail in flight at that instant would
+    begin.
     """
     if row.closed_at is not None:
         return row.closed_at
     recorded = {
         (data["state"], data["due"]) for data in await audit.records_of(session, row.workflow, "state")
     }
+    reported = {act.at for act in applied.done}
+    if not recorded:
+        reported.add(agenda.state_changes[0].due)
+    taken_over_at = applied.facts.taken_over_at
     closed_at, current = None, None
     for change in sorted(agenda.state_changes, key=lambda change: change.due):
-        if change.due > at:
+        if change.due > until:
             break
         happened = recorded_at(change.due, at)
+        if change.due in reported or (taken_over_at and change.due < taken_over_at):
+            happened = change.due
         if change.closes:
             closed_at = happened
         if (change.state, change.due.isoformat()) not in recorded:
@@ -193,7 +240,7 @@ async def _record_state_changes(
         # An act that is heard of late, or at the same instant as another, precedes changes already on record: the
         # record shows that the lifecycle is back in an earlier state.
         await _record_state(session, row, current, recorded_at(current.due, at))
-    if closed_at is None and agenda.closes_at and agenda.closes_at <= at:
+    if closed_at is None and agenda.closes_at and agenda.closes_at <= until:
         closed_at = recorded_at(agenda.closes_at, at)
     return closed_at
 

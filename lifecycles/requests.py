@@ -39,7 +39,7 @@ class RequestSituation:
 
     def agenda(self, facts: RequestFacts) -> Agenda:
         """Return the request's agenda (REQ1–REQ10)."""
-        return request.agenda(facts, self.program.request, self.calendar)
+        return request.agenda(facts, self.program.request, self.calendar, self.mentee.calendar(self.program))
 
     def apply(self, facts: RequestFacts, act: Act, now: datetime) -> RequestFacts:
         """Return the facts after an act. Raises Refused."""

@@ -41,6 +41,15 @@ class Act:
     """Whether it came by signal: its sender learns nothing of a refusal, so that the record has to show it."""
     unreadable: str = ""
     """Why its input could not be read; empty where it could. Such an act changes nothing and is recorded as refused."""
+    heard_at: datetime | None = None
+    """When the engine heard of it, if that was later than it happened (T9)."""
+    history: bool = False
+    """Whether it is of before a take-over: it mails nobody (T10)."""
+
+    @property
+    def taken_over_at(self) -> datetime | None:
+        """The instant of the take-over that an act of history belongs to (T10)."""
+        return (self.heard_at or self.at) if self.history else None
 
 
 @dataclass(frozen=True, slots=True)

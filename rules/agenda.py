@@ -6,7 +6,7 @@ which parts of it are done. All instants are timezone-aware UTC datetimes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 
@@ -102,6 +102,20 @@ class Agenda:
         return sorted({due for due in instants if due > at})
 
 
+def without_past(agenda: Agenda, taken_over_at: datetime | None) -> Agenda:
+    """Return an agenda without the mails and tasks of before a take-over: they count as done (T10).
+
+    States keep their dates. Without a take-over the agenda is unchanged.
+    """
+    if taken_over_at is None:
+        return agenda
+    return replace(
+        agenda,
+        mails=tuple(mail for mail in agenda.mails if mail.due is None or mail.due >= taken_over_at),
+        tasks=tuple(task for task in agenda.tasks if task.due >= taken_over_at),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
     """The end that somebody gave a lifecycle."""
@@ -112,6 +126,10 @@ class Ended:
     cause: str = ""
     """The reason, in words for staff."""
     actor: str = ""
+    heard_at: datetime | None = None
+    """When the engine heard of it, if that was later (T9)."""
+    history: bool = False
+    """Whether it is of before a take-over (T10)."""
 
 
 class Refused(ValueError):

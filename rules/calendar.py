@@ -7,31 +7,26 @@ what is computed here is computed in activities and recorded (T7).
 
 from __future__ import annotations
 
-import re
-import warnings
 from bisect import bisect_left
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache, lru_cache
-from threading import Lock
 from zoneinfo import ZoneInfo, available_timezones
 
-import holidays
-from holidays.registry import EntityLoader
+from rules.holiday_data import HolidayChange, country_code, public_holidays, subdivision_code, weekend
 
 _DAY = timedelta(days=1)
 _LONGEST_SEARCH = 3 * 366
 _NO_PLACE = frozenset({"Factory", "localtime", "posixrules"})
-_one_at_a_time = Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Hours:
     """The business hours of a program, from its file."""
 
-    working_week: frozenset[int]
-    """Weekdays, 0 for Monday."""
+    working_week: frozenset[int] | None
+    """Weekdays of work for all, 0 for Monday; None for those that the weekend of each person's country leaves."""
     closing_days: frozenset[date]
     """Days on which nobody of the program has to act."""
     send_time: time
@@ -42,6 +37,8 @@ class Hours:
     """The program's own country, subdivision and zone count for people whose own are unknown (T1)."""
     subdivision: str | None
     zone: str
+    holidays: tuple[HolidayChange, ...] = ()
+    """Holidays that the program strikes or adds, by country and subdivision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +71,11 @@ class Calendar:
 
         A day that the zone skipped is none: Apia had no 30 December 2011.
         """
+        hours = self.hours
         return (
-            day.weekday() in self.hours.working_week
-            and day not in self.hours.closing_days
-            and day not in public_holidays(self.country, self.subdivision, day.year)
+            self._is_weekday_of_work(day)
+            and day not in hours.closing_days
+            and day not in public_holidays(self.country, self.subdivision, day.year, hours.holidays)
             and _has_day(self.zone, day)
         )
 
@@ -87,7 +85,7 @@ class Calendar:
             return ""
         if day in self.hours.closing_days:
             return "closing"
-        if day in public_holidays(self.country, self.subdivision, day.year):
+        if day in public_holidays(self.country, self.subdivision, day.year, self.hours.holidays):
             return "holiday"
         return "weekend"
 
@@ -121,6 +119,10 @@ class Calendar:
             day += _DAY
         return slot
 
+    def send_from(self, at: datetime) -> datetime:
+        """Return the first send time at or after an instant (T4)."""
+        return self.next_send_after(at - timedelta(microseconds=1))
+
     def deadline(self, since: datetime, business_days: int) -> datetime:
         """Return the close of business on the n-th business day after the local day of an instant (T2).
 
@@ -137,6 +139,11 @@ class Calendar:
         if not days:
             return at.astimezone(UTC)
         return self.instant(local.date() + timedelta(days=days), local.time())
+
+    def _is_weekday_of_work(self, day: date) -> bool:
+        if self.hours.working_week is not None:
+            return day.weekday() in self.hours.working_week
+        return day.weekday() not in weekend(self.country)
 
     def _first_business_day(self, day: date, step: timedelta) -> date:
         for steps in range(_LONGEST_SEARCH):
@@ -156,15 +163,15 @@ def calendar_for(hours: Hours, zone: str | None, country: str | None, subdivisio
     a subdivision may carry its country ("CO-ANT"). Raises ValueError if the program's own country or zone,
     where needed, does not exist.
     """
-    person_country = _country_code(country)
+    person_country = country_code(country)
     if person_country is None:
-        person_country, subdivision = _country_code(hours.country), hours.subdivision
+        person_country, subdivision = country_code(hours.country), hours.subdivision
     if person_country is None:
         raise ValueError(f"the program's country {hours.country!r} has no holiday calendar")
     person_zone = zone if zone and known_zone(zone) else hours.zone
     if not known_zone(person_zone):
         raise ValueError(f"the program's zone {hours.zone!r} is no time zone")
-    return Calendar(hours, person_zone, person_country, _subdivision_code(person_country, subdivision))
+    return Calendar(hours, person_zone, person_country, subdivision_code(person_country, subdivision))
 
 
 def local_in(zone: str, at: datetime) -> datetime:
@@ -230,37 +237,6 @@ def known_zone(name: str) -> bool:
     return name in _zone_names()
 
 
-def known_country(code: str) -> bool:
-    """Return whether there are holiday data for the ISO 3166-1 code, in upper or lower case."""
-    return _country_code(code) is not None
-
-
-def known_subdivision(country: str, code: str) -> bool:
-    """Return whether the country's holiday data have the ISO 3166-2 code, with or without the country in front."""
-    known = _country_code(country)
-    return known is not None and _subdivision_code(known, code) is not None
-
-
-@lru_cache(maxsize=4096)
-def public_holidays(country: str, subdivision: str | None, year: int) -> frozenset[date]:
-    """Return the public holidays of a year, observed ones included; none for a year without data (T1).
-
-    Raises ValueError for a country or subdivision without holiday data.
-    """
-    return frozenset(_library(country, subdivision, year))
-
-
-def _library(country: str, subdivision: str | None, year: int | None) -> holidays.HolidayBase:
-    # The library warns about years that it knows only in part and about old codes. Warning filters are global, so
-    # only one thread at a time may change them.
-    with _one_at_a_time, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return holidays.country_holidays(country, subdiv=subdivision, years=year)
-        except NotImplementedError as unknown:
-            raise ValueError(f"no holiday data: {unknown}") from None
-
-
 @cache
 def _zone(name: str) -> ZoneInfo:
     if not known_zone(name):
@@ -271,30 +247,3 @@ def _zone(name: str) -> ZoneInfo:
 @cache
 def _zone_names() -> frozenset[str]:
     return frozenset(available_timezones() - _NO_PLACE)
-
-
-@cache
-def _country_codes() -> frozenset[str]:
-    return frozenset(EntityLoader.get_country_codes())
-
-
-def _country_code(text: str | None) -> str | None:
-    code = (text or "").strip().upper()
-    return code if code in _country_codes() else None
-
-
-@lru_cache(maxsize=4096)
-def _subdivision_code(country: str, text: str | None) -> str | None:
-    given = re.sub(rf"^{country}-", "", (text or "").strip(), flags=re.IGNORECASE)
-    for code in (given, given.upper()):
-        if code and _has_subdivision(country, code):
-            return code
-    return None
-
-
-def _has_subdivision(country: str, code: str) -> bool:
-    try:
-        _library(country, code, None)
-    except ValueError:
-        return False
-    return True

@@ -11,7 +11,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
 from rules.acts import NOBODY, Act, Lapse, Received, lapse_tasks, record_standing
-from rules.agenda import Agenda, Ended, PlannedMail, PlannedTask, Refused, StateChange, closing_change
+from rules.agenda import (
+    Agenda,
+    Ended,
+    PlannedMail,
+    PlannedTask,
+    Refused,
+    StateChange,
+    closing_change,
+    without_past,
+)
 from rules.calendar import Calendar
 from rules.kinds import KINDS
 from rules.program import RequestPolicy
@@ -48,6 +57,10 @@ class RequestFacts:
     created_at: datetime
     unavailable_because: str = ""
     """Why the mentor could take nobody when the request was made; empty if they could (MEM4)."""
+    heard_at: datetime | None = None
+    """When the engine heard of it, if that was later: deadlines count from then (T9)."""
+    taken_over_at: datetime | None = None
+    """The take-over that it was history at: deadlines count from its own time (T10)."""
     extensions: list[DeadlineExtension] = field(default_factory=list)
     lapses: list[Lapse] = field(default_factory=list)
     ended: Ended | None = None
@@ -55,12 +68,24 @@ class RequestFacts:
     """`mentee`, `mentor`, `staff` or `program`."""
     received: Received = field(default_factory=Received)
 
+    @property
+    def mailed_at(self) -> datetime:
+        """The instant of its first mails, from which deadlines count (T9)."""
+        return (
+            self.created_at if self.taken_over_at else max(self.created_at, self.heard_at or self.created_at)
+        )
 
-def agenda(facts: RequestFacts, policy: RequestPolicy, calendar: Calendar) -> Agenda:
-    """Return everything that a request does (REQ1–REQ4, REQ6–REQ9, MEM2, MEM4). `calendar` is the mentor's.
 
-    An extension moves what is still ahead. What has passed comes again as the next occurrence.
+def agenda(facts: RequestFacts, policy: RequestPolicy, calendar: Calendar, mentee: Calendar) -> Agenda:
+    """Return everything that a request does (REQ1–REQ4, REQ6–REQ9, REQ11, MEM2, MEM4, T9, T10).
+
+    `calendar` is the mentor's, who has to answer; `mentee` is that of the mentee, whom time alone mails by T4. An
+    extension moves what is still ahead. What has passed comes again as the next occurrence.
     """
+    return without_past(_whole_agenda(facts, policy, calendar, mentee), facts.taken_over_at)
+
+
+def _whole_agenda(facts: RequestFacts, policy: RequestPolicy, calendar: Calendar, mentee: Calendar) -> Agenda:
     if facts.unavailable_because:
         unavailable = Ended("unavailable", facts.created_at, facts.unavailable_because)
         closing = StateChange(unavailable.at, unavailable.state, unavailable.cause, closes=True)
@@ -77,7 +102,7 @@ def agenda(facts: RequestFacts, policy: RequestPolicy, calendar: Calendar) -> Ag
         tuple(
             _closing_mails(facts, facts.ended)
             if facts.ended
-            else _mails(facts, policy, calendar, answer, unanswered, expires)
+            else _mails(facts, policy, calendar, mentee, answer)
         ),
         (
             opening,
@@ -130,7 +155,7 @@ def _extended(facts: RequestFacts, due_after: Callable[[int], datetime]) -> _Due
 
 
 def _deadline(facts: RequestFacts, business_days: int, calendar: Calendar) -> _Due:
-    return _extended(facts, lambda added: calendar.deadline(facts.created_at, business_days + added))
+    return _extended(facts, lambda added: calendar.deadline(facts.mailed_at, business_days + added))
 
 
 def _state_changes(facts: RequestFacts, answer: _Due) -> list[StateChange]:
@@ -146,16 +171,21 @@ def _mails(
     facts: RequestFacts,
     policy: RequestPolicy,
     calendar: Calendar,
+    mentee: Calendar,
     answer: _Due,
-    unanswered: _Due,
-    expires: datetime,
 ) -> list[PlannedMail]:
+    """Yield the mail of an open request; only what falls on the mentor's close of business leaves then (T4)."""
+
     def morning_of_the_due_day(added: int) -> datetime:
-        due = calendar.deadline(facts.created_at, policy.answer_business_days + added)
+        due = calendar.deadline(facts.mailed_at, policy.answer_business_days + added)
         return calendar.send_at(calendar.date_of(due))
 
-    reminder = _extended(facts, morning_of_the_due_day)
-    created, closing = _Due(facts.created_at), _Due(expires)
+    def unanswered_mail(added: int) -> datetime:
+        return mentee.send_from(calendar.deadline(facts.mailed_at, policy.unanswered_business_days + added))
+
+    reminder, unanswered = _extended(facts, morning_of_the_due_day), _extended(facts, unanswered_mail)
+    expires = expires_at(facts, policy, calendar)
+    created = _Due(facts.mailed_at)
     context = _context(facts, due=answer.due, expires=expires)
     return [
         PlannedMail(message, when.due, message, _reader(facts, message), when.occurrence, context=context)
@@ -165,14 +195,19 @@ def _mails(
             ("mentor.request_reminder", reminder),
             ("mentor.request_past_due", answer),
             ("mentee.request_unanswered", unanswered),
-            ("mentor.request_expired", closing),
-            ("mentee.request_expired", closing),
+            ("mentor.request_expired", _Due(expires)),
+            ("mentee.request_expired", _Due(mentee.send_from(expires))),
         )
     ]
 
 
 def _closing_mails(facts: RequestFacts, ended: Ended) -> list[PlannedMail]:
-    """Return the mail about an end. An acceptance has none: the engagement that follows has its own mail."""
+    """Return the mail about an end.
+
+    An acceptance has none: the engagement that follows has its own mail. Nor has what the program cancels (REQ11).
+    """
+    if ended.state == "canceled" and facts.ended_by == "program":
+        return []
     messages = {
         "declined": ("mentee.request_declined", "mentor.declined_checkin"),
         "canceled": ("mentor.request_canceled", "mentee.request_canceled"),
@@ -230,6 +265,14 @@ def cancel(facts: RequestFacts, at: datetime, state: str, reason: str = "", acto
     return _close(facts, Ended("canceled", at, cause, actor), state, by="staff")
 
 
+def supersede(facts: RequestFacts, at: datetime, state: str, cause: str) -> RequestFacts:
+    """Close the request without mail: the same mentor has accepted another one of the mentee (REQ11).
+
+    Raises Refused if the request is closed (REQ10).
+    """
+    return _close(facts, Ended("canceled", at, cause), state, by="program")
+
+
 def make_unavailable(facts: RequestFacts, at: datetime, state: str, cause: str) -> RequestFacts:
     """Close the request because the mentor can take nobody: a hold, no place, a withdrawn profile (MEM4).
 
@@ -283,9 +326,10 @@ def closed_because(facts: RequestFacts, state: str, on: date | None = None) -> s
     return {
         "accepted": "the request was already accepted",
         "declined": "the request was already declined",
-        "canceled": "the mentee has withdrawn the request"
-        if facts.ended_by == "mentee"
-        else "staff have cancelled the request",
+        "canceled": {
+            "mentee": "the mentee has withdrawn the request",
+            "program": "the two work together already, by another request",
+        }.get(facts.ended_by, "staff have cancelled the request"),
         "expired": f"the request {expired}: it was open for too long without an answer",
         "unavailable": "the request is closed: the mentor cannot take another mentee now",
     }.get(ended, "the request is closed")
@@ -299,12 +343,23 @@ def _refuse_if_closed(facts: RequestFacts, state: str) -> None:
 def apply(
     facts: RequestFacts, act: Act, now: datetime, policy: RequestPolicy, calendar: Calendar
 ) -> RequestFacts:
-    """Return a request's facts after an act; `calendar` is the mentor's (REQ5–REQ10, MEM2, MEM4).
+    """Return a request's facts after an act; `calendar` is the mentor's (REQ5–REQ11, MEM2, MEM4, T9, T10).
 
     Raises Refused if the request had ended by then; the text says how.
     """
+    after = _apply(facts, act, now, policy, calendar)
+    if after.ended and after.ended is not facts.ended:
+        after = replace(after, ended=replace(after.ended, heard_at=act.heard_at, history=act.history))
+    if act.taken_over_at:
+        after = replace(after, taken_over_at=max(act.taken_over_at, facts.taken_over_at or act.taken_over_at))
+    return after
+
+
+def _apply(
+    facts: RequestFacts, act: Act, now: datetime, policy: RequestPolicy, calendar: Calendar
+) -> RequestFacts:
     at = act.at or now
-    planned = agenda(facts, policy, calendar)
+    planned = agenda(facts, policy, calendar, calendar)
     closing = closing_change(planned, at)
     if closing and act.name != "standing":
         raise Refused(closed_because(facts, closing.state, calendar.date_of(closing.due)))
@@ -319,7 +374,10 @@ def apply(
         case "cancel":
             return cancel(facts, at, state, act.reason, act.actor)
         case "extend":
+            at = max(at, act.heard_at or at)
             return extend(facts, int(act.details.get("business_days", "0")), at, state, act.event)
+        case "superseded":
+            return supersede(facts, at, state, act.reason)
         case "unavailable":
             return make_unavailable(facts, at, state, act.reason)
         case "standing":

@@ -40,6 +40,8 @@ class SurveyFacts:
     waits_until: datetime | None = None
     """The send time for which the first mail waits, as long as the mail about the end has not left."""
     received: Received = field(default_factory=Received)
+    taken_over_at: datetime | None = None
+    """The take-over of its engagement: nobody is mailed about the time before (T10)."""
 
 
 def closes_at(facts: SurveyFacts, policy: SurveyPolicy, calendar: Calendar) -> datetime:

@@ -40,6 +40,9 @@ class EngagementWorkflow(LifecycleWorkflow[EngagementFacts]):
             "standing": MessageSpec(
                 "Good standing of one of the two was lost or came back (MEM2).", needs=("by", "good")
             ),
+            "party_withdrawn": MessageSpec(
+                "The profile of one of the two was withdrawn (MEM7).", needs=("by",)
+            ),
             "replan": MessageSpec(
                 "Data that the agenda depends on has changed in the database (T7).", replans_only=True
             ),

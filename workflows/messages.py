@@ -49,7 +49,8 @@ class ActInput:
 
     Any client may send them: words that no database takes are made readable, and a time without an offset raises
     ValueError. `reason` and `actor` say why and by whom, `by` is the profile of the one of the two who acts. `at` is
-    when it happened, if that was before its arrival; `event` is the stored event behind it, empty for a plain client.
+    when it happened, `heard_at` when the engine heard of it, if either was before its arrival; `history` marks what
+    happened before a take-over (T9, T10). `event` is the stored event behind it, empty for a plain client.
     """
 
     reason: str = ""
@@ -64,9 +65,12 @@ class ActInput:
     check_ins: int = 0
     good: bool | None = None
     domains: list[str] = field(default_factory=list)
+    heard_at: datetime | None = None
+    history: bool = False
 
     def __post_init__(self) -> None:
         refuse_local(self.at)
+        refuse_local(self.heard_at)
         for name in ("reason", "actor", "event", "by", "answer", "end"):
             object.__setattr__(self, name, for_database(getattr(self, name)))
         object.__setattr__(self, "domains", [for_database(domain) for domain in self.domains])
@@ -95,6 +99,8 @@ class ActInput:
             by=self.by,
             event=self.event,
             signal=signal,
+            heard_at=self.heard_at,
+            history=self.history,
         )
 
 
@@ -104,9 +110,14 @@ class Matched:
 
     request: str
     at: datetime | None = None
+    heard_at: datetime | None = None
+    history: bool = False
+    no_fit: bool = False
+    """For the end of the match: whether it was no fit (ONB8)."""
 
     def __post_init__(self) -> None:
         refuse_local(self.at)
+        refuse_local(self.heard_at)
         object.__setattr__(self, "request", for_database(self.request))
 
     def to_act(self, name: str, act_id: str, *, signal: bool = False) -> Act:
@@ -115,9 +126,11 @@ class Matched:
             id=act_id,
             name=name,
             actor=PROGRAM,
-            details={"request": self.request},
+            details={"request": self.request, **({"no_fit": "yes"} if self.no_fit else {})},
             at=_past(self.at),
             signal=signal,
+            heard_at=self.heard_at,
+            history=self.history,
         )
 
 
@@ -240,6 +253,10 @@ def _yes_or_no(name: str, value: object) -> bool | None:
     return value
 
 
+def _flag(name: str, value: object) -> bool:
+    return bool(_yes_or_no(name, value))
+
+
 def _domains(name: str, value: object) -> list[str]:
     if not isinstance(value, list) or len(value) > MOST_DOMAINS:
         raise InvalidInput(f"{name} is a list of at most {MOST_DOMAINS} names")
@@ -251,7 +268,8 @@ _READERS: Mapping[str, Callable[[str, object], Any]] = MappingProxyType(
         "reason": _text,
         **dict.fromkeys(("actor", "event", "by", "answer", "end", "request"), _name),
         **dict.fromkeys(("months", "business_days", "check_ins"), _number),
-        "at": _instant,
+        **dict.fromkeys(("at", "heard_at"), _instant),
+        **dict.fromkeys(("history", "no_fit"), _flag),
         "good": _yes_or_no,
         "domains": _domains,
     }

@@ -25,7 +25,7 @@ from workflows.lifecycle import LifecycleWorkflow
 ACTS_IN_PLAN = "acts in plan"
 """The patch since which the plan applies acts. Runs that began before apply them in the workflow."""
 
-FROM_PROGRAM = ("matched", "withdrawn", "standing")
+FROM_PROGRAM = ("matched", "match_ended", "withdrawn", "standing")
 """What the program reports by signal: no act of a person."""
 
 
@@ -40,6 +40,11 @@ class OnboardingWorkflow(LifecycleWorkflow[OnboardingFacts]):
             "pause": MessageSpec("Staff pause (ONB5)."),
             "resume": MessageSpec("Staff resume (ONB5)."),
             "matched": MessageSpec("The mentee has a match (ONB3).", needs=("request",), takes=Matched),
+            "match_ended": MessageSpec(
+                "The engagement of a match ended: after no fit the check-ins go on (ONB8).",
+                needs=("request",),
+                takes=Matched,
+            ),
             "withdrawn": MessageSpec("The profile was withdrawn (ONB6)."),
             "standing": MessageSpec("Good standing was lost or came back (MEM1, MEM2).", needs=("good",)),
             "replan": MessageSpec(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from types import MappingProxyType
+from typing import Any
 
 from temporalio import workflow
 
@@ -33,6 +34,7 @@ class RequestWorkflow(LifecycleWorkflow[RequestFacts]):
             "cancel": MessageSpec("Staff cancel (REQ9)."),
             "extend": MessageSpec("Staff give more time (REQ9).", default=ActInput(business_days=1)),
             "unavailable": MessageSpec("The mentor has no place left (MEM4)."),
+            "superseded": MessageSpec("The same mentor has accepted another request of the mentee (REQ11)."),
             "standing": MessageSpec(
                 "Good standing of one of the two was lost or came back (MEM2).", needs=("by", "good")
             ),
@@ -80,13 +82,19 @@ class RequestWorkflow(LifecycleWorkflow[RequestFacts]):
 
     async def _match(self, result: PlannedRequest, engagement: EngagementFacts) -> None:
         """Start the engagement, end the mentee's onboardings, and close requests whose mentor has no place left."""
-        match = {"request": self._facts.request, "at": engagement.started_at.isoformat()}
-        full = {"at": match["at"], "reason": "the mentor has no place left", "actor": "program"}
+        when: dict[str, Any] = {"at": engagement.started_at.isoformat()}
+        if engagement.taken_over_at:
+            when |= {"heard_at": engagement.taken_over_at.isoformat(), "history": True}
+        match = {"request": self._facts.request, **when}
+        full = {**when, "reason": "the mentor has no place left", "actor": "program"}
+        twice = {**when, "reason": "the mentor has accepted another request of the same mentee"}
+        twice["actor"] = "program"
         commands = [start("Engagement", f"engagement/{engagement.engagement}", engagement)]
         commands += [WorkflowCommand("signal", onboarding, "matched", match) for onboarding in result.matched]
         commands += [
             WorkflowCommand("signal", request, "unavailable", full) for request in result.unavailable
         ]
+        commands += [WorkflowCommand("signal", request, "superseded", twice) for request in result.superseded]
         await send_commands(commands, "start the engagement")
 
     def _closed_because(self) -> str:

@@ -45,6 +45,11 @@ HANDLERS: Mapping[str, Handler] = MappingProxyType(
         "staff.extend": staff.staff_act,
         "staff.pause": staff.staff_act,
         "staff.resume": staff.staff_act,
+        "staff.end": staff.staff_act,
+        "staff.accept": staff.staff_act,
+        "staff.reject": staff.staff_act,
+        "staff.reopen": staff.staff_act,
+        "staff.revoke": staff.staff_act,
     }
 )
 """What an event of each type writes, and which commands follow from it."""

@@ -57,7 +57,11 @@ class StoredEvent:
     subject: str
     data: dict[str, Any]
     occurred_at: datetime
-    """Its own time where it names one, else the moment of the first attempt to apply it."""
+    """Its own time where it names one, else the moment of the first attempt to apply it; never after `heard_at`."""
+    heard_at: datetime
+    """When the engine heard of it: what people have to do, and are mailed, counts from then (T9)."""
+    history: bool = False
+    """Whether it is of before a take-over: nobody is mailed about that time (T10)."""
     was_held: bool = False
     waits_for: str | None = None
     """The reference that it waits for, or waited for last."""
@@ -74,6 +78,8 @@ class StoredEvent:
             subject=row.subject,
             data=row.data,
             occurred_at=row.occurred_at or at,
+            heard_at=row.heard_at or row.occurred_at or at,
+            history=row.history,
             was_held=row.state == "held",
             waits_for=row.waits_for,
             held_until=row.held_until,
@@ -90,7 +96,27 @@ class StoredEvent:
         Details that are empty are left out.
         """
         given = {name: value for name, value in details.items() if value}
-        return {"event": str(self.id), "at": self.occurred_at.isoformat(), **given}
+        return {"event": str(self.id), **self.instants, **given}
+
+    @property
+    def instants(self) -> dict[str, Any]:
+        """When it happened and, where that differs, when the engine heard of it (T9, T10)."""
+        instants: dict[str, Any] = {"at": self.occurred_at.isoformat()}
+        if self.heard_at != self.occurred_at:
+            instants["heard_at"] = self.heard_at.isoformat()
+        if self.history:
+            instants["history"] = True
+        return instants
+
+    @property
+    def late_heard_at(self) -> datetime | None:
+        """When the engine heard of it, if that was later than it happened (T9)."""
+        return self.heard_at if self.heard_at > self.occurred_at else None
+
+    @property
+    def taken_over_at(self) -> datetime | None:
+        """When it was taken over, if it is history (T10)."""
+        return self.heard_at if self.history else None
 
 
 @dataclass(frozen=True, slots=True)

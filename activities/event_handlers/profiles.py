@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.event_handlers.base import HandlerContext, RefusedEvent, RepeatedEvent, StoredEvent
-from database.models import Member, Profile, Request
+from database.models import Engagement, Member, Profile, Request
 from database.tasks import settle_tasks
 from lifecycles.capacity import places_left
 from lifecycles.onboardings import onboarding_row
@@ -39,7 +39,14 @@ async def profile_created(context: HandlerContext, event: StoredEvent) -> list[W
         )
     )
     await session.flush()
-    facts = OnboardingFacts(data["profile"], data["role"], at, blocked=member.standing != "good")
+    facts = OnboardingFacts(
+        data["profile"],
+        data["role"],
+        at,
+        blocked=member.standing != "good",
+        heard_at=event.late_heard_at,
+        taken_over_at=event.taken_over_at,
+    )
     workflow = f"onboarding/{data['profile']}"
     session.add(onboarding_row(workflow, facts, context.programs[program]))
     return [start("Onboarding", workflow, facts)]
@@ -65,7 +72,7 @@ async def profile_updated(context: HandlerContext, event: StoredEvent) -> list[W
 
 
 async def profile_withdrawn(context: HandlerContext, event: StoredEvent) -> list[WorkflowCommand]:
-    """Withdraw a profile: its onboarding and its open requests end (ONB3, MEM4)."""
+    """Withdraw a profile: its onboarding and its open requests end, its engagements pause (ONB6, MEM4, MEM7)."""
     session = context.session
     profile = await session.get_one(Profile, event.data["profile"])
     if profile.withdrawn_at:
@@ -74,8 +81,14 @@ async def profile_withdrawn(context: HandlerContext, event: StoredEvent) -> list
     for kind in ("mentee_unmatched", "mentor_review"):
         why = "the profile was withdrawn"
         await settle_tasks(session, f"onboarding/{profile.id}", kind, (), why, event.occurred_at)
-    at = {"at": event.occurred_at.isoformat()}
+    at = event.instants
     commands = [WorkflowCommand("signal", f"onboarding/{profile.id}", "withdrawn", at)]
+    part = Engagement.mentor_id if profile.role == "mentor" else Engagement.mentee_id
+    engagements = await session.scalars(
+        select(Engagement.workflow).where(part == profile.id, Engagement.closed_at.is_(None))
+    )
+    left = event.act(by=profile.id, actor="program")
+    commands += [WorkflowCommand("signal", workflow, "party_withdrawn", left) for workflow in engagements]
     if profile.role == "mentor":
         reason = "the mentor's profile was withdrawn"
         return commands + await _close_requests_to(session, profile, reason, event)

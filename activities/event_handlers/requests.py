@@ -25,8 +25,19 @@ async def request_created(context: HandlerContext, event: StoredEvent) -> list[W
     people = await participants(session, [data["mentee"], data["mentor"]])
     mentee, mentor = people[data["mentee"]], people[data["mentor"]]
     _refuse_impossible(mentee, mentor)
-    unavailable = await _unavailable_because(session, mentor)
-    facts = RequestFacts(data["request"], data["mentee"], data["mentor"], at, unavailable)
+    # What a take-over reports has happened, whatever the standing and the places of today (T10).
+    unavailable = "" if event.history else await _unavailable_because(session, mentor)
+    if not event.history:
+        _refuse_absent(mentee)
+    facts = RequestFacts(
+        data["request"],
+        data["mentee"],
+        data["mentor"],
+        at,
+        unavailable,
+        heard_at=event.late_heard_at,
+        taken_over_at=event.taken_over_at,
+    )
     session.add(_request_row(event, facts, context.programs[mentor.profile.program]))
     return [start("Request", workflow, facts)]
 
@@ -48,13 +59,17 @@ async def keep_answer_reason(context: HandlerContext, event: StoredEvent) -> Non
 
 
 def _refuse_impossible(mentee: Participant, mentor: Participant) -> None:
-    """Raise RefusedEvent for a request that these two cannot have (REQ1, MEM1)."""
+    """Raise RefusedEvent for a request that these two can never have (REQ1, MEM5)."""
     if mentee.profile.role != "mentee" or mentor.profile.role != "mentor":
         raise RefusedEvent("a request is from a mentee's profile to a mentor's")
     if mentee.member.id == mentor.member.id:
         raise RefusedEvent("nobody can request themselves")
     if mentee.profile.program != mentor.profile.program:
         raise RefusedEvent("the two profiles are in different programs")
+
+
+def _refuse_absent(mentee: Participant) -> None:
+    """Raise RefusedEvent for a mentee who takes part no more (MEM1)."""
     if not mentee.good_standing:
         raise RefusedEvent("the mentee is not in good standing")
     if mentee.profile.withdrawn_at:

@@ -5,8 +5,19 @@ from __future__ import annotations
 from activities.event_handlers.base import HandlerContext, RefusedEvent, StoredEvent
 from lifecycles.registry import find_lifecycle, lifecycle_of
 from lifecycles.workflow_commands import WorkflowCommand
+from rules.acts import EVENT_REASON
 
-_PARTICIPLES = {"cancel": "cancelled", "extend": "extended", "pause": "paused", "resume": "resumed"}
+_PARTICIPLES = {
+    "cancel": "cancelled",
+    "extend": "extended",
+    "pause": "paused",
+    "resume": "resumed",
+    "end": "ended",
+    "accept": "accepted",
+    "reject": "rejected",
+    "reopen": "reopened",
+    "revoke": "revoked",
+}
 
 
 async def staff_act(context: HandlerContext, event: StoredEvent) -> list[WorkflowCommand]:
@@ -21,5 +32,8 @@ async def staff_act(context: HandlerContext, event: StoredEvent) -> list[Workflo
         raise RefusedEvent(
             f"a {kind.name} cannot be {_PARTICIPLES[act]} this way, only {' or '.join(possible)}"
         )
-    details["reason"] = f"event:{event.id}"
+    if act != "end":
+        details["reason"] = f"{EVENT_REASON}{event.id}"
+    if because := details.pop("because", "other" if act == "revoke" else ""):
+        details["answer"] = because
     return [WorkflowCommand("update", target, act, event.act(**details))]

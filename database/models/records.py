@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, String, Text, UniqueConstraint
+from sqlalchemy import ForeignKey, String, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from database.models.base import Base, Json, Serial
@@ -50,7 +50,9 @@ class Event(Base):
     `state`: `stored`, `held` (it waits for `waits_for`, until `held_until`), `applying` (its data is written,
     its `effects` on workflows are not yet all done), `applied`, or `refused` with `reason`. `occurred_at` is
     the event's own time where it names one, else the instant at which it was first processed. `ignored` has JSON
-    pointers to data of the event that nobody knows, which were not stored.
+    pointers to data of the event that nobody knows, which were not stored. `heard_at` is the instant from which
+    people are held to it: that of its storage, or of its first processing where a clock was missing (T9). `history`
+    events are of before a take-over (T10).
     """
 
     __tablename__ = "events"
@@ -63,6 +65,8 @@ class Event(Base):
     data: Mapped[dict[str, Any]]
     ignored: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     occurred_at: Mapped[datetime | None]
+    heard_at: Mapped[datetime | None]
+    history: Mapped[bool] = mapped_column(default=False, server_default=false())
     state: Mapped[str] = mapped_column(String(10), default="stored", index=True)
     waits_for: Mapped[str | None] = mapped_column(String(200), index=True)
     held_until: Mapped[datetime | None]

@@ -131,6 +131,8 @@ class ClaimFacts:
     signatures: list[Signature] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     received: Received = field(default_factory=Received)
+    taken_over_at: datetime | None = None
+    """The take-over of its engagement: nobody is mailed about the time before (T10)."""
 
     @property
     def claim(self) -> str:

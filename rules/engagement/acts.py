@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, datetime
 
-from rules.acts import Act, record_standing
+from rules.acts import Act, Lapse, record_standing
 from rules.agenda import Ended, Refused
 from rules.calendar import Calendar, add_months
 from rules.engagement.confidentiality import NEUTRAL
@@ -27,6 +27,7 @@ from rules.engagement.facts import (
     MOST_MONTHS_AHEAD,
     ROLES,
     STAFF,
+    WITHDRAWN,
     YESES_KEPT,
     Answered,
     Discovery,
@@ -204,6 +205,20 @@ def resume(facts: EngagementFacts, at: datetime, state: str) -> EngagementFacts:
     return replace(facts, pauses=pauses, acts=[*facts.acts, "resume"])
 
 
+def party_withdrawn(facts: EngagementFacts, profile: str, at: datetime, state: str) -> EngagementFacts:
+    """Pause the engagement because the profile of a party was withdrawn; staff decide what follows (MEM7).
+
+    Raises Refused if it is over. One that is paused or suspended stays so.
+    """
+    _refuse_if_over(facts, state)
+    facts.role(profile)
+    if any(withdrawal.profile == profile for withdrawal in facts.withdrawals):
+        return facts
+    at = not_before_last_act(facts, at)
+    left = replace(facts, withdrawals=[*facts.withdrawals, Lapse(profile, at)])
+    return left if left.paused else _pause(left, WITHDRAWN, at)
+
+
 def report_misconduct(
     facts: EngagementFacts, by: str, at: datetime, state: str, event: str = ""
 ) -> EngagementFacts:
@@ -314,7 +329,16 @@ def closed_because(facts: EngagementFacts, state: str, on: date | None = None) -
 
 
 def apply(facts: EngagementFacts, act: Act, state: str, now: datetime, program: Program) -> EngagementFacts:
-    """Return an engagement's facts after an act in a state (ENG2–ENG8, ENG11, MEM2). Raises Refused."""
+    """Return an engagement's facts after an act in a state (ENG2–ENG8, ENG11, MEM2, MEM7, T9, T10). Raises Refused."""
+    after = _apply(facts, act, state, now, program)
+    if after.ended and after.ended is not facts.ended:
+        after = replace(after, ended=replace(after.ended, heard_at=act.heard_at, history=act.history))
+    if act.taken_over_at:
+        after = replace(after, taken_over_at=max(act.taken_over_at, facts.taken_over_at or act.taken_over_at))
+    return after
+
+
+def _apply(facts: EngagementFacts, act: Act, state: str, now: datetime, program: Program) -> EngagementFacts:
     at, policy, calendar, details = act.at or now, program.engagement, program_calendar(program), act.details
 
     def new_end(by: str) -> NewEnd:
@@ -342,6 +366,8 @@ def apply(facts: EngagementFacts, act: Act, state: str, now: datetime, program: 
             return pause(facts, at, state)
         case "resume":
             return resume(facts, at, state)
+        case "party_withdrawn":
+            return party_withdrawn(facts, act.by, at, state)
         case "misconduct":
             return report_misconduct(facts, act.by or STAFF, at, state, act.event)
         case "standing":

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from rules.acts import lapse_tasks
-from rules.agenda import Agenda, Ended, PlannedMail, PlannedTask, StateChange
+from rules.agenda import Agenda, Ended, PlannedMail, PlannedTask, StateChange, without_past
 from rules.calendar import Calendar
 from rules.engagement.confidentiality import DROPPED_BY_SUSPENSION, PAUSED_BY_STAFF, SUSPENDED
 from rules.engagement.dates import end_changes, held_since
@@ -21,6 +21,7 @@ from rules.engagement.facts import (
     MISCONDUCT,
     ROLES,
     STAFF,
+    WITHDRAWN,
     YESES_KEPT,
     EngagementFacts,
     MisconductReport,
@@ -41,7 +42,12 @@ def agenda(
     The calendars are the program's own and those of the two people. While the engagement is suspended, only staff
     are mailed.
     """
-    plan = MessagePlan(facts, policy, program, {"mentor": mentor, "mentee": mentee})
+    whole = _whole_agenda(MessagePlan(facts, policy, program, {"mentor": mentor, "mentee": mentee}))
+    return without_past(whole, facts.taken_over_at)
+
+
+def _whole_agenda(plan: MessagePlan) -> Agenda:
+    facts = plan.facts
     histories = mail_histories(plan)
     closing = _closing_change(facts, plan.closes, plan.held_since)
     if facts.ended:
@@ -51,7 +57,7 @@ def agenda(
     else:
         mails, dropped_because = list(_mails(plan, histories)), "no longer due"
     opening, *changes = _state_changes(facts)
-    tasks = [*_planned_tasks(plan), *_lapse_tasks(facts)]
+    tasks = [*_planned_tasks(plan), *_lapse_tasks(facts), *_withdrawal_tasks(facts)]
     if closing:
         changes = [*(change for change in changes if change.due < closing.due), closing]
         tasks = [task for task in tasks if task.due < closing.due]
@@ -89,7 +95,8 @@ def _state_changes(facts: EngagementFacts) -> list[StateChange]:
         if is_paused(_suspensions(facts), at):
             state, cause = SUSPENDED, "misconduct was reported"
         elif is_paused(facts.pauses, at):
-            state, cause = "paused", PAUSED_BY_STAFF
+            left = any(pause.since == at and pause.cause == WITHDRAWN for pause in facts.pauses)
+            state, cause = "paused", "a profile was withdrawn" if left else PAUSED_BY_STAFF
         else:
             state, cause = "active", "resumed by staff"
         if state != changes[-1].state:
@@ -208,6 +215,18 @@ def _lapse_tasks(facts: EngagementFacts) -> list[PlannedTask]:
     return lapse_tasks(facts.lapses, facts.mentor, note)
 
 
+def _withdrawal_tasks(facts: EngagementFacts) -> Iterator[PlannedTask]:
+    """Yield the task of each withdrawn profile (MEM7)."""
+    for withdrawal in facts.withdrawals:
+        role = facts.role(withdrawal.profile)
+        yield PlannedTask(
+            withdrawal.at,
+            "party_withdrawn",
+            f"the {role}'s profile was withdrawn",
+            "Ask both whether the mentorship goes on. Then resume it, or end it.",
+        )
+
+
 def _planned_tasks(plan: MessagePlan) -> list[PlannedTask]:
     """Return the tasks that open by date; an open pause holds back those that are due after it began."""
     held = plan.held_since
@@ -219,7 +238,7 @@ def _planned_tasks(plan: MessagePlan) -> list[PlannedTask]:
 def _stalled_tasks(plan: MessagePlan) -> Iterator[PlannedTask]:
     """Yield a task if nobody has called the discovery call a good fit after all its questions (ENG2)."""
     days = (plan.policy.discovery_repeats + 2) * plan.policy.discovery_days
-    due = plan.send_at(plan.program, plan.start + timedelta(days=days))
+    due = plan.send_at(plan.program, plan.discovery_base(plan.program) + timedelta(days=days))
     if not any(answer.answer == "good_fit" and answer.at <= due for answer in plan.facts.discovery):
         yield PlannedTask(
             due,
@@ -236,7 +255,7 @@ def _inactive_tasks(plan: MessagePlan) -> Iterator[PlannedTask]:
     end, it opens on its own day instead.
     """
     met, run_length = plan.facts.met, plan.policy.inactive_after_pulses
-    first = met[0] if len(met) >= YESES_KEPT else 1
+    first = met[0] if len(met) >= YESES_KEPT else plan.first_pulse
     while first and plan.moved(plan.pulse(first + run_length)) <= plan.ends[-1].day:
         run = range(first, first + run_length)
         last_yes = max((number for number in run if number in met), default=None)

@@ -13,6 +13,9 @@ ROLES = ("mentor", "mentee")
 STAFF = "staff"
 """Who acts for the program, and the recipient of mail to the program's own people."""
 
+WITHDRAWN = "withdrawn"
+"""The cause of the pause that a withdrawn profile opens (MEM7)."""
+
 MISCONDUCT = "misconduct"
 """The cause of the pause that a report opens (ENG8)."""
 
@@ -116,6 +119,19 @@ class EngagementFacts:
     end_reason: str = ""
     """One of END_REASONS where a party ended it."""
     received: Received = field(default_factory=Received)
+    heard_at: datetime | None = None
+    """When the engine heard of the acceptance, if that was later (T9)."""
+    taken_over_at: datetime | None = None
+    """The take-over that it was history at: nobody is mailed about the time before (T10)."""
+    withdrawals: list[Lapse] = field(default_factory=list)
+    """The profiles of the two that were withdrawn, and when (MEM7)."""
+
+    @property
+    def mailed_at(self) -> datetime:
+        """The instant of the match mail; what was due before it is not made up (T9)."""
+        return (
+            self.started_at if self.taken_over_at else max(self.started_at, self.heard_at or self.started_at)
+        )
 
     @property
     def suspended(self) -> bool:

@@ -71,7 +71,7 @@ def _open(begun: list[Pause], resumed: int) -> list[Pause]:
 def _acts(facts: EngagementFacts) -> Iterator[tuple[datetime, int, int, int]]:
     """Yield the instant of the start and of each act, with the pauses begun and resumed and the new ends until then."""
     begun = resumed = new_ends = 0
-    at = facts.started_at
+    at = facts.mailed_at
     for act in ("start", *facts.acts):
         if act == "end":
             at = facts.new_ends[new_ends].at

@@ -169,7 +169,7 @@ class MessagePlan:
         return {name: day.isoformat() for name, day in {"started": self.start, **days}.items()}
 
     def _matched_at(self, _moment: Moment) -> datetime:
-        return self.facts.started_at
+        return self.facts.mailed_at
 
     def _completed_at(self, role: str, moment: Moment) -> datetime:
         # Time alone ends it, so the check-in waits for the reader's morning (T4, ENG9).
@@ -208,7 +208,8 @@ class MessagePlan:
 
     def _discovery(self, role: str) -> Iterator[PossibleMessage]:
         for number in range(1, self.policy.discovery_repeats + 2):
-            day = self.start + timedelta(days=number * self.policy.discovery_days)
+            base = self.discovery_base(self.calendars[role])
+            day = base + timedelta(days=number * self.policy.discovery_days)
             yield PossibleMessage(
                 role=role,
                 name="discovery",
@@ -218,11 +219,29 @@ class MessagePlan:
                 numbered=True,
             )
 
+    def discovery_base(self, calendar: Calendar) -> date:
+        """Return the day from which the discovery questions count: the first day.
+
+        Where the engine heard of the acceptance after the day of the first question, that is asked at once (T9).
+        """
+        days = timedelta(days=self.policy.discovery_days)
+        heard_on = calendar.date_of(self.facts.mailed_at)
+        first_asked = calendar.date_of(calendar.send_at(self.start + days))
+        return heard_on - days if heard_on > first_asked else self.start
+
+    @property
+    def first_pulse(self) -> int:
+        """The first pulse that is asked: those that were due before the engine heard of the acceptance are not (T9)."""
+        heard_on, number = self.program.date_of(self.facts.mailed_at), 1
+        while self.pulse(number) < heard_on:
+            number += 1
+        return number
+
     def _pulses(self, role: str) -> Iterator[PossibleMessage]:
         calendar = self.calendars[role]
         before_end, in_time = self._last_pulses(calendar)
         changes = [0, *(number for number, (was, is_) in enumerate(pairwise(in_time), 1) if was != is_)]
-        for number in range(1, max(before_end) + 1):
+        for number in range(self.first_pulse, max(before_end) + 1):
             day = self.pulse(number)
             yield PossibleMessage(
                 role=role,

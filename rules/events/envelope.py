@@ -13,7 +13,7 @@ from pydantic import Field
 from rules.events.check import FieldError, check_data, read_model
 from rules.events.fields import line, pattern
 from rules.events.schema import EventPart, OneOf, Shape
-from rules.validation import ValidationError, instant, kind_of, quote, text_of
+from rules.validation import ValidationError, boolean, instant, kind_of, quote, text_of
 
 _SOURCE = re.compile(r"[!-~]{1,200}")
 _JSON_TYPE = re.compile(r"application/(?:[a-z0-9.+-]+\+)?json(?: *;.*)?", re.IGNORECASE)
@@ -32,6 +32,8 @@ class Envelope:
     """The data as they came from `check_envelope`, or as `check_event` has read them."""
     ignored: tuple[str, ...] = ()
     """JSON pointers to data that nobody knows, which were left out."""
+    history: bool = False
+    """Whether it reports of a time before the take-over of a running program (T10)."""
 
 
 def _source(value: object) -> str:
@@ -70,6 +72,9 @@ class CloudEvent(EventPart):
     time: Annotated[datetime, Shape(instant, {"type": "string", "format": "date-time"})] | None = Field(
         None, description="When it happened; else the moment at which it arrives."
     )
+    history: Annotated[bool, Shape(boolean, {"type": "boolean"})] | None = Field(
+        None, description="True for an event of before the take-over: it mails nobody about the past."
+    )
     subject: Annotated[str, line(1000)] | None = Field(None, description="Not used.")
     datacontenttype: Annotated[str, Shape(_json_type, {"type": "string"})] | None = Field(
         None, description="Only application/json, by any of its names."
@@ -87,7 +92,9 @@ def check_envelope(event: object) -> tuple[Envelope | None, list[FieldError]]:
     read, errors = _read_attributes(event)
     if read is None:
         return None, errors
-    return Envelope(read.id, read.source, read.type, read.time, dict(read.data)), []
+    return Envelope(
+        read.id, read.source, read.type, read.time, dict(read.data), history=bool(read.history)
+    ), []
 
 
 def read_event(event: object) -> tuple[Envelope | None, list[FieldError]]:
@@ -98,7 +105,7 @@ def read_event(event: object) -> tuple[Envelope | None, list[FieldError]]:
     data, errors, ignored = check_data(read.type, read.data)
     if errors:
         return None, errors
-    return Envelope(read.id, read.source, read.type, read.time, data, ignored), []
+    return Envelope(read.id, read.source, read.type, read.time, data, ignored, bool(read.history)), []
 
 
 def _read_attributes(event: object) -> tuple[CloudEvent | None, list[FieldError]]:

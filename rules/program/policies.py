@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import date, time
 
-from rules.calendar import Hours, known_subdivision
-from rules.program.toml_schema import field, table, tuple_of
+from rules.calendar import Hours
+from rules.holiday_data import HolidayChange, known_holiday, known_subdivision, subdivision_code
+from rules.program.toml_schema import field, table, table_validator, tuple_of
 from rules.program.values import (
     DAYS,
     ascending,
@@ -14,6 +15,8 @@ from rules.program.values import (
     caps,
     closing_days,
     country_value,
+    holiday,
+    holiday_day,
     reminders_end_before,
     time_of_day,
     weekdays,
@@ -36,10 +39,63 @@ ROLES = ("mentor", "mentee")
 
 
 @table
+class HolidayTable:
+    """Holidays that do not count, or count too, in a country or a part of it (T1)."""
+
+    country: str = field(country_value, "T1", about="the country")
+    subdivision: str | None = field(single_line(20), "T1", about="the part of it; all of it", default=None)
+    strike: tuple[str, ...] = field(
+        tuple_of(holiday, most=100), "T1", about="what is a work day there: a name or a day", default=()
+    )
+    add: tuple[str, ...] = field(
+        tuple_of(holiday_day, most=100), "T1", about="what is a holiday there: a day", default=()
+    )
+
+    def conflicts(self) -> Iterator[Issue]:
+        """Yield an issue for an unknown part of the country, and for a holiday that the place does not have."""
+        if self.subdivision is not None and not known_subdivision(self.country, self.subdivision):
+            reason = f"{quote(self.subdivision)} is no part of {self.country} with known holidays"
+            yield Issue(("subdivision",), reason)
+            return
+        part = subdivision_code(self.country, self.subdivision)
+        for position, name in enumerate(self.strike):
+            if not name[0].isdigit() and not known_holiday(self.country, part, name):
+                place = part or self.country
+                yield Issue(("strike", position), f"{quote(name)} is no holiday of {place} in the data")
+
+    def change(self) -> HolidayChange:
+        """Return the change as `rules.calendar` takes it."""
+        part = subdivision_code(self.country, self.subdivision)
+        return HolidayChange(self.country, part, frozenset(self.strike), frozenset(self.add))
+
+
+def _holidays_shown(changes: tuple[HolidayChange, ...]) -> str:
+    shown = [
+        f"{'-'.join(filter(None, (change.country, change.subdivision)))}: "
+        + ", ".join([f"not {each}" for each in sorted(change.strike)] + sorted(change.add))
+        for change in changes
+    ]
+    return "; ".join(shown) or "none"
+
+
+@table
 class HoursTable:
     """The `[hours]` of a program file; becomes `rules.calendar.Hours`."""
 
-    working_week: frozenset[int] = field(weekdays, "T1", about="the weekdays of work", show=weekdays_shown)
+    working_week: frozenset[int] | None = field(
+        weekdays,
+        "T1",
+        about="the weekdays of work for all; without it those of each person's country",
+        default=None,
+        show=weekdays_shown,
+    )
+    holidays: tuple[HolidayTable, ...] = field(
+        tuple_of(table_validator(HolidayTable), most=100),
+        "T1",
+        about="holidays that do not count, or count too, by country",
+        default=(),
+        show=_holidays_shown,
+    )
     closing_days: frozenset[date] = field(
         closing_days, "T1", about="days on which nobody of the program acts"
     )
@@ -75,6 +131,7 @@ class HoursTable:
             country=self.country,
             subdivision=self.subdivision,
             zone=self.zone,
+            holidays=tuple(table.change() for table in self.holidays),
         )
 
 

@@ -8,7 +8,7 @@ from datetime import date, time
 from types import MappingProxyType
 from typing import Any
 
-from rules.calendar import known_country
+from rules.holiday_data import known_country
 from rules.messages import MessageClass
 from rules.program.toml_schema import tuple_of
 from rules.validation import (
@@ -25,6 +25,7 @@ from rules.validation import (
     matching,
     nearest,
     quote,
+    single_line,
     text_of,
 )
 
@@ -68,12 +69,35 @@ def weekdays(value: object) -> frozenset[int]:
     return frozenset(WEEKDAYS.index(name) for name in names)
 
 
-def weekdays_shown(days: frozenset[int]) -> str:
+def weekdays_shown(days: frozenset[int] | None) -> str:
+    if days is None:
+        return "of each country"
     return ", ".join(WEEKDAYS[day] for day in sorted(days))
 
 
 def closing_days(value: object) -> frozenset[date]:
     return frozenset(tuple_of(day, most=1000)(value))
+
+
+_EVERY_YEAR = re.compile(r"[0-9]{2}-[0-9]{2}")
+
+
+def holiday_day(value: object) -> str:
+    """A day of one year, or, as the text `12-24`, of every year."""
+    if isinstance(value, str) and _EVERY_YEAR.fullmatch(value):
+        try:
+            date.fromisoformat(f"2000-{value}")
+        except ValueError:
+            raise ValidationError(f"must be a day like 12-24, not {quote(value)}") from None
+        return value
+    return day(value).isoformat()
+
+
+def holiday(value: object) -> str:
+    """A day as `holiday_day` takes it, or the name of a holiday."""
+    if isinstance(value, str) and not value[:1].isdigit():
+        return single_line()(value)
+    return holiday_day(value)
 
 
 def time_of_day(value: object) -> time:

@@ -22,9 +22,9 @@ PATCHES = """
 
 SIGNALS = {
     "Inbox": "arrived",
-    "Onboarding": "cancel extend matched pause replan resume standing withdrawn",
-    "Request": "accept cancel decline extend replan standing unavailable withdraw",
-    "Engagement": "agree_extension cancel end extend pause replan resume standing",
+    "Onboarding": "cancel extend match_ended matched pause replan resume standing withdrawn",
+    "Request": "accept cancel decline extend replan standing superseded unavailable withdraw",
+    "Engagement": "agree_extension cancel end extend party_withdrawn pause replan resume standing",
     "Claim": """
         accept cancel choose_domains engagement_changed reject reopen replan revoke sign standing submit
     """,
@@ -49,25 +49,28 @@ ACTIVITIES = """
 FACTS = {
     "OnboardingFacts": """
         profile role created_at blocked unblocked_at first_decided_at extensions pauses ended
+        heard_at unblocked_heard_at taken_over_at matches matches.request matches.since matches.until matches.no_fit
         extensions.at extensions.check_ins extensions.event
         pauses.since pauses.until pauses.cause
-        ended.state ended.at ended.cause ended.actor
+        ended.state ended.at ended.cause ended.actor ended.heard_at ended.history
         received received.signals received.updates received.pending received.pending.id received.pending.name
         received.pending.actor received.pending.reason received.pending.details received.pending.at
         received.pending.by received.pending.event received.pending.signal received.pending.unreadable
+        received.pending.heard_at received.pending.history
     """,
     "RequestFacts": """
-        request mentee mentor created_at extensions lapses ended ended_by unavailable_because
+        request mentee mentor created_at extensions lapses ended ended_by unavailable_because heard_at taken_over_at
         extensions.at extensions.business_days extensions.event
         lapses.at lapses.profile
-        ended.state ended.at ended.cause ended.actor
+        ended.state ended.at ended.cause ended.actor ended.heard_at ended.history
         received received.signals received.updates received.pending received.pending.id received.pending.name
         received.pending.actor received.pending.reason received.pending.details received.pending.at
         received.pending.by received.pending.event received.pending.signal received.pending.unreadable
+        received.pending.heard_at received.pending.history
     """,
     "EngagementFacts": """
         engagement mentee mentor started_at months acts answered discovery met new_ends votes pauses reports lapses
-        ended ended_by end_reason
+        ended ended_by end_reason heard_at taken_over_at withdrawals withdrawals.at withdrawals.profile
         answered.by answered.number
         discovery.answer discovery.at discovery.by
         new_ends.at new_ends.by new_ends.end new_ends.event new_ends.months
@@ -75,14 +78,15 @@ FACTS = {
         pauses.since pauses.until pauses.cause
         reports.at reports.by reports.event
         lapses.at lapses.profile
-        ended.state ended.at ended.cause ended.actor
+        ended.state ended.at ended.cause ended.actor ended.heard_at ended.history
         received received.signals received.updates received.pending received.pending.id received.pending.name
         received.pending.actor received.pending.reason received.pending.details received.pending.at
         received.pending.by received.pending.event received.pending.signal received.pending.unreadable
+        received.pending.heard_at received.pending.history
     """,
     "ClaimFacts": """
         engagement role profile counterpart certification started_on created_at records domains signatures steps
-        pauses ended_at ended_known_at
+        pauses ended_at ended_known_at taken_over_at
         records.at records.good_standing records.cycle records.cycle.start records.cycle.end
         signatures.at signatures.by signatures.domains signatures.letter signatures.void_from
         steps.name steps.at steps.actor steps.reason steps.because
@@ -90,19 +94,21 @@ FACTS = {
         received received.signals received.updates received.pending received.pending.id received.pending.name
         received.pending.actor received.pending.reason received.pending.details received.pending.at
         received.pending.by received.pending.event received.pending.signal received.pending.unreadable
+        received.pending.heard_at received.pending.history
     """,
     "SurveyFacts": """
-        engagement role profile opened_at answered_at ended notified_at waits_until
-        ended.state ended.at ended.cause ended.actor
+        engagement role profile opened_at answered_at ended notified_at waits_until taken_over_at
+        ended.state ended.at ended.cause ended.actor ended.heard_at ended.history
         received received.signals received.updates received.pending received.pending.id received.pending.name
         received.pending.actor received.pending.reason received.pending.details received.pending.at
         received.pending.by received.pending.event received.pending.signal received.pending.unreadable
+        received.pending.heard_at received.pending.history
     """,
 }
 
 HISTORY_VALUES = {
-    "ActInput": "reason actor at event by answer end months business_days check_ins good domains",
-    "Matched": "request at",
+    "ActInput": "reason actor at event by answer end months business_days check_ins good domains heard_at history",
+    "Matched": "request at heard_at history no_fit",
     "Answer": "state moved dropped added",
     "MessageChange": "key message to number was due",
     "DueMail": "key due",
@@ -114,7 +120,7 @@ HISTORY_VALUES = {
     "PlanOnboarding": "workflow facts at acts applied",
     "PlannedOnboarding": "state closed mails wake_at moved dropped added refused facts",
     "PlanRequest": "workflow facts at acts",
-    "PlannedRequest": "planned facts engagement matched unavailable",
+    "PlannedRequest": "planned facts engagement matched unavailable superseded",
     "PlanEngagement": "workflow facts at acts",
     "PlannedEngagement": "planned facts effects",
     "PlanClaim": "workflow facts at acts",
@@ -176,6 +182,11 @@ EVENTS = {
     "staff.extend": "target! actor! reason! check_ins business_days months end",
     "staff.pause": "target! actor! reason!",
     "staff.resume": "target! actor! reason!",
+    "staff.end": "target! actor! reason!",
+    "staff.accept": "target! actor! reason!",
+    "staff.reject": "target! actor! reason!",
+    "staff.reopen": "target! actor! reason!",
+    "staff.revoke": "target! actor! reason! because",
 }
 
 MESSAGES = """
@@ -249,6 +260,7 @@ TABLES = {
     "tasks": "id kind subject cause action state opened_at due_at closed_at closed_by note",
     "events": """
         id source event_id type subject data occurred_at state waits_for held_until reason effects applied_at ignored
+        heard_at history
     """,
     "audit_records": """
         id chain sequence subject at kind data actor veiled salt veil previous hash

@@ -146,7 +146,8 @@ async def test_in_flight_mail_starts_no_state_after_a_match(
     async with cli.database.reading() as session:
         row = await session.get_one(Onboarding, "onboarding/p-ana")
         facts = facts_from_row(OnboardingFacts, row.facts)
-    matched = onboarding.end(facts, "matched", cli.now, "matched by request r-1")
+    running = onboarding.match_began(facts, "r-1", cli.now)
+    matched = onboarding.match_ended(running, "r-1", cli.now, no_fit=False)
     decided = onboarding.mail_decided(matched, "check-in", cli.now)
     for ended, seconds in ((matched, 0), (decided, 1)):
         at = cli.now + timedelta(seconds=seconds)

@@ -21,13 +21,11 @@ from rules.calendar import (
     add_months,
     calendar_for,
     instant_in,
-    known_country,
-    known_subdivision,
     known_zone,
     local_in,
     months_between,
-    public_holidays,
 )
+from rules.holiday_data import HolidayChange, known_country, known_subdivision, public_holidays
 from rules.pauses import Pause, days_paused, reached_on
 from tests.support.limits import examples
 
@@ -102,6 +100,119 @@ def test_closing_days_and_working_week_come_from_the_program() -> None:
         False,
         False,
     ]
+
+
+WEEKENDS_BY_COUNTRY = replace(HOURS, working_week=None)
+
+
+@pytest.mark.rule("T1")
+@pytest.mark.parametrize(
+    ("country", "zone", "weekend"),
+    [
+        ("SA", "Asia/Riyadh", [4, 5]),
+        ("EG", "Africa/Cairo", [4, 5]),
+        ("IL", "Asia/Jerusalem", [4, 5]),
+        ("BD", "Asia/Dhaka", [4, 5]),
+        ("AE", "Asia/Dubai", [5, 6]),
+        ("IR", "Asia/Tehran", [4]),
+        ("US", "America/New_York", [5, 6]),
+    ],
+)
+def test_weekend_is_that_of_the_persons_country(country: str, zone: str, weekend: list[int]) -> None:
+    calendar = calendar_for(WEEKENDS_BY_COUNTRY, zone, country, None)
+    tenth_of_july = date(2028, 7, 10)
+    days = [tenth_of_july + timedelta(days=n) for n in range(7)]
+    assert [day.weekday() for day in days if not calendar.is_business_day(day)] == weekend
+
+
+@pytest.mark.rule("T1", "T2")
+@pytest.mark.parametrize(
+    ("country", "zone"),
+    [("SA", "Asia/Riyadh"), ("EG", "Africa/Cairo"), ("IL", "Asia/Jerusalem"), ("BD", "Asia/Dhaka")],
+)
+def test_wednesdays_request_is_due_on_sunday_in_the_east(country: str, zone: str) -> None:
+    calendar = calendar_for(WEEKENDS_BY_COUNTRY, zone, country, None)
+    wednesday, sunday = at("2028-07-12T11:00", zone), at("2028-07-16T17:00", zone)
+    assert calendar.deadline(wednesday, 2) == sunday
+    assert calendar.send_at(date(2028, 7, 14)) == at("2028-07-16T09:00", zone)
+
+
+@pytest.mark.rule("T1")
+@pytest.mark.parametrize(
+    ("country", "day", "works"),
+    [
+        ("AU", date(2027, 12, 27), False),
+        ("AU", date(2027, 12, 28), False),
+        ("AU", date(2027, 3, 8), True),
+        ("AU", date(2027, 10, 4), False),
+        ("GB", date(2027, 3, 29), False),
+        ("GB", date(2027, 8, 2), True),
+        ("CH", date(2027, 3, 29), False),
+        ("CH", date(2027, 11, 1), True),
+    ],
+    ids=[
+        "Christmas in lieu",
+        "Boxing Day in lieu",
+        "four of nine",
+        "five of nine",
+        "Easter Monday",
+        "Scotland alone",
+        "Easter Monday in most cantons",
+        "thirteen of 27",
+    ],
+)
+def test_unknown_subdivision_has_the_holidays_of_at_least_half(country: str, day: date, works: bool) -> None:
+    assert calendar_for(WEEKENDS_BY_COUNTRY, None, country, None).is_business_day(day) is works
+
+
+@pytest.mark.rule("T1")
+def test_exactly_half_of_the_subdivisions_makes_a_holiday() -> None:
+    """Two of the four parts of the United Kingdom are given the day."""
+    added = date(2027, 6, 16)
+    parts = [HolidayChange("GB", part, frozenset(), frozenset({"06-16"})) for part in ("SCT", "WLS")]
+    half = replace(WEEKENDS_BY_COUNTRY, holidays=tuple(parts))
+    quarter = replace(WEEKENDS_BY_COUNTRY, holidays=tuple(parts[:1]))
+    assert not calendar_for(half, None, "GB", None).is_business_day(added)
+    assert calendar_for(quarter, None, "GB", None).is_business_day(added)
+    assert not calendar_for(quarter, None, "GB", "SCT").is_business_day(added)
+
+
+@pytest.mark.rule("T1")
+def test_program_strikes_and_adds_holidays_by_place() -> None:
+    texas = HolidayChange(
+        "US",
+        "TX",
+        frozenset({"Texas Independence Day", "03-31", "2027-04-21", "Christmas Eve"}),
+        frozenset({"02-29", "2027-06-14"}),
+    )
+    hours = replace(
+        WEEKENDS_BY_COUNTRY,
+        holidays=(texas, HolidayChange("US", None, frozenset({"Columbus Day"}), frozenset())),
+    )
+    dallas, boston = (calendar_for(hours, None, "US", part) for part in ("TX", "MA"))
+    plain = calendar_for(WEEKENDS_BY_COUNTRY, None, "US", "TX")
+    struck = [date(2027, 3, 2), date(2027, 3, 31), date(2027, 4, 21), date(2027, 12, 23)]
+    assert [plain.is_business_day(day) for day in struck] == [False] * 4
+    assert [dallas.is_business_day(day) for day in struck] == [True] * 4
+    christmas_observed_and_its_eve = date(2027, 12, 24)
+    assert not dallas.is_business_day(christmas_observed_and_its_eve)
+    assert not dallas.is_business_day(date(2028, 4, 21))
+    assert not dallas.is_business_day(date(2027, 6, 14))
+    assert not dallas.is_business_day(date(2028, 2, 29))
+    assert boston.is_business_day(date(2027, 6, 14))
+    assert boston.is_business_day(date(2027, 10, 11))
+    assert not calendar_for(WEEKENDS_BY_COUNTRY, None, "US", "MA").is_business_day(date(2027, 10, 11))
+
+
+@pytest.mark.rule("T1")
+def test_year_of_holidays_is_computed_once() -> None:
+    hours = replace(
+        WEEKENDS_BY_COUNTRY, holidays=(HolidayChange("GB", "SCT", frozenset(), frozenset({"06-16"})),)
+    )
+    public_holidays.cache_clear()
+    for n in range(300):
+        calendar_for(hours, None, "US", None).is_business_day(date(2028, 1, 3) + timedelta(days=n))
+    assert public_holidays.cache_info().misses == 1
 
 
 @pytest.mark.rule("T1", "T5")
@@ -670,7 +781,7 @@ def moments(draw: st.DrawFn, first_year: int = 2012, last_year: int = 2099) -> t
 @st.composite
 def calendars(draw: st.DrawFn, zone: str) -> Calendar:
     hours = Hours(
-        working_week=frozenset(draw(st.sets(st.integers(0, 6), min_size=3))),
+        working_week=draw(st.none() | st.sets(st.integers(0, 6), min_size=3).map(frozenset)),
         closing_days=frozenset(),
         send_time=draw(st.sampled_from([time(9), time(0), time(0, 30), time(2, 15), time(23, 45)])),
         close_of_business=draw(st.sampled_from([time(17), time(0, 30), time(2, 30), time(23, 59)])),
@@ -701,8 +812,18 @@ def oracle_instant(zone: str, wall: datetime) -> datetime:
 
 
 def oracle_works(calendar: Calendar, day: date) -> bool:
-    known = holidays.country_holidays(calendar.country, years=range(day.year - 1, day.year + 2))
-    return day.weekday() in calendar.hours.working_week and day not in known
+    country = holidays.country_holidays(calendar.country)
+    week = calendar.hours.working_week
+    works = day.weekday() in week if week is not None else day.weekday() not in country.weekend
+    return works and not oracle_holiday(calendar.country, day)
+
+
+@cache
+def oracle_holiday(country: str, day: date) -> bool:
+    years = range(day.year - 1, day.year + 2)
+    parts: list[str | None] = [*holidays.country_holidays(country).subdivisions] or [None]
+    having = [part for part in parts if day in holidays.country_holidays(country, subdiv=part, years=years)]
+    return len(having) * 2 >= len(parts)
 
 
 @pytest.mark.rule("T5")

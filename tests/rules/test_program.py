@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rules.calendar import Hours, calendar_for
+from rules.holiday_data import HolidayChange
 from rules.messages import MessageClass
 from rules.program import NEEDED_RESOURCES, Program, load_program, parse_program
 from rules.program.catalogue import BUNDLED_CATALOGUE, load_catalogue, parse_catalogue
@@ -19,6 +20,7 @@ from rules.program.toml_schema import ProgramError
 
 FILE = Path(__file__).resolve().parents[2] / "programs" / "asis-global.toml"
 TEXT = FILE.read_text(encoding="utf-8")
+HOURS_COUNTRY = 'country = "US"'
 CATALOGUE = load_catalogue()
 CATALOGUE_TEXT = BUNDLED_CATALOGUE.read_text(encoding="utf-8")
 
@@ -95,7 +97,7 @@ def test_bundled_program_names_its_manager_and_mailbox(program: Program) -> None
 @pytest.mark.rule("T1", "T4")
 def test_program_hours_define_its_calendars(program: Program) -> None:
     assert program.hours == Hours(
-        working_week=frozenset(range(5)),
+        working_week=None,
         closing_days=frozenset(),
         send_time=time(9),
         close_of_business=time(17),
@@ -104,6 +106,34 @@ def test_program_hours_define_its_calendars(program: Program) -> None:
         zone="America/New_York",
     )
     assert not calendar_for(program.hours, None, None, None).is_business_day(date(2028, 7, 4))
+
+
+@pytest.mark.rule("T1", "COH5")
+def test_program_file_strikes_and_adds_holidays_by_place() -> None:
+    """Texas keeps its offices open on some of its holidays."""
+    holidays = """
+    working_week = ["monday", "tuesday"]
+    [[hours.holidays]]
+    country = "US"
+    subdivision = "us-tx"
+    strike = ["Texas Independence Day", "03-31", 2027-04-21]
+    add = ["12-24", 2027-02-01]
+    """
+    changed_program = parse_program(
+        changed(("[onboarding]", holidays + "[onboarding]")), "changed.toml", CATALOGUE
+    )
+    change = HolidayChange(
+        "US",
+        "TX",
+        frozenset({"Texas Independence Day", "03-31", "2027-04-21"}),
+        frozenset({"12-24", "2027-02-01"}),
+    )
+    assert changed_program.hours.holidays == (change,)
+    assert changed_program.hours.working_week == frozenset({0, 1})
+    table = {(setting.section, setting.key): setting for setting in changed_program.describe()}
+    assert table["hours", "holidays"].value == (
+        "US-TX: not 03-31, not 2027-04-21, not Texas Independence Day, 12-24, 2027-02-01"
+    )
 
 
 def test_survey_questions_differ_by_role_in_every_language(program: Program) -> None:
@@ -142,7 +172,8 @@ def test_settings_table_has_every_value_with_its_rules(program: Program) -> None
     table = {(setting.section, setting.key): setting for setting in program.describe()}
     assert table["onboarding", "check_ins"].value == "0, 14, 28, 42"
     assert table["onboarding", "check_ins"].rules == ("ONB2",)
-    assert table["hours", "working_week"].value == "monday, tuesday, wednesday, thursday, friday"
+    assert table["hours", "working_week"].value == "of each country"
+    assert table["hours", "holidays"].value == "none"
     assert table["hours", "subdivision"].value == "-"
     assert table["mail", "stale_after.nudge"].value == "3"
     assert table["resources", "directory"].value == program.resources["directory"]
@@ -262,9 +293,29 @@ def test_mistake_is_one_line_of_file_key_and_reason() -> None:
             "is missing",
         ),
         (
-            ('working_week = ["monday",', 'working_week = ["Monday",'),
+            ("closing_days = []", 'closing_days = []\nworking_week = ["Monday"]'),
             "hours.working_week[0]",
             "one of monday",
+        ),
+        (
+            (HOURS_COUNTRY, HOURS_COUNTRY + '\nholidays = [{ country = "US", subdivision = "ZZ" }]'),
+            "hours.holidays[0].subdivision",
+            "no part of US",
+        ),
+        (
+            (HOURS_COUNTRY, HOURS_COUNTRY + '\nholidays = [{ country = "US", strike = ["Texas Day"] }]'),
+            "hours.holidays[0].strike[0]",
+            "no holiday of US",
+        ),
+        (
+            (HOURS_COUNTRY, HOURS_COUNTRY + '\nholidays = [{ country = "US", add = ["Texas Day"] }]'),
+            "hours.holidays[0].add[0]",
+            "must be a date",
+        ),
+        (
+            (HOURS_COUNTRY, HOURS_COUNTRY + '\nholidays = [{ country = "US", add = ["02-30"] }]'),
+            "hours.holidays[0].add[0]",
+            "must be a day like 12-24",
         ),
         (("closing_days = []", 'closing_days = ["24 December"]'), "hours.closing_days[0]", "must be a date"),
         (("send_time = 09:00:00", 'send_time = "09:00"'), "hours.send_time", "without quotes"),

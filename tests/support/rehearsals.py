@@ -7,6 +7,7 @@ All times are written and read on the clock of the bundled program, New York.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,14 @@ class Play:
 
     def at(self, when: str, kind: str, **data: Any) -> None:
         """An event at a local time."""
+        self.late(when, "", kind, **data)
+
+    def late(self, when: str, happened: str, kind: str, *, history: bool = False, **data: Any) -> None:
+        """An event that the engine hears of at a local time and that happened at an earlier one."""
         checked, problems = check_event(kind, data)
         assert not problems, f"{kind}: {problems}"
-        self.events.append(ScenarioEvent(instant(when), kind, checked))
+        time = instant(happened) if happened else None
+        self.events.append(ScenarioEvent(instant(when), kind, checked, time, history))
 
     def member(self, name: str, when: str = "", **details: Any) -> str:
         """A member, or an update of one; the member's id."""
@@ -92,7 +98,7 @@ class Play:
             instant(self.start),
             instant(self.until),
             [
-                ScenarioEvent(event.at, event.type, {**event.data, "program": PROGRAM})
+                replace(event, data={**event.data, "program": PROGRAM})
                 if event.type == "profile.created"
                 else event
                 for event in sorted(self.events, key=lambda event: event.at)

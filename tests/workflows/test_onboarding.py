@@ -213,7 +213,27 @@ async def test_match_and_withdraw_updates_return_the_dropped_messages(
     answer = await onboarding.execute_update(update, argument)
     assert answer["state"] == state
     assert [(shift["key"], shift["number"]) for shift in answer["dropped"]] == CHECK_INS
+    await onboarding.signal("match_ended", {"request": "r-1"})
     assert await onboarding.result() == state
+
+
+@pytest.mark.rule("ONB8", "STA1")
+async def test_match_without_fit_lets_the_check_ins_go_on(temporal: TemporalFixture) -> None:
+    onboarding = await begun(temporal)
+    matched = await onboarding.execute_update("matched", {"request": "r-1"})
+    assert matched["state"] == "matched"
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await onboarding.execute_update("pause", {"actor": "lina"})
+    assert refusal(refused.value) == "the onboarding is over: matched"
+    await onboarding.signal("match_ended", {"request": "r-other", "no_fit": True})
+    await onboarding.signal("match_ended", {"request": "r-1", "no_fit": True})
+    await becomes(temporal, onboarding, "active")
+    planned = [row for row in await rows(temporal, onboarding) if row.state == "planned"]
+    assert [(row.step, row.occurrence, row.number) for row in planned] == [
+        ("check-in.2", number, number) for number in (1, 2, 3, 4)
+    ]
+    await onboarding.signal("cancel", {"actor": "lina"})
+    assert await onboarding.result() == "canceled"
 
 
 @pytest.mark.rule("STA1", "ONB5")
@@ -284,6 +304,8 @@ async def test_signal_at_the_start_is_applied_before_any_mail(
     temporal: TemporalFixture, signal: str, argument: dict[str, Any], ended: str
 ) -> None:
     onboarding = await begun(temporal, start_signal=signal, start_signal_args=[argument])
+    if signal == "matched":
+        await onboarding.signal("match_ended", argument)
     assert await onboarding.result() == ended
     assert {row.state for row in await rows(temporal, onboarding)} <= {"cancelled"}
     assert await state(temporal, onboarding) == ended

@@ -18,7 +18,17 @@ from rules.events.data.mail import MailBounced
 from rules.events.data.meetups import MeetupCanceled, MeetupChanged, MeetupScheduled
 from rules.events.data.members import MemberUpdated, ProfileCreated, ProfileUpdated, ProfileWithdrawn
 from rules.events.data.requests import RequestAccepted, RequestCanceled, RequestCreated, RequestDeclined
-from rules.events.data.staff import StaffCancel, StaffExtend, StaffPause, StaffResume
+from rules.events.data.staff import (
+    StaffAccept,
+    StaffCancel,
+    StaffEnd,
+    StaffExtend,
+    StaffPause,
+    StaffReject,
+    StaffReopen,
+    StaffResume,
+    StaffRevoke,
+)
 from rules.events.data.surveys import SurveyAnswered
 from rules.events.schema import EventData
 
@@ -49,6 +59,11 @@ _MODELS: tuple[type[EventData], ...] = (
     StaffExtend,
     StaffPause,
     StaffResume,
+    StaffEnd,
+    StaffAccept,
+    StaffReject,
+    StaffReopen,
+    StaffRevoke,
 )
 
 EVENT_TYPES: Mapping[str, type[EventData]] = MappingProxyType({model.event_type: model for model in _MODELS})

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from rules.events.fields import Day, Months, Name, NeededText, whole_number, words
-from rules.events.schema import EventData
+from rules.events.schema import EventData, OneOf
 from rules.kinds import KINDS, TARGET, Kind, acting_on, parts_of
 from rules.validation import Issue, ValidationError
 
 Target = Annotated[str, words(TARGET, "the id of a workflow, like onboarding/p-1 or claim/r-1/mentor/CPP")]
 
+
+EndReason = Literal["goals_met", "no_fit", "no_time", "unresponsive", "other"]
+Revocation = Literal["mistake", "untrue", "withdrawn", "other"]
 
 _UNITS = tuple(unit for kind in KINDS.values() for unit in kind.units)
 
@@ -106,6 +109,88 @@ class StaffResume(_Pausing):
     }
 
 
+class StaffEnd(StaffEvent):
+    """Staff end an engagement for one of the reasons of ENG7."""
+
+    event_type = "staff.end"
+    example: ClassVar[dict[str, Any]] = {
+        "target": "engagement/r-1",
+        "actor": "lina",
+        "reason": "no_time",
+    }
+
+    reason: Annotated[EndReason, OneOf()] = Field(description="Why it ends.")
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        _refuse_other_kinds("end", self.target)
+        return self
+
+
+class _OnClaim(StaffEvent):
+    @model_validator(mode="after")
+    def _decides_a_claim(self) -> Self:
+        _refuse_other_kinds("accept", self.target)
+        return self
+
+
+_CLAIM = "claim/r-1/mentor/CPP"
+
+
+class StaffAccept(_OnClaim):
+    """Staff record that a claim was accepted."""
+
+    event_type = "staff.accept"
+    example: ClassVar[dict[str, Any]] = {
+        "target": _CLAIM,
+        "actor": "lina",
+        "reason": "On the recertification list.",
+    }
+
+
+class StaffReject(_OnClaim):
+    """Staff record that a claim was rejected."""
+
+    event_type = "staff.reject"
+    example: ClassVar[dict[str, Any]] = {
+        "target": _CLAIM,
+        "actor": "lina",
+        "reason": "The letter names no domain.",
+    }
+
+
+class StaffReopen(_OnClaim):
+    """Staff ask for the evidence of a claim once more."""
+
+    event_type = "staff.reopen"
+    example: ClassVar[dict[str, Any]] = {
+        "target": _CLAIM,
+        "actor": "lina",
+        "reason": "The mentee was travelling.",
+    }
+
+
+class StaffRevoke(_OnClaim):
+    """Staff revoke credit that was earned."""
+
+    event_type = "staff.revoke"
+    example: ClassVar[dict[str, Any]] = {
+        "target": _CLAIM,
+        "actor": "lina",
+        "reason": "The mentee withdrew the letter.",
+        "because": "withdrawn",
+    }
+
+    because: Annotated[Revocation, OneOf()] | None = Field(
+        None, description="What the public page of the letter says; other by default."
+    )
+
+
+def _refuse_other_kinds(act: str, target: str) -> None:
+    if _kind(target).name not in acting_on(act):
+        raise _wrong("target", f"must be {_one_of(act)}, for {act}")
+
+
 def _wrong(field: str, reason: str) -> ValidationError:
     return ValidationError(faults=[Issue((field,), reason)])
 
@@ -116,4 +201,4 @@ def _kind(target: str) -> Kind:
 
 def _one_of(act: str) -> str:
     *others, last = (f"an {name}" if name[0] in "aeiou" else f"a {name}" for name in acting_on(act))
-    return f"{', '.join(others)} or {last}"
+    return f"{', '.join(others)} or {last}" if others else last

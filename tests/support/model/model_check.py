@@ -30,7 +30,7 @@ from database.models import (
     Task,
 )
 from database.session import Database
-from embedded.scenario import Fault
+from embedded.scenario import Fault, ScenarioEvent
 from embedded.stack import StackOptions, embedded_stack, set_faults
 from lifecycles.registry import LIFECYCLES
 from lifecycles.timeline import timeline
@@ -109,7 +109,9 @@ async def play_scenario(scenario: GeneratedScenario, faults: Sequence[Fault] = (
             await set_faults([fault for fault in faults if fault.since <= at < fault.until], ready)
             events = [entry for entry in scenario.inputs if entry.at == at and entry.how == "event"]
             for late, group in groupby(events, key=lambda entry: entry.late):
-                await ready.send_events(at - late, [(entry.name, entry.data) for entry in group])
+                happened = at - late if late else None
+                given = [ScenarioEvent(at, entry.name, entry.data, happened) for entry in group]
+                await ready.send_events(at, given)
             for number, entry in enumerate(scenario.inputs):
                 if entry.at == at and entry.how != "event" and not await _act(ready.clock.client, entry):
                     played.unreached.add(number)

@@ -353,8 +353,18 @@ class ReferenceModel:
         profile.withdrawn = True
         beginning = self.lifecycles[f"onboarding/{profile.id}"]
         if beginning.closed_at is None:
-            beginning.facts = onboarding.end(beginning.facts, "withdrawn", at, "the profile was withdrawn")
+            if beginning.facts.matched:
+                beginning.facts = onboarding.match_ended(beginning.facts, "", at, no_fit=False)
+            else:
+                beginning.facts = onboarding.end(
+                    beginning.facts, "withdrawn", at, "the profile was withdrawn"
+                )
             self._plan(beginning, now)
+        for lifecycle in self._open("engagement"):
+            if profile.id in (lifecycle.facts.mentee, lifecycle.facts.mentor):
+                state = self._agenda(lifecycle, now).state_at(at)
+                lifecycle.facts = engagement.party_withdrawn(lifecycle.facts, profile.id, at, state)
+                self._plan(lifecycle, now)
         if profile.role == "mentor":
             self._make_unavailable(profile, "withdrawn", at, now)
             return
@@ -520,6 +530,8 @@ class ReferenceModel:
         self, lifecycle: ModelLifecycle, name: str, data: dict[str, Any], state: str, at: datetime, event: str
     ) -> OnboardingFacts:
         facts: OnboardingFacts = lifecycle.facts
+        if facts.matched:
+            raise Refused("the onboarding is over: matched")
         staffs = any(pause.until is None and pause.cause == "staff" for pause in facts.pauses)
         if name == "cancel":
             return onboarding.end(facts, "canceled", at, "cancelled by staff")
@@ -535,14 +547,13 @@ class ReferenceModel:
     ) -> RequestFacts:
         facts: RequestFacts = lifecycle.facts
         reason = data.get("reason", "")
-        if name == "accept" and facts.ended is None:
-            people = [self.profiles[profile] for profile in (facts.mentor, facts.mentee)]
-            if not all(self.members[profile.member].good for profile in people):
-                raise Refused("not in good standing")
-            if self._places_left(people[0], excluding=facts.request) == 0:
-                raise Refused("no place left")
+        places = self._places_left(self.profiles[facts.mentor], excluding=facts.request)
+        if name == "accept" and facts.ended is None and places == 0:
+            raise Refused("no place left")
         if name == "extend":
             return request.extend(facts, data.get("business_days", 1), at, state, event)
+        if name == "superseded":
+            return request.supersede(facts, at, state, reason)
         if name == "unavailable":
             return request.make_unavailable(facts, at, state, reason)
         ends = {"accept": request.accept, "decline": request.decline, "withdraw": request.withdraw}
@@ -652,7 +663,7 @@ class ReferenceModel:
             )
             return onboarding.agenda(facts, program.onboarding, member.calendar(program), qualified=qualified)
         if lifecycle.kind == "request":
-            return request.agenda(facts, program.request, self._own(facts.mentor))
+            return request.agenda(facts, program.request, self._own(facts.mentor), self._own(facts.mentee))
         if lifecycle.kind == "survey":
             return survey.agenda(facts, program.survey, self._own(facts.profile))
         if lifecycle.kind == "claim":
@@ -818,8 +829,11 @@ class ReferenceModel:
         for other in self._open("onboarding"):
             profile = self.profiles[other.facts.profile]
             if profile.member == mentee.member and profile.role == "mentee":
-                other.facts = onboarding.end(other.facts, "matched", at, "matched")
+                other.facts = onboarding.match_began(other.facts, facts.request, at)
                 self._plan(other, now)
+        for other in self._open("request"):
+            if (other.facts.mentee, other.facts.mentor) == (mentee.id, mentor.id):
+                self._quietly(other, "superseded", at, now, "twice")
         if self._places_left(mentor) == 0:
             self._make_unavailable(mentor, "no place", at, now)
 
@@ -834,6 +848,13 @@ class ReferenceModel:
                 self._plan(other, now)
         if closing is None:
             return
+        no_fit = closing.state == "no_fit" or facts.end_reason == "no_fit"
+        for other in self._open("onboarding"):
+            if any(match.request == facts.engagement for match in other.facts.matches):
+                ended = onboarding.match_ended(other.facts, facts.engagement, closing.due, no_fit=no_fit)
+                if ended != other.facts:
+                    other.facts = ended
+                    self._plan(other, now)
         by_party = closing.state == "ended" and facts.ended_by in ROLES
         if closing.state in ("completed", "no_fit") or by_party:
             for role, profile in (("mentor", facts.mentor), ("mentee", facts.mentee)):

@@ -1,4 +1,4 @@
-"""The onboarding of a mentor or mentee: its mail, its dates and its ends (MEM1–MEM3, MEM5, ONB1–ONB7).
+"""The agenda of an onboarding: its mail, its dates and its ends (MEM1–MEM3, MEM5, ONB1–ONB8, T9, T10).
 
 Dates are local to the member. Sources: handbook, "Onboarding Process"; FAQ, "roles and requirements"; what both leave
 open is decided in the rulebook.
@@ -6,46 +6,15 @@ open is decided in the rulebook.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from rules.acts import Act, Received
-from rules.agenda import Agenda, Ended, PlannedMail, PlannedTask, Refused, StateChange
+from rules.agenda import Agenda, Ended, PlannedMail, PlannedTask, StateChange, without_past
 from rules.calendar import Calendar
-from rules.kinds import KINDS
-from rules.pauses import Pause, after_pause, begin_pause, end_pause, is_paused, merge_pauses, send_at
+from rules.onboarding.facts import Match, OnboardingFacts
+from rules.pauses import Pause, after_pause, is_paused, merge_pauses, send_at
 from rules.program import OnboardingPolicy
-
-
-@dataclass(frozen=True, slots=True)
-class CheckInExtension:
-    """Check-ins that staff added after the planned ones (ONB5)."""
-
-    check_ins: int
-    at: datetime
-    event: str = ""
-    """The stored event that reported it, if there is one."""
-
-
-@dataclass(frozen=True, slots=True)
-class OnboardingFacts:
-    """Everything that decides an onboarding: ids and instants only (MEM6)."""
-
-    profile: str
-    role: str
-    """`mentor` or `mentee`."""
-    created_at: datetime
-    blocked: bool = False
-    """Whether the member signed up without good standing (MEM1)."""
-    unblocked_at: datetime | None = None
-    """When good standing returned after that."""
-    first_decided_at: datetime | None = None
-    """When the first mail of the sequence had its decision: from then on the onboarding is active."""
-    extensions: list[CheckInExtension] = field(default_factory=list)
-    pauses: list[Pause] = field(default_factory=list)
-    ended: Ended | None = None
-    received: Received = field(default_factory=Received)
 
 
 def mentor_is_qualified(
@@ -65,28 +34,98 @@ def agenda(
     `calendar` is the member's; `qualified` is `mentor_is_qualified`, for mentors. Every instant is computed from the
     facts, so that a cancel, a match, a pause or an extension is only a change of facts.
     """
+    planned = _whole_agenda(facts, policy, calendar, qualified=qualified)
+    return without_past(planned, facts.taken_over_at)
+
+
+def _whole_agenda(
+    facts: OnboardingFacts, policy: OnboardingPolicy, calendar: Calendar, *, qualified: bool
+) -> Agenda:
     mails = list(_standing_mail(facts, policy, calendar))
     changes = _opening(facts, policy, calendar)
     tasks = list(_standing_task(facts))
     started = facts.unblocked_at if facts.blocked else facts.created_at
+    closes: datetime | None = None
     if started is not None:
         pauses = merge_pauses(facts.pauses, since=started)
-        changes += _state_changes(facts, pauses)
         if facts.role == "mentor":
-            mails += _welcome(facts, policy, calendar, started, pauses)
+            sequence = _welcome(facts, policy, calendar, started, pauses)
             tasks += [] if qualified else [_review_task(started)]
         else:
-            check_ins = _check_ins(facts, policy, calendar, started, pauses)
-            mails += check_ins
-            if closes := _unmatched_at(check_ins[-1].due, pauses, policy, calendar):
-                reason = "no match after the last check-in"
-                changes.append(StateChange(closes, "unmatched", reason, closes=True))
-                tasks.append(_unmatched_task(closes))
+            sequence = _check_ins(facts, policy, calendar, started, pauses)
+            closes = _unmatched_at(sequence[-1].due, pauses, policy, calendar)
+        changes += _state_changes(facts, pauses, _active_since(facts, sequence))
+        if facts.matches and not facts.ended:
+            return _with_matches(facts, changes, sequence, tasks, closes)
+        mails += sequence
+    if closes:
+        changes.append(StateChange(closes, "unmatched", "no match after the last check-in", closes=True))
+        tasks.append(_unmatched_task(closes))
     if facts.ended:
         return _ended(facts.ended, changes, tasks)
+    return Agenda(tuple(_held(facts, mails)), tuple(changes), tuple(tasks))
+
+
+def _active_since(facts: OnboardingFacts, sequence: Sequence[PlannedMail]) -> datetime | None:
+    """Return when the first mail had its decision; one of before a take-over had it when it was due (T10)."""
+    first = sequence[0].due
+    if facts.taken_over_at and first and first < facts.taken_over_at:
+        return first
+    return facts.first_decided_at
+
+
+def _with_matches(
+    facts: OnboardingFacts,
+    changes: Sequence[StateChange],
+    check_ins: Sequence[PlannedMail],
+    tasks: Sequence[PlannedTask],
+    unmatched_at: datetime | None,
+) -> Agenda:
+    """Return the agenda of an onboarding that had a match: silent while it runs, open while check-ins are ahead (ONB8).
+
+    After a match that was no fit it goes on with the check-ins that are ahead then; any other end closes it.
+    """
+    stretches = _stretches(facts.matches)
+    kept = [change for change in changes if not change.closes]
+    for since, until, last in stretches:
+        kept = [change for change in kept if change.due <= since or (until and change.due > until)]
+        kept.append(StateChange(since, "matched", f"matched by request {last.request}"))
+        if until and last.no_fit:
+            state = "paused" if is_paused(facts.pauses, until) else "active"
+            kept.append(StateChange(until, state, "the match was no fit"))
+    since, until, last = stretches[-1]
+    cause, last_due = f"matched by request {last.request}", check_ins[-1].due
+    nothing_ahead = max(since, last_due) if last_due else None
+    if until is None or not last.no_fit or (nothing_ahead and nothing_ahead <= until):
+        closes = min((at for at in (until, nothing_ahead) if at), default=None)
+        return Agenda((), tuple(kept), tuple(tasks), cause, closes)
+    # A key is never sent twice (MAIL1): what the match dropped comes back under another step.
+    step = f"check-in.{len(stretches) + 1}"
+    ahead = [replace(mail, step=step) for mail in check_ins if mail.due is None or mail.due >= until]
+    if unmatched_at:
+        kept.append(StateChange(unmatched_at, "unmatched", "no match after the last check-in", closes=True))
+        tasks = [*tasks, _unmatched_task(unmatched_at)]
+    return Agenda(tuple(_held(facts, ahead)), tuple(kept), tuple(tasks))
+
+
+def _stretches(matches: Sequence[Match]) -> list[tuple[datetime, datetime | None, Match]]:
+    """Return the stretches of time in which a match ran, each with the match that ended last."""
+    found: list[tuple[datetime, datetime | None, Match]] = []
+    for match in sorted(matches, key=lambda match: match.since):
+        if not found or (found[-1][1] is not None and found[-1][1] < match.since):
+            found.append((match.since, match.until, match))
+            continue
+        since, until, _ = found[-1]
+        if until is not None and (match.until is None or match.until >= until):
+            found[-1] = (since, match.until, match)
+    return found
+
+
+def _held(facts: OnboardingFacts, mails: Sequence[PlannedMail]) -> Sequence[PlannedMail]:
+    """Return mails without their instants while a pause is open."""
     if any(pause.until is None for pause in facts.pauses):
-        mails = [replace(mail, due=None, after_pause=None) for mail in mails]
-    return Agenda(tuple(mails), tuple(changes), tuple(tasks))
+        return [replace(mail, due=None, after_pause=None) for mail in mails]
+    return mails
 
 
 def _ended(ended: Ended, changes: list[StateChange], tasks: list[PlannedTask]) -> Agenda:
@@ -106,14 +145,15 @@ def _standing_mail(
 ) -> Iterator[PlannedMail]:
     """Yield the notice to a member who signed up without good standing (MEM1)."""
     if facts.blocked:
+        mailed_at = _mailed_at(facts)
         closes = calendar.date_of(_lapses_at(facts, policy, calendar)).isoformat()
         yield PlannedMail(
             "standing",
-            facts.created_at,
+            mailed_at,
             "member.standing_lapsed",
             facts.profile,
             context={"closes": closes},
-            after_pause=after_pause(facts.created_at, merge_pauses(facts.pauses)),
+            after_pause=after_pause(mailed_at, merge_pauses(facts.pauses)),
         )
 
 
@@ -154,16 +194,23 @@ def _opening(facts: OnboardingFacts, policy: OnboardingPolicy, calendar: Calenda
     return changes
 
 
+def _mailed_at(facts: OnboardingFacts) -> datetime:
+    """Return when a member without good standing is mailed: when the engine heard of the sign-up (T9)."""
+    heard = None if facts.taken_over_at else facts.heard_at
+    return max(facts.created_at, heard or facts.created_at)
+
+
 def _lapses_at(facts: OnboardingFacts, policy: OnboardingPolicy, calendar: Calendar) -> datetime:
     """Return when a sign-up without good standing closes, unless standing returns before (MEM1)."""
-    return calendar.plus_days(facts.created_at, policy.lapsed_after_days)
+    return calendar.plus_days(_mailed_at(facts), policy.lapsed_after_days)
 
 
-def _state_changes(facts: OnboardingFacts, pauses: list[Pause]) -> list[StateChange]:
+def _state_changes(
+    facts: OnboardingFacts, pauses: list[Pause], decided: datetime | None
+) -> list[StateChange]:
     """Return the changes between the opening and the end: active (or welcomed), paused, and back."""
     first_state = "welcomed" if facts.role == "mentor" else "active"
     changes = []
-    decided = facts.first_decided_at
     done = facts.role == "mentor"
     if decided and (done or not is_paused(pauses, decided)):
         changes.append(StateChange(decided, first_state, "the first mail was decided", closes=done))
@@ -183,8 +230,9 @@ def _welcome(
     started: datetime,
     pauses: list[Pause],
 ) -> list[PlannedMail]:
-    day = calendar.date_of(started) + timedelta(days=policy.welcome_after_days)
-    due = send_at(day, pauses, calendar)
+    heard = facts.heard_of_start
+    day = _anchor(calendar.date_of(started) + timedelta(days=policy.welcome_after_days), heard, calendar)
+    due = _send_at(day, heard, pauses, calendar)
     late = after_pause(due, pauses, calendar)
     return [PlannedMail("welcome", due, "mentor.welcome", facts.profile, after_pause=late)]
 
@@ -196,8 +244,10 @@ def _check_ins(
     started: datetime,
     pauses: list[Pause],
 ) -> list[PlannedMail]:
-    anchor = calendar.date_of(started) + timedelta(days=policy.starts_after_days)
-    dues = [send_at(anchor + timedelta(days=offset), pauses, calendar) for offset in policy.check_ins]
+    heard = facts.heard_of_start
+    first = calendar.date_of(started) + timedelta(days=policy.starts_after_days)
+    anchor = _anchor(first, heard, calendar, policy.check_ins[0])
+    dues = [_send_at(anchor + timedelta(days=offset), heard, pauses, calendar) for offset in policy.check_ins]
     offset = policy.check_ins[-1]
     for extension in facts.extensions:
         for _ in range(extension.check_ins):
@@ -221,6 +271,28 @@ def _check_ins(
     ]
 
 
+def _anchor(day: date, heard: datetime | None, calendar: Calendar, first: int = 0) -> date:
+    """Return the day from which a sequence counts; `first` is the number of days to its first mail.
+
+    A sequence that the engine hears of after the day of its first mail begins on the day of hearing (T9).
+    """
+    if heard is None:
+        return day
+    first_mail = calendar.send_at(day + timedelta(days=first))
+    heard_on = calendar.date_of(heard)
+    return heard_on - timedelta(days=first) if heard_on > calendar.date_of(first_mail) else day
+
+
+def _send_at(
+    day: date, heard: datetime | None, pauses: Sequence[Pause], calendar: Calendar
+) -> datetime | None:
+    """Return when mail of a day goes out, moved by pauses; never before the engine heard of the sequence (T4, T9)."""
+    if heard and calendar.send_at(day) < heard:
+        day = calendar.date_of(calendar.send_from(heard))
+        pauses = [pause for pause in pauses if pause.until is None or pause.until > heard]
+    return send_at(day, pauses, calendar)
+
+
 def _unmatched_at(
     last_check_in: datetime | None, pauses: list[Pause], policy: OnboardingPolicy, calendar: Calendar
 ) -> datetime | None:
@@ -238,95 +310,3 @@ def _unmatched_at(
             days = (calendar.date_of(pause.until) - calendar.date_of(pause.since)).days
             closes = max(calendar.plus_days(closes, days), pause.until)
     return closes
-
-
-def closed_because(facts: OnboardingFacts, state: str, on: date | None = None) -> str:
-    """Return why an onboarding takes no more acts, in words for the person who acts; empty while it is open.
-
-    `on` is the local day on which it ended, where that is known.
-    """
-    ended = facts.ended.state if facts.ended else state
-    if ended in KINDS["onboarding"].open_states:
-        return ""
-    return f"the onboarding is over: {ended}{f' on {on.isoformat()}' if on else ''}"
-
-
-def apply(facts: OnboardingFacts, act: Act, now: datetime) -> OnboardingFacts:
-    """Return the facts after an act (ONB3, ONB5, ONB6, MEM1, MEM2, STA1).
-
-    What the program itself reports (a match, a withdrawn profile, a change of standing) changes nothing once the
-    onboarding has ended. Raises Refused for an act that staff may not order now.
-    """
-    at = act.at or now
-    match act.name:
-        case "matched" | "withdrawn" | "standing" if facts.ended:
-            return facts
-        case "matched":
-            if facts.role != "mentee":
-                raise Refused("only a mentee's onboarding ends by a match")
-            return end(facts, "matched", at, f"matched by request {act.details.get('request', '')}")
-        case "withdrawn":
-            return end(facts, "withdrawn", at, "the profile was withdrawn")
-        case "standing":
-            return standing_changed(facts, act.details["good"] == "yes", at)
-    if facts.ended:
-        raise Refused(closed_because(facts, facts.ended.state))
-    paused = any(pause.until is None and pause.cause == "staff" for pause in facts.pauses)
-    match act.name:
-        case "cancel":
-            cause = f"cancelled by staff: {act.reason}" if act.reason else "cancelled by staff"
-            return end(facts, "canceled", at, cause, act.actor)
-        case "extend":
-            return extend(facts, int(act.details.get("check_ins", "0")), now, act.event)
-        case "pause" if not paused:
-            return pause(facts, "staff", at)
-        case "pause":
-            raise Refused("it is paused already")
-        case "resume" if paused:
-            return resume(facts, "staff", at)
-        case "resume":
-            raise Refused("it is not paused by staff")
-    raise Refused(f"an onboarding has no act {act.name}")
-
-
-def end(facts: OnboardingFacts, state: str, at: datetime, cause: str, actor: str = "") -> OnboardingFacts:
-    """End the onboarding (ONB3, ONB5, ONB6). A second end changes nothing."""
-    return facts if facts.ended else replace(facts, ended=Ended(state, at, cause, actor))
-
-
-def extend(facts: OnboardingFacts, check_ins: int, at: datetime, event: str = "") -> OnboardingFacts:
-    """Add check-ins after the last planned one, once per event; none goes out before `at` (ONB5).
-
-    Raises Refused for mentors, and for a number that is not 1 to 26.
-    """
-    if event and any(extension.event == event for extension in facts.extensions):
-        return facts
-    if facts.role != "mentee":
-        raise Refused("only a mentee's onboarding has check-ins to extend")
-    if not 1 <= check_ins <= 26:
-        raise Refused("an extension is 1 to 26 check-ins")
-    return replace(facts, extensions=[*facts.extensions, CheckInExtension(check_ins, at, event)])
-
-
-def pause(facts: OnboardingFacts, cause: str, at: datetime) -> OnboardingFacts:
-    """Stop mail from `at` on (ONB5; MEM2 with the cause `standing`)."""
-    return replace(facts, pauses=begin_pause(facts.pauses, cause, at))
-
-
-def resume(facts: OnboardingFacts, cause: str, at: datetime) -> OnboardingFacts:
-    """End the pause of this cause; mail that is still planned moves by its length (ONB5, MEM2)."""
-    return replace(facts, pauses=end_pause(facts.pauses, cause, at))
-
-
-def standing_changed(facts: OnboardingFacts, good: bool, at: datetime) -> OnboardingFacts:
-    """Record that the member lost or regained good standing (MEM1 before the start, MEM2 after it)."""
-    if facts.blocked and facts.unblocked_at is None:
-        return replace(facts, unblocked_at=at) if good else facts
-    return resume(facts, "standing", at) if good else pause(facts, "standing", at)
-
-
-def mail_decided(facts: OnboardingFacts, step: str, at: datetime) -> OnboardingFacts:
-    """Record that a mail has its decision: the first check-in starts the onboarding, the welcome completes it."""
-    if facts.first_decided_at or step not in ("welcome", "check-in"):
-        return facts
-    return replace(facts, first_decided_at=at)

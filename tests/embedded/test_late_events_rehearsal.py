@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.support.rehearsals import BOGOTA, NEW_YORK, Play, Played
 
 NOW = "2035-11-05T10:00"
 PLAY = Play(NOW, "2035-12-31T12:00")
-EAST = {"time_zone": "Asia/Riyadh", "country": "SA"}
+EAST: dict[str, Any] = {"time_zone": "Asia/Riyadh", "country": "SA"}
 PSP = [{"code": "PSP", "cycle_start": "2035-01-01", "cycle_end": "2037-12-31"}]
 
 GUS = PLAY.mentor("gus")

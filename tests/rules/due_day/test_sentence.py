@@ -121,9 +121,9 @@ def test_held_mail_says_that_it_is_held() -> None:
 def test_a_deadline_names_the_holidays_among_its_business_days() -> None:
     """26 November 2026 is Thanksgiving."""
     facts = RequestFacts("r-1", "p-ana", "p-jo", at("2026-11-24T10:00"))
-    planned = {
-        mail.message: mail.due for mail in request.agenda(facts, PROGRAM.request, reader().calendar).mails
-    }
+    calendar = reader().calendar
+    course = request.agenda(facts, PROGRAM.request, calendar, calendar)
+    planned = {mail.message: mail.due for mail in course.mails}
     past_due = planned["mentor.request_past_due"]
     words = explained("mentor.request_past_due", facts, past_due)
     assert words == (

@@ -227,7 +227,9 @@ class MailActivities:
                 return _outcome(row)
             ledger.replace_plain_id(session, row)
             mail = await prepare_mail(session, row, program, self._links, at)
-            if await withhold(session, row, mail, self._allowlist, at - row.due_at, at):
+            # Mail about what the engine heard of late was held up by nobody until then (T9).
+            late = at - max(row.due_at, row.planned_at)
+            if await withhold(session, row, mail, self._allowlist, late, at):
                 return _outcome(row)
             try:
                 return await self._render_and_claim(session, row, mail, at)

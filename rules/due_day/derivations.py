@@ -55,9 +55,9 @@ def _deadline(rule: str, of: Callable[[Case], int], *, morning: bool = False) ->
 
     def derived(case: Case) -> Derivation:
         calendar = case.acting.calendar
-        asked = calendar.date_of(case.facts.created_at)
+        asked = calendar.date_of(case.facts.mailed_at)
         days = of(case) + sum(each.business_days for each in case.facts.extensions)
-        at = calendar.deadline(case.facts.created_at, days)
+        at = calendar.deadline(case.facts.mailed_at, days)
         return Counted(rule, days, "business day", asked, calendar.date_of(at), at=None if morning else at)
 
     return derived

@@ -69,6 +69,17 @@ def test_late_acceptance_starts_on_its_own_day_and_mails_now(played: Played) -> 
     assert ("2035-11-21T09:00", "mentor.discovery 1") in played.mails("engagement/answered-late")
 
 
+KIT = PLAY.mentee("kit")
+PLAY.ask("young", KIT, GUS, "2035-11-06T10:00")
+PLAY.late("2035-11-19T10:00", "2035-11-07T10:00", "request.accepted", request="young")
+
+
+@pytest.mark.rule("T8", "T9", "ENG1")
+def test_mail_about_what_was_heard_of_late_is_not_stale(played: Played) -> None:
+    matched = [mail for mail in played.mails("engagement/young") if "match" in mail[1]]
+    assert matched == [("2035-11-19T10:00", "mentee.match"), ("2035-11-19T10:00", "mentor.match")]
+
+
 for name, created, when in (
     ("in-time", "2035-11-02T10:00", "2035-11-07T10:00"),
     ("same-day", "2035-11-01T10:00", "2035-11-08T10:00"),

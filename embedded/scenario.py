@@ -125,10 +125,7 @@ class _Reader:
             faults += self._fault(f"faults[{index}]", item, base)
         if self._mistakes or start is None or until is None:
             raise ScenarioError(self._mistakes)
-        # History of one moment comes in the order in which it happened, as an import does (T10).
-        in_order = sorted(
-            events, key=lambda event: (event.at, event.time or event.at if event.history else event.at)
-        )
+        in_order = _in_order(events)
         return Scenario(program, start, until, in_order, faults, self._ignored)
 
     def _wrong(self, key: str, reason: str) -> None:
@@ -234,6 +231,23 @@ class _Reader:
         if until <= since:
             self._wrong(f"{key}.for", "must be longer than nothing")
         return [Fault(since, until, str(kind))]
+
+
+def _in_order(events: list[ScenarioEvent]) -> list[ScenarioEvent]:
+    """Return events in the order of their instants, equal ones in the file's.
+
+    Where one instant tells history, that comes in the order in which it happened, after the people of that instant and
+    before the rest (T10).
+    """
+    taken_over = {event.at for event in events if event.history}
+
+    def place(event: ScenarioEvent) -> tuple[datetime, int, datetime]:
+        if event.history:
+            return event.at, 1, event.time or event.at
+        is_person = event.type.startswith(("member.", "profile.created"))
+        return event.at, 2 if event.at in taken_over and not is_person else 0, event.at
+
+    return sorted(events, key=place)
 
 
 def _within(key: str, pointer: str) -> str:

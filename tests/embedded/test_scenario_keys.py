@@ -89,3 +89,28 @@ def test_unknown_data_are_ignored_and_named_with_their_line(tmp_path: Path) -> N
 
 def test_scenario_of_known_keys_ignores_nothing(tmp_path: Path) -> None:
     assert scenario(tmp_path, MEMBER + PROFILE).ignored == []
+
+
+@pytest.mark.rule("T9", "T10")
+def test_event_has_its_own_time_and_may_be_history(tmp_path: Path) -> None:
+    """The later of two events of history comes first in the file."""
+    late = PROFILE + "time = 2035-03-01T09:00:00\nhistory = true\n"
+    later = PROFILE.replace("p-ana", "p-2") + "time = 2035-03-02T09:00:00\nhistory = true\n"
+    file = tmp_path / "scenario.toml"
+    file.write_text(HEAD + MEMBER + later + late)
+    played = read_scenario(file, PROGRAMS)
+    assert [event.data.get("profile") for event in played.events] == [None, "p-ana", "p-2"]
+    found = [event for event in played.events if event.type == "profile.created"]
+    assert [event.history for event in found] == [True, True]
+    assert [event.time and event.time.isoformat() for event in found] == [
+        "2035-03-01T14:00:00+00:00",
+        "2035-03-02T14:00:00+00:00",
+    ]
+
+
+@pytest.mark.rule("T10")
+def test_history_is_true_or_false(tmp_path: Path) -> None:
+    file = tmp_path / "scenario.toml"
+    file.write_text(HEAD + MEMBER + PROFILE + 'history = "yes"\n')
+    with pytest.raises(ScenarioError, match="must be true or false"):
+        read_scenario(file, PROGRAMS)

@@ -76,7 +76,7 @@ def claims_due(
         held = [str(each["code"]) for each in context.who(role).member.certifications]
         on = context.calendar.date_of(until)
         found += [
-            _claim(context, role, code, days, recorded_at(opens, at))
+            _claim(context, role, code, days, _opened_at(context, days, opens, at))
             for code in credit.claimable(held, policy, catalogue, days.gate, on)
         ]
     return found, tuple(later)
@@ -99,6 +99,18 @@ def upcoming_claims(
     return codes, credit.opens_at(days.precheck, context.calendar, who.calendar(context.program))
 
 
+def _opened_at(context: EngagementContext, days: GateDays, opens: datetime, at: datetime) -> datetime:
+    """Return when a claim is opened: at its day, or now where the engine comes to it later.
+
+    Of a take-over, a gate that was reached lately asks for its signatures now; an older one has had its time (T10).
+    """
+    taken_over_at = context.facts.taken_over_at
+    if taken_over_at is None or opens >= taken_over_at or days.gate is None:
+        return recorded_at(opens, at)
+    passed = (context.calendar.date_of(taken_over_at) - days.gate).days
+    return recorded_at(opens, at) if 0 <= passed < context.program.credit.missing_after_days else opens
+
+
 def _claim(context: EngagementContext, role: str, code: str, days: GateDays, at: datetime) -> ClaimFacts:
     who = context.who(role)
     return ClaimFacts(
@@ -110,6 +122,7 @@ def _claim(context: EngagementContext, role: str, code: str, days: GateDays, at:
         engagement.start_day(context.facts, context.calendar).isoformat(),
         at,
         [Record(at, who.good_standing, cycle_on_record(who, code, days.earliest))],
+        taken_over_at=context.facts.taken_over_at,
     )
 
 
@@ -129,6 +142,8 @@ async def pending_commands(
             effects.append(WorkflowCommand("signal", row.workflow, "engagement_changed"))
     if context.closing is None or not _opens_surveys(context.facts, context.closing):
         return effects
+    taken_over_at = context.facts.taken_over_at
+    of_the_past = taken_over_at is not None and context.closing.due < taken_over_at
     for role in ROLES:
         workflow = f"survey/{context.facts.engagement}/{role}"
         if await session.get(Survey, workflow) is None:
@@ -137,7 +152,8 @@ async def pending_commands(
                 role,
                 context.profile(role),
                 context.closing.due,
-                notified_at=_notified_at(agenda, role, at),
+                notified_at=context.closing.due if of_the_past else _notified_at(agenda, role, at),
+                taken_over_at=context.facts.taken_over_at,
             )
             effects.append(start("Survey", workflow, survey))
     return effects

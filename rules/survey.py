@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
 from rules.acts import Act, Received
-from rules.agenda import Agenda, Ended, PlannedMail, Refused, StateChange
+from rules.agenda import Agenda, Ended, PlannedMail, Refused, StateChange, without_past
 from rules.calendar import Calendar
 from rules.kinds import KINDS
 from rules.program import Question, SurveyPolicy
@@ -72,7 +72,7 @@ def agenda(facts: SurveyFacts, policy: SurveyPolicy, calendar: Calendar) -> Agen
     mails = tuple(_mails(facts, policy, calendar, closes))
     # At the due instant of the first mail the plan looks whether the mail about the end has left (`wait_for_notice`).
     first = [mail.due for mail in mails if mail.due and mail.number == 1]
-    return Agenda(mails, tuple(changes), recheck_at=tuple(first))
+    return without_past(Agenda(mails, tuple(changes), recheck_at=tuple(first)), facts.taken_over_at)
 
 
 def first_mail_at(facts: SurveyFacts, calendar: Calendar) -> datetime:

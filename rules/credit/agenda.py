@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
-from rules.agenda import Agenda, PlannedMail
+from rules.agenda import Agenda, PlannedMail, without_past
 from rules.calendar import Calendar
 from rules.credit.facts import DECISIONS_OF_STAFF, EARNED, ClaimFacts
 from rules.credit.timeline import EvidenceRound, Timeline, timeline_of
@@ -30,12 +30,13 @@ def agenda(
         calendar = claimant if mail.to == facts.profile else counterpart
         late = after_pause(mail.due, pauses, calendar)
         mails.append(replace(mail, due=None) if held else replace(mail, after_pause=late))
-    return Agenda(
+    whole = Agenda(
         mails=tuple(mails),
         state_changes=tuple(timeline.state_changes),
         tasks=tuple(timeline.tasks),
         dropped_because=timeline.dropped_because,
     )
+    return without_past(whole, facts.taken_over_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,6 +175,23 @@ def test_engagement_of_a_take_over_runs_on_its_own_dates(played: Played) -> None
     assert not [name for name in played.names("engagement/may") if "complet" in name or "match" in name]
 
 
+PLAY.member("olderteacher", **NEW_YORK, years_management=9, certifications=PSP)
+PLAY.member("olderlearner", **NEW_YORK)
+history("2035-01-05T10:00", "profile.created", profile="o-mentor", member="olderteacher", role="mentor")
+history("2035-01-05T11:00", "profile.created", profile="o-mentee", member="olderlearner", role="mentee")
+history("2035-01-08T10:00", "request.created", request="january", mentee="o-mentee", mentor="o-mentor")
+history("2035-01-09T10:00", "request.accepted", request="january")
+
+
+@pytest.mark.rule("T10", "CPE7")
+def test_gate_of_long_ago_asks_for_nothing(played: Played) -> None:
+    """It was reached on 9 July, and had 60 days."""
+    assert played.names("claim/january/mentor/PSP") == []
+    assert played.states("claim/january/mentor/PSP")[-1] == ("2035-09-07T17:00", "evidence_missing")
+    assert played.tasks("claim/january/mentor/PSP") == []
+    assert played.names("survey/january/mentor") == []
+
+
 # --- REQ11, MEM2, MEM7, ONB8
 
 

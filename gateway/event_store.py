@@ -35,6 +35,7 @@ class EventStore:
     failed notification until it succeeds, at intervals that grow from `first_delay` to `longest_delay` seconds.
     """
 
+    # long: the parts it works with, and delays that tests shorten
     def __init__(
         self,
         database: Database,

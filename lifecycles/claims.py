@@ -142,8 +142,6 @@ async def pending_commands(
             effects.append(WorkflowCommand("signal", row.workflow, "engagement_changed"))
     if context.closing is None or not _opens_surveys(context.facts, context.closing):
         return effects
-    taken_over_at = context.facts.taken_over_at
-    of_the_past = taken_over_at is not None and context.closing.due < taken_over_at
     for role in ROLES:
         workflow = f"survey/{context.facts.engagement}/{role}"
         if await session.get(Survey, workflow) is None:
@@ -152,7 +150,7 @@ async def pending_commands(
                 role,
                 context.profile(role),
                 context.closing.due,
-                notified_at=context.closing.due if of_the_past else _notified_at(agenda, role, at),
+                notified_at=context.closing.due if context.is_of_the_past else _notified_at(agenda, role, at),
                 taken_over_at=context.facts.taken_over_at,
             )
             effects.append(start("Survey", workflow, survey))

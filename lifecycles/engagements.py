@@ -78,6 +78,12 @@ class EngagementContext:
         return program_calendar(self.program)
 
     @property
+    def is_of_the_past(self) -> bool:
+        """Whether it was over before the program was taken over: nobody is mailed about its end (T10)."""
+        taken_over_at = self.facts.taken_over_at
+        return bool(taken_over_at and self.closing and self.closing.due < taken_over_at)
+
+    @property
     def pauses(self) -> list[Pause]:
         """Its pauses; one that is open ends with the engagement."""
         if self.closing is None:

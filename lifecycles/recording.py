@@ -58,6 +58,7 @@ class Planned:
     """The messages that acts added. A plan without acts reports none."""
 
 
+# long: what a lifecycle is, what was done to it, and up to when it is written down
 async def record(
     session: AsyncSession,
     row: Lifecycle,

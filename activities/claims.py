@@ -68,6 +68,7 @@ class ClaimActivities:
             who = situation.people[facts.profile]
             # Claims that share a cap are decided one after the other.
             await session.execute(select(Member.id).where(Member.id == who.member.id).with_for_update())
+            await audit.lock(session, order.workflow)
             row = await session.get(Claim, order.workflow, with_for_update=True)
             before = Standing(row.state, row.earned, row.countable) if row else None
             if row is None:

@@ -15,6 +15,7 @@ from typing import Protocol
 from uuid import uuid4
 
 import structlog
+from sqlalchemy.exc import DBAPIError, NoResultFound
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
@@ -24,7 +25,7 @@ from activities.in_flight import ClaimedMessage, DeliveryCancelled, InFlightDeli
 from database import ledger
 from database.links import Links
 from database.models import DECISIONS, Message
-from database.session import Database
+from database.session import Database, is_conflict
 from lifecycles.participants import Programs, program_of
 from mail.addresses import AddressRefused, return_path
 from mail.allowlist import RecipientAllowlist
@@ -54,6 +55,9 @@ from rules.agenda import MINUTE
 from rules.program import Program
 
 log = structlog.get_logger()
+
+RECORD_TRIES = 10
+"""How often an outcome is recorded before the attempt fails, where the database prefers other transactions."""
 
 
 _TURN = 0.05
@@ -336,24 +340,40 @@ class MailActivities:
     async def _record_acceptance(
         self, claimed: ClaimedMessage, accepted: Acceptance, at: datetime
     ) -> Outcome:
-        async with self._database.begin() as session:
-            row = await session.get_one(Message, claimed.row.id, with_for_update=True)
-            if row.state not in DECISIONS:
-                response = f"{accepted.code} {accepted.response}"
-                await ledger.decide(session, row, "sent", None, row.attempted_at or at, response=response)
+        async def decide(session: AsyncSession, row: Message) -> None:
+            response = f"{accepted.code} {accepted.response}"
+            await ledger.decide(session, row, "sent", None, row.attempted_at or at, response=response)
             if self._channel_stopped:
                 await settle_channel_tasks(session, at)
-            outcome = _outcome(row)
+
+        outcome = await self._record(claimed, decide)
         self._channel_stopped = False
-        self._in_flight.forget(claimed.row)
         return outcome
 
     async def _record_refusal(self, claimed: ClaimedMessage, error: DeliveryError, at: datetime) -> Outcome:
-        async with self._database.begin() as session:
-            row = await session.get_one(Message, claimed.row.id, with_for_update=True)
-            if row.state not in DECISIONS:
-                await decide_refused(session, row, error, at)
-            outcome = _outcome(row)
+        async def decide(session: AsyncSession, row: Message) -> None:
+            await decide_refused(session, row, error, at)
+
+        return await self._record(claimed, decide)
+
+    async def _record(
+        self, claimed: ClaimedMessage, decide: Callable[[AsyncSession, Message], Awaitable[None]]
+    ) -> Outcome:
+        """Record the outcome of a delivery. Only this process has it: another one would find it ambiguous."""
+        for tries_left in reversed(range(RECORD_TRIES)):
+            try:
+                async with self._database.begin() as session:
+                    row = await ledger.locked(session, claimed.row.workflow, claimed.row.key)
+                    if row is None:
+                        raise NoResultFound
+                    if row.state not in DECISIONS:
+                        await decide(session, row)
+                    outcome = _outcome(row)
+                break
+            except DBAPIError as error:
+                if not tries_left or not is_conflict(error):
+                    raise
+                log.warning("record_repeated", delivery=claimed.row.delivery)
         self._in_flight.forget(claimed.row)
         return outcome
 

@@ -42,6 +42,7 @@ from lifecycles.registry import find_lifecycle
 from lifecycles.workflow_commands import WorkflowCommand
 from rules.agenda import GRACE_PERIOD, MINUTE, recorded_at
 from rules.events import references
+from rules.kinds import kind_of
 from rules.program.catalogue import Catalogue
 
 __all__ = ["INBOX", "QUEUE", "Applied", "InboxActivities"]
@@ -178,7 +179,7 @@ class InboxActivities:
     async def _apply(self, event_id: int, at: datetime) -> None:
         """Write one event, send its commands, and record how it ended."""
         async with self._database.begin() as session:
-            row = await session.get_one(Event, event_id, with_for_update=True)
+            row = await _locked(session, event_id)
             _date(row, at)
             is_written = row.state == "applying" or bool(row.effects)
             if not is_written and (decision := await self._write(session, row, at)):
@@ -190,7 +191,7 @@ class InboxActivities:
                 return
         outcome = await self._send(StoredEvent.of(row, at), commands, at)
         async with self._database.begin() as session:
-            row = await session.get_one(Event, event_id, with_for_update=True)
+            row = await _locked(session, event_id)
             event = StoredEvent.of(row, at)
             if outcome:
                 await _decide(session, row, outcome, at)
@@ -247,7 +248,7 @@ class InboxActivities:
         """Hold an event that the program fails on, with a task at once; after a second failure refuse it (T8, STA2)."""
         action = f"Have this fault of the program fixed: {error}. Then send the event again."
         async with self._database.begin() as session:
-            row = await session.get_one(Event, event_id, with_for_update=True)
+            row = await _locked(session, event_id)
             decision: Hold | Refusal = Hold(None, at + self._longest_hold, action)
             if row.state == "held" and row.waits_for is None:
                 decision = Refusal(f"the program failed on it: {error}", action)
@@ -279,6 +280,14 @@ class InboxActivities:
         if opens is None:
             return at + self._longest_hold
         return opens + MINUTE if opens > at else at + 5 * MINUTE
+
+
+async def _locked(session: AsyncSession, event_id: int) -> Event:
+    """Return an event, locked, and with it the chain of the lifecycle that it is about."""
+    row = await session.get_one(Event, event_id, with_for_update=True)
+    if kind_of(row.subject):
+        await audit.lock(session, row.subject)
+    return row
 
 
 async def _blocked_before(session: AsyncSession, row: Event, commands: list[WorkflowCommand]) -> str | None:

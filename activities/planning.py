@@ -12,6 +12,7 @@ from datetime import datetime
 from temporalio import activity
 
 from activities.plan_faults import GuardedPlan, planned_fields
+from database import audit
 from database.models import Engagement, Onboarding, Request
 from database.session import Database
 from database.tasks import settle_tasks
@@ -122,6 +123,7 @@ class AgendaActivities:
     async def _plan_onboarding(self, order: PlanOnboarding) -> PlannedOnboarding:
         facts, at = order.facts, order.at
         async with self._database.begin() as session:
+            await audit.lock(session, order.workflow)
             situation = await load_onboarding(session, self._programs, facts, at)
             row = await session.get(Onboarding, order.workflow, with_for_update=True)
             if row is None:
@@ -147,6 +149,7 @@ class AgendaActivities:
     async def _plan_request(self, order: PlanRequest) -> PlannedRequest:
         facts, at = order.facts, order.at
         async with self._database.begin() as session:
+            await audit.lock(session, order.workflow)
             situation = await load_request(session, self._programs, facts, at)
             row = await session.get_one(Request, order.workflow, with_for_update=True)
 
@@ -194,6 +197,7 @@ class AgendaActivities:
     async def _plan_engagement(self, order: PlanEngagement) -> PlannedEngagement:
         facts, at, catalogue = order.facts, order.at, self._letters.catalogue
         async with self._database.begin() as session:
+            await audit.lock(session, order.workflow)
             situation = await situation_of(session, self._programs, facts, at)
             row = await session.get(Engagement, order.workflow, with_for_update=True)
             if row is None:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
 from activities.plan_faults import GuardedPlan
+from database import audit
 from database.events import get_event
 from database.models import DECISIONS, Event, Message, Survey
 from database.session import Database
@@ -60,6 +61,7 @@ class SurveyActivities:
     async def _plan_survey(self, order: PlanSurvey) -> PlannedSurvey:
         facts, at = order.facts, order.at
         async with self._database.begin() as session:
+            await audit.lock(session, order.workflow)
             situation = await load_survey(session, self._programs, facts, at)
             found, acts = await session.get(Survey, order.workflow, with_for_update=True), order.acts
             row = found or survey_row(order.workflow, facts, situation.program)

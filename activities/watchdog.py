@@ -17,7 +17,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.heartbeat import heartbeats
-from database import ledger
+from database import audit, ledger
 from database.models import DECISIONS, Message, Task
 from database.session import Database
 from database.tasks import OPEN, open_task, settle_tasks
@@ -133,6 +133,9 @@ class WatchdogActivities:
         """
         async with self._database.begin() as session:
             # A row that another worker has locked is in flight there, and is decided there.
+            workflow = await session.scalar(select(Message.workflow).where(Message.id == message))
+            if workflow is None or not await audit.try_lock(session, workflow):
+                return False
             row = await session.get(Message, message, with_for_update={"skip_locked": True})
             if row is None or row.state in DECISIONS or (row.due_at or row.planned_at) > at - OVERDUE:
                 return False

@@ -65,6 +65,8 @@ _LAST = (
     .order_by(AuditRecord.sequence.desc())
     .limit(1)
 )
+_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:chain, 0))")
+_TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:chain, 0))")
 _RECORDS = select(AuditRecord.data).where(
     AuditRecord.subject == bindparam("subject"), AuditRecord.kind == bindparam("kind")
 )
@@ -73,6 +75,26 @@ _RECORDS = select(AuditRecord.data).where(
 async def records_of(session: AsyncSession, subject: str, kind: str) -> Sequence[dict[str, Any]]:
     """Return the data of a subject's records of one kind."""
     return (await session.scalars(_RECORDS, {"subject": subject, "kind": kind})).all()
+
+
+async def lock(session: AsyncSession, subject: str) -> None:
+    """Take the lock of a subject's chain, until the transaction ends.
+
+    A transaction that appends takes it before it locks rows of the lifecycle: lifecycle, messages, tasks. Who took
+    rows first would wait for the chain while another has the chain and waits for the rows. SQLite has one writer at a
+    time, and needs none.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        # Changes that wait in the session would lock their rows before the chain.
+        with session.no_autoflush:
+            await session.execute(_LOCK, {"chain": chain_of(subject)})
+
+
+async def try_lock(session: AsyncSession, subject: str) -> bool:
+    """Take the lock of a subject's chain if nobody has it, and return whether it was free."""
+    if session.get_bind().dialect.name != "postgresql":
+        return True
+    return bool(await session.scalar(_TRY_LOCK, {"chain": chain_of(subject)}))
 
 
 # long: the columns of a record
@@ -92,10 +114,7 @@ async def append(
     erased.
     """
     chain = _chain_for(subject, kind, data)
-    if session.get_bind().dialect.name == "postgresql":
-        await session.execute(
-            text("SELECT pg_advisory_xact_lock(hashtextextended(:chain, 0))"), {"chain": chain}
-        )
+    await lock(session, subject)
     last = (await session.execute(_LAST, {"chain": chain})).first()
     salt = secrets.token_hex(16) if veiled else None
     record = AuditRecord(

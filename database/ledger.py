@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database import audit
@@ -132,6 +132,7 @@ async def plan(
     Messages that the agenda no longer has are decided as `cancelled`. Claimed ones that it moved return to `planned`,
     unless they were already handed over (MAIL4). `members` gives the member of each profile, for "why did X get this".
     """
+    await audit.lock(session, workflow)
     rows = await rows_of(session, workflow, lock=True)
     changes = compare(rows, mails)
     by_key = {row.key: row for row in rows}
@@ -226,7 +227,7 @@ async def copy(session: AsyncSession, delivery: str, actor: str, reason: str, at
 
 async def _locked_resendable(session: AsyncSession, delivery: str) -> Message:
     """Return a delivery that may be sent again, locked. Raises ValueError."""
-    original = await session.scalar(select(Message).where(Message.delivery == delivery).with_for_update())
+    original = await locked_delivery(session, Message.delivery == delivery)
     if original is None:
         raise ValueError(f"there is no delivery {delivery}")
     if original.state not in RESENDABLE and original.came_back is None:
@@ -341,8 +342,23 @@ async def found(session: AsyncSession, workflow: str, key: str) -> Message | Non
 
 
 async def locked(session: AsyncSession, workflow: str, key: str) -> Message | None:
-    """Return the row of one message, locked until the transaction ends; None if there is none."""
+    """Return the row of one message, locked until the transaction ends; None if there is none.
+
+    The chain of its records is locked first, as by every transaction that decides or plans messages.
+    """
+    await audit.lock(session, workflow)
     return await session.scalar(_ONE_LOCKED, _named(workflow, key))
+
+
+async def locked_delivery(session: AsyncSession, condition: ColumnElement[bool]) -> Message | None:
+    """Return the first message of a condition, locked as by `locked`; None if there is none."""
+    known = await session.execute(
+        select(Message.workflow, Message.id).where(condition).order_by(Message.id).limit(1)
+    )
+    for workflow, number in known:
+        await audit.lock(session, workflow)
+        return await session.get(Message, number, with_for_update=True, populate_existing=True)
+    return None
 
 
 def _named(workflow: str, key: str) -> dict[str, str | int]:

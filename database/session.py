@@ -16,7 +16,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import event, text
 from sqlalchemy.engine import Connection, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 from database.key_ring import KeyRing
@@ -148,6 +148,11 @@ class _InlineConnection(aiosqlite.Connection):
             self._connection.close()
             self._connection = None
         return super().stop()
+
+
+def is_conflict(error: DBAPIError) -> bool:
+    """Return whether the database ended a transaction in favour of another one, so that it can be repeated at once."""
+    return getattr(error.orig, "sqlstate", None) in ("40001", "40P01")
 
 
 def _connect_sqlite(file: str) -> aiosqlite.Connection:

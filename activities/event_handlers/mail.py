@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.event_handlers.base import HandlerContext, RefusedEvent, StoredEvent
@@ -46,12 +45,6 @@ async def _message_of(session: AsyncSession, event: StoredEvent) -> Message | No
     Providers report the Message-ID with or without its angle brackets.
     """
     if delivery := event.data.get("delivery"):
-        return await session.scalar(select(Message).where(Message.delivery == delivery).with_for_update())
+        return await ledger.locked_delivery(session, Message.delivery == delivery)
     message_id = "<" + str(event.data["message_id"]).strip().removeprefix("<").removesuffix(">") + ">"
-    return await session.scalar(
-        select(Message)
-        .where(Message.message_id == message_id)
-        .order_by(Message.id)
-        .limit(1)
-        .with_for_update()
-    )
+    return await ledger.locked_delivery(session, Message.message_id == message_id)

@@ -5,6 +5,8 @@ committed before a socket opens, `handed_over` right before the last byte of the
 server's answer. An attempt that ends in between leaves a row from which the next attempt sees what may have happened.
 """
 
+# long: the steps of one delivery, read in their order
+
 from __future__ import annotations
 
 import asyncio
@@ -340,14 +342,18 @@ class MailActivities:
     async def _record_acceptance(
         self, claimed: ClaimedMessage, accepted: Acceptance, at: datetime
     ) -> Outcome:
+        settled = False
+
         async def decide(session: AsyncSession, row: Message) -> None:
+            nonlocal settled
             response = f"{accepted.code} {accepted.response}"
             await ledger.decide(session, row, "sent", None, row.attempted_at or at, response=response)
             if self._channel_stopped:
                 await settle_channel_tasks(session, at)
+                settled = True
 
         outcome = await self._record(claimed, decide)
-        self._channel_stopped = False
+        self._channel_stopped = self._channel_stopped and not settled
         return outcome
 
     async def _record_refusal(self, claimed: ClaimedMessage, error: DeliveryError, at: datetime) -> Outcome:

@@ -1,4 +1,4 @@
-"""Overdue messages, found and decided or reported to staff (MAIL1, STA2).
+"""Overdue messages, found and decided or reported to staff (MAIL1, STA2); events and workflows that stand still.
 
 Lifecycles decide their messages by themselves. A message that stays undecided has a cause outside of them: an
 unreachable mail server, a text that cannot be rendered, a workflow that was terminated, a database restored from an
@@ -14,16 +14,21 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.command_sender import QUEUE
 from activities.heartbeat import heartbeats
-from database import audit, ledger
+from activities.inbox import INBOX
+from activities.stalled_workflows import StalledWorkflows
+from database import audit, events, ledger
 from database.models import DECISIONS, Message, Task
 from database.session import Database
 from database.tasks import OPEN, open_task, settle_tasks
 from lifecycles.participants import Programs
 from lifecycles.registry import LIFECYCLES
 from mail.decisions import decide_ambiguous, open_message_task
+from rules.agenda import GRACE_PERIOD
 from rules.messages import MessageClass
 
 OVERDUE = timedelta(hours=6)
@@ -42,14 +47,18 @@ GONE = "workflow_gone"
 GONE_AFTER = timedelta(hours=1)
 """How long a lifecycle has been in its state before it is looked for: a row is written before its workflow starts."""
 
+BESIDE_LIFECYCLES = (INBOX, "checkpoints")
+"""The workflows beside the lifecycles that must go on."""
+
 
 class WatchdogActivities:
-    """Looks for overdue messages. `client` reports whether their workflows still run."""
+    """Looks for overdue messages, waiting events and stalled workflows. `client` reports whether workflows run."""
 
     def __init__(self, database: Database, programs: Programs, client: Client) -> None:
         self._database = database
         self._programs = programs
         self._client = client
+        self._stalled = StalledWorkflows(database, client)
 
     @activity.defn
     async def look_for_overdue(self) -> int:
@@ -66,6 +75,8 @@ class WatchdogActivities:
                 last = rows[-1].id
             for workflow, state in await self._open_lifecycles(at):
                 await self._report_gone(workflow, state, at)
+            await self._wake_inbox(at)
+            await self._stalled.look(BESIDE_LIFECYCLES, at)
         return found
 
     async def _open_lifecycles(self, at: datetime) -> list[tuple[str, str]]:
@@ -100,6 +111,20 @@ class WatchdogActivities:
         )
         async with self._database.begin() as session:
             await open_task(session, GONE, workflow, "its workflow was ended from outside", action, at)
+
+    async def _wake_inbox(self, at: datetime) -> None:
+        """Wake the inbox where events wait: a command may have stored them while Temporal was away."""
+        async with self._database.reading() as session:
+            waits = await events.has_waiting(session, at - GRACE_PERIOD)
+        if waits:
+            await self._client.start_workflow(
+                "Inbox",
+                id=INBOX,
+                task_queue=QUEUE,
+                start_signal="arrived",
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            )
 
     async def _overdue(self, at: datetime, last: int) -> Sequence[Message]:
         """Return the next overdue messages after the one with the number `last`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Event, Task
@@ -68,6 +68,13 @@ async def settle_unapplied(session: AsyncSession, event: Event, at: datetime) ->
         told = await get_event(session, number) if word == "event" else None
         if task.cause.startswith(f"{event.type}: ") or (told and told.type == event.type):
             await close_task(session, task, "done", PROGRAM, "such an event was applied", at)
+
+
+async def has_waiting(session: AsyncSession, held_until: datetime) -> bool:
+    """Return whether events wait to be applied: those that nobody holds, and those held until an instant."""
+    is_over = and_(Event.state == "held", Event.held_until <= held_until)
+    waiting = select(Event.id).where(or_(Event.state.in_(("stored", "applying")), is_over)).limit(1)
+    return await session.scalar(waiting) is not None
 
 
 async def release_held(session: AsyncSession, *arrived: str) -> bool:

@@ -93,6 +93,7 @@ CLOSINGS: Mapping[str, Closing] = MappingProxyType(
         "record_altered": Closing("staff alone: the next checkpoint takes an altered record as it is"),
         "letter_failed": Closing("the document was made"),
         "letter_script_missing": Closing("staff alone: a letter that is signed stays as it is"),
+        "workflow_stalled": Closing("the workflow and the lifecycle agree again"),
         "act_failed": Closing("staff alone: the program does not know whether the act is still wanted"),
         "workflow_gone": Closing("the workflow runs again"),
         "plan_failed": Closing("the lifecycle was planned again", lambda facts, task: "it was planned again"),

@@ -21,6 +21,9 @@ log = structlog.get_logger()
 UNAPPLIED = ("stored", "held", "applying")
 """States of events that the inbox workflow still has to apply or refuse."""
 
+UNHELD = ("stored", "applying")
+"""The states of events that nothing holds: the inbox should be at work on them."""
+
 _TRIES = 3
 
 
@@ -32,7 +35,8 @@ class EventStore:
     """Stores events and has the inbox workflow apply them.
 
     An event counts as accepted once it is stored, whether or not the workflow could be notified. `run` repeats a
-    failed notification until it succeeds, at intervals that grow from `first_delay` to `longest_delay` seconds.
+    failed notification until it succeeds, at intervals that grow from `first_delay` to `longest_delay` seconds. Every
+    `look_every` seconds it looks for events that another process stored and could not notify the inbox of.
     """
 
     # long: the parts it works with, and delays that tests shorten
@@ -46,6 +50,7 @@ class EventStore:
         notify_timeout: float = 3.0,
         first_delay: float = 0.5,
         longest_delay: float = 30.0,
+        look_every: float = 60.0,
     ) -> None:
         self._database = database
         self._notify_inbox = notify_inbox
@@ -54,6 +59,7 @@ class EventStore:
         self._notify_timeout = notify_timeout
         self._first_delay = first_delay
         self._longest_delay = longest_delay
+        self._look_every = look_every
         self._notification_due = asyncio.Event()
 
     async def put(self, envelopes: Sequence[Envelope]) -> int:
@@ -93,16 +99,19 @@ class EventStore:
         return bool(new)
 
     async def run(self) -> None:
-        """Notify the inbox of events stored before this process began, and repeat failed notifications, for ever."""
+        """Notify the inbox of events that wait in the database, and repeat failed notifications, for ever."""
         delay = self._first_delay
         caught_up = False
+        states: Sequence[str] = UNAPPLIED
         while True:
             try:
                 if not caught_up:
-                    if await self._has_unapplied():
+                    if await self._has_any(states):
                         self._notification_due.set()
-                    caught_up = True
-                await self._notification_due.wait()
+                    caught_up, states = True, UNHELD
+                if not await self._is_due_within(self._look_every):
+                    caught_up = False
+                    continue
                 self._notification_due.clear()
                 async with asyncio.timeout(self._notify_timeout):
                     await self._notify_inbox()
@@ -153,11 +162,19 @@ class EventStore:
             if not notified:
                 self._notification_due.set()
 
-    async def _has_unapplied(self) -> bool:
+    async def _is_due_within(self, seconds: float) -> bool:
+        """Wait for a due notification, but only so long; return whether one is due."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._notification_due.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _has_any(self, states: Sequence[str]) -> bool:
+        """Return whether events in one of these states are stored."""
         async with self._database.reading() as session:
-            return (
-                await session.scalar(select(Event.id).where(Event.state.in_(UNAPPLIED)).limit(1)) is not None
-            )
+            return await session.scalar(select(Event.id).where(Event.state.in_(states)).limit(1)) is not None
 
 
 async def _answers(session: AsyncSession, answer: Envelope, question: str) -> list[Event]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
+from database import events
 from database.models import Event
 from embedded.faults import DatabaseFault
 from gateway.event_store import UNAPPLIED, EventStore
@@ -62,6 +63,21 @@ async def test_starting_gateway_notifies_of_unapplied_events(sqlite_url: str, st
     )
     async with gateway_fixture(sqlite_url, [left]) as made:
         await made.poke.has_worked(1)
+
+
+@pytest.mark.rule("MAIL7")
+async def test_running_gateway_finds_events_that_another_process_stored(sqlite_url: str) -> None:
+    """As `mail bounces` does while Temporal is away: it can store its reports, but notify nobody."""
+    async with gateway_fixture(sqlite_url, []) as made:
+        poke = Switch()
+        inbox = EventStore(made.database, poke, look_every=0.05)
+        running = asyncio.create_task(inbox.run())
+        await asyncio.sleep(0)
+        async with made.database.begin() as session:
+            await events.store(session, [LEO])
+        await poke.has_worked(1)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_starting_gateway_without_open_events_notifies_nobody(sqlite_url: str) -> None:

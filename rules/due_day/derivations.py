@@ -36,13 +36,32 @@ def _started(case: Case) -> date:
     return case.recipient.calendar.date_of(facts.unblocked_at if facts.unblocked_at else facts.created_at)
 
 
+def _anchor(case: Case, after_days: int, first: int = 0) -> date:
+    """Return the day from which a sequence counts: that of hearing, where its first mail's day had passed (T9).
+
+    `first` is the number of days from the anchor to the first mail.
+    """
+    calendar, heard = case.recipient.calendar, case.facts.heard_of_start
+    anchor = _started(case) + timedelta(days=after_days)
+    if heard is None:
+        return anchor
+    first_mail = calendar.send_at(anchor + timedelta(days=first))
+    heard_on = calendar.date_of(heard)
+    return heard_on - timedelta(days=first) if heard_on > calendar.date_of(first_mail) else anchor
+
+
 def _welcome(case: Case) -> Derivation:
-    return _after_days("ONB1", _started(case), case.program.onboarding.welcome_after_days)
+    days = case.program.onboarding.welcome_after_days
+    counted = _after_days("ONB1", _started(case), days)
+    heard_on = _anchor(case, days)
+    if heard_on == counted.day:
+        return counted
+    return Counted("T9", 0, "day", heard_on, heard_on, what="the day on which the profile was heard of")
 
 
 def _check_in(case: Case) -> Derivation:
     policy, number = case.program.onboarding, case.number or 1
-    anchor = _started(case) + timedelta(days=policy.starts_after_days)
+    anchor = _anchor(case, policy.starts_after_days, policy.check_ins[0])
     planned = len(policy.check_ins)
     if number <= planned:
         return _after_days("ONB2", anchor, policy.check_ins[number - 1])
@@ -74,8 +93,12 @@ def _start(case: Case) -> date:
 
 
 def _discovery(case: Case) -> Derivation:
-    days = (case.number or 1) * case.program.engagement.discovery_days
-    return _after_days("ENG2", _start(case), days)
+    spacing, start = case.program.engagement.discovery_days, _start(case)
+    calendar = case.recipient.calendar
+    heard_on = calendar.date_of(case.facts.mailed_at)
+    if heard_on > calendar.date_of(calendar.send_at(start + timedelta(days=spacing))):
+        start = heard_on - timedelta(days=spacing)  # asked at once, where its day had passed (T9)
+    return _after_days("ENG2", start, (case.number or 1) * spacing)
 
 
 def _pulse(case: Case) -> Derivation:

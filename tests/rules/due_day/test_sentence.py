@@ -111,6 +111,30 @@ def test_paused_days_are_counted_in_the_sentence() -> None:
     )
 
 
+@pytest.mark.rule("MAIL1", "T9")
+def test_a_sign_up_heard_of_late_counts_from_the_hearing() -> None:
+    facts = replace(MENTEE, heard_at=at("2026-12-20T10:00"))
+    planned = onboarding.agenda(facts, PROGRAM.onboarding, reader().calendar).mails
+    assert explained("mentee.checkin", facts, planned[0].due, 1) == (
+        "ONB2: 0 days after 20 December is Sun 20 December, a weekend day for Jo (US), so Mon 21"
+    )
+    mentor = replace(facts, role="mentor")
+    (welcome,) = onboarding.agenda(mentor, PROGRAM.onboarding, reader().calendar).mails
+    assert explained("mentor.welcome", mentor, welcome.due) == (
+        "T9: the day on which the profile was heard of is Sun 20 December, a weekend day for Jo (US), so Mon 21"
+    )
+
+
+@pytest.mark.rule("MAIL1", "T9")
+def test_a_request_heard_of_late_counts_from_the_hearing() -> None:
+    facts = replace(
+        RequestFacts("r-1", "p-ana", "p-jo", at("2026-12-03T10:00")), heard_at=at("2026-12-08T10:00")
+    )
+    due = at("2026-12-10T17:00")
+    words = explained("mentor.request_past_due", facts, due)
+    assert words == "REQ3: 2 business days after 8 December is Thu 10 December, 17:00"
+
+
 @pytest.mark.rule("MAIL1", "ONB5")
 def test_held_mail_says_that_it_is_held() -> None:
     words = explained("mentee.checkin", MENTEE, None, 4)

@@ -220,7 +220,7 @@ class AgendaActivities:
             )
             mails, unfinished = await self._letters.with_certificates(session, agenda.mails, context, at)
             if context.is_of_the_past:
-                mails = agenda.mails
+                mails = list(agenda.mails)
             _, rechecks = claims_due(context, catalogue, at)
             agenda = replace(agenda, mails=tuple(mails), recheck_at=rechecks)
             planned = await record(session, row, situation, agenda, applied, at)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from database import ledger
-from embedded.scenario import Scenario, ScenarioError
+from embedded.scenario import Scenario, ScenarioError, ScenarioEvent
 from embedded.stack import EmbeddedStack, StackOptions, embedded_stack, set_faults
 from lifecycles.timeline import timeline
 from rules.program import Program
@@ -56,7 +56,7 @@ async def _play(scenario: Scenario, ready: EmbeddedStack, progress: Callable[[da
             if event.at == mark
         ]
         if given:
-            await ready.send_events(mark, [await _with_delivery(ready, *event) for event in given])
+            await ready.send_events(mark, [await _with_delivery(ready, event) for event in given])
             if mark == scenario.until:
                 await ready.wait_idle()
 
@@ -65,15 +65,15 @@ def _with_program(kind: str, data: dict[str, Any], scenario: Scenario) -> dict[s
     return {"program": scenario.program, **data} if kind == "profile.created" else data
 
 
-async def _with_delivery(ready: EmbeddedStack, kind: str, data: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+async def _with_delivery(ready: EmbeddedStack, event: ScenarioEvent) -> ScenarioEvent:
     """Return an event with the id of the delivery that a scenario names by its key: `onboarding/p-1/check-in/1`.
 
     Ids of deliveries are signed, so no scenario can know them.
     """
-    workflow, _, key = str(data.get("delivery", "")).rpartition("/")
+    workflow, _, key = str(event.data.get("delivery", "")).rpartition("/")
     workflow, _, step = workflow.rpartition("/")
-    if kind != "mail.bounced" or not (workflow and key.isdecimal()):
-        return kind, data
+    if event.type != "mail.bounced" or not (workflow and key.isdecimal()):
+        return event
     async with ready.database.reading() as session:
         row = await ledger.found(session, workflow, f"{step}/{key}")
-    return kind, {**data, "delivery": row.delivery} if row else data
+    return replace(event, data={**event.data, "delivery": row.delivery}) if row else event

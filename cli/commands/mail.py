@@ -85,7 +85,7 @@ def log(
                 people.label(row.to_profile),
                 row.state,
                 local(row.decided_at, zone),
-                row.reason or row.trouble or row.response,
+                _came_back(row) or row.reason or row.trouble or row.response,
                 row.delivery,
             )
             for row in rows
@@ -103,6 +103,11 @@ def _wanted(member: str, message: str, state: str, since: datetime | None) -> Se
     return wanted.order_by(Message.due_at.desc(), Message.id.desc())
 
 
+def _came_back(row: Message) -> str | None:
+    """Return how a mail that was sent came back, if it did (MAIL10)."""
+    return f"came back: {row.came_back} ({row.came_back_reason})" if row.came_back else None
+
+
 def _as_json(row: Message, zone: str) -> dict[str, Any]:
     return {
         "delivery": row.delivery,
@@ -114,6 +119,8 @@ def _as_json(row: Message, zone: str) -> dict[str, Any]:
         "state": row.state,
         "due": local_iso(row.due_at, zone),
         "decided": local_iso(row.decided_at, zone),
+        "came_back": row.came_back,
+        "came_back_reason": row.came_back_reason,
         "reason": row.reason,
         "trouble": row.trouble,
         "attempts": row.attempts,

@@ -157,10 +157,8 @@ class TestTheText:
     ) -> None:
         about_one = ("staff.", "mentor.welcome", "mentee.checkin", "member.")
         if not message.startswith(about_one):
-            assert (
-                sample_context(message, number, language)["other"]["first_name"]
-                in composed(message, number, language).subject
-            )
+            other: Any = sample_context(message, number, language)["other"]
+            assert other["first_name"] in composed(message, number, language).subject
 
     @everything_written
     def test_text_part_has_the_links_of_the_html(

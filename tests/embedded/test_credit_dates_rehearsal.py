@@ -78,7 +78,7 @@ def test_early_letter_that_can_never_count_is_refused_at_once(kept: Kept) -> Non
         "PSP has no domain Case Presentation",
         "there is no claim for the mentee's credit that this letter could prove",
     ]
-    assert "event_unapplied" not in [kind for _, kind in kept.played.tasks("engagement/unfit")]
+    assert "event_unapplied" in [kind for _, kind in kept.played.tasks("engagement/unfit")]
 
 
 PLAY.pair("ended", holds("CPP"), {})

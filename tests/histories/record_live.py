@@ -73,6 +73,7 @@ async def live(fixture: TemporalFixture) -> dict[str, Handle]:
         "engagement.ended": await ended(fixture),
         "engagement.cancelled-by-temporal": await cancelled(fixture),
         "engagement.misconduct": await reported(fixture),
+        "engagement.party-withdrawn": await withdrawn(fixture),
         "onboarding.refusals": await refusing(fixture),
     }
     found["claim.signals"] = await claim(fixture, found["engagement.misconduct"])
@@ -131,6 +132,15 @@ async def reported(fixture: TemporalFixture) -> Handle:
     await engagement.signal("pause", {"actor": "lina"})
     await engagement.signal("resume", {"actor": "lina"})
     await engagement.execute_update("extend", {"months": 1, "actor": "lina"})
+    return engagement
+
+
+async def withdrawn(fixture: TemporalFixture) -> Handle:
+    """An engagement whose mentor withdraws the profile, and that staff end (MEM7)."""
+    engagement = await fixture.match()
+    await engagement.signal("party_withdrawn", {"by": fixture.profile("mentor")})
+    await engagement.signal("cancel", {"actor": "lina", "reason": "the mentor left"})
+    await engagement.result()
     return engagement
 
 

@@ -76,6 +76,9 @@ CLOSINGS: Mapping[str, Closing] = MappingProxyType(
             "one of the two called it a good fit, or the engagement is over", _answered_well, _RUNNING
         ),
         "inactive": Closing("a meeting was confirmed, or the engagement is over", _met_since, _RUNNING),
+        "party_withdrawn": Closing(
+            "staff resumed the engagement or ended it", states=frozenset({"paused", "suspended"})
+        ),
         "evidence_missing": Closing(
             "the letter came, or the claim was decided in another way",
             states=frozenset({"awaiting_evidence", "evidence_missing"}),

@@ -147,7 +147,7 @@ STAFF_TASKS = """
     mentor_review member_lapsed mentee_unmatched request_unanswered discovery_stalled inactive evidence_missing
     outside_cycle misconduct mail_failed mail_ambiguous address_suppressed event_unapplied record_altered
     letter_failed mail_channel act_failed plan_failed workflow_gone workflow_stalled
-    letter_script_missing
+    letter_script_missing party_withdrawn
 """
 
 EVENTS = {

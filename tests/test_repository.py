@@ -71,7 +71,7 @@ def test_names_of_tests_have_at_most_70_characters(tracked: dict[str, bytes]) ->
 
 
 def _name(requirement: str) -> str:
-    return re.split(r"[\[<>=!~; ]", requirement, maxsplit=1)[0].lower().replace("_", "-")
+    return re.split(r"[\[<>=!~; ]", requirement, maxsplit=1)[0].lower().replace("_", "-").replace(".", "-")
 
 
 def _lines_with(pattern: re.Pattern[str], files: dict[str, bytes]) -> list[str]:

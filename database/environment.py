@@ -62,6 +62,12 @@ async def claim(session: AsyncSession, process: Deployment) -> dict[str, tuple[s
     return changed
 
 
+async def environment_name(session: AsyncSession) -> str | None:
+    """Return the name of the deployment that a database belongs to; None for a new one."""
+    name: str | None = await session.scalar(select(Environment.name))
+    return name
+
+
 async def adopt(session: AsyncSession, process: Deployment) -> None:
     """Make a database this deployment's, also if it was another's or the old keys are lost."""
     row = await session.scalar(select(Environment).with_for_update())

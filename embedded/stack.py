@@ -32,6 +32,9 @@ from workflows.starting import notify_inbox
 
 SOURCE = "/rehearsal"
 
+ENVIRONMENT = "rehearsal"
+"""The environment of a database whose program time is the clock that skips."""
+
 
 class WorkflowFailed(RuntimeError):
     """A workflow failed: a fault of the program, never of the scenario."""
@@ -157,7 +160,7 @@ async def embedded_stack(
             channel,
             Links(options.base_url, keys),
             RecipientAllowlist(production=False, allowed=("*",)),
-            environment="rehearsal",
+            environment=ENVIRONMENT,
             documents=options.documents,
         )
         await parts.claim_environment()

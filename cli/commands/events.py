@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any, Final
 from uuid import uuid4
 
 import httpx
 import typer
 
+from cli.commands.event_import import import_events
+from cli.event_files import dotted, read_event_file
 from cli.groups import command_group
 from cli.output import Json, event_row, print_json, print_json_lines, print_table, working
 from cli.runner import run
 from database import events
-from gateway.strict_json import NotJson, parse
 from gateway.webhook_signatures import sign_events
-from rules.events import EVENT_TYPES, Envelope, description, read_event, refused_at_the_door
+from rules.events import EVENT_TYPES, Envelope, description
 from rules.events.schema import EventData
 from rules.text import for_terminal
 from staff.formatting import local
@@ -35,7 +34,8 @@ from worker.connections import (
 from worker.errors import Failure
 from workflows.starting import notify_inbox
 
-app = command_group("Send events, as other systems do, and list their types.")
+app = command_group("Send events, as other systems do, import history, and list their types.")
+app.command("import")(import_events)
 
 
 class UnappliedState(StrEnum):
@@ -46,7 +46,6 @@ class UnappliedState(StrEnum):
     STORED = "stored"
 
 
-SOURCE: Final = "/throughline/cli"
 MOST_AT_ONCE: Final = 200
 """Events in one request. At their usual size they stay far below the gateway's limit of 1 MiB."""
 
@@ -69,11 +68,9 @@ def send(
     """
     if direct and url:
         raise typer.BadParameter("--url cannot be combined with --direct")
-    given = [(where, _completed(event)) for where, event in _read(file)]
-    checked = _checked(given, "standard input" if file == "-" else file)
-    if not checked:
-        raise Failure(f"{file}: contains no event")
-    accepted = run(_store(checked) if direct else _post([event for _, event in given], url))
+    found = read_event_file(file).completed()
+    checked = found.checked()
+    accepted = run(_store(checked) if direct else _post([event for _, event in found.events], url))
     known = len(checked) - accepted
     if as_json:
         ignored = [
@@ -82,9 +79,9 @@ def send(
         print_json({"accepted": accepted, "known": known, **({"ignored": ignored} if ignored else {})})
         return
     typer.echo(f"{accepted} accepted" + (f", {known} already known" if known else ""))
-    for (where, _), event in zip(given, checked, strict=True):
+    for (where, _), event in zip(found.events, checked, strict=True):
         for pointer in event.ignored:
-            typer.echo(for_terminal(f"{where}{_dotted(pointer)}: ignored, as {event.type} has no such field"))
+            typer.echo(for_terminal(f"{where}{dotted(pointer)}: ignored, as {event.type} has no such field"))
 
 
 @app.command("list")
@@ -177,68 +174,6 @@ def print_example(
 
 def _names(model: type[EventData], *, required: bool) -> str:
     return ", ".join(field.name for field in description.fields_of(model) if field.required == required)
-
-
-def _dotted(pointer: str) -> str:
-    return pointer.lstrip("/").replace("/", ".")
-
-
-def _read(file: str) -> Iterator[tuple[str, Any]]:
-    """Yield each event with its place in the input: a JSON object, a list of objects, or one object per line."""
-    try:
-        content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-    except OSError as error:
-        raise Failure(f"{file}: {error.strerror}") from None
-    try:
-        whole = parse(content)
-    except NotJson as wrong:
-        if len(content.strip().splitlines()) < 2 or not content.strip().splitlines()[0].rstrip().endswith(
-            b"}"
-        ):
-            raise Failure(f"{file}: {wrong}") from None
-        yield from _lines(file, content)
-        return
-    if isinstance(whole, list):
-        for index, event in enumerate(whole):
-            yield f"event {index + 1}: ", event
-    else:
-        yield "", whole
-
-
-def _lines(file: str, content: bytes) -> Iterator[tuple[str, Any]]:
-    mistakes, found = [], []
-    for number, line in enumerate(content.splitlines(), 1):
-        if line.strip():
-            try:
-                found.append((f"line {number}: ", parse(line)))
-            except NotJson as wrong:
-                mistakes.append(f"{file}: line {number}: {str(wrong).replace(', line 1', '')}")
-    if mistakes:
-        raise Failure(*mistakes)
-    yield from found
-
-
-def _completed(event: Any) -> Any:
-    if not isinstance(event, Mapping):
-        return event
-    return {"specversion": "1.0", "id": str(uuid4()), "source": SOURCE, **event}
-
-
-def _checked(given: Sequence[tuple[str, Any]], file: str) -> list[Envelope]:
-    """Return the validated events. Raises Failure with a line for each wrong field."""
-    mistakes, checked = [], []
-    for where, event in given:
-        envelope, errors = read_event(event)
-        if envelope is not None and (refused := refused_at_the_door(envelope.type)):
-            errors = [refused]
-        elif envelope is not None:
-            checked.append(envelope)
-        mistakes += [
-            f"{file}: {where}{_dotted(error.pointer) or 'event'}: {error.reason}" for error in errors
-        ]
-    if mistakes:
-        raise Failure(*mistakes)
-    return checked
 
 
 async def _store(checked: Sequence[Envelope]) -> int:

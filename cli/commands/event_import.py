@@ -25,7 +25,7 @@ from database.models import Member, Profile
 from database.session import Database
 from embedded.stack import EmbeddedStack, embedded_stack
 from rules.events import Envelope
-from rules.events.history import in_order_of_history, unknown_people
+from rules.events.order_of_history import in_order_of_history, unknown_people
 from staff.export_differences import EXPORTED, Differences, differences
 from staff.take_over import (
     EventTrouble,

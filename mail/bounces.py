@@ -21,7 +21,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database import events
 from database.models import Message
 from database.session import Database
-from mail.reports.bounce_report import BounceReport
+from mail.reports.bounce_report import DELIVERY, BounceReport
+from mail.reports.delivered import DeliveredReport, record_delivered
 from mail.reports.providers import ProviderReport
 from mail.reports.reading_process import ReadingProcess
 from rules.events import Envelope, check_event
@@ -70,13 +71,21 @@ async def store_reports(
 async def store_bounces(database: Database, found: Sequence[BounceReport], at: datetime) -> StoredReports:
     """Store an event of time `at` for each report that is not known yet, and count those that only guess (MAIL7).
 
+    A report of a delivery becomes no event: its instant is written beside the decision.
     Anybody can send a report. A delivery's id is signed, so a report that names one has seen our mail. One that names
     none is refused and leaves no row behind: otherwise guesses would fill the database.
     """
     envelopes: list[Envelope] = []
-    refused = 0
+    refused = await record_delivered(
+        database,
+        [
+            DeliveredReport(one.delivery, one.message_id, one.at or at)
+            for one in found
+            if one.kind == DELIVERY
+        ],
+    )
     async with database.reading() as session:
-        for bounce in found:
+        for bounce in (one for one in found if one.kind != DELIVERY):
             data, problems = check_event(TYPE, bounce.data)
             if problems or not await _is_ours(session, bounce):
                 refused += 1
@@ -110,7 +119,14 @@ async def store_provider_reports(
             named = delivery or report.message_id or ""
             digest = hashlib.sha256(f"{report.kind}|{named}|{report.reason}".encode()).hexdigest()[:32]
             bounces.append(
-                BounceReport(digest, report.kind, report.reason[:200], delivery, report.message_id)
+                BounceReport(
+                    digest,
+                    report.kind,
+                    report.reason[:200],
+                    delivery,
+                    report.message_id,
+                    min(report.at, at) if report.at else None,
+                )
             )
     return await store_bounces(database, bounces, at)
 

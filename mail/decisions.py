@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database import ledger, suppressions
 from database.models import Message, Task
-from database.tasks import open_task, settle_tasks
+from database.tasks import OPEN, PROGRAM, close_task, open_task, settle_tasks
 from mail.allowlist import RecipientAllowlist
 from mail.context import PreparedMail
+from mail.reports.provider_lists import is_provider_list, listed_at, provider_in, where_to_lift
 from mail.smtp.refusals import Cause
 from mail.smtp.verdicts import (
     Ambiguous,
@@ -101,14 +102,26 @@ async def decide_refused(session: AsyncSession, row: Message, error: DeliveryErr
         await suppressions.take_in(session, row, "hard", reason, at)
         await ledger.decide(session, row, "failed", reason, at, response=error.response)
     else:
-        about_text = error.cause in (None, Cause.CONTENT, Cause.SIZE, Cause.UNKNOWN)
-        refused = "the content was refused" if about_text else f"the mail server refused it for {error.cause}"
-        action = (
-            f"Find out why: {refused}." if error.cause else "Find out why the mail server refused this text."
-        )
+        refused, action = _refusal_in_words(error)
         await open_message_task(session, row, "mail_failed", action, at)
         reason = f"{refused} ({error.code})"
         await ledger.decide(session, row, "failed", reason, at, response=error.response)
+
+
+def _refusal_in_words(error: DeliveryError) -> tuple[str, str]:
+    """Return what was refused, and what staff do about it."""
+    if error.cause is Cause.PROVIDER_LIST:
+        provider = provider_in(error.response)
+        listed = listed_at(provider) if provider else f"{Cause.PROVIDER_LIST}"
+        action = f"Remove the member's address from {where_to_lift(listed)}. Then use mail resend."
+        return f"the address is {Cause.PROVIDER_LIST}", action
+    if error.cause in (None, Cause.CONTENT, Cause.SIZE, Cause.UNKNOWN):
+        refused = "the content was refused"
+    else:
+        refused = f"the mail server refused it for {error.cause}"
+    if error.cause is None:
+        return refused, "Find out why the mail server refused this text."
+    return refused, f"Find out why: {refused}."
 
 
 async def decide_unusable_address(session: AsyncSession, row: Message, reason: str, at: datetime) -> None:
@@ -165,6 +178,8 @@ async def open_refusal_task(session: AsyncSession, row: Message, at: datetime) -
 
     A refusal of our own account is the channel's at once.
     """
+    if is_provider_list(row.came_back_reason):
+        return await _open_list_task(session, row, at)
     cause = _cause_of(row)
     recipients = await session.scalars(
         select(Message.recipient)
@@ -189,6 +204,39 @@ async def open_refusal_task(session: AsyncSession, row: Message, at: datetime) -
         "Ask the mail provider why several servers refuse our mail. Then use mail resend for what came back.",
         at,
     )
+
+
+_LISTED = "provider_list: "
+
+
+def _about_list(row: Message) -> Select[Task]:
+    """Return the query for the open tasks about a provider's list that has the recipient's address."""
+    return select(Task).where(
+        Task.subject == (f"member/{row.member_id}" if row.member_id else row.workflow),
+        Task.kind == "mail_failed",
+        Task.state.in_(OPEN),
+        Task.cause.startswith(_LISTED),
+    )
+
+
+async def _open_list_task(session: AsyncSession, row: Message, at: datetime) -> bool:
+    """Open a task that says where to lift an address from a provider's list: one for all mail to a member."""
+    if await session.scalar(_about_list(row).limit(1)):
+        return False
+    return await open_task(
+        session,
+        "mail_failed",
+        f"member/{row.member_id}" if row.member_id else row.workflow,
+        f"{_LISTED}{row.delivery}",
+        f"Remove the member's address from {where_to_lift(row.came_back_reason or '')}. Then use mail resend.",
+        at,
+    )
+
+
+async def settle_list_tasks(session: AsyncSession, row: Message, at: datetime) -> None:
+    """Close the tasks about a provider's list after a delivery to the member: the list is lifted (STA2)."""
+    for task in await session.scalars(_about_list(row)):
+        await close_task(session, task, "done", PROGRAM, "mail to the member is delivered again", at)
 
 
 def _cause_of(row: Message) -> str:

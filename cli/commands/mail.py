@@ -31,6 +31,7 @@ from mail.reports.report_reader import read_report, weightiest
 from rules.calendar import instant_in
 from rules.mail_address import AddressRejected, mail_address
 from staff.formatting import local, local_iso, numbered
+from staff.mail_fate import came_back_cause, fate
 from staff.people import People
 from worker.connections import connect, database_ready, read_programs, read_settings
 from worker.errors import Failure
@@ -85,7 +86,7 @@ def log(
                 people.label(row.to_profile),
                 row.state,
                 local(row.decided_at, zone),
-                _came_back(row) or row.reason or row.trouble or row.response,
+                fate(row, zone) or row.reason or row.trouble or row.response,
                 row.delivery,
             )
             for row in rows
@@ -103,11 +104,6 @@ def _wanted(member: str, message: str, state: str, since: datetime | None) -> Se
     return wanted.order_by(Message.due_at.desc(), Message.id.desc())
 
 
-def _came_back(row: Message) -> str | None:
-    """Return how a mail that was sent came back, if it did (MAIL10)."""
-    return f"came back: {row.came_back} ({row.came_back_reason})" if row.came_back else None
-
-
 def _as_json(row: Message, zone: str) -> dict[str, Any]:
     return {
         "delivery": row.delivery,
@@ -120,7 +116,9 @@ def _as_json(row: Message, zone: str) -> dict[str, Any]:
         "due": local_iso(row.due_at, zone),
         "decided": local_iso(row.decided_at, zone),
         "came_back": row.came_back,
+        "came_back_cause": came_back_cause(row),
         "came_back_reason": row.came_back_reason,
+        "delivered": local_iso(row.delivered_at, zone),
         "reason": row.reason,
         "trouble": row.trouble,
         "attempts": row.attempts,

@@ -242,6 +242,8 @@ def _message(each: MessageView) -> Head:
         "due": local_iso(each.due, each.zone),
         "decided": local_iso(each.decided, each.zone),
         "came_back": each.came_back,
+        "came_back_cause": each.came_back_cause,
+        "delivered": local_iso(each.delivered, each.zone),
         "reason": each.reason,
         "rule": each.rule,
         "day": each.day,

@@ -17,7 +17,8 @@ class Message(Base):
     `state` runs `planned → claimed → handed_over → sent | ambiguous | failed`, or to `skipped`, `suppressed`,
     `cancelled`; the last six are decisions, with their instant and reason. `due_at` is None while the message
     is held. `content` keeps the rendered bytes from the claim until the decision. `came_back` is what a report said
-    later: `hard`, `soft`, `refused` or `complaint` (MAIL10).
+    later: `hard`, `soft`, `refused` or `complaint` (MAIL10). `delivered_at` is when the recipient's server took
+    the mail, where a report says so; what came back counts more.
     """
 
     __tablename__ = "messages"
@@ -55,6 +56,7 @@ class Message(Base):
     came_back: Mapped[str | None] = mapped_column(String(12))
     came_back_at: Mapped[datetime | None] = mapped_column(index=True)
     came_back_reason: Mapped[str | None] = mapped_column(Text)
+    delivered_at: Mapped[datetime | None]
 
     @property
     def key(self) -> str:

@@ -10,8 +10,11 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
+from mail.reports.bounce_report import DELIVERY
+from mail.reports.provider_lists import listed_at
 from mail.reports.report_reader import refused
 from mail.smtp.refusals import RefusalClass
 
@@ -35,7 +38,14 @@ class ProviderReport:
     delivery: str | None = None
     message_id: str | None = None
     provider_id: str | None = None
+    at: datetime | None = None
+    """When it happened, where the provider says so."""
 
+
+_STOPPED_BY_SES = {"Suppressed", "OnAccountSuppressionList", "UnsubscribedRecipient"}
+_STOPPED_BY_SENDGRID = {"bounced address", "invalid", "spam reporting address", "unsubscribed address"}
+_STOPPED_BY_MAILGUN = {605, 606, 607}
+"""Bounced before, unsubscribed, complained."""
 
 _COMPLAINT = ("complaint", "complaint by the mailbox provider")
 
@@ -44,12 +54,24 @@ def _judged(mail: ProviderReport, kind: str, reason: str) -> ProviderReport:
     return replace(mail, kind=kind, reason=reason)
 
 
-def _on_list(provider: str, where: str) -> tuple[str, str]:
-    """Return class and cause of a mail that the provider's own suppression list stopped.
+def _on_list(provider: str) -> tuple[str, str]:
+    """Return class and cause of a mail that the provider's own suppression list stopped."""
+    return RefusalClass.REFUSED.value, listed_at(provider)
 
-    It says nothing about the mailbox: the list may be years old, or another sender's.
-    """
-    return "refused", f"on the suppression list of {provider}: remove it there ({where})"
+
+def _delivered(mail: ProviderReport, at: object) -> ProviderReport:
+    """Return the report of a delivery, with its instant in ISO 8601 or in seconds of Unix time."""
+    instant: datetime | None = None
+    try:
+        if isinstance(at, str):
+            read = datetime.fromisoformat(at)
+            instant = read if read.tzinfo else read.replace(tzinfo=UTC)
+        elif isinstance(at, int | float):
+            instant = datetime.fromtimestamp(at, UTC)
+    except (ValueError, OverflowError, OSError):
+        # Without an instant of its own it counts as of now.
+        pass
+    return replace(mail, kind=DELIVERY, reason=DELIVERY, at=instant)
 
 
 def _classified(answer: str, status: str | None, *, permanent: bool) -> tuple[str, str]:
@@ -79,15 +101,17 @@ def read_ses(notification: object) -> Iterator[ProviderReport]:
         complaint = _table(found.get("complaint"))
         if _text(complaint.get("complaintFeedbackType")) != "not-spam":
             yield _judged(mail_named, *_COMPLAINT)
+    elif kind == "Delivery":
+        yield _delivered(mail_named, _table(found.get("delivery")).get("timestamp"))
     elif kind == "Bounce":
         bounce = _table(found.get("bounce"))
-        stopped = "Suppress" in _text(bounce.get("bounceSubType"))
+        stopped = _text(bounce.get("bounceSubType")) in _STOPPED_BY_SES
         permanent = _text(bounce.get("bounceType")) == "Permanent"
         for recipient in _list(bounce, "bouncedRecipients") or [{}]:
             one = _table(recipient)
             answer, status = _text(one.get("diagnosticCode")).partition(";")[2], _text(one.get("status"))
             if stopped:
-                judged = _on_list("Amazon SES", "account-level suppression list")
+                judged = _on_list("ses")
             elif answer:
                 judged = _classified(answer, status, permanent=permanent)
             else:
@@ -108,8 +132,13 @@ def read_sendgrid(events: object) -> Iterator[ProviderReport]:
         kind, reason = _text(event.get("event")), _text(event.get("reason"))
         if kind == "spamreport":
             yield _judged(mail_named, *_COMPLAINT)
+        elif kind == "delivered":
+            yield _delivered(mail_named, event.get("timestamp"))
         elif kind == "dropped":
-            yield _judged(mail_named, *_on_list("SendGrid", f"Suppressions: {reason[:60]}"))
+            # It also drops for what is no list, such as spam content or a used-up quota.
+            listed = reason.lower().strip() in _STOPPED_BY_SENDGRID
+            judged = _on_list("sendgrid") if listed else _classified(reason, None, permanent=False)
+            yield _judged(mail_named, *judged)
         elif kind == "bounce":
             permanent = _text(event.get("type")) != "blocked"
             yield _judged(mail_named, *_classified(reason, _text(event.get("status")), permanent=permanent))
@@ -122,20 +151,26 @@ def read_postmark(record: object) -> Iterator[ProviderReport]:
     named = _DELIVERY.fullmatch(_text(_table(found.get("Metadata")).get("delivery")))
     delivery = named[0] if named else quoted[1] if quoted else None
     mail_named = ProviderReport("", "", delivery, provider_id=_text(found.get("MessageID")) or None)
-    kind, sort = _text(found.get("RecordType")), _text(found.get("Type"))
+    kind, sort, answer = (_text(found.get(name)) for name in ("RecordType", "Type", "Details"))
+    inactive = sort == "SMTPApiError" and re.search(
+        r"\b406\b|inactive", f"{answer} {found.get('Description')}"
+    )
     if kind == "SpamComplaint" or sort == "SpamComplaint":
         yield _judged(mail_named, *_COMPLAINT)
+    elif kind == "Delivery":
+        yield _delivered(mail_named, found.get("DeliveredAt"))
+    elif kind == "SubscriptionChange" and found.get("SuppressSending") is True:
+        yield _judged(mail_named, *_on_list("postmark"))
     elif kind == "Bounce" and sort not in (
         "AutoResponder",
         "ChallengeVerification",
         "Subscribe",
         "OpenRelayTest",
     ):
-        if sort in ("ManuallyDeactivated", "InactiveRecipient", "Unsubscribe"):
-            yield _judged(mail_named, *_on_list("Postmark", "message stream, Suppressions"))
+        if sort in ("ManuallyDeactivated", "InactiveRecipient", "Unsubscribe") or inactive:
+            yield _judged(mail_named, *_on_list("postmark"))
         else:
             permanent = sort in ("HardBounce", "BadEmailAddress", "AddressChange")
-            answer = _text(found.get("Details"))
             status = "5.1.1" if permanent and not answer else None
             yield _judged(mail_named, *_classified(answer, status, permanent=permanent))
 
@@ -146,12 +181,14 @@ def read_mailgun(payload: object) -> Iterator[ProviderReport]:
     headers = _table(_table(event.get("message")).get("headers"))
     mail_named = ProviderReport("", "", message_id=_message_id(headers.get("message-id")))
     kind, reason = _text(event.get("event")), _text(event.get("reason"))
+    status = _table(event.get("delivery-status"))
     if kind == "complained":
         yield _judged(mail_named, *_COMPLAINT)
-    elif kind == "failed" and reason.startswith("suppress-"):
-        yield _judged(mail_named, *_on_list("Mailgun", f"Suppressions, {reason.removeprefix('suppress-')}"))
+    elif kind == "delivered":
+        yield _delivered(mail_named, event.get("timestamp"))
+    elif kind == "failed" and (reason.startswith("suppress-") or status.get("code") in _STOPPED_BY_MAILGUN):
+        yield _judged(mail_named, *_on_list("mailgun"))
     elif kind == "failed":
-        status = _table(event.get("delivery-status"))
         answer = _text(status.get("message")) or _text(status.get("description"))
         code = status.get("code")
         said = f"{code} {answer}" if isinstance(code, int) and not answer.startswith(str(code)) else answer

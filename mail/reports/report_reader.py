@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from mail.reports.parts import Part, parse, walk
+from mail.reports.provider_lists import provider_in
 from mail.reports.text_formats import answers_in, human_text, is_automatic_reply, read_text, status_fields
 from mail.smtp.refusals import Cause, RefusalClass, RefusalMeaning, classify_refusal, is_temporary
 
@@ -43,6 +44,9 @@ class ReportClass(StrEnum):
     NONE = "none"
 
 
+DELIVERED = ("delivered", "relayed")
+"""The causes of class NONE by which a mail server says that a mail was delivered, or passed on (RFC 3464, 2.3.3)."""
+
 BY_WEIGHT = tuple(ReportClass)
 """The classes, the weightiest first."""
 
@@ -66,7 +70,8 @@ def read_report(content: bytes, recipients: Sequence[str] = ()) -> list[Reported
     """Return each recipient that a mail reports on, with its class; none for a mail that is no report (MAIL7, MAIL10).
 
     `recipients` are the envelope's, where known: the bounce address names the delivery. An automatic reply, a mail of
-    a mailing list or a confirmation of delivery is no report. Reads 256 KB at most. Raises nothing, for any bytes.
+    a mailing list is no report; a confirmation of delivery has the class NONE. Reads 256 KB at most. Raises nothing,
+    for any bytes.
     """
     parts = list(walk(content))
     # What our mail quotes is no report: somebody may have written to us about one.
@@ -121,7 +126,7 @@ def _is_recipient(block: Part) -> bool:
 
 
 def _status(block: Part, parts: Sequence[Part]) -> ReportedMail | None:
-    """Return what one block of fields reports of its recipient; None for a delivery."""
+    """Return what one block of fields reports of its recipient; None where it says nothing."""
     action = re.match(r"[a-z]*", block.get("action").strip().lower())
     diagnostic = _diagnostic(block.get("diagnostic-code"))
     status = _STATUS.search(block.get("status"))
@@ -129,7 +134,9 @@ def _status(block: Part, parts: Sequence[Part]) -> ReportedMail | None:
     recipient = named[0] if named else None
     if action and action[0] in ("delayed", "deferred", "delay"):
         return ReportedMail(ReportClass.DELAYED, "delayed", recipient=recipient)
-    if action and action[0] in ("delivered", "relayed", "expanded"):
+    if action and action[0] in DELIVERED and (status is None or status[1] == "2"):
+        return ReportedMail(ReportClass.NONE, action[0], recipient=recipient)
+    if action and action[0] in (*DELIVERED, "expanded"):
         return None
     if (status and status[1] == "2") or not (status or diagnostic or (action and action[0] == "failed")):
         return None
@@ -160,8 +167,9 @@ def _classified(answer: str, status: str | None) -> tuple[RefusalMeaning, str]:
     enhanced = _STATUS.search(answer)
     # The far server's own code is more exact than the one that the reporting server derived.
     exact = enhanced[0] if enhanced and not (status and enhanced[0].endswith(".0.0")) else status
-    codes = " ".join(part for part in (code and code[1], exact) if part)
     refusal = classify_refusal(int(code[1]) if code else None, exact, answer)
+    provider = provider_in(answer) if refusal.cause is Cause.PROVIDER_LIST else None
+    codes = " ".join(part for part in (provider, code and code[1], exact) if part)
     if refusal.refusal_class is RefusalClass.HARD and is_temporary(None, status):
         refusal = RefusalMeaning(RefusalClass.SOFT, refusal.cause)
     return refusal, codes

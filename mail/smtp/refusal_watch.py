@@ -43,6 +43,9 @@ class RefusalWatch:
 
     def judge(self, refusal: ContentRefused, delivery: str, recipient: str, now: float) -> DeliveryError:
         """Return the verdict: the refusal itself, TryLater to ask once more, or AccountRefused to stop the channel."""
+        if refusal.cause is Cause.PROVIDER_LIST:
+            # A provider's list is about each address on it, in the same words for all of them.
+            return refusal
         answer = f"{refusal.code} {normalized_answer(refusal.response)}"
         self._forget(now)
         first = self._seen.setdefault((answer, delivery), _Refused(recipient.lower(), now))

@@ -42,6 +42,7 @@ class Cause(StrEnum):
     POLICY = "policy"
     CONTENT = "content"
     SIZE = "size"
+    PROVIDER_LIST = "on the provider's suppression list"
 
     @property
     def refusal_class(self) -> RefusalClass:
@@ -61,7 +62,7 @@ _CLASSES = {
         (Cause.ACCOUNT, Cause.SENDER, Cause.BLOCKED, Cause.AUTHENTICATION, Cause.RELAYING),
         RefusalClass.REFUSED,
     ),
-    **dict.fromkeys((Cause.POLICY, Cause.CONTENT, Cause.SIZE), RefusalClass.REFUSED),
+    **dict.fromkeys((Cause.POLICY, Cause.CONTENT, Cause.SIZE, Cause.PROVIDER_LIST), RefusalClass.REFUSED),
 }
 
 LONGEST_READ = 2_000
@@ -90,6 +91,12 @@ def classify_refusal(code: int | None, enhanced: str | None, text: str) -> Refus
     if kind is RefusalClass.HARD and is_temporary(code, enhanced):
         return RefusalMeaning(RefusalClass.SOFT, cause)
     return RefusalMeaning(kind, cause)
+
+
+def cause_named(reason: str | None) -> Cause | None:
+    """Return the cause that the reason of a report begins with, as in `policy (550 5.7.1)`; None for other words."""
+    words = (reason or "").partition(" (")[0]
+    return Cause(words) if words in set(Cause) else None
 
 
 def is_temporary(code: int | None, enhanced: str | None) -> bool:
@@ -122,6 +129,12 @@ _BEFORE_RECIPIENT = re.compile(
 )
 
 _WORDS: tuple[tuple[Cause, str], ...] = (
+    (
+        Cause.PROVIDER_LIST,
+        r"amazon ses has suppressed|\bon (?:the|our|your) (?:[\w-]+ )?suppression list"
+        r"|suppression list for your account"
+        r"|previously bounced address|(?:recipient|address) (?:\w+ )?(?:was|is|has been) suppressed|suppresssending",
+    ),
     (
         Cause.ACCOUNT,
         r"sending (?:(?:has been|is|was) )?(?:paused|disabled|suspended|blocked)"

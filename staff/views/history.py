@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -40,10 +41,25 @@ async def history(
     records = await session.scalars(
         select(AuditRecord).where(AuditRecord.subject.in_(subjects)).order_by(AuditRecord.at, AuditRecord.id)
     )
-    return tuple(
+    items = [
         _item(record, names, reader)
         for record in without_stand_ins(records)
         if record.kind not in ("mail", "came_back") or record.data.get("delivery") in names
+    ]
+    # A delivery is a fact of the ledger and no record: it decides nothing.
+    items += [_delivered(mail, mail.delivered_at, names, reader) for mail in mails if mail.delivered_at]
+    return tuple(sorted(items, key=lambda item: item.at))
+
+
+def _delivered(mail: Message, at: datetime, names: dict[str, str], reader: Reader) -> HistoryItem:
+    return HistoryItem(
+        at=at,
+        subject=mail.workflow,
+        kind="delivered",
+        what=f"{names[mail.delivery]} delivered",
+        why="the recipient's server took it",
+        actor=None,
+        zone=reader.zone_of(mail.to_profile),
     )
 
 
@@ -69,6 +85,8 @@ def _what(kind: str, subject: str, data: dict[str, Any], names: dict[str, str]) 
     match kind:
         case "mail":
             return f"{names[data['delivery']]} {data['decision']}"
+        case "came_back":
+            return f"{names[data['delivery']]} came back: {data['class']}"
         case "task" | "refused":
             return f"{kind} {happening(kind, subject, data)}".strip()
         case "act":

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database.models import Message
 from lifecycles.participants import Programs
 from staff.explanations import Explanation, explain
+from staff.mail_fate import came_back_cause, fate
 from staff.people import People
 from staff.views.read_model import MessageView
 
@@ -40,18 +41,20 @@ def _view(row: Message, zone: str, explained: Explanation) -> MessageView:
         due=row.due_at,
         decided=row.decided_at,
         came_back=row.came_back,
+        came_back_cause=came_back_cause(row),
+        delivered=row.delivered_at,
         reason=row.reason,
         rule=explained.rule,
         day=explained.words,
-        why="; ".join(filter(None, (_why(row), explained.words))),
+        why="; ".join(filter(None, (_why(row, zone), explained.words))),
         subject=row.subject,
         zone=zone,
     )
 
 
-def _why(row: Message) -> str:
-    if row.came_back:
-        return f"came back: {row.came_back} ({row.came_back_reason})"
+def _why(row: Message, zone: str) -> str:
+    if fared := fate(row, zone):
+        return fared
     if row.reason:
         return row.reason
     if row.state == "sent":

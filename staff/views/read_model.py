@@ -62,6 +62,10 @@ class MessageView:
     decided: datetime | None
     came_back: str | None
     """What a report said of it later: `hard`, `soft`, `refused` or `complaint`."""
+    came_back_cause: str | None
+    """The name of the cause, such as `provider_list`."""
+    delivered: datetime | None
+    """When the recipient's server took it, where a report says so."""
     reason: str | None
     """The ledger's own reason; None where it has none."""
     rule: str

@@ -253,7 +253,7 @@ TABLES = {
     "messages": """
         id delivery workflow step occurrence message number message_class program to_profile member_id context
         planned_at due_at state reason decided_at claimed_at claimed_by attempts attempted_at trouble message_id
-        recipient subject content response came_back came_back_at came_back_reason
+        recipient subject content response came_back came_back_at came_back_reason delivered_at
     """,
     "bounces": "delivery kind at",
     "suppressions": "address kind score last_at since reason",

@@ -19,14 +19,26 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import NameOID
 from fastapi import FastAPI
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from database import ledger
 from database.models import Event
 from gateway.provider_reports import router
 from gateway.provider_signatures import ProviderSecrets
 from gateway.services import GatewayServices
+from mail.reports.provider_lists import where_to_lift
 from mail.reports.providers import READERS
-from tests.support.delivery import AT, KEYS, NUDGE, WORKFLOW, DeliveryFixture, deliveries, migrated_url
+from mail.smtp.refusals import Cause
+from tests.support.delivery import (
+    AT,
+    KEYS,
+    NUDGE,
+    WORKFLOW,
+    DeliveryFixture,
+    check_ins,
+    deliveries,
+    migrated_url,
+)
 
 __all__ = ["deliveries", "migrated_url"]
 
@@ -35,6 +47,7 @@ MESSAGE_ID = f"<{DELIVERY}@example.org>"
 SES_ID = "0100018f2a7c9b1e-6d0c1f7e-1111-2222-3333-444455556666-000000"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:bounces"
 CERTIFICATE = "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem"
+LISTED = Cause.PROVIDER_LIST.value
 UNKNOWN = "smtp; 550 5.1.1 <ana@example.org>: user unknown"
 
 AMAZON = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -282,20 +295,46 @@ async def test_sendgrid_postmark_and_mailgun_name_our_mail(deliveries: DeliveryF
     [
         ("ses", ses_bounce("Transient", "MailboxFull", "smtp; 552 5.2.2 full"), "soft", ""),
         ("ses", ses_bounce("Transient", "General", UNKNOWN), "soft", ""),
-        ("ses", ses_bounce("Permanent", "OnAccountSuppressionList", UNKNOWN), "refused", "remove it there"),
-        ("ses", ses_bounce("Permanent", "Suppressed", UNKNOWN), "refused", "Amazon SES"),
+        ("ses", ses_bounce("Permanent", "OnAccountSuppressionList", UNKNOWN), "refused", LISTED + " (ses)"),
+        ("ses", ses_bounce("Permanent", "Suppressed", UNKNOWN), "refused", f"{LISTED} (ses)"),
         (
             "sendgrid",
             [{"event": "dropped", "reason": "Bounced Address"}],
             "refused",
-            "SendGrid: remove it there",
+            f"{LISTED} (sendgrid)",
         ),
+        ("sendgrid", [{"event": "dropped", "reason": "Spam Content"}], "refused", "content"),
         ("sendgrid", [{"event": "bounce", "type": "blocked", "reason": UNKNOWN}], "soft", ""),
         ("sendgrid", [{"event": "bounce", "type": "blocked", "reason": "550 5.7.1 spam"}], "refused", ""),
-        ("postmark", {"RecordType": "Bounce", "Type": "ManuallyDeactivated"}, "refused", "Postmark"),
+        (
+            "postmark",
+            {"RecordType": "Bounce", "Type": "ManuallyDeactivated"},
+            "refused",
+            f"{LISTED} (postmark)",
+        ),
+        (
+            "postmark",
+            {"RecordType": "Bounce", "Type": "InactiveRecipient"},
+            "refused",
+            f"{LISTED} (postmark)",
+        ),
+        (
+            "postmark",
+            {"RecordType": "Bounce", "Type": "SMTPApiError", "Details": "ErrorCode 406: marked as inactive"},
+            "refused",
+            f"{LISTED} (postmark)",
+        ),
+        ("postmark", {"RecordType": "SubscriptionChange", "SuppressSending": True}, "refused", LISTED),
         ("postmark", {"RecordType": "Bounce", "Type": "SoftBounce", "Details": UNKNOWN}, "soft", ""),
         ("postmark", {"RecordType": "SpamComplaint"}, "complaint", ""),
-        ("mailgun", {"event-data": {"event": "failed", "reason": "suppress-bounce"}}, "refused", "Mailgun"),
+        (
+            "mailgun",
+            {"event-data": {"event": "failed", "reason": "suppress-bounce"}},
+            "refused",
+            f"{LISTED} (mailgun)",
+        ),
+        ("mailgun", {"event-data": {"event": "failed", "delivery-status": {"code": 605}}}, "refused", LISTED),
+        ("mailgun", {"event-data": {"event": "failed", "delivery-status": {"code": 607}}}, "refused", LISTED),
         ("mailgun", {"event-data": {"event": "complained"}}, "complaint", ""),
     ],
 )
@@ -312,3 +351,103 @@ def test_words_of_a_provider_mean_what_the_classifier_says(
 @pytest.mark.parametrize("junk", [None, 7, "x", [], [7], {}, {"event-data": 7}, {"mail": [], "bounce": 7}])
 def test_report_of_another_form_is_none(provider: str, junk: object) -> None:
     assert list(READERS[provider](junk)) == []
+
+
+@pytest.mark.rule("MAIL10")
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (f"{LISTED} (ses)", ("Amazon SES", "DeleteSuppressedDestination")),
+        (f"{LISTED} (sendgrid)", ("SendGrid", "/v3/suppression/bounces")),
+        (f"{LISTED} (postmark)", ("Postmark", "suppressions/delete")),
+        (f"{LISTED} (mailgun)", ("Mailgun", "/bounces/")),
+        (f"{LISTED} (550 5.1.1)", ("your mail provider",)),
+    ],
+)
+def test_list_of_a_provider_says_where_to_lift_it(reason: str, words: tuple[str, ...]) -> None:
+    for word in words:
+        assert word in where_to_lift(reason)
+
+
+def delivered_by(
+    provider: str, delivery: str = DELIVERY, at: str = "2028-03-13T13:00:07Z"
+) -> tuple[bytes, dict[str, str]]:
+    """The report of a delivery as a provider sends it, with the headers that it proves itself by."""
+    seconds = datetime.fromisoformat(at).timestamp()
+    message_id = f"<{delivery}@example.org>"
+    if provider == "ses":
+        named = [{"name": "X-Throughline-Delivery", "value": delivery}]
+        mail = {"messageId": SES_ID, "headers": named}
+        return by_sns({"notificationType": "Delivery", "mail": mail, "delivery": {"timestamp": at}}), {}
+    if provider == "sendgrid":
+        body = json.dumps([{"event": "delivered", "smtp-id": message_id, "timestamp": seconds}]).encode()
+        return body, by_sendgrid(body)
+    if provider == "postmark":
+        record = {"RecordType": "Delivery", "MessageID": SES_ID, "DeliveredAt": at}
+        return json.dumps(record).encode(), POSTMARK
+    headers = {"message-id": message_id.strip("<>")}
+    return by_mailgun({"event": "delivered", "timestamp": seconds, "message": {"headers": headers}}), {}
+
+
+@pytest.mark.rule("MAIL1", "MAIL7")
+@pytest.mark.parametrize("provider", READERS)
+async def test_delivery_is_a_fact_beside_the_decision(deliveries: DeliveryFixture, provider: str) -> None:
+    async with gateway(deliveries) as (client, seen):
+        for at in ("2028-03-13T13:00:07Z", "2028-03-13T14:00:00Z"):
+            body, headers = delivered_by(provider, at=at)
+            answer = await client.post(f"/bounces/{provider}", content=body, headers=headers)
+            assert answer.status_code == 204
+    (row,) = await deliveries.rows()
+    assert (row.state, row.delivered_at) == ("sent", datetime(2028, 3, 13, 13, 0, 7, tzinfo=UTC))
+    assert row.came_back is None
+    assert await events(deliveries) == []
+    assert "notified" not in seen
+
+
+@pytest.mark.rule("MAIL7")
+async def test_delivery_ahead_of_our_clock_counts_from_now(deliveries: DeliveryFixture) -> None:
+    async with gateway(deliveries) as (client, _):
+        body, headers = delivered_by("mailgun", at="2031-01-01T00:00:00Z")
+        assert (await client.post("/bounces/mailgun", content=body, headers=headers)).status_code == 204
+    (row,) = await deliveries.rows()
+    assert row.delivered_at == AT + timedelta(days=8)
+
+
+@pytest.mark.rule("MAIL7")
+async def test_delivery_that_only_guesses_is_refused_and_counted(deliveries: DeliveryFixture) -> None:
+    async with gateway(deliveries) as (client, _):
+        body, headers = delivered_by("sendgrid", delivery="0" * 32)
+        with capture_logs() as logs:
+            assert (await client.post("/bounces/sendgrid", content=body, headers=headers)).status_code == 204
+    assert [(one["event"], one["count"]) for one in logs] == [("reports_refused", 1)]
+    assert (await deliveries.rows())[0].delivered_at is None
+
+
+@pytest.mark.rule("MAIL7", "MAIL10")
+async def test_one_request_may_name_several_people(deliveries: DeliveryFixture) -> None:
+    """SendGrid posts events in batches; SES names each recipient of a mail in one notification."""
+    async with gateway(deliveries) as (client, _):
+        other = ledger.delivery_id(KEYS, WORKFLOW, NUDGE.step, 2)
+        await deliveries.plan(*check_ins(2))
+        async with deliveries.database.begin() as session:
+            row = (await ledger.rows_of(session, WORKFLOW))[-1]
+            row.message_id, row.recipient = f"<{other}@example.org>", "ben@example.org"
+            await ledger.decide(session, row, "sent", None, AT)
+        sendgrid = json.dumps(
+            [
+                {"event": "bounce", "type": "bounce", "reason": UNKNOWN, "smtp-id": MESSAGE_ID},
+                {"event": "dropped", "reason": "Bounced Address", "smtp-id": f"<{other}@example.org>"},
+                {"event": "delivered", "smtp-id": f"<{other}@example.org>", "timestamp": AT.timestamp()},
+            ]
+        ).encode()
+        answer = await client.post("/bounces/sendgrid", content=sendgrid, headers=by_sendgrid(sendgrid))
+        assert answer.status_code == 204
+        ses = ses_bounce("Permanent", "General", UNKNOWN, "smtp; 550 5.7.1 blocked by policy")
+        assert (await client.post("/bounces/ses", content=by_sns(ses))).status_code == 204
+    assert [(one["kind"], one.get("delivery") or one["message_id"]) for one in await events(deliveries)] == [
+        ("hard", MESSAGE_ID),
+        ("refused", f"<{other}@example.org>"),
+        ("hard", DELIVERY),
+        ("refused", DELIVERY),
+    ]
+    assert [row.delivered_at for row in await deliveries.rows()] == [None, AT]

@@ -19,14 +19,17 @@ from temporalio.client import Client
 
 from activities.inbox import InboxActivities
 from database import events, ledger, suppressions
-from database.models import AuditRecord, Event, Message, Suppression
-from mail.bounces import SOURCE, collect_bounces, store_reports
-from mail.reports.bounce_report import bounce_in
+from database.models import AuditRecord, Event, Message, Suppression, Task
+from mail.bounces import SOURCE, collect_bounces, store_bounces, store_reports
+from mail.decisions import decide_ambiguous
+from mail.reports.bounce_report import BounceReport, bounce_in
+from mail.reports.provider_lists import listed_at
 from mail.reports.reading_process import ReadingProcess
 from mail.smtp.channel import SmtpChannel
 from mail.smtp.settings import SmtpSettings
 from rules.events import Envelope
 from rules.program.catalogue import load_catalogue
+from staff.mail_fate import came_back_cause, fate
 from tests.support.delivery import (
     AT,
     DUE,
@@ -42,7 +45,7 @@ from tests.support.delivery import (
     send,
 )
 from tests.support.limits import PATIENCE
-from tests.support.servers.hostile_smtp import HostileSmtp, hostile_smtp
+from tests.support.servers.hostile_smtp import HostileSmtp, hostile_smtp, say
 from worker.bounce_listener import BounceHandler, bounce_listener
 
 __all__ = ["deliveries", "hostile_smtp", "migrated_url"]
@@ -172,12 +175,12 @@ def _reply(**headers: str) -> bytes:
         _reply(Subject="Out of office", Auto_Submitted="auto-replied", Return_Path="<>"),
         _reply(Subject="Undelivered Mail Returned to Sender"),
         status_report("4.4.1", action="delayed"),
-        status_report("2.0.0", action="delivered"),
+        status_report("2.0.0", action="expanded"),
         status_report(action="relayed"),
         status_report(returned="Subject: not ours\n"),
         b"",
     ],
-    ids=["reply", "out of office", "text only", "delayed", "delivered", "relayed", "not ours", "empty"],
+    ids=["reply", "out of office", "text only", "delayed", "expanded", "relayed", "not ours", "empty"],
 )
 def test_replies_delays_and_unknown_mail_are_no_bounces(mail: bytes) -> None:
     assert bounce_in(mail) is None
@@ -551,3 +554,102 @@ async def test_mailed_report_and_webhook_have_the_same_effect(
     address = await suppressed(deliveries)
     assert address is not None
     assert (address.address, address.kind) == ("ana@example.org", "hard")
+
+
+# --- delivered, and a provider's list
+
+
+@pytest.mark.rule("MAIL1", "MAIL7")
+@pytest.mark.parametrize("action", ["delivered", "relayed"])
+async def test_report_of_a_delivery_is_written_beside_the_decision(
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp, action: str
+) -> None:
+    async with mailed(deliveries, hostile_smtp, 1) as inbox:
+        report = status_report("2.0.0", "smtp; 250 2.0.0 ok", action=action)
+        assert await store_reports(deliveries.database, [(report, ())], DUE + DAY) == (0, 0)
+        (row,) = await deliveries.rows()
+        assert (row.state, row.delivered_at, row.came_back) == ("sent", DUE + DAY, None)
+        assert fate(row, "America/Bogota") == "delivered Tue 2028-03-14 08:00 -05"
+        await apply(inbox, deliveries, {"delivery": row.delivery, "kind": "hard"}, days=2)
+    (row,) = await deliveries.rows()
+    assert (row.delivered_at, row.came_back) == (DUE + DAY, "hard")
+    assert fate(row, "America/Bogota").startswith("came back: hard"), "a bounce after a delivery wins"
+
+
+@pytest.mark.rule("MAIL2", "STA2")
+async def test_delivery_closes_the_task_of_an_ambiguous_mail(deliveries: DeliveryFixture) -> None:
+    await deliveries.plan(OWED)
+    async with deliveries.database.begin() as session:
+        (row,) = await ledger.rows_of(session, WORKFLOW)
+        await decide_ambiguous(session, row, "the worker ended", DUE)
+        delivery = row.delivery
+    found = BounceReport("d-1", "delivered", "delivered", delivery)
+    assert await store_bounces(deliveries.database, [found], DUE + DAY) == (0, 0)
+    (row,) = await deliveries.rows()
+    assert (row.state, row.delivered_at) == ("ambiguous", DUE + DAY)
+    async with deliveries.database.reading() as session:
+        assert [task.state for task in await session.scalars(select(Task))] == ["done"]
+
+
+@pytest.mark.rule("MAIL10", "STA2")
+async def test_provider_list_keeps_the_address_and_says_where_to_lift_it(
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
+) -> None:
+    """Four mails to members on a provider's list are no matter of the channel: one task a member."""
+    async with mailed(deliveries, hostile_smtp, 4) as inbox:
+        rows = await deliveries.rows()
+        async with deliveries.database.begin() as session:
+            for number, row in enumerate(rows):
+                (await session.get_one(Message, row.id)).recipient = f"a{number}@example.org"
+        for row in rows:
+            data = {"delivery": row.delivery, "kind": "refused", "reason": listed_at("ses")}
+            await apply(inbox, deliveries, data)
+        assert await suppressed(deliveries) is None
+        assert await deliveries.tasks() == [("mail_failed", "member/ana")]
+        (row, *_) = await deliveries.rows()
+        assert (row.state, row.came_back, came_back_cause(row)) == ("sent", "refused", "provider_list")
+        assert "DeleteSuppressedDestination" in fate(row, "UTC")
+        async with deliveries.database.reading() as session:
+            (task,) = await session.scalars(select(Task))
+            assert "the suppression list of Amazon SES" in task.action
+        found = BounceReport("d-1", "delivered", "delivered", rows[-1].delivery)
+        await store_bounces(deliveries.database, [found], DUE + 2 * DAY)
+    async with deliveries.database.reading() as session:
+        assert [task.state for task in await session.scalars(select(Task))] == ["done"], "the list is lifted"
+
+
+@pytest.mark.rule("MAIL10")
+async def test_provider_list_in_the_dialogue_never_stops_the_channel(
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
+) -> None:
+    hostile_smtp.always("RCPT", say("554 5.7.1 Recipient address was suppressed due to customer policy"))
+    await deliveries.plan(*check_ins(4))
+    async with deliveries.mailing(hostile_smtp) as mail:
+        for number, one in enumerate(check_ins(4)):
+            await deliveries.member(email=f"a{number}@example.org")
+            assert [outcome.decision for outcome in await send(mail, one.key)] == ["failed"]
+    assert await suppressed(deliveries) is None
+    assert {kind for kind, _ in await deliveries.tasks()} == {"mail_failed"}
+
+
+@pytest.mark.rule("MAIL10")
+@pytest.mark.parametrize(
+    ("answer", "cause"),
+    [
+        (
+            "smtp; 550 5.1.1 Amazon SES has suppressed sending to this address because it has a recent history of "
+            "bouncing as an invalid address.",
+            "on the provider's suppression list (ses 550 5.1.1)",
+        ),
+        (
+            "smtp; 605 Not delivering to previously bounced address",
+            "on the provider's suppression list",
+        ),
+        ("smtp; 550 5.2.1 the mailbox is disabled", "mailbox disabled (550 5.2.1)"),
+    ],
+)
+def test_words_of_a_provider_list_are_no_verdict_on_the_mailbox(answer: str, cause: str) -> None:
+    found = bounce_in(status_report("5.1.1" if "mailbox" not in answer else "5.2.1", answer))
+    assert found is not None
+    assert (found.kind == "hard") == ("mailbox is" in answer)
+    assert found.reason.startswith(cause)

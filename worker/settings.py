@@ -15,10 +15,12 @@ from database.session import TIMEOUT
 from mail.allowlist import RecipientAllowlist
 from mail.reports.imap import ImapSettings
 from mail.smtp.oauth2 import OAuth2Settings
+from mail.smtp.service_account import ServiceAccount, read_key_file
 from mail.smtp.settings import DkimSettings, SmtpSettings
 from worker.connection_file import FOLDER, find_connection
 
 ROOT = Path(__file__).resolve().parent.parent
+GOOGLE_TOKEN_URL = "https://oauth2.googleapis.com/token"
 
 
 class _ConnectionSettings(PydanticBaseSettingsSource):
@@ -81,6 +83,7 @@ class Settings(BaseSettings):
     oauth_client_secret: SecretStr = SecretStr("")
     oauth_refresh_token: SecretStr = SecretStr("")
     oauth_scope: str = ""
+    oauth_key_file: Path | None = None
     bounce_host: str = "127.0.0.1"
     bounce_port: int | None = Field(default=None, ge=0, le=65535)
     bounce_ses_topic: str = ""
@@ -150,15 +153,21 @@ class Settings(BaseSettings):
 
     @property
     def oauth2(self) -> OAuth2Settings | None:
-        """The sign-in of the mailbox, if it has no password. Raises ValueError if only a part of it is set."""
-        if not (self.oauth_provider or self.oauth_token_url):
+        """The sign-in of the mailbox that sends, if it has no password. Raises ValueError if only a part is set."""
+        return self._oauth2_for(self.smtp_username or "")
+
+    def _oauth2_for(self, mailbox: str) -> OAuth2Settings | None:
+        """Return the sign-in of a mailbox. Raises ValueError if only a part of it is set."""
+        if not (self.oauth_provider or self.oauth_token_url or self.oauth_key_file):
             return None
+        if self.oauth_key_file is not None:
+            return self._of_service_account(self.oauth_key_file, mailbox)
         url, scope = self.oauth_token_url, self.oauth_scope
         if self.oauth_provider == "microsoft":
             url = url or f"https://login.microsoftonline.com/{self.oauth_tenant}/oauth2/v2.0/token"
             scope = scope or "https://outlook.office365.com/.default"
         elif self.oauth_provider == "google":
-            url = url or "https://oauth2.googleapis.com/token"
+            url = url or GOOGLE_TOKEN_URL
         needed = {
             "oauth_tenant": self.oauth_tenant or self.oauth_provider != "microsoft" or self.oauth_token_url,
             "oauth_client_id": self.oauth_client_id,
@@ -175,13 +184,25 @@ class Settings(BaseSettings):
             scope,
         )
 
+    def _of_service_account(self, file: Path, mailbox: str) -> OAuth2Settings:
+        """Return the sign-in of a Google service account that acts for a mailbox. Raises ValueError."""
+        found = read_key_file(file)
+        if not mailbox:
+            raise ValueError("oauth_key_file needs smtp_username or imap_username: the mailbox that it opens")
+        return OAuth2Settings(
+            self.oauth_token_url or found.token_url or GOOGLE_TOKEN_URL,
+            "",
+            scope=self.oauth_scope or "https://mail.google.com/",
+            service_account=ServiceAccount(found.email, found.key, found.key_id, mailbox),
+        )
+
     @property
     def imap(self) -> ImapSettings | None:
         """The mailbox that bounces come to, if the worker reads one. Raises ValueError for a contradiction."""
         if not self.imap_host:
             return None
         password = self.imap_password.get_secret_value() if self.imap_password else ""
-        oauth2 = None if password else self.oauth2
+        oauth2 = None if password else self._oauth2_for(self.imap_username)
         if not (self.imap_username and (password or oauth2)):
             raise ValueError("imap_host needs imap_username, and imap_password or a sign-in by OAuth")
         return ImapSettings(
@@ -204,7 +225,9 @@ class Settings(BaseSettings):
             port=self.smtp_port,
             username=self.smtp_username,
             password=self.smtp_password.get_secret_value() if self.smtp_password else None,
-            oauth2=self.oauth2 if self.smtp_username and not self.smtp_password else None,
+            oauth2=self._oauth2_for(self.smtp_username)
+            if self.smtp_username and not self.smtp_password
+            else None,
             tls=self.smtp_tls,
             verify_certificates=self.smtp_verify,
             ca_file=self.smtp_ca_file,

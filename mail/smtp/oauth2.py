@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from mail.smtp.service_account import GRANT, ServiceAccount
 from mail.smtp.verdicts import AuthenticationRefused, TryLater
 
 EARLY = 300.0
@@ -24,13 +27,14 @@ _ERROR = re.compile(r"[a-z_]{1,40}")
 
 @dataclass(frozen=True, slots=True)
 class OAuth2Settings:
-    """How to get a token: by a refresh token, else by the client's own credentials."""
+    """How to get a token: by a service account's key, by a refresh token, else by the client's own credentials."""
 
     token_url: str
     client_id: str
     client_secret: str = field(default="", repr=False)
     refresh_token: str = field(default="", repr=False)
     scope: str = ""
+    service_account: ServiceAccount | None = None
 
 
 class TokenSource:
@@ -75,13 +79,7 @@ class TokenSource:
         import httpx
 
         settings = self._settings
-        form = {
-            "client_id": settings.client_id,
-            "client_secret": settings.client_secret,
-            "scope": settings.scope,
-            "refresh_token": settings.refresh_token,
-            "grant_type": "refresh_token" if settings.refresh_token else "client_credentials",
-        }
+        form = self._form()
         code, answer = 0, {}
         try:
             async with httpx.AsyncClient(timeout=TIMEOUT) as client:
@@ -98,6 +96,27 @@ class TokenSource:
             named = _ERROR.fullmatch(str(answer.get("error", ""))) if isinstance(answer, dict) else None
             raise AuthenticationRefused(f"the sign-in was refused: {named[0] if named else code}", code=535)
         raise TryLater(f"the sign-in cannot be reached ({code or 'no answer'})")
+
+    def _form(self) -> dict[str, str]:
+        """Return what the sign-in is asked for a token by. Raises AuthenticationRefused for a key that cannot sign."""
+        settings = self._settings
+        if settings.service_account is not None:
+            assertion = ""
+            # The text of an error may quote the key: the verdict is raised without it.
+            with suppress(ValueError, TypeError):
+                assertion = settings.service_account.assertion(
+                    settings.token_url, settings.scope, time.time()
+                )
+            if not assertion:
+                raise AuthenticationRefused("the key of the service account cannot sign", code=535)
+            return {"grant_type": GRANT, "assertion": assertion}
+        return {
+            "client_id": settings.client_id,
+            "client_secret": settings.client_secret,
+            "scope": settings.scope,
+            "refresh_token": settings.refresh_token,
+            "grant_type": "refresh_token" if settings.refresh_token else "client_credentials",
+        }
 
 
 def _is_number(value: object) -> bool:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import logging
+import time
+from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
@@ -132,3 +138,118 @@ def test_settings_name_the_sign_in_of_each_provider() -> None:
     assert google.token_url == "https://oauth2.googleapis.com/token"
     with pytest.raises(ValueError, match="oauth_tenant, oauth_client_id, oauth_refresh_token"):
         Settings(oauth_provider="microsoft").oauth2  # noqa: B018 - the property raises
+
+
+# --- service accounts
+
+
+KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+PEM = KEY.private_bytes(
+    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+).decode()
+
+
+def key_file(folder: Path, at: SignIn, **changed: object) -> Path:
+    """A key file as Google gives it out."""
+    content = {
+        "type": "service_account",
+        "client_email": "mailer@project.example.org",
+        "private_key": PEM,
+        "private_key_id": "key-1",
+        "token_uri": at.url,
+        **changed,
+    }
+    file = folder / "key.json"
+    file.write_text(json.dumps(content))
+    return file
+
+
+def decoded(part: str) -> dict[str, object]:
+    return dict(json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))))
+
+
+@pytest.mark.rule("MAIL3", "MEM6")
+async def test_service_account_opens_the_mailbox_by_an_assertion(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with sign_in() as at, oauth_smtp(at.valid) as server:
+        settings = Settings(smtp_username=USER, oauth_key_file=key_file(tmp_path, at)).smtp.oauth2
+        assert settings is not None
+        channel = channel_to(server.port, settings)
+        with capture_logs() as logs:
+            await send(channel)
+            at.valid.clear()
+            await send(channel)
+        await channel.aclose()
+    assert server.received == [(USER, "ana@example.org")] * 2
+    first, second = at.asked
+    assert first["grant_type"] == "urn:ietf:params:oauth:grant-type:jwt-bearer"
+    assert set(first) == set(second) == {"grant_type", "assertion"}, (
+        "a refused token is renewed in the same way"
+    )
+    header, claims, signature = first["assertion"].split(".")
+    KEY.public_key().verify(
+        base64.urlsafe_b64decode(signature + "=" * (-len(signature) % 4)),
+        f"{header}.{claims}".encode(),
+        padding.PKCS1v15(),
+        hashes.SHA256(),
+    )
+    assert decoded(header) == {"alg": "RS256", "typ": "JWT", "kid": "key-1"}
+    said = decoded(claims)
+    issued, expires = said.pop("iat"), said.pop("exp")
+    assert said == {
+        "iss": "mailer@project.example.org",
+        "sub": USER,
+        "scope": "https://mail.google.com/",
+        "aud": at.url,
+    }
+    assert isinstance(issued, int)
+    assert expires == issued + 3600
+    assert time.time() - 120 < issued <= time.time()
+    text = f"{logs} {caplog.text} {settings!r}"
+    for secret in (first["assertion"], "token-1", PEM, PEM.splitlines()[1]):
+        assert secret not in text
+
+
+@pytest.mark.rule("MAIL3")
+async def test_refused_service_account_stops_the_channel(tmp_path: Path) -> None:
+    async with sign_in() as at, oauth_smtp(at.valid) as server:
+        at.refuse = "unauthorized_client"
+        settings = Settings(smtp_username=USER, oauth_key_file=key_file(tmp_path, at)).smtp.oauth2
+        broken = Settings(
+            smtp_username=USER, oauth_key_file=key_file(tmp_path, at, private_key="x")
+        ).smtp.oauth2
+        for one, words in ((settings, "unauthorized_client"), (broken, "cannot sign")):
+            assert one is not None
+            channel = channel_to(server.port, one)
+            with pytest.raises(AuthenticationRefused) as refused:
+                await send(channel)
+            assert words in refused.value.response
+            assert channel.circuit.open
+            await channel.aclose()
+
+
+@pytest.mark.rule("MAIL7")
+async def test_service_account_reads_bounces_of_its_own_mailbox(tmp_path: Path) -> None:
+    async with sign_in() as at:
+        settings = Settings(
+            smtp_username=USER,
+            imap_host="127.0.0.1",
+            imap_username="bounces@example.org",
+            oauth_key_file=key_file(tmp_path, at),
+        ).imap
+        assert settings is not None
+        assert settings.oauth2 is not None
+        await TokenSource(settings.oauth2).token()
+    assert decoded(at.asked[0]["assertion"].split(".")[1])["sub"] == "bounces@example.org"
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"client_email": "a@example.org"}'])
+def test_file_that_is_no_key_file_is_refused(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "key.json"
+    file.write_text(content)
+    with pytest.raises(ValueError, match="key file"):
+        Settings(smtp_username=USER, oauth_key_file=file).oauth2  # noqa: B018 - the property raises
+    with pytest.raises(ValueError, match="cannot be read"):
+        Settings(smtp_username=USER, oauth_key_file=tmp_path / "gone").oauth2  # noqa: B018

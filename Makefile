@@ -12,18 +12,18 @@ BROWSERS := chromium chromium-browser google-chrome
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick soak lint bench browser lock clean
+.PHONY: help setup demo test quick soak lint bench browser mailservers lock clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target does; do \
-		printf '  make %-9s %s\n' "$$target" "$$does"; done
+		printf '  make %-11s %s\n' "$$target" "$$does"; done
 
 setup: $(READY)  ## make .venv with everything in it, from the lock
 
 demo: setup  ## run the whole program on embedded parts, and open its page
 	@$(BIN)/throughline demo
 
-test: setup browser  ## run every test, and list the rules with the tests that name them
+test: setup browser mailservers  ## run every test, and list the rules with the tests that name them
 	@$(BIN)/pytest --numprocesses=$(JOBS) --dist=worksteal
 
 quick: setup  ## run the tests of rules, records, replay and names: an answer in a minute and a half
@@ -51,6 +51,22 @@ browser:  ## install Chromium for the page tests, where possible
 	found && exit 0; \
 	echo "Chromium is missing; the tests of the pages need it. For example: sudo apt-get install chromium" >&2; \
 	[ "$$CI" != true ]
+
+# Debian starts a server when it installs one: RUNLEVEL prevents it. Postfix would replace another mail server: a machine
+# with a sendmail keeps what it has.
+mailservers:  ## install Postfix and Dovecot for the tests of bounces, where possible
+	@lacks() { ! PATH="$$PATH:/usr/sbin" command -v $$1 >/dev/null; }; \
+	packages=; \
+	if lacks postfix && lacks sendmail; then packages="$$packages postfix"; fi; \
+	if lacks dovecot; then packages="$$packages dovecot-imapd"; fi; \
+	if [ -n "$$packages" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1; \
+		echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-selections; \
+		apt-get -q update </dev/null && apt-get -qy install --no-install-recommends $$packages </dev/null; \
+	fi; \
+	for name in postfix dovecot; do if lacks $$name; then packages=missing; \
+		echo "$$name is missing; the tests of bounces through it do not run here." >&2; fi; done; \
+	[ "$$packages" != missing ] || [ "$$CI" != true ]
 
 lock: setup  ## write requirements.txt from pyproject.toml (UPGRADE=1: to the newest versions)
 	@$(BIN)/uv --quiet pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \

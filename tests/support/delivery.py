@@ -12,7 +12,7 @@ from email import message_from_bytes
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import pytest
 from sqlalchemy import delete, select
@@ -79,6 +79,20 @@ def environment(at: datetime = DUE, attempt: int = 1, by: str = "run-1") -> Acti
     return made
 
 
+class MailServer(Protocol):
+    """A mail server that deliveries go to."""
+
+    @property
+    def host(self) -> str:
+        """The host that it listens on."""
+        ...
+
+    @property
+    def port(self) -> int:
+        """Its port."""
+        ...
+
+
 @dataclass
 class DeliveryFixture:
     """A database with one member in it, and what was written there."""
@@ -125,7 +139,7 @@ class DeliveryFixture:
     @asynccontextmanager
     async def mailing(
         self,
-        server: HostileSmtp,
+        server: MailServer,
         *,
         allowlist: RecipientAllowlist | None = None,
         patience: float = 10,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -193,7 +194,7 @@ class Settings(BaseSettings):
             self.oauth_token_url or found.token_url or GOOGLE_TOKEN_URL,
             "",
             scope=self.oauth_scope or "https://mail.google.com/",
-            service_account=ServiceAccount(found.email, found.key, found.key_id, mailbox),
+            service_account=ServiceAccount(found.email, found.key, found.key_id, mailbox, time.time),
         )
 
     @property

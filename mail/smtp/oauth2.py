@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -104,9 +103,7 @@ class TokenSource:
             assertion = ""
             # The text of an error may quote the key: the verdict is raised without it.
             with suppress(ValueError, TypeError):
-                assertion = settings.service_account.assertion(
-                    settings.token_url, settings.scope, time.time()
-                )
+                assertion = settings.service_account.assertion(settings.token_url, settings.scope)
             if not assertion:
                 raise AuthenticationRefused("the key of the service account cannot sign", code=535)
             return {"grant_type": GRANT, "assertion": assertion}

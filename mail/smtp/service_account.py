@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,13 @@ class ServiceAccount:
     email: str
     key: str = field(repr=False)
     """The private RSA key, in PEM."""
-    key_id: str = ""
-    subject: str = ""
+    key_id: str
+    subject: str
+    now: Callable[[], float]
+    """Returns Unix time."""
 
-    def assertion(self, audience: str, scope: str, now: float) -> str:
-        """Return a JSON Web Token for the token endpoint `audience`, signed by RS256 (RFC 7519). `now` is Unix time.
+    def assertion(self, audience: str, scope: str) -> str:
+        """Return a JSON Web Token for the token endpoint `audience`, signed by RS256 (RFC 7519).
 
         Raises ValueError for a key that is no private RSA key.
         """
@@ -42,7 +45,7 @@ class ServiceAccount:
         if not isinstance(key, rsa.RSAPrivateKey):
             raise ValueError("the key of the service account is no RSA key")
         header = {"alg": "RS256", "typ": "JWT", **({"kid": self.key_id} if self.key_id else {})}
-        issued = int(now) - EARLIER
+        issued = int(self.now()) - EARLIER
         claims = {
             "iss": self.email,
             "sub": self.subject,

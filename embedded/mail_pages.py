@@ -128,7 +128,7 @@ class _MailPages:
 
     async def html(self, number: int) -> Response:
         """Return the HTML of a mail as it was sent, but for links that open in a new tab."""
-        text = self._found(number).html
+        text = self._found(number).html_with_images
         head = _HEAD.search(text)
         at = head.end() if head else 0
         return HTMLResponse(f'{text[:at]}<base target="_blank">{text[at:]}', headers=_MAIL_HEADERS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import email
 import email.policy
 import os
@@ -93,6 +94,17 @@ class Mail:
     def html(self) -> str:
         """Its HTML part, unsanitized: never embed it in another page."""
         return self._part("html")
+
+    @cached_property
+    def html_with_images(self) -> str:
+        """Its HTML part with the images of its own that it shows: a browser cannot look into a mail."""
+        page = self.html
+        for part in self.message.walk():
+            id = str(part.get("Content-ID", "")).strip("<>")
+            if id and part.get_content_type() == "image/png":
+                image = base64.b64encode(_bytes(part.get_payload(decode=True))).decode()
+                page = page.replace(f"cid:{id}", f"data:image/png;base64,{image}")
+        return page
 
     @property
     def stoppable(self) -> bool:

@@ -25,7 +25,7 @@ from evidence.letter_values import (
     letter_values,
     retained_until,
 )
-from evidence.renderer import DocumentError, DocumentRenderer
+from evidence.renderer import DocumentBrand, DocumentError, DocumentRenderer
 from lifecycles.claims import claims_of
 from lifecycles.engagements import EngagementContext, load_engagement
 from lifecycles.facts import facts_from_row
@@ -113,7 +113,7 @@ class LetterService:
             signed_at=content.at,
         )
         session.add(letter)
-        await self.finish(session, letter, content.at)
+        await self.finish(session, letter, program, content.at)
         return letter
 
     def _translations(self, content: LetterContent, signed_in: str) -> dict[str, dict[str, Any]]:
@@ -203,7 +203,7 @@ class LetterService:
         )
         if known is not None:
             if known.sha256 is None:
-                await self.finish(session, known, at)
+                await self.finish(session, known, context.program, at)
             return known
         locale = self.locale(context.who(content.role), context.program)
         id = new_code()
@@ -219,10 +219,10 @@ class LetterService:
             signed_at=content.issued,
         )
         session.add(letter)
-        await self.finish(session, letter, at)
+        await self.finish(session, letter, context.program, at)
         return letter
 
-    async def finish(self, session: AsyncSession, letter: Letter, at: datetime) -> bool:
+    async def finish(self, session: AsyncSession, letter: Letter, program: Program, at: datetime) -> bool:
         """Make the document of a letter, and record its fingerprint (CPE8, CPE11).
 
         Return False if the document could not be made: staff get one task, and the letter stays as it was signed.
@@ -230,7 +230,10 @@ class LetterService:
         subject = letter.claim or f"engagement/{letter.engagement_id}"
         values = {**letter.data, "statement": letter.statement}
         try:
-            rendered = await asyncio.to_thread(self._documents.render, letter.kind, letter.locale, values)
+            brand = _brand(program, letter.locale)
+            rendered = await asyncio.to_thread(
+                self._documents.render, letter.kind, letter.locale, values, brand
+            )
         except DocumentError as failed:
             await report_failed(session, subject, f"{letter.kind} {letter.id}", failed, at)
             return False
@@ -246,6 +249,10 @@ class LetterService:
 
     def _address(self, id: str) -> dict[str, str]:
         return {"id": id, "url": f"{self._base_url}/verify/{id}"}
+
+
+def _brand(program: Program, locale: str) -> DocumentBrand:
+    return DocumentBrand(program.brand.palette.accent, program.logo, program.brand.footer_in(locale))
 
 
 def _record(letter: Letter) -> dict[str, Any]:

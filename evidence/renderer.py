@@ -25,6 +25,8 @@ from jinja2.sandbox import SandboxedEnvironment
 from evidence import typefaces
 from rules.calendar import known_zone
 from rules.credit import fingerprint
+from rules.program.brand import PLAIN
+from rules.program.logo import Logo
 from rules.text import for_pdf
 
 _LAYOUTS = {
@@ -54,6 +56,17 @@ class RenderedDocument:
     """The PDF."""
     lacking: str = ""
     """The characters that are shown by their number, since no installed typeface has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentBrand:
+    """How a program's documents look."""
+
+    accent: str = PLAIN.accent
+    """The colour of headings and lines, as `#rrggbb`."""
+    logo: Logo | None = None
+    footer: str = ""
+    """A line at the foot, in the language of the document."""
 
 
 class DocumentRenderer:
@@ -89,7 +102,9 @@ class DocumentRenderer:
         except _UNFIT as error:
             raise _failed(kind, locale, error) from None
 
-    def render(self, kind: str, locale: str, data: Mapping[str, object]) -> RenderedDocument:
+    def render(
+        self, kind: str, locale: str, data: Mapping[str, object], brand: DocumentBrand | None = None
+    ) -> RenderedDocument:
         """Return the document as PDF/A-2b, tagged for accessibility (CPE8).
 
         `data["statement"]` is printed as it was signed; without it, the text as it reads now. `data["translations"]`
@@ -99,6 +114,7 @@ class DocumentRenderer:
         try:
             complete = _complete(kind, data)
             view = self._view(kind, locale, complete)
+            view |= _look(brand or DocumentBrand())
             at = _instant(complete["issued" if kind == "certificate" else "signature"])
         except _UNFIT as error:
             raise _failed(kind, locale, error) from None
@@ -204,6 +220,17 @@ class _DocumentTexts:
     def _moment(self, value: object) -> str:
         at = _instant(value)
         return f"{self._day(at.date().isoformat())}, {at:%H:%M:%S}"
+
+
+def _look(brand: DocumentBrand) -> dict[str, object]:
+    """Return what the layout shows of a brand. A PNG is a list of its bytes, since JSON has no others."""
+    logo = brand.logo
+    shown = logo and {
+        "format": logo.kind,
+        "content": logo.content.decode("utf-8-sig") if logo.kind == "svg" else list(logo.content),
+        "ratio": logo.width / logo.height,
+    }
+    return {"accent": brand.accent, "logo": shown, "footer": for_pdf(brand.footer)}
 
 
 def _complete(kind: str, data: Mapping[str, object]) -> dict[str, Any]:

@@ -85,7 +85,7 @@ async def finish_letters(
 ) -> ClaimFacts:
     """Make the documents of letters signed earlier that could not be made, and return the facts with them (CPE8)."""
     for letter in await letters.unfinished(session, facts.claim):
-        if await letters.finish(session, letter, at):
+        if await letters.finish(session, letter, situation.context.program, at):
             domains = letter.data["domain_ids"]
             signature = Signature(letter.id, letter.signed_at, facts.counterpart, domains)
             with suppress(Refused):

@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mail.brand import LogoImage, logo_image
+from rules.program import Program
+from rules.program.brand import Palette
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 FALLBACK = "en"
@@ -81,6 +86,44 @@ class Text:
     values: Mapping[str, object] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class PageBrand:
+    """How the pages of a program look: its colours, its logo, and its line at the foot by language."""
+
+    palette: Palette | None
+    logo: LogoImage | None
+    footer: Mapping[str, str]
+    owner: str
+    """Whose logo it is, for those who do not see it."""
+
+    @classmethod
+    def of(cls, program: Program) -> PageBrand:
+        """Return the brand of a program."""
+        footer = {language: program.brand.footer_in(language) for language in program.languages}
+        return cls(
+            program.brand.palette if program.brand.colour else None,
+            logo_image(program.logo) if program.logo else None,
+            footer,
+            program.organisation,
+        )
+
+    def footer_in(self, language: str) -> str:
+        """Return the line at the foot in a language, else in the program's first; empty without one."""
+        return self.footer.get(language) or next(iter(self.footer.values()), "")
+
+    @property
+    def style(self) -> str:
+        """Its colours as style, behind that of all pages."""
+        if self.palette is None:
+            return ""
+        light, dark = self.palette, "@media (prefers-color-scheme: dark)"
+        return (
+            f":root {{ --accent: {light.accent}; --on-accent: {light.on_accent}; --soft: {light.soft}; }}\n"
+            f"{dark} {{ :root {{ --accent: {light.dark_accent}; --on-accent: {light.dark_on_accent};"
+            f" --soft: {light.dark_soft}; }} }}\n"
+        )
+
+
 class Pages:
     """The templates and texts of all pages, read once."""
 
@@ -97,14 +140,10 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.globals["style"] = Markup(style)
+        self._style = style
         self._environment.filters["own_name"] = _own_name
-        fingerprint = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
         self.headers = {
-            "Content-Security-Policy": (
-                f"default-src 'none'; style-src 'sha256-{fingerprint}'; img-src data:; form-action 'self'; "
-                "base-uri 'none'; frame-ancestors 'none'"
-            ),
+            "Content-Security-Policy": _content_policy(style),
             "Referrer-Policy": "no-referrer",
             "X-Content-Type-Options": "nosniff",
             "X-Robots-Tag": "noindex, nofollow",
@@ -145,9 +184,14 @@ class Pages:
         `site_context`.
         """
         words = _Words(self.texts(language), values.get("site_context", {}))
+        brand = words.site_context.get("brand")
+        brand = brand if isinstance(brand, PageBrand) else None
+        style = self._style + (brand.style if brand else "")
         page = self._environment.get_template(template).render(
             {
                 "site_context": words.site_context,
+                "brand": brand,
+                "style": Markup(style),
                 **values,
                 "language": words.texts.language,
                 "say": words.say,
@@ -155,7 +199,18 @@ class Pages:
                 "word": words.word,
             }
         )
-        return HTMLResponse(page, status, {**self.headers, **(headers or {})})
+        policy = {"Content-Security-Policy": _content_policy(style)}
+        return HTMLResponse(page, status, {**self.headers, **policy, **(headers or {})})
+
+
+@lru_cache(maxsize=64)
+def _content_policy(style: str) -> str:
+    """Return the header Content-Security-Policy of a page: its own style, images within it, no scripts."""
+    fingerprint = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; style-src 'sha256-{fingerprint}'; img-src data:; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    )
 
 
 class _Words:

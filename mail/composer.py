@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from jinja2 import Template, TemplateError
 from mjml import mjml2html
 
+from mail.brand import brand_values
 from mail.mime import Composed, subject_line
 from mail.samples import sample_context
 from mail.template_environment import date_filters, prepared, template_environment
 from mail.text_layout import wrapped
 from rules.messages import CATALOGUE, MessageType
+from rules.program.brand import PLAIN, Palette
 from rules.text import for_header
 
 _SUFFIXES = ("subject", "text", "mjml")
@@ -37,12 +39,12 @@ class Composer:
     """All mail templates, compiled.
 
     `templates` is the folder with a subfolder for each language. Each of `overrides` is a folder of the same
-    layout whose texts replace the bundled ones, message by message: a program's own texts.
+    layout whose texts replace the bundled ones, message by message: a program's own texts. `palette` has the colours.
     """
 
-    def __init__(self, templates: Path, overrides: Sequence[Path] = ()) -> None:
+    def __init__(self, templates: Path, overrides: Sequence[Path] = (), palette: Palette = PLAIN) -> None:
         self._problems: list[str] = []
-        frame = _Frame(templates)
+        frame = _Frame(templates, asdict(palette))
         languages = sorted(path.parent.name for path in templates.glob("*/words.jinja"))
         self._languages = {
             language: _LanguageTemplates(language, [*overrides, templates], frame, self._problems)
@@ -88,7 +90,8 @@ class Composer:
         if trio is None:
             raise TemplateFailed(f"{_named(message, number)}: no template in {language.name}")
         try:
-            return trio.fill({**prepared(context), **_about(entry, number, language.name)})
+            values = {**prepared(context), **_about(entry, number, language.name)}
+            return trio.fill({**values, "brand": brand_values(values.get("program"), language.name)})
         except (TemplateFailed, TemplateError, ValueError, TypeError, KeyError) as error:
             raise TemplateFailed(f"{_named(message, number)} in {language.name}: {error}") from None
 
@@ -160,8 +163,9 @@ class _Trio:
 class _Frame:
     """The frame around every message, read once."""
 
-    def __init__(self, templates: Path) -> None:
+    def __init__(self, templates: Path, palette: dict[str, str]) -> None:
         self.folder = templates
+        self.shared: dict[str, object] = {"palette": palette}
         base = (templates / "base.mjml").read_text("utf-8")
         # mjml-python parses `<mj-style inline>` and applies none of it, so the styles are written into the tags here.
         block = re.search(r'<mj-style inline="inline">(.*?)</mj-style>', base, re.DOTALL)
@@ -197,8 +201,8 @@ class _LanguageTemplates:
     def __init__(self, name: str, folders: Sequence[Path], frame: _Frame, problems: list[str]) -> None:
         self.name = name
         words = (folders[-1] / name / "words.jinja").read_text("utf-8")
-        self._html = template_environment(True, {"words": words, "parts": frame.parts_html})
-        self._text = template_environment(False, {"words": words, "parts": frame.parts_text})
+        self._html = template_environment(True, {"words": words, "parts": frame.parts_html}, frame.shared)
+        self._text = template_environment(False, {"words": words, "parts": frame.parts_text}, frame.shared)
         filters = date_filters(name, vars(self._text.get_template("words").module)["formats"])
         for environment in (self._html, self._text):
             environment.filters.update(filters)

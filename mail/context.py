@@ -15,9 +15,10 @@ from database.links import Link, Links
 from database.models import Message
 from lifecycles.participants import Participant, participant
 from mail import shared_mail
+from mail.brand import brand_context, logo_image
 from mail.credit_context import attachments
 from mail.lifecycle_context import LifecycleMail, lifecycle_context
-from mail.mime import MailEnvelope
+from mail.mime import InlineImage, MailEnvelope
 from mail.template_environment import first_name
 from rules.messages import CATALOGUE, MessageClass
 from rules.program import Program
@@ -104,6 +105,7 @@ def program_context(program: Program) -> dict[str, object]:
         "mailbox": program.mailbox,
         "language": program.languages[0],
         "resources": dict(program.resources),
+        "brand": brand_context(program),
         "terms": {
             "answer_days": program.request.answer_business_days,
             "months": program.engagement.default_months,
@@ -192,10 +194,19 @@ async def _envelope(
         to_address=recipient.address,
         delivery=row.delivery,
         language=recipient.locale,
+        images=inline_images(program),
         list_id=f"{program.id}.{_domain(program)}" if stoppable else None,
         unsubscribe_url=stoppable("unsubscribe", row.message) if stoppable else None,
         references=await _thread(session, row, program),
     )
+
+
+def inline_images(program: Program) -> tuple[InlineImage, ...]:
+    """Return the images that a program's mails show."""
+    if program.logo is None:
+        return ()
+    image = logo_image(program.logo)
+    return (InlineImage(image.content_id, image.png),)
 
 
 def message_id(program: Program, delivery: str) -> str:

@@ -51,6 +51,14 @@ class MailAttachment:
 
 
 @dataclass(frozen=True, slots=True)
+class InlineImage:
+    """A PNG that the HTML shows as `cid:` with its `content_id`, which stands without angle brackets (RFC 2392)."""
+
+    content_id: str
+    png: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class MailEnvelope:
     """Who writes to whom, and what machines read about a mail.
 
@@ -73,6 +81,7 @@ class MailEnvelope:
     unsubscribe_url: str | None = None
     references: tuple[str, ...] = ()
     attachments: tuple[MailAttachment, ...] = ()
+    images: tuple[InlineImage, ...] = ()
 
 
 def subject_line(value: str) -> str:
@@ -150,6 +159,8 @@ def _parts(composed: Composed, envelope: MailEnvelope) -> EmailMessage:
     message = EmailMessage(policy=_PARTS_POLICY)
     message.set_content(_UNSENDABLE.sub("", composed.text))
     message.add_alternative(_UNSENDABLE.sub("", composed.html), subtype="html")
+    for image in envelope.images:
+        _show(message, image)
     for attachment in envelope.attachments:
         _attach(message, attachment)
     seed = hashlib.sha256(envelope.message_id.encode()).hexdigest()[:32]
@@ -157,6 +168,15 @@ def _parts(composed: Composed, envelope: MailEnvelope) -> EmailMessage:
     for number, part in enumerate(multiparts, start=1):
         part.set_boundary(f"=_{number}_{seed}")  # "=_" occurs in no encoded body
     return message
+
+
+def _show(message: EmailMessage, image: InlineImage) -> None:
+    """Add an image beside the HTML that names it, without a file name: mail programs list named parts as attached."""
+    html = message.get_body(("html",))
+    if isinstance(html, EmailMessage):
+        id = _matching(_MESSAGE_ID, "Content-ID", f"<{image.content_id}>")
+        html.add_related(image.png, maintype="image", subtype="png", cid=id, disposition="inline")
+        html.set_param("type", "text/html")  # RFC 2387 asks for the type of the part that is shown
 
 
 def _attach(message: EmailMessage, attachment: MailAttachment) -> None:

@@ -70,7 +70,10 @@ class TemplateEnvironment(SandboxedEnvironment):
         return self.undefined(hint=f"{key} is missing from the data", name=str(key))
 
 
-def template_environment(autoescape: bool, shared: dict[str, str]) -> TemplateEnvironment:
+def template_environment(
+    autoescape: bool, shared: dict[str, str], values: Mapping[str, object]
+) -> TemplateEnvironment:
+    """Return an environment with shared templates as modules, and with values that all of them see."""
     environment = TemplateEnvironment(
         loader=DictLoader(shared),
         autoescape=autoescape,
@@ -80,6 +83,7 @@ def template_environment(autoescape: bool, shared: dict[str, str]) -> TemplateEn
         lstrip_blocks=True,
     )
     del environment.filters["safe"]
+    environment.globals.update(values)
     environment.filters.update(quoted=_quoted, paragraphs=_paragraphs)
     for name in shared:
         environment.globals[name] = environment.get_template(name).module

@@ -33,6 +33,7 @@ from mail.allowlist import RecipientAllowlist
 from mail.composer import Composer
 from mail.smtp.channel import SmtpChannel
 from rules.program import Program, load_program
+from rules.program.brand import Palette
 from rules.program.catalogue import Catalogue, load_catalogue
 from worker.workflow_runtime import WORKFLOWS, RedactErrors, workflow_runner
 from workflows.agenda_loop import MAIL_QUEUE
@@ -83,16 +84,16 @@ class Composers:
     def __init__(self, templates: Path, programs: Path) -> None:
         self._templates = templates
         self._programs = programs
-        self._by_program: dict[str, Composer] = {}
+        self._known: dict[tuple[str, Palette], Composer] = {}
 
     def __call__(self, program: Program) -> Composer:
         """Return the composer of a program."""
         texts = self._programs / program.id
-        # Programs without texts of their own share one composer: it compiles all templates.
-        key = program.id if texts.is_dir() else ""
-        if key not in self._by_program:
-            self._by_program[key] = Composer(self._templates, [texts] if key else [])
-        return self._by_program[key]
+        # Programs with the same texts and colours share one composer: it compiles all templates.
+        own, palette = program.id if texts.is_dir() else "", program.brand.palette
+        if (own, palette) not in self._known:
+            self._known[own, palette] = Composer(self._templates, [texts] if own else [], palette)
+        return self._known[own, palette]
 
 
 @dataclass

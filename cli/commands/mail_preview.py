@@ -15,8 +15,9 @@ from cli.arguments import program_named, refuse_unknown_message
 from cli.output import Json, print_json_lines, print_table, working
 from cli.runner import run
 from mail.addresses import AddressRefused
+from mail.brand import logo_image
 from mail.composer import Composer, TemplateFailed
-from mail.context import program_context
+from mail.context import inline_images, program_context
 from mail.mime import MailEnvelope, build_mail
 from mail.samples import sample_context
 from mail.smtp.channel import SmtpChannel
@@ -88,7 +89,7 @@ def _written(
         raise Failure(str(error)) from None
     stem = ".".join(filter(None, (message, str(number or ""), language)))
     files = {"html": out / f"{stem}.html", "text": out / f"{stem}.txt"}
-    files["html"].write_text(composed.html, encoding="utf-8")
+    files["html"].write_text(_with_images(composed.html, program), encoding="utf-8")
     files["text"].write_text(composed.text, encoding="utf-8")
     return {
         "message": message,
@@ -97,6 +98,14 @@ def _written(
         "subject": composed.subject,
         **{kind: str(file) for kind, file in files.items()},
     }
+
+
+def _with_images(page: str, program: Program) -> str:
+    """Return a mail's HTML for a browser, which has no parts of a mail to look in."""
+    if program.logo is None:
+        return page
+    image = logo_image(program.logo)
+    return page.replace(f"cid:{image.content_id}", image.data_url)
 
 
 _GALLERY = """<!doctype html>
@@ -174,6 +183,7 @@ def _sample(settings: Settings, program: Program, message: str, locale: str, to:
         to_address=to,
         delivery=delivery,
         language=locale,
+        images=inline_images(program),
     )
     content = build_mail(composed, envelope)
     return sign(content, settings.dkim) if settings.dkim else content

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Member, Profile
+from gateway.pages import PageBrand
 from lifecycles.participants import Participant, Programs, participants
 from rules.calendar import local_in
 from rules.program import Program
@@ -61,6 +62,7 @@ def site_context(program: Program | None) -> dict[str, object]:
         "manager": program.manager.name,
         "mailbox": _mail_link(program.mailbox),
         "directory": program.resources["directory"],
+        "brand": PageBrand.of(program),
     }
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rules.calendar import Calendar, Hours, calendar_for
+from rules.program.brand import Brand
 from rules.program.catalogue import BUNDLED_CATALOGUE, Catalogue, load_catalogue
+from rules.program.logo import LARGEST_LOGO, Logo, read_logo
 from rules.program.policies import (
     CreditPolicy,
     EngagementPolicy,
@@ -19,16 +22,29 @@ from rules.program.policies import (
     RequestPolicy,
 )
 from rules.program.survey_policy import SurveyPolicy
-from rules.program.toml_schema import Setting, field, nested, parse, read_text, settings, table, tuple_of
+from rules.program.toml_schema import (
+    Mistake,
+    ProgramError,
+    Setting,
+    field,
+    nested,
+    parse,
+    read_text,
+    settings,
+    table,
+    texts_missing,
+    tuple_of,
+)
 from rules.program.values import LANGUAGE, MOST_CHECKED, resources
-from rules.validation import Issue, email, identifier, nearest, quote, single_line
+from rules.validation import Issue, ValidationError, email, identifier, nearest, quote, single_line
 
 
 @table
 class Program:
     """A program (COH5); each field describes itself by its `about`.
 
-    `hours` is what `rules.calendar.calendar_for` takes, `fingerprint` the SHA-256 of the file's content.
+    `hours` is what `rules.calendar.calendar_for` takes, `fingerprint` the SHA-256 of the file's content, `logo` that of
+    the brand; a program that is not read from a folder has none.
     """
 
     id: str = field(identifier, "COH5", about="the id by which events name the program")
@@ -53,7 +69,9 @@ class Program:
     survey: SurveyPolicy = nested(SurveyPolicy)
     events: EventPolicy = nested(EventPolicy)
     mail: MailPolicy = nested(MailPolicy)
+    brand: Brand = nested(Brand, default=Brand())
     fingerprint: str = ""
+    logo: Logo | None = None
 
     def describe(self) -> list[Setting]:
         """Return every setting in the order of the file: section, key, value, rule ids, and what it is about."""
@@ -81,20 +99,46 @@ def parse_program(text: str, file: str, catalogue: Catalogue | None = None) -> P
         text,
         file,
         texts_at="text",
-        also=lambda content: iter(()) if catalogue is None else _against(content, catalogue),
+        also=lambda content: _across(content, catalogue),
     )
 
 
 def load_program(path: Path, catalogue: Catalogue | None = None) -> Program:
     """Load a program file. Raises ProgramError with every mistake, or if the file cannot be read.
 
-    It is checked against the given catalogue, or the `catalogue.toml` beside it, or the bundled one.
+    It is checked against the given catalogue, or the `catalogue.toml` beside it, or the bundled one. The logo of its
+    brand is read from the file beside it.
     """
     text = read_text(path)
     if catalogue is None:
         beside = path.with_name("catalogue.toml")
         catalogue = load_catalogue(beside if beside.is_file() else BUNDLED_CATALOGUE)
-    return parse_program(text, str(path), catalogue)
+    program = parse_program(text, str(path), catalogue)
+    if program.brand.logo is None:
+        return program
+    try:
+        return replace(program, logo=_read_logo(path.with_name(program.brand.logo)))
+    except ValidationError as wrong:
+        reason = f"{program.brand.logo} {wrong}"
+        raise ProgramError((Mistake(str(path), "brand.logo", reason),)) from None
+
+
+def _read_logo(path: Path) -> Logo:
+    """Read and check a logo. Raises ValidationError."""
+    if not path.is_file():
+        raise ValidationError("is no file beside the program file")
+    try:
+        with path.open("rb") as file:
+            return read_logo(file.read(LARGEST_LOGO + 1))
+    except OSError as error:
+        raise ValidationError(f"cannot be read: {error.strerror}") from None
+
+
+def _across(content: Mapping[str, Any], catalogue: Catalogue | None) -> Iterator[Issue]:
+    """Yield an issue for each text of the foot that lacks a language, and for what contradicts the catalogue."""
+    yield from texts_missing(content, "footer")
+    if catalogue is not None:
+        yield from _against(content, catalogue)
 
 
 def _against(content: Mapping[str, Any], catalogue: Catalogue) -> Iterator[Issue]:

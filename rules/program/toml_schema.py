@@ -81,11 +81,14 @@ def field(
     return field
 
 
-def nested(table: type[Any], *, becomes: Callable[[Any], T] | None = None) -> T:
-    """Declare a field read from the table of its name; `becomes` converts the table into another value."""
+def nested(table: type[Any], *, becomes: Callable[[Any], T] | None = None, default: Any = MISSING) -> T:
+    """Declare a field read from the table of its name; `becomes` converts the table into another value.
+
+    With a default, the table is optional.
+    """
     read = table_validator(table)
     made = read if becomes is None else lambda value: becomes(read(value))
-    field: T = dataclasses.field(metadata={"read": made, "of": table})
+    field: T = dataclasses.field(default=default, metadata={"read": made, "of": table})
     return field
 
 
@@ -196,7 +199,7 @@ def parse(
         made = table_validator(table)(content)
     except ValidationError as wrong:
         faults.found += wrong.faults
-    faults.found += _texts_missing(content, texts_at)
+    faults.found += texts_missing(content, texts_at)
     faults.found += also(content)
     if faults.found:
         raise ProgramError(_mistakes(faults.found, file))
@@ -297,7 +300,7 @@ def _mistakes(faults: list[Issue], file: str) -> tuple[Mistake, ...]:
     return tuple(mistakes)
 
 
-def _texts_missing(content: Mapping[str, Any], key: str) -> Iterator[Issue]:
+def texts_missing(content: Mapping[str, Any], key: str) -> Iterator[Issue]:
     """Yield an issue for each table of texts at that key that lacks a language of the file, or has another one."""
     listed = content.get("languages")
     languages = [each for each in listed if isinstance(each, str)] if isinstance(listed, list) else []

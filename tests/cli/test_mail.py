@@ -10,6 +10,7 @@ import pytest
 from database import suppressions
 from database.models import AuditRecord
 from rules.events import EVENT_TYPES
+from tests.support.brands import COLOUR, FOOTER, SVG, branded, full_brand
 from tests.support.cli import BUNDLED, ROOT, CliFixture
 from tests.support.servers.capturing_smtp import CapturingSmtp
 
@@ -89,6 +90,28 @@ async def test_preview_renders_each_language_with_an_index_page(cli: CliFixture,
     spanish = await cli.throughline("mail", "preview", "mentor.welcome", "--locale", "es", "--out", out)
     assert "mentor.welcome.es.html" in spanish.out
     assert "mentor.welcome.en.html" not in spanish.out
+
+
+@pytest.mark.rule("MAIL5", "COH5")
+async def test_preview_shows_the_brand_of_a_program(cli: CliFixture, tmp_path: Path) -> None:
+    folder = branded(tmp_path / "programs", full_brand()).parent
+    settings = {"THROUGHLINE_PROGRAMS": str(folder)}
+    said = await cli.throughline("mail", "preview", "mentor.match", "--out", tmp_path / "out", **settings)
+    assert said.status == 0
+    page = (tmp_path / "out" / "mentor.match.es.html").read_text("utf-8")
+    assert "data:image/png;base64," in page
+    assert "cid:" not in page
+    assert COLOUR in page
+    assert FOOTER["es"] in page
+
+
+@pytest.mark.rule("COH5")
+async def test_program_check_refuses_a_hostile_logo_in_one_line(cli: CliFixture, tmp_path: Path) -> None:
+    file = branded(tmp_path, 'logo = "logo.svg"', SVG.replace("<path", "<script/><path"))
+    said = await cli.throughline("program", "check", file)
+    assert said.status == 1
+    reason = "logo.svg must have no 'script' in it: shapes and gradients only"
+    assert f"{file}: brand.logo: {reason}" in said.err.replace("\n", " ").replace("  ", " ")
 
 
 @pytest.mark.parametrize(

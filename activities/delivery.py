@@ -42,7 +42,6 @@ from mail.decisions import (
     withhold,
 )
 from mail.mime import build_mail
-from mail.shared_mail import is_shared, turn_of
 from mail.smtp.refusal_watch import RefusalWatch
 from mail.smtp.settings import PROBE_INTERVAL
 from mail.smtp.verdicts import (
@@ -53,6 +52,8 @@ from mail.smtp.verdicts import (
     DeliveryError,
     TryLater,
 )
+from mail.turns.nudge_cap import postpone, take_place
+from mail.turns.shared_mail import is_shared, turn_of
 from rules.agenda import MINUTE
 from rules.program import Program
 
@@ -69,7 +70,7 @@ _TURNS = 100
 
 
 class _NotItsTurn(Exception):
-    """Another claim of the same person speaks first, or is about to join."""
+    """Another claim of the same person speaks first, or is about to join; or another nudge took the day's place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class SendMail:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The decision about a message and its instant, or `held` while the message waits for a resume."""
+    """The decision about a message and its instant, or `held` while it waits: for a resume, or until `at` (MAIL11)."""
 
     key: str
     decision: str
@@ -201,7 +202,10 @@ class MailActivities:
                 return await self._claim(workflow, key, at)
             except _NotItsTurn:
                 await asyncio.sleep(_TURN)
-        return await self._claim(workflow, key, at, patient=False)
+        try:
+            return await self._claim(workflow, key, at, patient=False)
+        except _NotItsTurn:
+            raise TryLater("another message took the place of the day") from None
 
     async def _claim(
         self, workflow: str, key: str, at: datetime, *, patient: bool = True
@@ -227,8 +231,10 @@ class MailActivities:
                     return _outcome(row)
                 row.state, row.claimed_by = "planned", None
             if row.due_at is None or not _is_due(row.due_at, at):
-                return Outcome(key, "held")
+                return _held(row)
             program = program_of(self._programs, row.program)
+            if row.content is None and await postpone(session, row, program, at):
+                return _held(row)
             if await self._is_spoken_for(session, row, program, at, patient):
                 return _outcome(row)
             ledger.replace_plain_id(session, row)
@@ -237,6 +243,8 @@ class MailActivities:
             late = at - max(row.due_at, row.planned_at)
             if await withhold(session, row, mail, self._allowlist, late, at):
                 return _outcome(row)
+            if not await take_place(session, row, program, at) and row.content is None:
+                raise _NotItsTurn
             try:
                 return await self._render_and_claim(session, row, mail, at)
             except AddressRefused as refused:
@@ -323,7 +331,7 @@ class MailActivities:
         if row.state in DECISIONS:
             return _outcome(row)
         if row.due_at is None or not _is_due(row.due_at, at):
-            return Outcome(key, "held")
+            return _held(row)
         raise TryLater("the message was withdrawn, and is due again", after=1.0)
 
     async def _release(self, claimed: ClaimedMessage, error: DeliveryError, at: datetime) -> None:
@@ -399,6 +407,11 @@ class MailActivities:
 def _is_due(due_at: datetime, at: datetime) -> bool:
     """Whether a message may go out now: it may have moved to a later day after the workflow asked for it."""
     return due_at < at + MINUTE
+
+
+def _held(row: Message) -> Outcome:
+    """Return the outcome of a message that is not due: with the instant that it waits for, where it was postponed."""
+    return Outcome(row.key, "held", row.due_at if row.postponed_from else None)
 
 
 def _outcome(row: Message) -> Outcome:

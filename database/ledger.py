@@ -85,7 +85,7 @@ def compare(rows: Iterable[Message], mails: Sequence[PlannedMail]) -> AgendaChan
             changes.added.append(
                 MessageChange(mail.key, mail.message, mail.number, mail.to, None, mail.due_if_waiting)
             )
-        elif row.state not in DECISIONS and row.due_at != mail.due_if_waiting:
+        elif row.state not in DECISIONS and (row.postponed_from or row.due_at) != mail.due_if_waiting:
             changes.moved.append(
                 MessageChange(mail.key, mail.message, mail.number, mail.to, row.due_at, mail.due_if_waiting)
             )
@@ -144,7 +144,7 @@ async def plan(
         rows.append(row)
     for change in changes.moved:
         row = by_key[change.key]
-        row.due_at = change.due
+        row.due_at, row.postponed_from = change.due, None
         if row.state == "claimed":
             row.state, row.claimed_by = "planned", None
     for key, mail in wanted.items():

@@ -24,7 +24,7 @@ from markupsafe import Markup, escape
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mail.brand import LogoImage, logo_image
+from mail.branding import LogoImage, logo_image
 from rules.program import Program
 from rules.program.brand import Palette
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from jinja2 import Template, TemplateError
 from mjml import mjml2html
 
-from mail.brand import brand_values
+from mail.branding import brand_values
 from mail.mime import Composed, subject_line
 from mail.samples import sample_context
 from mail.template_environment import date_filters, prepared, template_environment

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -14,12 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database.links import Link, Links
 from database.models import Message
 from lifecycles.participants import Participant, participant
-from mail import shared_mail
-from mail.brand import brand_context, logo_image
+from mail.branding import brand_context, logo_image
 from mail.credit_context import attachments
 from mail.lifecycle_context import LifecycleMail, lifecycle_context
 from mail.mime import InlineImage, MailEnvelope
 from mail.template_environment import first_name
+from mail.turns import shared_mail
 from rules.messages import CATALOGUE, MessageClass
 from rules.program import Program
 
@@ -40,8 +40,13 @@ class PreparedMail:
 
     def unsubscribed(self, message: str) -> bool:
         """Whether the recipient wants no messages of this kind (MAIL6)."""
-        stopped = self.preferences.get("stopped", [])
-        return "*" in stopped or message in stopped or message.rpartition(".")[2] in stopped
+        return is_unsubscribed(self.preferences, message)
+
+
+def is_unsubscribed(preferences: Mapping[str, Any], message: str) -> bool:
+    """Return whether a member's preferences stop messages of a kind (MAIL6)."""
+    stopped = preferences.get("stopped", [])
+    return "*" in stopped or message in stopped or message.rpartition(".")[2] in stopped
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Claim, Engagement, Message, Request
 from lifecycles.participants import Participant, participant
-from mail import shared_mail
 from mail.credit_context import SURVEY_MINUTES, claim_context, decision_of_staff
 from mail.template_environment import first_name
+from mail.turns import shared_mail
 from rules.kinds import KINDS, parts_of
 from rules.program import Program
 

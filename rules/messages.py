@@ -165,5 +165,26 @@ _MESSAGES = (
     _message(_COMPLIANCE, "staff.checkpoint", "CPE11"),
 )
 
+_MOST_URGENT_FIRST = (
+    "request_reminder",
+    "request_past_due",
+    "wrap_up",
+    "credit_precheck",
+    "discovery",
+    "declined_checkin",
+    "survey",
+    "checkin",
+    "pulse",
+)
+"""Nudges by what waits for their reader: another person, a date, a question, an offer."""
+
+_URGENCY = {what: place for place, what in enumerate(_MOST_URGENT_FIRST)}
+
+
+def urgency(message: str) -> int:
+    """Return the place of a nudge among those of a day, the most urgent first (MAIL11)."""
+    return _URGENCY.get(message.partition(".")[2], len(_URGENCY))
+
+
 CATALOGUE: Mapping[str, MessageType] = MappingProxyType({message.name: message for message in _MESSAGES})
 """Every message by name (MAIL1)."""

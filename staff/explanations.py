@@ -12,7 +12,7 @@ from database.models import Message
 from lifecycles.facts import facts_from_row
 from lifecycles.participants import Participant, Programs, participants
 from lifecycles.registry import find_lifecycle, lifecycle_of
-from rules.due_day import DERIVATIONS, Case, derive, sentence
+from rules.due_day import DERIVATIONS, Case, derive, postponed, sentence
 from rules.due_day.counting import CalendarOwner
 from rules.messages import CATALOGUE
 from rules.program import Program, program_calendar
@@ -46,9 +46,24 @@ def _explanation(
     row: Message, facts: Any, people: Mapping[str, Participant], programs: Programs
 ) -> Explanation:
     program = programs.get(row.program)
-    if facts is None or program is None or row.message not in DERIVATIONS:
-        rule = CATALOGUE[row.message].rules[0] if row.message in CATALOGUE else ""
-        return Explanation(rule, rule)
+    if program is None:
+        return _rule_of(row)
+    recipient = _reader(row.to_profile, people, program)
+    found = _derived(row, facts, people, program)
+    if row.postponed_from and row.due_at:
+        words = postponed(found.words, recipient, row.due_at, program.mail.nudges_per_day)
+        return Explanation(found.rule, words)
+    return found
+
+
+def _rule_of(row: Message) -> Explanation:
+    rule = CATALOGUE[row.message].rules[0] if row.message in CATALOGUE else ""
+    return Explanation(rule, rule)
+
+
+def _derived(row: Message, facts: Any, people: Mapping[str, Participant], program: Program) -> Explanation:
+    if facts is None or row.message not in DERIVATIONS:
+        return _rule_of(row)
     recipient = _reader(row.to_profile, people, program)
     mentor = getattr(facts, "mentor", "")
     case = Case(
@@ -58,7 +73,7 @@ def _explanation(
         counting=program_calendar(program),
         recipient=recipient,
         acting=_reader(mentor, people, program) if mentor in people else recipient,
-        due=row.due_at,
+        due=row.postponed_from or row.due_at,
         number=row.number,
     )
     derived = derive(case)

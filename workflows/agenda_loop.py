@@ -312,7 +312,8 @@ class AgendaLoop:
                 if outcomes and key not in held:
                     self._done.add(key)
             for outcome in outcomes:
-                if outcome.decision != "held" and self._decided(outcome):
+                # A nudge that waits for another morning is planned for it (MAIL11).
+                if outcome.at if outcome.decision == "held" else self._decided(outcome):
                     self._changed = True
             if not outcomes:
                 self._changed = True

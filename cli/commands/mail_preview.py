@@ -15,7 +15,7 @@ from cli.arguments import program_named, refuse_unknown_message
 from cli.output import Json, print_json_lines, print_table, working
 from cli.runner import run
 from mail.addresses import AddressRefused
-from mail.brand import logo_image
+from mail.branding import logo_image
 from mail.composer import Composer, TemplateFailed
 from mail.context import inline_images, program_context
 from mail.mime import MailEnvelope, build_mail

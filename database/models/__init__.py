@@ -13,7 +13,7 @@ from database.models.lifecycles import (
     Request,
     Survey,
 )
-from database.models.mail import DECISIONS, Bounce, Message, Suppression
+from database.models.mail import DECISIONS, Bounce, Message, NudgePlace, Suppression
 from database.models.people import Member, Profile
 from database.models.records import AuditRecord, Checkpoint, CheckpointHead, Environment, Event, Task
 
@@ -36,6 +36,7 @@ __all__ = [
     "Meeting",
     "Member",
     "Message",
+    "NudgePlace",
     "Onboarding",
     "Profile",
     "Report",

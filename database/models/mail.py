@@ -18,13 +18,15 @@ class Message(Base):
     `cancelled`; the last six are decisions, with their instant and reason. `due_at` is None while the message
     is held. `content` keeps the rendered bytes from the claim until the decision. `came_back` is what a report said
     later: `hard`, `soft`, `refused` or `complaint` (MAIL10). `delivered_at` is when the recipient's server took
-    the mail, where a report says so; what came back counts more.
+    the mail, where a report says so; what came back counts more. `postponed_from` is the planned instant of a nudge
+    that waits, or waited, for a later morning (MAIL11).
     """
 
     __tablename__ = "messages"
     __table_args__ = (
         UniqueConstraint("workflow", "step", "occurrence"),
         Index("ix_messages_open", "state", "due_at"),
+        Index("ix_messages_waiting", "member_id", "state", "due_at"),
     )
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     delivery: Mapped[str] = mapped_column(String(40), unique=True)
@@ -57,6 +59,7 @@ class Message(Base):
     came_back_at: Mapped[datetime | None] = mapped_column(index=True)
     came_back_reason: Mapped[str | None] = mapped_column(Text)
     delivered_at: Mapped[datetime | None]
+    postponed_from: Mapped[datetime | None]
 
     @property
     def key(self) -> str:
@@ -66,6 +69,16 @@ class Message(Base):
 
 DECISIONS: Final = frozenset({"sent", "ambiguous", "failed", "skipped", "suppressed", "cancelled"})
 """The states of a message that are its decision (MAIL1)."""
+
+
+class NudgePlace(Base):
+    """One of the nudges that a person got on a local day, where the program limits them (MAIL11)."""
+
+    __tablename__ = "nudge_places"
+    member_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    day: Mapped[str] = mapped_column(String(10), primary_key=True)
+    place: Mapped[int] = mapped_column(primary_key=True)
+    delivery: Mapped[str] = mapped_column(String(40), unique=True)
 
 
 class Suppression(Base):

@@ -2,6 +2,6 @@
 
 from rules.due_day.counting import AtOnce, Case, Counted
 from rules.due_day.derivations import DERIVATIONS, derive
-from rules.due_day.sentence import sentence
+from rules.due_day.sentence import postponed, sentence
 
-__all__ = ["DERIVATIONS", "AtOnce", "Case", "Counted", "derive", "sentence"]
+__all__ = ["DERIVATIONS", "AtOnce", "Case", "Counted", "derive", "postponed", "sentence"]

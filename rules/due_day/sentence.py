@@ -25,6 +25,12 @@ def sentence(case: Case, derived: Derivation) -> str:
     return words + _moved(case, derived.day, case.due)
 
 
+def postponed(words: str, reader: CalendarOwner, due: datetime, cap: int | None) -> str:
+    """Return the sentence of a nudge that found no place on its day, with the day that it waits for (MAIL11)."""
+    limit = f"at most {cap} nudge{'' if cap == 1 else 's'} a day" if cap else "a limit for each day"
+    return f"{words}; MAIL11: {limit} for {reader.label}, so {_full(reader.calendar.date_of(due))}"
+
+
 def _counted(case: Case, derived: Counted) -> str:
     amount, day = abs(derived.amount), _full(derived.day)
     if derived.at is not None:

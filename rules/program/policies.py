@@ -305,3 +305,9 @@ class MailPolicy:
     rate_per_minute: int = field(
         integer(1, 100_000), "MAIL3", about="messages handed to the mail server in a minute"
     )
+    nudges_per_day: int | None = field(
+        integer(1, 20),
+        "MAIL11",
+        about="nudges for a person on one day, over all lifecycles; without it no limit",
+        default=None,
+    )

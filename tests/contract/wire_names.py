@@ -253,9 +253,10 @@ TABLES = {
     "messages": """
         id delivery workflow step occurrence message number message_class program to_profile member_id context
         planned_at due_at state reason decided_at claimed_at claimed_by attempts attempted_at trouble message_id
-        recipient subject content response came_back came_back_at came_back_reason delivered_at
+        recipient subject content response came_back came_back_at came_back_reason delivered_at postponed_from
     """,
     "bounces": "delivery kind at",
+    "nudge_places": "member_id day place delivery",
     "suppressions": "address kind score last_at since reason",
     "tasks": "id kind subject cause action state opened_at due_at closed_at closed_by note",
     "events": """

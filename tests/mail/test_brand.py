@@ -13,7 +13,7 @@ import pytest
 from playwright.async_api import Browser
 
 from embedded.mailbox import Mail
-from mail.brand import MOST_HEIGHT, MOST_WIDTH, logo_image
+from mail.branding import MOST_HEIGHT, MOST_WIDTH, logo_image
 from mail.composer import Composer
 from mail.context import inline_images, program_context
 from mail.mime import Composed, MailAttachment, MailEnvelope, build_mail

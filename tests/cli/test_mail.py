@@ -10,8 +10,8 @@ import pytest
 from database import suppressions
 from database.models import AuditRecord
 from rules.events import EVENT_TYPES
-from tests.support.brands import COLOUR, FOOTER, SVG, branded, full_brand
 from tests.support.cli import BUNDLED, ROOT, CliFixture
+from tests.support.programs.brands import COLOUR, FOOTER, SVG, branded, full_brand
 from tests.support.servers.capturing_smtp import CapturingSmtp
 
 

@@ -10,7 +10,7 @@ from pypdf.generic import DictionaryObject
 from evidence.renderer import DocumentBrand
 from rules.program.logo import read_logo
 from tests.evidence.test_renderer import DOCUMENTS, data, every_document, everything, read, text_of
-from tests.support.brands import COLOUR, SVG, png
+from tests.support.programs.brands import COLOUR, SVG, png
 
 pytestmark = pytest.mark.rule("CPE8", "MAIL5")
 

@@ -10,9 +10,9 @@ import pytest
 from playwright.async_api import Browser
 
 from rules.program import load_program
-from tests.support.brands import branded, full_brand
 from tests.support.browser import FAULTS, browsing
 from tests.support.gateway import GatewayFixture, at_the_gate, gateway_fixture
+from tests.support.programs.brands import branded, full_brand
 
 pytestmark = pytest.mark.rule("MAIL5")
 

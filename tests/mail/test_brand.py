@@ -21,8 +21,8 @@ from mail.samples import sample_context
 from rules.program import Program, load_program
 from rules.program.logo import read_logo
 from tests.mail.test_mail_in_a_browser import FAULTS
-from tests.support.brands import COLOUR, FOOTER, SVG, branded, full_brand, png
 from tests.support.mail_html import COMPOSER, TEMPLATES
+from tests.support.programs.brands import COLOUR, FOOTER, SVG, branded, full_brand, png
 
 pytestmark = pytest.mark.rule("MAIL5")
 

@@ -23,7 +23,7 @@ from rules.program.brand import (
 from rules.program.logo import LARGEST_LOGO, read_logo
 from rules.program.toml_schema import ProgramError
 from rules.validation import ValidationError
-from tests.support.brands import COLOUR, FOOTER, PROGRAM, SVG, branded, full_brand, png
+from tests.support.programs.brands import COLOUR, FOOTER, PROGRAM, SVG, branded, full_brand, png
 
 pytestmark = pytest.mark.rule("COH5", "MAIL5")
 

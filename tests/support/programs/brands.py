@@ -16,7 +16,7 @@ FOOTER = {"en": "Run by <b>members</b> & friends {{ 7 * 7 }}", "es": "De la gent
 
 COLOUR = "#8a1538"
 
-PROGRAM = Path(__file__).resolve().parents[2] / "programs" / "asis-global.toml"
+PROGRAM = Path(__file__).resolve().parents[3] / "programs" / "asis-global.toml"
 
 
 def png(width: int, height: int, *more: tuple[bytes, bytes], pixels: bytes | None = None) -> bytes:

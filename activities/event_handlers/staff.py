@@ -6,6 +6,7 @@ from activities.event_handlers.base import HandlerContext, RefusedEvent, StoredE
 from lifecycles.registry import find_lifecycle, lifecycle_of
 from lifecycles.workflow_commands import WorkflowCommand
 from rules.acts import EVENT_REASON
+from rules.engagement import END_REASONS
 
 _PARTICIPLES = {
     "cancel": "cancelled",
@@ -32,7 +33,9 @@ async def staff_act(context: HandlerContext, event: StoredEvent) -> list[Workflo
         raise RefusedEvent(
             f"a {kind.name} cannot be {_PARTICIPLES[act]} this way, only {' or '.join(possible)}"
         )
-    if act != "end":
+    if act == "end":  # free text stays with the event
+        details["reason"] = details["reason"] if details["reason"] in END_REASONS else "other"
+    else:
         details["reason"] = f"{EVENT_REASON}{event.id}"
     if because := details.pop("because", "other" if act == "revoke" else ""):
         details["answer"] = because

@@ -332,7 +332,7 @@ async def test_a_member_is_shown_on_one_clock(cli: CliFixture) -> None:
     await cli.sign_up("p-kim", "kim")
     said = await cli.throughline("show", "member/kim")
     assert "on the clock of America/Chicago" in said.out
-    since = cli.now.astimezone(ZoneInfo("America/Chicago"))
+    since = (cli.now - timedelta(days=1)).astimezone(ZoneInfo("America/Chicago"))
     row = next(line for line in said.out.splitlines() if line.startswith("onboarding/p-kim"))
     assert f"{since:%Y-%m-%d %H:%M %Z}" in row
 

@@ -410,6 +410,22 @@ def test_staff_cancel_sends_neutral_notices_and_nothing_more(played: Played) -> 
     assert not [row for row in played.rows if row.get("workflow", "").startswith("survey/stopped/")]
 
 
+pair("ended-by-staff")
+PLAY.staff("2035-10-15T10:00", "end", "engagement/ended-by-staff", reason="no_time")
+pair("ended-in-words")
+PLAY.staff("2035-10-15T10:00", "end", "engagement/ended-in-words", reason="the mentor moved to Mars")
+
+
+@pytest.mark.rule("ENG7", "STA1")
+@pytest.mark.parametrize(("name", "cause"), [("by-staff", "no time"), ("in-words", "another reason")])
+def test_staff_end_for_a_reason_of_the_rules_or_in_words(played: Played, name: str, cause: str) -> None:
+    workflow = f"engagement/ended-{name}"
+    assert played.states(workflow)[1:] == [("2035-10-15T10:00", "ended")]
+    assert played.why(workflow, "ended") == f"ended by staff: {cause}"
+    assert ("2035-10-15T10:00", "mentee.ended") in played.mails(workflow)
+    assert "Mars" not in played.letter(workflow, "mentee.ended").text
+
+
 pair("longer")
 PLAY.staff("2035-10-15T10:00", "extend", "engagement/longer", months=2)
 pair("until")

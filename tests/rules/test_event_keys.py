@@ -243,7 +243,7 @@ def test_every_edit_is_found_from_both_sides(word: str, place: int, letter: str)
         ("engagement_met", "engagement.met"),
         ("meetup.cancelled", "meetup.canceled"),
         ("letter.sign", "letter.signed"),
-        ("staff.stop", "staff.pause"),
+        ("staff.paused", "staff.pause"),
         ("profile_created", "profile.created"),
         ("survey.done", "survey.answered"),
     ],

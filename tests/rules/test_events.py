@@ -61,6 +61,11 @@ SMALLEST: dict[str, dict[str, Any]] = {
     "staff.extend": {"target": "request/r-1", **STAFF, "business_days": 3},
     "staff.pause": {"target": "engagement/r-1", **STAFF},
     "staff.resume": {"target": "onboarding/p-1", **STAFF},
+    "staff.end": {"target": "engagement/r-1", **STAFF},
+    "staff.accept": {"target": "claim/r-1/mentor/CPP", **STAFF},
+    "staff.reject": {"target": "claim/r-1/mentor/CPP", **STAFF},
+    "staff.reopen": {"target": "claim/r-1/mentor/CPP", **STAFF},
+    "staff.revoke": {"target": "claim/r-1/mentor/CPP", **STAFF},
 }
 """The least that an event of each type carries."""
 

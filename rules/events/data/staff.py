@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from rules.engagement.facts import END_REASONS
 from rules.events.fields import Day, Months, Name, NeededText, whole_number, words
 from rules.events.schema import EventData, OneOf
 from rules.kinds import KINDS, TARGET, Kind, acting_on, parts_of
@@ -15,7 +16,6 @@ from rules.validation import Issue, ValidationError
 Target = Annotated[str, words(TARGET, "the id of a workflow, like onboarding/p-1 or claim/r-1/mentor/CPP")]
 
 
-EndReason = Literal["goals_met", "no_fit", "no_time", "unresponsive", "other"]
 Revocation = Literal["mistake", "untrue", "withdrawn", "other"]
 
 _UNITS = tuple(unit for kind in KINDS.values() for unit in kind.units)
@@ -110,7 +110,7 @@ class StaffResume(_Pausing):
 
 
 class StaffEnd(StaffEvent):
-    """Staff end an engagement for one of the reasons of ENG7."""
+    """Staff end an engagement for a reason of ENG7: one of its words, or free text, which counts as `other`."""
 
     event_type = "staff.end"
     example: ClassVar[dict[str, Any]] = {
@@ -119,7 +119,7 @@ class StaffEnd(StaffEvent):
         "reason": "no_time",
     }
 
-    reason: Annotated[EndReason, OneOf()] = Field(description="Why it ends.")
+    reason: NeededText = Field(description=f"One of {', '.join(END_REASONS)}; other words count as other.")
 
     @model_validator(mode="after")
     def _ends(self) -> Self:

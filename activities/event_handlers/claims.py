@@ -129,7 +129,8 @@ def _served_certifications(
     held = {code: context.catalogue.certification(code, on) for code in chosen}
     unknown = [each for each in domains if not any(found and found.domain(each) for found in held.values())]
     if unknown:
-        raise RefusedEvent(f"{' and '.join(chosen)} has no domain {', '.join(unknown)}")
+        those = f"neither {' nor '.join(chosen)} has a" if len(chosen) > 1 else f"{''.join(chosen)} has no"
+        raise RefusedEvent(f"{those} domain {', '.join(unknown)}")
     return [code for code, found in held.items() if found and any(map(found.domain, domains))]
 
 

@@ -64,7 +64,7 @@ def test_domains_chosen_before_the_precheck_are_kept(kept: Kept) -> None:
 PLAY.pair("unfit", holds("CPP"), holds("PSP", "PCI"))
 PLAY.confirm("2035-05-02T10:01", "unfit", signs="Somebody Else")
 PLAY.confirm("2035-05-02T10:02", "unfit", mentee="mentor-munfit")
-PLAY.write("2035-05-02T10:03", "unfit", purpose="To learn.", domains=[PSP, "Case Presentation"])
+PLAY.write("2035-05-02T10:03", "unfit", purpose="To learn.", domains=[PSP, "Nonsense"])
 PLAY.write("2035-05-02T10:04", "unfit", certification="PSP", purpose="x", domains=["Case Presentation"])
 PLAY.write("2035-05-02T10:05", "unfit", certification="CPP", purpose="To learn.", domains=[PSP])
 
@@ -74,7 +74,7 @@ def test_early_letter_that_can_never_count_is_refused_at_once(kept: Kept) -> Non
     assert [reason for _, _, reason in kept.played.refusals("engagement/unfit")] == [
         "the name typed is not the name on record; please type your own full name",
         "only the mentee of this engagement can sign this letter",
-        "the letter has to name its certification: one of PSP, PCI",
+        "neither PSP nor PCI has a domain Nonsense",
         "PSP has no domain Case Presentation",
         "there is no claim for the mentee's credit that this letter could prove",
     ]
@@ -233,15 +233,13 @@ def test_letter_without_a_certification_serves_each_matching_claim(kept: Kept) -
     """The domains of the letter name the certifications."""
     assert kept.statuses("claim/which/mentee/PSP")[-1] == ("2035-09-20T16:28", "ready")
     assert kept.statuses("claim/which/mentee/CPP")[-1] == ("2035-09-20T16:28", "ready")
-    assert [letter.data["domains"] for letter in kept.letters if letter.engagement_id == "which"] == [
-        ["Crisis Management"],
-        [PSP],
-    ]
+    letters = [each for each in kept.letters if (each.engagement_id, each.role) == ("which", "mentee")]
+    assert [each.data["domains"] for each in letters] == [["Crisis Management"], [PSP]]
     assert kept.statuses("claim/whichsoon/mentee/CPP")[-1] == ("2035-09-14T09:00", "ready")
     assert kept.statuses("claim/whichsoon/mentee/PSP")[-1] == ("2035-11-13T17:00", "evidence_missing")
     assert kept.played.refusals("engagement/which") == [
         ("2035-09-20T16:29", "letter.signed", "this letter has already been signed"),
-        ("2035-09-20T16:30", "letter.signed", "CPP and PSP has no domain Nonsense"),
+        ("2035-09-20T16:30", "letter.signed", "neither CPP nor PSP has a domain Nonsense"),
     ]
     assert kept.played.refusals("engagement/whichsoon") == [
         ("2035-05-03T16:31", "letter.signed", "the letter has to name a domain of PSP or CPP")

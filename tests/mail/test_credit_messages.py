@@ -66,7 +66,7 @@ class TestThePreCheck:
             assert ("The dates fit" in text) is fits
             assert "September 14, 2028" in text
             spanish = body(composed(message, None, "es", dates=dates))
-            assert ("Las fechas todavía no concuerdan." in spanish) is not fits
+            assert ("Las fechas todavía no coinciden." in spanish) is not fits
 
     def test_precheck_mentions_the_cap_only_where_it_applies(self, message: str) -> None:
         def mentions_the_cap(**claim: Any) -> bool:

@@ -106,11 +106,13 @@ class Play:
         )
         programs = load_programs(Path("programs"))
         rows = await rehearse(scenario, programs, Path("templates/mail"), Path("programs"), mail_dir=folder)
-        letters = [
-            Mail(number, file.read_bytes())
-            for number, file in enumerate(sorted(folder.glob("*.eml")), start=1)
-        ]
-        return Played(rows, letters, self.people)
+        return Played(rows, read_letters(folder), self.people)
+
+
+def read_letters(folder: Path) -> list[Mail]:
+    """The mail kept in a folder, in the order in which it was caught."""
+    files = sorted(folder.glob("*.eml"))
+    return [Mail(number, file.read_bytes()) for number, file in enumerate(files, start=1)]
 
 
 class Played:

@@ -52,6 +52,12 @@ def print_errors(*lines: str) -> None:
         typer.echo(for_terminal(line), err=True)
 
 
+def print_lines(*lines: str) -> None:
+    """Print lines on standard output, safe for a terminal."""
+    for line in lines:
+        typer.echo(for_terminal(line))
+
+
 @contextmanager
 def working(what: str) -> Iterator[Callable[[str], None]]:
     """Show that work goes on, once it takes longer than two seconds.

@@ -115,17 +115,27 @@ def settled_because(kind: str, cause: str, state: str, facts: Any) -> str:
     return closing.gone(facts, cause)
 
 
+async def settled_tasks(
+    session: AsyncSession, subject: str, state: str, agenda: Agenda, facts: Any, at: datetime
+) -> list[tuple[Task, str]]:
+    """Return the open tasks about a lifecycle that are not needed any more, each with the reason (STA2)."""
+    found = await session.scalars(
+        select(Task).where(Task.subject == subject, Task.state.in_(OPEN), Task.kind.in_(CLOSINGS))
+    )
+    due = {(task.kind, task.cause) for task in agenda.tasks if task.due <= at}
+    settled = []
+    for task in found:
+        why = settled_because(task.kind, task.cause, state, facts)
+        if not why and CLOSINGS[task.kind].follows_agenda and (task.kind, task.cause) not in due:
+            why = "its cause is gone"
+        if why:
+            settled.append((task, why))
+    return settled
+
+
 async def close_settled_tasks(
     session: AsyncSession, row: Lifecycle, agenda: Agenda, facts: Any, at: datetime
 ) -> None:
     """Close the tasks about a lifecycle whose cause is gone, or that its state makes pointless (STA2)."""
-    found = await session.scalars(
-        select(Task).where(Task.subject == row.workflow, Task.state.in_(OPEN), Task.kind.in_(CLOSINGS))
-    )
-    due = {(task.kind, task.cause) for task in agenda.tasks if task.due <= at}
-    for task in found:
-        why = settled_because(task.kind, task.cause, row.state, facts)
-        if not why and CLOSINGS[task.kind].follows_agenda and (task.kind, task.cause) not in due:
-            why = "its cause is gone"
-        if why:
-            await close_task(session, task, "done", PROGRAM, why, at)
+    for task, why in await settled_tasks(session, row.workflow, row.state, agenda, facts, at):
+        await close_task(session, task, "done", PROGRAM, why, at)

@@ -136,10 +136,8 @@ async def pending_commands(
     rows = await claims_of(session, context.facts.engagement)
     claims, _ = claims_due(context, catalogue, at)
     effects = [start("Claim", claim.claim, claim) for claim in claims if claim.claim not in rows]
-    for row in rows.values():
-        facts = _CLAIM_FACTS.validate_python(row.facts)
-        if row.closed_at is None and sync_with_engagement(facts, context, row.state, at) != facts:
-            effects.append(WorkflowCommand("signal", row.workflow, "engagement_changed"))
+    for row, _, _ in await claims_after(session, context, at):
+        effects.append(WorkflowCommand("signal", row.workflow, "engagement_changed"))
     if context.closing is None or not _opens_surveys(context.facts, context.closing):
         return effects
     for role in ROLES:
@@ -168,6 +166,19 @@ def _opens_surveys(facts: EngagementFacts, closing: StateChange) -> bool:
     """Return whether an end opens surveys: completed, not a fit, or ended by a party (SUR2)."""
     by_party = closing.state == "ended" and facts.ended_by in ROLES
     return closing.state in ("completed", "no_fit") or by_party
+
+
+async def claims_after(
+    session: AsyncSession, context: EngagementContext, at: datetime
+) -> list[tuple[Claim, ClaimFacts, ClaimFacts]]:
+    """Return the open claims that an engagement in this context would change, with their facts before and after."""
+    changed = []
+    for row in (await claims_of(session, context.facts.engagement)).values():
+        facts = _CLAIM_FACTS.validate_python(row.facts)
+        after = sync_with_engagement(facts, context, row.state, at)
+        if row.closed_at is None and after != facts:
+            changed.append((row, facts, after))
+    return changed
 
 
 async def claims_of(session: AsyncSession, engagement_id: str) -> dict[str, Claim]:

@@ -90,17 +90,36 @@ async def agenda_of(session: AsyncSession, row: Lifecycle, programs: Programs, a
     return situation.agenda(facts)
 
 
-async def agenda_after(
+@dataclass(frozen=True, slots=True)
+class ActOutcome:
+    """A lifecycle before and after an act that is not done yet."""
+
+    situation: Situation[Any]
+    before: Agenda
+    facts: Any
+    """The facts after the act."""
+    after: Agenda
+
+
+async def outcome_of(
     session: AsyncSession, row: Lifecycle, act: Act, programs: Programs, at: datetime
-) -> Agenda:
-    """Return the agenda that a lifecycle would have after an act at `at`, by the rules that plans use (STA1).
+) -> ActOutcome:
+    """Return what a lifecycle would be after an act at `at`, by the rules that plans use (STA1).
 
     Raises Refused where the rules refuse the act, or the lifecycle is over.
     """
     situation, facts = await _read(session, row, programs, at)
     if row.closed_at:
         raise Refused(_closed_because(situation, facts, row, row.closed_at))
-    return situation.agenda(situation.apply(facts, act, at))
+    after = situation.apply(facts, act, at)
+    return ActOutcome(situation, situation.agenda(facts), after, situation.agenda(after))
+
+
+async def agenda_after(
+    session: AsyncSession, row: Lifecycle, act: Act, programs: Programs, at: datetime
+) -> Agenda:
+    """Return the agenda that a lifecycle would have after an act at `at`. Raises as `outcome_of` does."""
+    return (await outcome_of(session, row, act, programs, at)).after
 
 
 async def closed_because(session: AsyncSession, row: Lifecycle, programs: Programs) -> str:

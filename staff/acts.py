@@ -29,8 +29,9 @@ from rules.agenda import MessageChange, Refused
 from rules.credit import REVOCATIONS
 from rules.engagement import END_REASONS
 from rules.kinds import KINDS, TARGET, acting_on, kind_of
+from rules.program.catalogue import load_catalogue
 from staff.people import People
-from staff.preview import preview
+from staff.preview import ComingEffect, Preview, TaskEffect, preview
 from workflows.messages import Answer, update_act_id
 
 UPDATE_TIMEOUT: Final = 60
@@ -96,10 +97,31 @@ class ActEffect:
 
 @dataclass(frozen=True, slots=True)
 class ActResult:
-    """The state after an act, and the messages that it changes."""
+    """The state after an act, and what it changes; of an act that is done, only its messages."""
 
     state: str
     effects: tuple[ActEffect, ...]
+    before: str = ""
+    """The state before the act."""
+    coming: tuple[ComingEffect, ...] = ()
+    """The states, staff tasks and dates ahead that vanish, move or appear."""
+    tasks: tuple[TaskEffect, ...] = ()
+    """The staff tasks that open or close at once."""
+    claims: tuple[ClaimEffect, ...] = ()
+    """The claims of an engagement that change with it."""
+    starts: tuple[str, ...] = ()
+    """The claims and surveys that begin at once, by workflow id."""
+    zone: str = "UTC"
+    """The program's time zone, for what is `coming`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimEffect:
+    """What an act on an engagement does to one of its claims."""
+
+    claim: str
+    """The claim's workflow id."""
+    result: ActResult
 
 
 def check_act(act: StaffAct) -> None:
@@ -140,10 +162,26 @@ async def preview_act(database: Database, programs: Programs, act: StaffAct, at:
     async with database.reading() as session:
         row = await _find(session, act.target)
         try:
-            seen = await preview(session, row, asked, programs, at)
+            seen = await preview(session, row, asked, programs, at, load_catalogue())
         except Refused as refused:
             raise ActRefused(f"{act.target}: {refused}") from None
-        return ActResult(seen.state, await _effects(session, programs, row, seen.changes))
+        return await _previewed(session, programs, seen)
+
+
+async def _previewed(session: AsyncSession, programs: Programs, seen: Preview) -> ActResult:
+    claims = [
+        ClaimEffect(claim.workflow, await _previewed(session, programs, claim)) for claim in seen.claims
+    ]
+    return ActResult(
+        seen.state,
+        await _effects(session, programs, seen.program, seen.changes),
+        before=seen.before,
+        coming=seen.coming,
+        tasks=seen.tasks,
+        claims=tuple(claims),
+        starts=seen.starts,
+        zone=programs[seen.program].hours.zone if seen.program in programs else "UTC",
+    )
 
 
 async def execute_act(database: Database, client: Client, programs: Programs, act: StaffAct) -> ActResult:
@@ -169,7 +207,7 @@ async def execute_act(database: Database, client: Client, programs: Programs, ac
         if answer is None:
             return ActResult(row.state, ())
         changes = AgendaChanges(answer.added, answer.moved, answer.dropped)
-        return ActResult(answer.state, await _effects(session, programs, row, changes))
+        return ActResult(answer.state, await _effects(session, programs, row.program, changes))
 
 
 async def update(
@@ -215,12 +253,12 @@ async def _find(session: AsyncSession, target: str) -> Lifecycle:
 
 
 async def _effects(
-    session: AsyncSession, programs: Programs, row: Lifecycle, changes: AgendaChanges
+    session: AsyncSession, programs: Programs, program: str, changes: AgendaChanges
 ) -> tuple[ActEffect, ...]:
     found = (("not_sent", changes.dropped), ("moved", changes.moved), ("added", changes.added))
     named = [(name, change) for name, changed in found for change in changed]
     people = await People.of(session, {change.to for _, change in named}, programs)
-    return tuple(_effect(name, change, people, row.program) for name, change in named)
+    return tuple(_effect(name, change, people, program) for name, change in named)
 
 
 def _effect(name: str, change: MessageChange, people: People, program: str) -> ActEffect:

@@ -16,6 +16,7 @@ from database.models import Engagement, Lifecycle
 from lifecycles.facts import facts_from_row
 from lifecycles.registry import agenda_of
 from rules import engagement
+from rules.agenda import Agenda, closing_change
 from rules.engagement import EngagementFacts
 from rules.program import Program, program_calendar
 
@@ -36,7 +37,13 @@ async def coming(
     """What lies ahead of a lifecycle after an instant of program time, in order; nothing once it is closed."""
     if row.closed_at or row.program not in programs:
         return []
-    agenda = await agenda_of(session, row, programs, at)
+    return coming_of(await agenda_of(session, row, programs, at), at)
+
+
+def coming_of(agenda: Agenda, at: datetime) -> list[UpcomingChange]:
+    """Return what lies ahead in an agenda after an instant, in order; nothing once it has closed."""
+    if closing_change(agenda, at) or (agenda.closes_at and agenda.closes_at <= at):
+        return []
     found = [
         UpcomingChange(change.due, "state", change.state, change.cause) for change in agenda.state_changes
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from difflib import get_close_matches
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
@@ -12,6 +12,7 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from cli.output import Json, event_row, print_facts, print_json, print_json_lines, print_table
+from cli.program_time import program_time
 from cli.runner import run
 from rules.kinds import KINDS
 from rules.messages import CATALOGUE
@@ -60,9 +61,9 @@ def show(
     kind, slash, name = target.partition("/")
     if not target or (slash and (kind not in TARGETS or not name)):
         raise typer.BadParameter(f"a target is {', '.join(f'{each}/…' for each in TARGETS)}, not {target}")
-    programs, now = read_programs(read_settings()), datetime.now(UTC)
+    programs = read_programs(read_settings())
 
-    async def look(session: AsyncSession) -> View:
+    async def look(session: AsyncSession, now: datetime) -> View:
         wanted = target if slash else await _the_one_named(session, target)
         kind, _, name = wanted.partition("/")
         if kind == "member":
@@ -100,7 +101,9 @@ def why(
         raise typer.BadParameter(f"no message {message}{f'; did you mean {near[0]}?' if near else ''}")
     programs = read_programs(read_settings())
 
-    async def look(session: AsyncSession) -> tuple[str, Sequence[MessageView], Sequence[LifecycleSummary]]:
+    async def look(
+        session: AsyncSession, _: datetime
+    ) -> tuple[str, Sequence[MessageView], Sequence[LifecycleSummary]]:
         name = await member_named(session, member)
         return (name, *await member_messages(session, name, wanted, programs))
 
@@ -137,13 +140,16 @@ async def _the_one_named(session: AsyncSession, name: str) -> str:
     return found[0]
 
 
-def _read(look: Callable[[AsyncSession], Any]) -> Any:
-    """Return what a function finds in the database. Raises Failure for a target that is not there."""
+def _read(look: Callable[[AsyncSession, datetime], Any]) -> Any:
+    """Return what a function finds in the database at this instant of program time.
+
+    Raises Failure for a target that is not there.
+    """
 
     async def read() -> Any:
         async with database_ready(read_settings()) as database, database.reading() as session:
             try:
-                return await look(session)
+                return await look(session, await program_time(database))
             except NotFound as error:
                 raise Failure(str(error)) from None
 

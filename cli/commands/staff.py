@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
 from cli.groups import command_group
-from cli.output import Actor, Json, print_json, print_table, working
+from cli.output import Actor, Json, print_json, print_lines, print_table, working
+from cli.program_time import program_time
 from cli.runner import run
 from rules.credit import OTHER, REVOCATIONS
 from rules.engagement import END_REASONS
@@ -180,14 +180,47 @@ def _act(act: StaffAct, preview_only: bool, as_json: bool) -> None:
     result = run(_previewed(act) if preview_only else _executed(act))
     if as_json:
         head = {"target": act.target, "act": act.name, "preview": preview_only, "state": result.state}
-        print_json({**head, "changes": [_as_json(effect) for effect in result.effects]})
+        more = _preview_as_json(result) if preview_only else {}
+        print_json({**head, "changes": [_as_json(effect) for effect in result.effects], **more})
         return
-    typer.echo(f"{act.target} {'would be' if preview_only else 'is'} {result.state}.")
+    was = f", now {result.before}" if preview_only and result.before != result.state else ""
+    typer.echo(f"{act.target} {'would be' if preview_only else 'is'} {result.state}{was}.")
+    _print_result(result)
+
+
+def _print_result(result: ActResult) -> None:
     print_table(
         ("", "message", "to", "was due", "now due"),
         (_row(effect) for effect in result.effects),
         none="No planned message changes.",
     )
+    if result.coming:
+        print_table(
+            ("", "ahead", "was", "now"),
+            (
+                (
+                    each.change,
+                    f"{each.kind} {each.what}",
+                    local(each.was, result.zone),
+                    local(each.due, result.zone),
+                )
+                for each in result.coming
+            ),
+        )
+    for task in result.tasks:
+        number = f" {task.number}" if task.number else ""
+        print_lines(f"Task {task.task}{number} {task.change}: {task.why}")
+    for started in result.starts:
+        print_lines(f"{started} begins.")
+    for claim in result.claims:
+        after = claim.result
+        stays = after.before == after.state
+        print_lines(
+            f"{claim.claim} stays {after.state}."
+            if stays
+            else f"{claim.claim}, now {after.before}, would be {after.state}."
+        )
+        _print_result(after)
 
 
 async def _previewed(act: StaffAct) -> ActResult:
@@ -195,7 +228,7 @@ async def _previewed(act: StaffAct) -> ActResult:
     programs = read_programs(settings)
     async with database_ready(settings) as database:
         try:
-            return await preview_act(database, programs, act, datetime.now(UTC))
+            return await preview_act(database, programs, act, await program_time(database))
         except (ActRefused, UnknownLifecycle) as refused:
             raise Failure(str(refused)) from None
 
@@ -229,4 +262,35 @@ def _as_json(effect: ActEffect) -> dict[str, Any]:
         "to": effect.to,
         "was": local_iso(effect.was, effect.zone),
         "due": local_iso(effect.due, effect.zone),
+    }
+
+
+def _preview_as_json(result: ActResult) -> dict[str, Any]:
+    return {
+        "before": result.before,
+        "coming": [
+            {
+                "change": each.change,
+                "kind": each.kind,
+                "what": each.what,
+                "why": each.why,
+                "was": local_iso(each.was, result.zone),
+                "due": local_iso(each.due, result.zone),
+            }
+            for each in result.coming
+        ],
+        "tasks": [
+            {"change": each.change, "task": each.task, "id": each.number, "why": each.why}
+            for each in result.tasks
+        ],
+        "starts": list(result.starts),
+        "claims": [
+            {
+                "claim": each.claim,
+                "state": each.result.state,
+                "changes": [_as_json(effect) for effect in each.result.effects],
+                **_preview_as_json(each.result),
+            }
+            for each in result.claims
+        ],
     }

@@ -97,7 +97,7 @@ class ClaimActivities:
             return PlannedClaim(planned, facts)
 
     async def _situation(self, session: AsyncSession, facts: ClaimFacts, at: datetime) -> ClaimSituation:
-        situation = await load_claim(session, self._programs, facts, at)
+        situation = await load_claim(session, self._programs, facts, at, None)
         gate = situation.context.gate.earliest
         certification = self._letters.catalogue.certification(facts.certification, gate)
         return replace(situation, certification=certification)

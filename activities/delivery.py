@@ -29,6 +29,7 @@ from database.links import Links
 from database.models import DECISIONS, Message
 from database.session import Database, is_conflict
 from lifecycles.participants import Programs, program_of
+from lifecycles.registry import program_of_message
 from mail.addresses import AddressRefused, return_path
 from mail.allowlist import RecipientAllowlist
 from mail.composer import Composer
@@ -232,7 +233,7 @@ class MailActivities:
                 row.state, row.claimed_by = "planned", None
             if row.due_at is None or not _is_due(row.due_at, at):
                 return _held(row)
-            program = program_of(self._programs, row.program)
+            program = await program_of_message(session, self._programs, row)
             if row.content is None and await postpone(session, row, program, at):
                 return _held(row)
             if await self._is_spoken_for(session, row, program, at, patient):

@@ -124,8 +124,8 @@ class AgendaActivities:
         facts, at = order.facts, order.at
         async with self._database.begin() as session:
             await audit.lock(session, order.workflow)
-            situation = await load_onboarding(session, self._programs, facts, at)
             row = await session.get(Onboarding, order.workflow, with_for_update=True)
+            situation = await load_onboarding(session, self._programs, facts, at, row)
             if row is None:
                 row = onboarding_row(order.workflow, facts, situation.program)
                 session.add(row)
@@ -150,8 +150,8 @@ class AgendaActivities:
         facts, at = order.facts, order.at
         async with self._database.begin() as session:
             await audit.lock(session, order.workflow)
-            situation = await load_request(session, self._programs, facts, at)
             row = await session.get_one(Request, order.workflow, with_for_update=True)
+            situation = await load_request(session, self._programs, facts, at, row)
 
             async def apply(facts: RequestFacts, act: Act) -> RequestFacts:
                 after = situation.apply(facts, act, at)
@@ -198,8 +198,8 @@ class AgendaActivities:
         facts, at, catalogue = order.facts, order.at, self._letters.catalogue
         async with self._database.begin() as session:
             await audit.lock(session, order.workflow)
-            situation = await situation_of(session, self._programs, facts, at)
             row = await session.get(Engagement, order.workflow, with_for_update=True)
+            situation = await situation_of(session, self._programs, facts, at, row)
             if row is None:
                 row = engagement_row(facts, situation.program)
                 session.add(row)

@@ -62,8 +62,8 @@ class SurveyActivities:
         facts, at = order.facts, order.at
         async with self._database.begin() as session:
             await audit.lock(session, order.workflow)
-            situation = await load_survey(session, self._programs, facts, at)
             found, acts = await session.get(Survey, order.workflow, with_for_update=True), order.acts
+            situation = await load_survey(session, self._programs, facts, at, found)
             row = found or survey_row(order.workflow, facts, situation.program)
             if found is None:
                 acts = [*await _answers_ahead(session, facts), *acts]

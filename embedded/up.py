@@ -21,6 +21,7 @@ from temporalio.client import Client
 from database.environment import EnvironmentRefused
 from database.key_ring import KeyRing
 from database.links import Links
+from database.program_versions import ProgramVersionRefused
 from database.session import Database
 from embedded.data_folder import locked, private_folder
 from embedded.mail_catcher import MailCatcher
@@ -127,10 +128,10 @@ async def _catcher(stack: AsyncExitStack, mailbox: Mailbox) -> MailCatcher:
 
 
 async def _claim(parts: Components) -> None:
-    """Make the database this deployment's. Raises Failure if it is another's."""
+    """Make the database this deployment's. Raises Failure if it is another's, or has versions that cannot be read."""
     try:
         await parts.claim_environment()
-    except EnvironmentRefused as refused:
+    except (EnvironmentRefused, ProgramVersionRefused) as refused:
         raise Failure(str(refused)) from None
 
 

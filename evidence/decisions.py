@@ -17,9 +17,11 @@ from database import audit
 from database.models import Claim
 from evidence.letters import revoke_letters
 from lifecycles.claims import ClaimSituation, credit_of, shares
-from lifecycles.participants import Programs, program_of
+from lifecycles.participants import Programs
+from lifecycles.situation import pinned_program
 from rules import credit
 from rules.credit import EARNED, ClaimFacts, Credit, Decision
+from rules.program import Program
 from rules.program.catalogue import Catalogue
 
 
@@ -66,7 +68,7 @@ class DecisionRecorder:
         gets its own decision on record, even where one plan finds several.
         """
         others = await self._others(row)
-        sharing = [each for other in others if (each := credit_of(other, self._programs))]
+        sharing = [each for other in others if (each := credit_of(other, await self._program_of(other)))]
         decision = self._decide(facts, sharing, at)
         self._write(row, facts, decision)
         for change in passed:
@@ -130,12 +132,15 @@ class DecisionRecorder:
         )
         for other in others:
             if other.state in EARNED and other.credit_date:
-                policy = program_of(self._programs, other.program).credit
+                policy = (await self._program_of(other)).credit
                 cap = credit.cap_on(policy, self._catalogue, date.fromisoformat(other.credit_date))
                 count = shares([*sharing, own], other, cap).get(other.workflow)
                 if count is not None and count != other.countable:
                     other.countable = count
                     await self._record_credit(other.workflow, other, at)
+
+    async def _program_of(self, claim: Claim) -> Program:
+        return await pinned_program(self._session, self._programs, claim)
 
     async def _record_credit(self, workflow: str, decided: Claim | Decision, at: datetime) -> None:
         data = {"status": decided.state, "earned": decided.earned, "countable": decided.countable}

@@ -10,10 +10,10 @@ from pydantic import TypeAdapter
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Claim, Engagement, Profile, Survey
+from database.models import Claim, Engagement, Lifecycle, Profile, Survey
 from lifecycles.engagements import EngagementContext, load_engagement
 from lifecycles.facts import facts_to_row
-from lifecycles.participants import Participant, Programs, program_of
+from lifecycles.participants import Participant, Programs
 from lifecycles.workflow_commands import WorkflowCommand, start
 from rules import credit, engagement
 from rules.acts import Act
@@ -236,9 +236,12 @@ class ClaimSituation:
 
 
 async def load_claim(
-    session: AsyncSession, programs: Programs, facts: ClaimFacts, at: datetime
+    session: AsyncSession, programs: Programs, facts: ClaimFacts, at: datetime, row: Lifecycle | None
 ) -> ClaimSituation:
-    """Return the situation of a claim, without its certification: only the claimant's own acts need that."""
+    """Return the situation of a claim, by the program version of its engagement (CPE12).
+
+    It is without the certification: only the claimant's own acts need that.
+    """
     return ClaimSituation(await load_engagement(session, programs, facts.engagement, at))
 
 
@@ -256,11 +259,11 @@ def claims_of_member(member: str) -> list[Select[str, str]]:
     ]
 
 
-def credit_of(row: Claim, programs: Programs) -> Credit | None:
-    """Return a claim as the cap of a cycle counts it; None before its first decision."""
+def credit_of(row: Claim, program: Program) -> Credit | None:
+    """Return a claim as the cap of a cycle counts it, by its program; None before its first decision."""
     if row.credit_date is None:
         return None
-    amount = program_of(programs, row.program).credit.amount(row.role)
+    amount = program.credit.amount(row.role)
     return Credit(row.workflow, row.engagement_id, row.certification, row.credit_date, row.state, amount)
 
 
@@ -286,6 +289,7 @@ def claim_row(facts: ClaimFacts, who: Participant, program: Program) -> Claim:
         certification=facts.certification,
         program=program.id,
         policy_version=program.policy_version,
+        program_version=program.fingerprint,
         state="precheck",
         state_since=facts.created_at,
         facts=facts_to_row(facts),

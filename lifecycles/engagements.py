@@ -9,9 +9,10 @@ from datetime import date, datetime
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Engagement, Profile
+from database.models import Engagement, Lifecycle, Profile, Request
 from lifecycles.facts import facts_from_row, facts_to_row
 from lifecycles.participants import Participant, Programs, participants_of, program_of
+from lifecycles.situation import pinned_program
 from rules import credit, engagement
 from rules.acts import Act
 from rules.agenda import Agenda, StateChange, closing_change
@@ -55,11 +56,17 @@ class EngagementSituation:
 
 
 async def situation_of(
-    session: AsyncSession, programs: Programs, facts: EngagementFacts, at: datetime
+    session: AsyncSession, programs: Programs, facts: EngagementFacts, at: datetime, row: Lifecycle | None
 ) -> EngagementSituation:
-    """Return the situation of an engagement. Raises NotOnRecord."""
+    """Return the situation of an engagement. One without a row begins with its request's program version (CPE12).
+
+    Raises NotOnRecord.
+    """
     people = await participants_of(session, facts.mentee, facts.mentor)
-    return EngagementSituation(people, program_of(programs, people[facts.mentor].profile.program))
+    began = row or await session.get(Request, f"request/{facts.engagement}")
+    if began is None:
+        return EngagementSituation(people, program_of(programs, people[facts.mentor].profile.program))
+    return EngagementSituation(people, await pinned_program(session, programs, began))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +122,7 @@ async def load_engagement(
     row = await session.get_one(Engagement, f"engagement/{engagement_id}")
     facts = facts_from_row(EngagementFacts, row.facts)
     people = await participants_of(session, facts.mentee, facts.mentor)
-    situation = EngagementSituation(people, program_of(programs, row.program))
+    situation = EngagementSituation(people, await pinned_program(session, programs, row))
     closing = closing_change(situation.agenda(facts), at) if row.closed_at else None
     return EngagementContext(facts, people, situation.program, closing)
 
@@ -139,6 +146,7 @@ def engagement_row(facts: EngagementFacts, program: Program) -> Engagement:
         mentor_id=facts.mentor,
         program=program.id,
         policy_version=program.policy_version,
+        program_version=program.fingerprint,
         state="active",
         state_since=facts.started_at,
         started_at=facts.started_at,

@@ -10,10 +10,11 @@ from typing import Any
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Onboarding, Profile
+from database.models import Lifecycle, Onboarding, Profile
 from lifecycles.engagements import EngagementContext
 from lifecycles.facts import facts_from_row, facts_to_row
 from lifecycles.participants import Participant, Programs, participant, program_of
+from lifecycles.situation import pinned_program
 from lifecycles.workflow_commands import WorkflowCommand
 from rules import onboarding
 from rules.acts import Act
@@ -58,11 +59,13 @@ class OnboardingSituation:
 
 
 async def load_onboarding(
-    session: AsyncSession, programs: Programs, facts: OnboardingFacts, at: datetime
+    session: AsyncSession, programs: Programs, facts: OnboardingFacts, at: datetime, row: Lifecycle | None
 ) -> OnboardingSituation:
-    """Return the situation of an onboarding. Raises NotOnRecord."""
+    """Return the situation of an onboarding; one without a row begins with the newest program. Raises NotOnRecord."""
     who = await participant(session, facts.profile)
-    return OnboardingSituation(who, program_of(programs, who.profile.program))
+    if row is None:
+        return OnboardingSituation(who, program_of(programs, who.profile.program))
+    return OnboardingSituation(who, await pinned_program(session, programs, row))
 
 
 def onboarding_row(workflow: str, facts: OnboardingFacts, program: Program) -> Onboarding:
@@ -72,6 +75,7 @@ def onboarding_row(workflow: str, facts: OnboardingFacts, program: Program) -> O
         profile_id=facts.profile,
         program=program.id,
         policy_version=program.policy_version,
+        program_version=program.fingerprint,
         state="blocked" if facts.blocked else "waiting",
         state_since=facts.created_at,
         facts=facts_to_row(facts),

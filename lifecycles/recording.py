@@ -86,6 +86,7 @@ async def record(
     await _record_acts(session, row.workflow, applied.done, at)
     row.program = situation.program.id
     row.policy_version = situation.program.policy_version
+    row.program_version = situation.program.fingerprint
     row.facts = facts_to_row(applied.facts)
     state_before = row.state
     row.closed_at = await _record_state_changes(

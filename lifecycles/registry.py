@@ -16,14 +16,14 @@ from typing import Any
 from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Claim, Engagement, Lifecycle, Onboarding, Request, Survey
+from database.models import Claim, Engagement, Lifecycle, Message, Onboarding, Request, Survey
 from lifecycles.claims import claims_of_member, load_claim
 from lifecycles.engagements import engagements_of, situation_of
 from lifecycles.facts import facts_from_row
 from lifecycles.onboardings import load_onboarding, onboardings_of
-from lifecycles.participants import Programs
+from lifecycles.participants import Programs, program_of
 from lifecycles.requests import load_request, requests_of
-from lifecycles.situation import Situation
+from lifecycles.situation import Situation, pinned_program
 from lifecycles.surveys import load_survey, surveys_of
 from rules.acts import Act
 from rules.agenda import Agenda, Refused
@@ -31,10 +31,11 @@ from rules.credit import ClaimFacts
 from rules.engagement import EngagementFacts
 from rules.kinds import KINDS, Kind
 from rules.onboarding import OnboardingFacts
+from rules.program import Program
 from rules.request import RequestFacts
 from rules.survey import SurveyFacts
 
-Load = Callable[[AsyncSession, Programs, Any, datetime], Awaitable[Situation[Any]]]
+Load = Callable[[AsyncSession, Programs, Any, datetime, Lifecycle | None], Awaitable[Situation[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,10 @@ class LifecycleKind:
     table: type[Onboarding | Request | Engagement | Claim | Survey]
     facts: type[Any]
     load: Load
-    """Return the situation of facts: people and program, as the database has them at an instant."""
+    """Return the situation of facts: people and program, as the database has them at an instant.
+
+    The program has the rules of the version that the lifecycle's row, where it has one, began with.
+    """
     open_of: Callable[[str], list[Select[str, str]]]
     """Return queries for the open ones that depend on a member: workflow id, and the profile concerned."""
 
@@ -76,6 +80,14 @@ async def find_lifecycle(session: AsyncSession, workflow: str) -> Lifecycle | No
     entry = LIFECYCLES.get(workflow.partition("/")[0])
     row: Lifecycle | None = await session.get(entry.table, workflow) if entry else None
     return row
+
+
+async def program_of_message(session: AsyncSession, programs: Programs, row: Message) -> Program:
+    """Return the program by which a message is written: that of its lifecycle, else the newest. Raises NotOnRecord."""
+    lifecycle = await find_lifecycle(session, row.workflow)
+    if lifecycle is None:
+        return program_of(programs, row.program)
+    return await pinned_program(session, programs, lifecycle)
 
 
 async def open_lifecycles_of(session: AsyncSession, member: str) -> list[tuple[str, str]]:
@@ -135,7 +147,7 @@ async def _read(
 ) -> tuple[Situation[Any], Any]:
     entry = lifecycle_of(row.workflow)
     facts = facts_from_row(entry.facts, row.facts)
-    return await entry.load(session, programs, facts, at), facts
+    return await entry.load(session, programs, facts, at, row), facts
 
 
 def _closed_because(situation: Situation[Any], facts: Any, row: Lifecycle, closed_at: datetime) -> str:

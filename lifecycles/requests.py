@@ -9,8 +9,9 @@ from datetime import date, datetime
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Profile, Request
+from database.models import Lifecycle, Profile, Request
 from lifecycles.participants import Participant, Programs, participants_of, program_of
+from lifecycles.situation import pinned_program
 from rules import request
 from rules.acts import Act
 from rules.agenda import Agenda
@@ -51,12 +52,14 @@ class RequestSituation:
 
 
 async def load_request(
-    session: AsyncSession, programs: Programs, facts: RequestFacts, at: datetime
+    session: AsyncSession, programs: Programs, facts: RequestFacts, at: datetime, row: Lifecycle | None
 ) -> RequestSituation:
-    """Return the situation of a request. Raises NotOnRecord."""
+    """Return the situation of a request; one without a row begins with the newest program. Raises NotOnRecord."""
     people = await participants_of(session, facts.mentee, facts.mentor)
-    mentor = people[facts.mentor]
-    return RequestSituation(mentor, people[facts.mentee], program_of(programs, mentor.profile.program))
+    mentor, mentee = people[facts.mentor], people[facts.mentee]
+    if row is None:
+        return RequestSituation(mentor, mentee, program_of(programs, mentor.profile.program))
+    return RequestSituation(mentor, mentee, await pinned_program(session, programs, row))
 
 
 def requests_of(member: str) -> list[Select[str, str]]:

@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Generic, Protocol, TypeVar
 
-from lifecycles.participants import Participant
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database import program_versions
+from database.models import Lifecycle
+from lifecycles.participants import Participant, Programs, UnknownProgram, program_of
 from rules.acts import Act
 from rules.agenda import Agenda, Refused
 from rules.calendar import Calendar
@@ -39,6 +43,20 @@ class Situation(Protocol[Facts]):
 
     def closed_because(self, facts: Facts, state: str, on: date) -> str:
         """Return how it is over, for an act that comes too late; `on` is the day on which it ended."""
+
+
+async def pinned_program(session: AsyncSession, programs: Programs, row: Lifecycle) -> Program:
+    """Return the program of a lifecycle, with the rules of the version that it began with (CPE12).
+
+    Raises UnknownProgram where the program is not loaded here, or the version is not in the database.
+    """
+    newest, version = program_of(programs, row.program), row.program_version
+    if version in (None, newest.fingerprint):
+        return newest
+    kept = await program_versions.read(session, version)
+    if kept is None:
+        raise UnknownProgram(f"version {version[:12]} of program {row.program} is not in the database")
+    return newest.governed_by(kept)
 
 
 @dataclass(frozen=True, slots=True)

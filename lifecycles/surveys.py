@@ -9,9 +9,10 @@ from datetime import date, datetime
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Profile, Survey
+from database.models import Engagement, Lifecycle, Profile, Survey
 from lifecycles.facts import facts_to_row
 from lifecycles.participants import Participant, Programs, participant, program_of
+from lifecycles.situation import pinned_program
 from rules import survey
 from rules.acts import Act
 from rules.agenda import Agenda
@@ -51,11 +52,14 @@ class SurveySituation:
 
 
 async def load_survey(
-    session: AsyncSession, programs: Programs, facts: SurveyFacts, at: datetime
+    session: AsyncSession, programs: Programs, facts: SurveyFacts, at: datetime, row: Lifecycle | None
 ) -> SurveySituation:
-    """Return the situation of a survey. Raises NotOnRecord."""
+    """Return the situation of a survey, by the program version of its engagement (CPE12). Raises NotOnRecord."""
     reader = await participant(session, facts.profile)
-    return SurveySituation(reader, program_of(programs, reader.profile.program))
+    followed = await session.get(Engagement, f"engagement/{facts.engagement}") or row
+    if followed is None:
+        return SurveySituation(reader, program_of(programs, reader.profile.program))
+    return SurveySituation(reader, await pinned_program(session, programs, followed))
 
 
 def survey_row(workflow: str, facts: SurveyFacts, program: Program) -> Survey:
@@ -67,6 +71,7 @@ def survey_row(workflow: str, facts: SurveyFacts, program: Program) -> Survey:
         profile_id=facts.profile,
         program=program.id,
         policy_version=program.policy_version,
+        program_version=program.fingerprint,
         state="open",
         state_since=facts.opened_at,
         facts=facts_to_row(facts),

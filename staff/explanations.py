@@ -12,6 +12,7 @@ from database.models import Message
 from lifecycles.facts import facts_from_row
 from lifecycles.participants import Participant, Programs, participants
 from lifecycles.registry import find_lifecycle, lifecycle_of
+from lifecycles.situation import pinned_program
 from rules.due_day import DERIVATIONS, Case, derive, postponed, sentence
 from rules.due_day.counting import CalendarOwner
 from rules.messages import CATALOGUE
@@ -33,19 +34,24 @@ async def explain(
 ) -> Mapping[str, Explanation]:
     """Return the explanations of rows of the ledger, by the ids of their deliveries."""
     facts: dict[str, Any] = {}
+    rules: dict[str, Program] = {}
     for workflow in {row.workflow for row in rows}:
         lifecycle = await find_lifecycle(session, workflow)
         if lifecycle is not None:
             facts[workflow] = facts_from_row(lifecycle_of(workflow).facts, lifecycle.facts)
+            if lifecycle.program in programs:
+                rules[workflow] = await pinned_program(session, programs, lifecycle)
     mentors = {getattr(each, "mentor", "") for each in facts.values()}
     people = await participants(session, {row.to_profile for row in rows} | mentors)
-    return {row.delivery: _explanation(row, facts.get(row.workflow), people, programs) for row in rows}
+    return {
+        row.delivery: _explanation(row, facts.get(row.workflow), people, rules.get(row.workflow))
+        for row in rows
+    }
 
 
 def _explanation(
-    row: Message, facts: Any, people: Mapping[str, Participant], programs: Programs
+    row: Message, facts: Any, people: Mapping[str, Participant], program: Program | None
 ) -> Explanation:
-    program = programs.get(row.program)
     if program is None:
         return _rule_of(row)
     recipient = _reader(row.to_profile, people, program)

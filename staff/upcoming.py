@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database.models import Engagement, Lifecycle
 from lifecycles.facts import facts_from_row
 from lifecycles.registry import agenda_of
+from lifecycles.situation import pinned_program
 from rules import engagement
 from rules.agenda import Agenda, closing_change
 from rules.engagement import EngagementFacts
@@ -53,11 +54,13 @@ def coming_of(agenda: Agenda, at: datetime) -> list[UpcomingChange]:
     return sorted((each for each in found if each.at > at), key=lambda each: (each.at, each.kind))
 
 
-def dates_of(row: Lifecycle, programs: Mapping[str, Program], at: datetime) -> dict[str, Any]:
+async def dates_of(
+    session: AsyncSession, row: Lifecycle, programs: Mapping[str, Program], at: datetime
+) -> dict[str, Any]:
     """The days that decide an engagement: its first, the planned end or the last, and the gate of credit (CPE1)."""
     if not isinstance(row, Engagement) or row.program not in programs:
         return {}
-    program = programs[row.program]
+    program = await pinned_program(session, programs, row)
     calendar, facts = program_calendar(program), facts_from_row(EngagementFacts, row.facts)
     days: dict[str, Any] = {"started": engagement.start_day(facts, calendar)}
     if row.closed_at:

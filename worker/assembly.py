@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,14 @@ from activities.inbox import QUEUE, InboxActivities
 from activities.planning import AgendaActivities
 from activities.surveys import SurveyActivities
 from activities.watchdog import WatchdogActivities
-from database import environment
+from database import environment, program_versions
 from database.environment import Deployment
 from database.links import Links
 from database.session import Database
 from evidence.letters import LetterService
 from evidence.renderer import DocumentRenderer
 from lifecycles.participants import Programs
+from lifecycles.registry import LIFECYCLES
 from mail.allowlist import RecipientAllowlist
 from mail.composer import Composer
 from mail.smtp.channel import SmtpChannel
@@ -61,8 +62,8 @@ def load_programs(folder: Path) -> dict[str, Program]:
 
 
 def versions_of(programs: Programs) -> dict[str, str]:
-    """Return the policy versions of programs by their ids (CPE12)."""
-    return {program.id: program.policy_version for program in programs.values()}
+    """Return the versions of programs, as people read them, by their ids (CPE12)."""
+    return {program.id: program.version for program in programs.values()}
 
 
 async def claim_environment(database: Database, process: Deployment) -> None:
@@ -76,6 +77,24 @@ async def claim_environment(database: Database, process: Deployment) -> None:
             changed = await environment.claim(session, process)
     for name, (before, now) in changed.items():
         log.warning("program_version_changed", program=name, before=before, now=now)
+
+
+async def keep_program_versions(database: Database, programs: Programs) -> None:
+    """Keep the versions of a worker's programs: each lifecycle goes on by the one that it began with (CPE12).
+
+    Raises ProgramVersionRefused, naming the version, where lifecycles go on by one that cannot be read.
+    """
+    tables = [entry.table for entry in LIFECYCLES.values()]
+
+    async def keep() -> None:
+        async with database.begin() as session:
+            await program_versions.keep(session, programs.values(), tables, datetime.now(UTC))
+
+    try:
+        await keep()
+    except IntegrityError:
+        # Two workers found a new version at the same moment; the other one has written it.
+        await keep()
 
 
 class Composers:
@@ -128,11 +147,15 @@ class Components:
         )
 
     async def claim_environment(self) -> None:
-        """Make the database this deployment's. Raises EnvironmentRefused if it belongs to another (MAIL8)."""
+        """Make the database this deployment's, and keep the versions of its programs (MAIL8, CPE12).
+
+        Raises EnvironmentRefused if it belongs to another, ProgramVersionRefused for a version that cannot be read.
+        """
         process = Deployment(
             self.environment, self.allowlist.production, self.links.keys, versions_of(self.programs)
         )
         await claim_environment(self.database, process)
+        await keep_program_versions(self.database, self.programs)
 
     async def close(self) -> None:
         """Finish the deliveries in flight, and close the connections to the mail server."""

@@ -14,6 +14,7 @@ from temporalio.client import Client
 
 from database.environment import Deployment, EnvironmentRefused
 from database.links import Links
+from database.program_versions import ProgramVersionRefused
 from database.session import Database
 from lifecycles.participants import Programs
 from mail.smtp.verdicts import DeliveryError
@@ -22,6 +23,7 @@ from worker.assembly import (
     Components,
     WorkerOptions,
     claim_environment,
+    keep_program_versions,
     letter_service,
     versions_of,
     workers,
@@ -60,6 +62,7 @@ async def run_worker(settings: Settings) -> None:
         components = build_components(settings, database, programs)
         try:
             await _claim_environment(settings, database, links_of(settings), programs)
+            await _keep_program_versions(database, programs)
             client = await connect()
             await _check_mail_server(components, settings)
             await _work(settings, database, components, client)
@@ -76,6 +79,14 @@ async def _claim_environment(
     try:
         await claim_environment(database, process)
     except EnvironmentRefused as error:
+        raise Failure(str(error)) from None
+
+
+async def _keep_program_versions(database: Database, programs: Programs) -> None:
+    """Keep the versions of the programs. Raises Failure where a kept one cannot be read (CPE12)."""
+    try:
+        await keep_program_versions(database, programs)
+    except ProgramVersionRefused as error:
         raise Failure(str(error)) from None
 
 

@@ -102,6 +102,7 @@ def _request_row(event: StoredEvent, facts: RequestFacts, program: Program) -> R
         created_at=facts.created_at,
         program=program.id,
         policy_version=program.policy_version,
+        program_version=program.fingerprint,
         state="unavailable" if facts.unavailable_because else "open",
         state_since=facts.created_at,
         facts=facts_to_row(facts),

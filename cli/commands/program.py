@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +11,12 @@ import typer
 from cli.groups import command_group
 from cli.output import Json, print_json, print_json_lines, print_table, working
 from cli.runner import run
+from database.program_versions import KeptVersion, kept_versions
+from lifecycles.registry import LIFECYCLES
 from mail.context import program_context
-from rules.program import Program, load_program
-from worker.connections import composers, read_programs, read_settings
+from rules.program import Program, load_program, version_label
+from rules.program.toml_schema import Setting
+from worker.connections import composers, database_ready, read_programs, read_settings
 from worker.errors import Failure
 
 app = command_group("Check and print program files.")
@@ -59,8 +63,12 @@ def show(
     ] = "",
     as_json: Json = False,
 ) -> None:
-    """Print each setting of a program: its value, the rules that it serves, and what it means."""
-    settings = _found(which).describe()
+    """Print each setting of a program: its value, the rules that it serves, and what it means.
+
+    The version is the fingerprint of the file's content: lifecycles go on by the one that they began with.
+    """
+    program = _found(which)
+    settings = [*program.describe(), _version(program)]
     if as_json:
         print_json_lines(setting._asdict() for setting in settings)
         return
@@ -68,6 +76,62 @@ def show(
         ("section", "key", "value", "rules", "meaning"),
         ((s.section, s.key, s.value, " ".join(s.rules), s.about) for s in settings),
     )
+
+
+@app.command()
+def versions(
+    which: Annotated[str, typer.Argument(help="A program's id; by default, all.", metavar="[ID]")] = "",
+    as_json: Json = False,
+) -> None:
+    """List the versions of program files that workers have started with.
+
+    Each lifecycle goes on by the version that it began with; the list counts those that run and those that are over.
+    """
+    programs = read_programs(read_settings())
+
+    async def read() -> list[KeptVersion]:
+        tables = [entry.table for entry in LIFECYCLES.values()]
+        async with database_ready(read_settings()) as database, database.reading() as session:
+            return await kept_versions(session, tables)
+
+    found = [each for each in run(read()) if which in ("", each.program)]
+    if which and not found:
+        raise Failure(f"no worker has started with a program {which}")
+    newest = {program.fingerprint for program in programs.values()}
+    if as_json:
+        print_json_lines(
+            {
+                "program": each.program,
+                "policy_version": each.policy_version,
+                "fingerprint": each.fingerprint,
+                "first_seen": each.first_seen_at.isoformat(),
+                "newest": each.fingerprint in newest,
+                "running": each.running,
+                "over": each.over,
+            }
+            for each in found
+        )
+        return
+    print_table(
+        ("program", "version", "first seen (UTC)", "running", "over", ""),
+        (
+            (
+                each.program,
+                version_label(each.policy_version, each.fingerprint),
+                f"{each.first_seen_at.astimezone(UTC):%Y-%m-%d %H:%M}",
+                each.running,
+                each.over,
+                "in the program folder now" if each.fingerprint in newest else "",
+            )
+            for each in found
+        ),
+        none="No worker has started yet.",
+    )
+
+
+def _version(program: Program) -> Setting:
+    about = "the version of this file: a SHA-256 of its content, whatever its layout"
+    return Setting("program", "fingerprint", program.fingerprint, ("CPE12",), about)
 
 
 def _found(which: str) -> Program:

@@ -235,6 +235,7 @@ def _summary(each: LifecycleSummary) -> Head:
         "next": local_iso(each.next_at, each.zone),
         "program": each.program,
         "policy_version": each.policy_version,
+        "program_version": each.program_version,
     }
 
 
@@ -293,6 +294,8 @@ def _facts(view: View) -> Head:
     for name, value in head.items():
         if name == "people":
             facts |= {role: f"{who}, on the clock of {zones[role]}" for role, who in value.items()}
+        elif name == "program_version":
+            facts["version"] = value[:12] if value else ""
         elif name == "zone":
             facts["times"] = f"on the clock of {value}, unless another is named"
         elif isinstance(value, tuple):

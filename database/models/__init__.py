@@ -15,7 +15,15 @@ from database.models.lifecycles import (
 )
 from database.models.mail import DECISIONS, Bounce, Message, NudgePlace, Suppression
 from database.models.people import Member, Profile
-from database.models.records import AuditRecord, Checkpoint, CheckpointHead, Environment, Event, Task
+from database.models.records import (
+    AuditRecord,
+    Checkpoint,
+    CheckpointHead,
+    Environment,
+    Event,
+    ProgramVersion,
+    Task,
+)
 
 __all__ = [
     "DECISIONS",
@@ -39,6 +47,7 @@ __all__ = [
     "NudgePlace",
     "Onboarding",
     "Profile",
+    "ProgramVersion",
     "Report",
     "Request",
     "Serial",

@@ -14,14 +14,16 @@ from database.models.base import Base, Serial
 class Lifecycle:
     """The columns of every lifecycle: its state, the facts behind its agenda, and what is next.
 
-    `facts` is the same record that the workflow carries, so that a preview can compute the agenda of other
-    facts. `next_at` is the next instant at which a state changes or a task opens; mails
+    `program_version` is the fingerprint of the program file that it began with, and goes on by; None in a row of an
+    earlier version until the next start. `facts` is the same record that the workflow carries, so that a preview can
+    compute the agenda of other facts. `next_at` is the next instant at which a state changes or a task opens; mails
     have theirs in the ledger.
     """
 
     workflow: Mapped[str] = mapped_column(String(200), primary_key=True)
     program: Mapped[str] = mapped_column(String(64))
     policy_version: Mapped[str] = mapped_column(String(80))
+    program_version: Mapped[str | None] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(20), index=True)
     state_since: Mapped[datetime]
     facts: Mapped[dict[str, Any]]

@@ -14,8 +14,9 @@ from database.models.base import Base, Json, Serial
 class Environment(Base):
     """Which deployment this database belongs to. A copy that runs elsewhere does not mail (MAIL8).
 
-    `production` is whether it mails everybody, `keys` are fingerprints of its key ring, `versions` those of its program
-    files. A row of an earlier version has none of them: the next start writes them.
+    `production` is whether it mails everybody, `keys` are fingerprints of its key ring. `versions` names the version of
+    each program file at the last start; `ProgramVersion` has all of them. A row of an earlier version has none of
+    these: the next start writes them.
     """
 
     __tablename__ = "environment"
@@ -24,6 +25,21 @@ class Environment(Base):
     production: Mapped[bool | None]
     keys: Mapped[list[Any] | None] = mapped_column(Json)
     versions: Mapped[dict[str, Any] | None] = mapped_column(Json)
+
+
+class ProgramVersion(Base):
+    """A version of a program file that this deployment has worked by (CPE12). Lifecycles go on by theirs.
+
+    `fingerprint` is the SHA-256 of its content, whatever its layout, and `content` the text of the file.
+    `first_seen_at` is by the machine's clock, not the program's.
+    """
+
+    __tablename__ = "program_versions"
+    fingerprint: Mapped[str] = mapped_column(String(64), primary_key=True)
+    program: Mapped[str] = mapped_column(String(64), index=True)
+    policy_version: Mapped[str] = mapped_column(String(80))
+    content: Mapped[str] = mapped_column(Text)
+    first_seen_at: Mapped[datetime]
 
 
 class Task(Base):

@@ -9,9 +9,12 @@ from datetime import date, datetime
 from markupsafe import Markup
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from database.links import Link
 from database.models import Member, Profile
 from gateway.pages import PageBrand
 from lifecycles.participants import Participant, Programs, participants
+from lifecycles.registry import find_lifecycle
+from lifecycles.situation import pinned_program
 from rules.calendar import local_in
 from rules.program import Program
 
@@ -40,16 +43,18 @@ class LinkReader:
 
 
 async def reader_of(
-    session: AsyncSession, programs: Programs, languages: Collection[str], profile: str
+    session: AsyncSession, programs: Programs, languages: Collection[str], link: Link
 ) -> LinkReader | None:
-    """Return the reader behind a profile id; None if it is unknown, or its program is not loaded here.
+    """Return the reader of a link; None if the profile is unknown, or its program is not loaded here.
 
-    `languages` are those that there are pages in.
+    The program has the rules by which the link's subject goes on. `languages` are those that there are pages in.
     """
-    participant = (await participants(session, [profile])).get(profile)
+    participant = (await participants(session, [link.profile])).get(link.profile)
     if participant is None or participant.profile.program not in programs:
         return None
-    program = programs[participant.profile.program]
+    program, subject = programs[participant.profile.program], await find_lifecycle(session, link.subject)
+    if subject is not None and subject.program == program.id:
+        program = await pinned_program(session, programs, subject)
     return LinkReader(participant, program, participant.locale(program, languages))
 
 

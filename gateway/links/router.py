@@ -117,7 +117,7 @@ class _PersonalLinks:
         except LinkRefused:
             return self._refuse(request, "tampered")
         at = await self._services.now()
-        reader = await self._reader(link.profile)
+        reader = await self._reader(link)
         if reader is None:
             return self._refuse(request, "unknown_profile", link)
         if link.expired(at) and link.purpose not in NEVER_EXPIRE:
@@ -141,9 +141,9 @@ class _PersonalLinks:
             return self._refuse(request, "not_theirs", link, reader)
         return self._respond(request, page, reader)
 
-    async def _reader(self, profile: str) -> LinkReader | None:
+    async def _reader(self, link: Link) -> LinkReader | None:
         async with self._services.database.reading() as session:
-            return await reader_of(session, self._services.programs, self._pages.languages, profile)
+            return await reader_of(session, self._services.programs, self._pages.languages, link)
 
     def _refuse(
         self, request: Request, reason: str, link: Link | None = None, reader: LinkReader | None = None

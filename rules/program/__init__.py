@@ -1,12 +1,20 @@
 """A program file, validated: every number of the rulebook (COH5)."""
 
 from rules.program.policies import CreditPolicy, EngagementPolicy, OnboardingPolicy, RequestPolicy
-from rules.program.program import Program, load_program, parse_program, program_calendar
+from rules.program.program import (
+    OF_ITS_VERSION,
+    Program,
+    load_program,
+    parse_program,
+    program_calendar,
+    version_label,
+)
 from rules.program.survey_policy import Question, SurveyPolicy
 from rules.program.values import NEEDED_RESOURCES
 
 __all__ = [
     "NEEDED_RESOURCES",
+    "OF_ITS_VERSION",
     "CreditPolicy",
     "EngagementPolicy",
     "OnboardingPolicy",
@@ -17,4 +25,5 @@ __all__ = [
     "load_program",
     "parse_program",
     "program_calendar",
+    "version_label",
 ]

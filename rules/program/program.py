@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rules.calendar import Calendar, Hours, calendar_for
 from rules.program.brand import Brand
@@ -38,13 +38,17 @@ from rules.program.toml_schema import (
 from rules.program.values import LANGUAGE, MOST_CHECKED, resources
 from rules.validation import Issue, ValidationError, email, identifier, nearest, quote, single_line
 
+OF_ITS_VERSION: Final = ("policy_version", "onboarding", "request", "engagement", "credit", "survey")
+"""The settings that a running lifecycle keeps as they were when it began."""
+
 
 @table
 class Program:
     """A program (COH5); each field describes itself by its `about`.
 
-    `hours` is what `rules.calendar.calendar_for` takes, `fingerprint` the SHA-256 of the file's content, `logo` that of
-    the brand; a program that is not read from a folder has none.
+    `hours` is what `rules.calendar.calendar_for` takes, `fingerprint` the SHA-256 of the file's content, which names
+    the version of the file, `source` the text of the file, and `logo` that of the brand; a program that is not read
+    from a folder has none.
     """
 
     id: str = field(identifier, "COH5", about="the id by which events name the program")
@@ -72,6 +76,22 @@ class Program:
     brand: Brand = nested(Brand, default=Brand())
     fingerprint: str = ""
     logo: Logo | None = None
+    source: str = ""
+
+    @property
+    def version(self) -> str:
+        """The version as people read it: the policy version, and the first digits of the fingerprint."""
+        return version_label(self.policy_version, self.fingerprint)
+
+    def governed_by(self, version: Program) -> Program:
+        """Return this program with the rules of another version of its file, by which a lifecycle goes on (CPE12).
+
+        Of that version are `OF_ITS_VERSION` and `hours`. Names, addresses, links, languages, closing days and holidays
+        stay, and so do `[events]` and `[mail]`: they say how the deployment works today.
+        """
+        hours = replace(version.hours, closing_days=self.hours.closing_days, holidays=self.hours.holidays)
+        kept = {name: getattr(version, name) for name in OF_ITS_VERSION}
+        return replace(self, hours=hours, fingerprint=version.fingerprint, source=version.source, **kept)
 
     def describe(self) -> list[Setting]:
         """Return every setting in the order of the file: section, key, value, rule ids, and what it is about."""
@@ -94,13 +114,14 @@ def parse_program(text: str, file: str, catalogue: Catalogue | None = None) -> P
 
     With a catalogue, certifications that it does not have, and caps above its own, are mistakes too.
     """
-    return parse(
+    program = parse(
         Program,
         text,
         file,
         texts_at="text",
         also=lambda content: _across(content, catalogue),
     )
+    return replace(program, source=text)
 
 
 def load_program(path: Path, catalogue: Catalogue | None = None) -> Program:
@@ -139,6 +160,11 @@ def _across(content: Mapping[str, Any], catalogue: Catalogue | None) -> Iterator
     yield from texts_missing(content, "footer")
     if catalogue is not None:
         yield from _against(content, catalogue)
+
+
+def version_label(policy_version: str, fingerprint: str) -> str:
+    """Return a version as people read it, like `2024-11 (3f2ab1cd5e6f)`."""
+    return f"{policy_version} ({fingerprint[:12]})"
 
 
 def _against(content: Mapping[str, Any], catalogue: Catalogue) -> Iterator[Issue]:

@@ -69,7 +69,7 @@ async def lifecycle_view(
     return LifecycleView(
         summary=(await summaries_of(session, [row], programs))[0],
         parties=parties,
-        details=_details(row, programs, now),
+        details=_details(row, await dates_of(session, row, programs, now)),
         schedule=Schedule(
             zones=tuple((party.role, party.zone) for party in parties),
             ahead=await message_views(session, undecided(mails), programs),
@@ -100,6 +100,7 @@ def _summary_of(row: Lifecycle, programs: Programs, next_mail: datetime | None) 
         next_at=min(filter(None, (row.next_at, next_mail)), default=None),
         program=row.program,
         policy_version=row.policy_version,
+        program_version=row.program_version,
         zone=program_zone(row.program, programs),
     )
 
@@ -122,8 +123,8 @@ def program_zone(program: str, programs: Programs) -> str:
     return programs[program].hours.zone if program in programs else "UTC"
 
 
-def _details(row: Lifecycle, programs: Programs, now: datetime) -> tuple[Detail, ...]:
-    values = {**dates_of(row, programs, now), **{name: getattr(row, name, None) for name in _DETAILS}}
+def _details(row: Lifecycle, dates: Mapping[str, Any]) -> tuple[Detail, ...]:
+    values = {**dates, **{name: getattr(row, name, None) for name in _DETAILS}}
     return tuple(
         Detail(name, tuple(map(str, value)) if isinstance(value, list) else value)
         for name, value in values.items()

@@ -42,6 +42,8 @@ class LifecycleSummary:
     """The next instant at which a state changes or a task opens."""
     program: str
     policy_version: str
+    program_version: str | None
+    """The fingerprint of the program file that it began with."""
     zone: str
     """The program's time zone."""
 

@@ -225,23 +225,23 @@ TABLES = {
         id member_id role program mentees_at_a_time areas interests goals languages created_at updated_at withdrawn_at
     """,
     "onboardings": """
-        profile_id workflow program policy_version state state_since facts next_at closed_at
+        profile_id workflow program policy_version program_version state state_since facts next_at closed_at
     """,
     "requests": """
-        id mentee_id mentor_id message areas months answer_reason created_at workflow program policy_version state
-        state_since facts next_at closed_at
+        id mentee_id mentor_id message areas months answer_reason created_at workflow program policy_version
+        program_version state state_since facts next_at closed_at
     """,
     "engagements": """
-        id mentee_id mentor_id goals end_reason started_at workflow program policy_version state state_since facts
-        next_at closed_at
+        id mentee_id mentor_id goals end_reason started_at workflow program policy_version
+        program_version state state_since facts next_at closed_at
     """,
     "claims": """
         engagement_id role profile_id member_id certification credit_date cycle_start cycle_end earned countable
-        domains decision workflow program policy_version state state_since facts next_at closed_at
+        domains decision workflow program policy_version program_version state state_since facts next_at closed_at
     """,
     "surveys": """
-        engagement_id role profile_id answers answered_at workflow program policy_version state state_since facts
-        next_at closed_at
+        engagement_id role profile_id answers answered_at workflow program policy_version
+        program_version state state_since facts next_at closed_at
     """,
     "meetings": "id engagement_id by_profile event_id answer met_on answered_at",
     "reports": "id engagement_id by_profile event_id text reported_at",
@@ -269,6 +269,7 @@ TABLES = {
     "checkpoints": "number at chains root previous hash",
     "checkpoint_heads": "number chain sequence head",
     "environment": "id name production keys versions",
+    "program_versions": "fingerprint program policy_version content first_seen_at",
 }
 
 DOSSIER = {
@@ -334,6 +335,7 @@ COMMANDS = {
     "audit checkpoints": "--json",
     "program check": "FILE --json",
     "program show": "WHICH --json",
+    "program versions": "WHICH --json",
     "db upgrade": "",
     "db adopt": "",
 }

@@ -137,8 +137,10 @@ class WaitingCatcher(MailCatcher):
 
 
 @asynccontextmanager
-async def running_workers(client: Client, url: str) -> AsyncIterator[tuple[Database, WaitingCatcher]]:
-    """The workers, running on a new database at an address, with a mail server of their own."""
+async def running_workers(
+    client: Client, url: str, programs: Path = Path("programs")
+) -> AsyncIterator[tuple[Database, WaitingCatcher]]:
+    """The workers, running on a database at an address, with a folder of programs and a mail server of their own."""
     async with AsyncExitStack() as stack:
         database = Database(url)
         stack.push_async_callback(database.close)
@@ -150,8 +152,8 @@ async def running_workers(client: Client, url: str) -> AsyncIterator[tuple[Datab
         stack.push_async_callback(channel.aclose)
         parts = Components(
             database,
-            load_programs(Path("programs")),
-            Composers(Path("templates/mail"), Path("programs")),
+            load_programs(programs),
+            Composers(Path("templates/mail"), programs),
             channel,
             Links("http://127.0.0.1:8080", "a test needs no secret"),
             RecipientAllowlist(production=False, allowed=("*",)),

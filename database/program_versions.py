@@ -54,7 +54,7 @@ async def keep(session: AsyncSession, programs: Iterable[Program], tables: Table
                     program=program.id,
                     policy_version=program.policy_version,
                     content=program.source,
-                    first_seen_at=at.replace(microsecond=0),
+                    first_seen_at=at,
                 )
             )
         for table in tables:

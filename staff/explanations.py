@@ -44,7 +44,9 @@ async def explain(
     mentors = {getattr(each, "mentor", "") for each in facts.values()}
     people = await participants(session, {row.to_profile for row in rows} | mentors)
     return {
-        row.delivery: _explanation(row, facts.get(row.workflow), people, rules.get(row.workflow))
+        row.delivery: _explanation(
+            row, facts.get(row.workflow), people, rules.get(row.workflow, programs.get(row.program))
+        )
         for row in rows
     }
 

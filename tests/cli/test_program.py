@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import CliFixture
-from tests.support.program_files import changed_folder, changed_program
+from tests.support.programs.program_files import changed_folder, changed_program
 from worker.assembly import keep_program_versions
 
 

@@ -45,7 +45,7 @@ from rules.program.catalogue import load_catalogue
 from rules.request import RequestFacts
 from rules.survey import SurveyFacts
 from tests.support.delivery import bundled, environment
-from tests.support.program_files import changed_program
+from tests.support.programs.program_files import changed_program
 from worker.assembly import keep_program_versions, letter_service
 
 AT = datetime(2035, 3, 5, 15, tzinfo=UTC)

@@ -17,7 +17,7 @@ from lifecycles.registry import find_lifecycle
 from tests.conftest import program
 from tests.support.delivery import bundled
 from tests.support.limits import PATIENCE
-from tests.support.program_files import changed_program
+from tests.support.programs.program_files import changed_program
 from tests.support.temporal_workers import TemporalFixture, running_workers
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rules.program import Program, load_program
 
-BUNDLED = Path(__file__).resolve().parents[2] / "programs" / "asis-global.toml"
+BUNDLED = Path(__file__).resolve().parents[3] / "programs" / "asis-global.toml"
 
 
 def changed_text(**settings: str) -> str:

@@ -24,7 +24,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.heartbeat import heartbeats
 from activities.in_flight import ClaimedMessage, DeliveryCancelled, InFlightDeliveries, InFlightDelivery
-from database import ledger
+from database import channel_stop, ledger
 from database.links import Links
 from database.models import DECISIONS, Message
 from database.session import Database, is_conflict
@@ -68,6 +68,9 @@ _TURN = 0.05
 """Seconds between two looks at what other claims plan."""
 _TURNS = 100
 """How often a message looks. A claim beside it is planned within a fraction of a second, unless the worker is down."""
+
+
+_STOPPED = "the channel is stopped: mail came back for our own account or quota"
 
 
 class _NotItsTurn(Exception):
@@ -166,6 +169,8 @@ class MailActivities:
         claimed = await self._claim_in_turn(workflow, key, at)
         if isinstance(claimed, Outcome):
             return claimed
+        if isinstance(claimed, timedelta):
+            raise TryLater(_STOPPED, after=claimed.total_seconds())
         try:
             accepted = await self._hand_over(claimed, at)
         except DeliveryCancelled:
@@ -196,7 +201,9 @@ class MailActivities:
             ) from None
         raise error
 
-    async def _claim_in_turn(self, workflow: str, key: str, at: datetime) -> Outcome | ClaimedMessage:
+    async def _claim_in_turn(
+        self, workflow: str, key: str, at: datetime
+    ) -> Outcome | ClaimedMessage | timedelta:
         """Claim a message once other claims have planned theirs, so that one mail speaks for all (CPE7)."""
         for _ in range(_TURNS):
             try:
@@ -210,9 +217,10 @@ class MailActivities:
 
     async def _claim(
         self, workflow: str, key: str, at: datetime, *, patient: bool = True
-    ) -> Outcome | ClaimedMessage:
+    ) -> Outcome | ClaimedMessage | timedelta:
         """Claim a message for this attempt, its bytes rendered and stored, or return its outcome.
 
+        Return how long it waits where reports have stopped the channel (MAIL10).
         Raises _NotItsTurn, if `patient`, while another claim may still join the mail or speaks first.
         """
         async with self._database.begin() as session:
@@ -244,6 +252,9 @@ class MailActivities:
             late = at - max(row.due_at, row.planned_at)
             if await withhold(session, row, mail, self._allowlist, late, at):
                 return _outcome(row)
+            if wait := await channel_stop.wait_for(session, row, at):
+                row.trouble = _STOPPED
+                return wait
             if not await take_place(session, row, program, at) and row.content is None:
                 raise _NotItsTurn
             try:

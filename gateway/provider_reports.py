@@ -100,7 +100,7 @@ def router(services: GatewayServices, secrets: ProviderSecrets, fetch: Fetch = f
             return problem(503, "the signature cannot be checked now", headers={"Retry-After": "60"})
         try:
             found = list(READERS[provider](report))
-            stored = await store_provider_reports(services.database, found, await services.now())
+            stored = await store_provider_reports(services.database, provider, found, await services.now())
         except (SQLAlchemyError, Unavailable, TimeoutError):
             return problem(503, "the reports could not be stored", headers={"Retry-After": "60"})
         if stored.new:

@@ -30,7 +30,7 @@ from rules.events import Envelope, check_event
 log = structlog.get_logger()
 
 SOURCE = "/bounces"
-"""The source of events that were made from reports."""
+"""The source of events that were made from mailed reports; those of a provider have its name behind it."""
 
 TYPE = "mail.bounced"
 
@@ -68,7 +68,9 @@ async def store_reports(
     return await store_bounces(database, [bounce for bounce in found if bounce], at)
 
 
-async def store_bounces(database: Database, found: Sequence[BounceReport], at: datetime) -> StoredReports:
+async def store_bounces(
+    database: Database, found: Sequence[BounceReport], at: datetime, source: str = SOURCE
+) -> StoredReports:
     """Store an event of time `at` for each report that is not known yet, and count those that only guess (MAIL7).
 
     A report of a delivery becomes no event: its instant is written beside the decision.
@@ -90,7 +92,7 @@ async def store_bounces(database: Database, found: Sequence[BounceReport], at: d
             if problems or not await _is_ours(session, bounce):
                 refused += 1
             else:
-                envelopes.append(Envelope(bounce.id, SOURCE, TYPE, at, data))
+                envelopes.append(Envelope(bounce.id, source, TYPE, at, data))
     if refused:
         log.warning("reports_refused", count=refused, reason="they name no mail of ours")
     if not envelopes:
@@ -107,9 +109,13 @@ async def _is_ours(session: AsyncSession, bounce: BounceReport) -> bool:
 
 
 async def store_provider_reports(
-    database: Database, found: Sequence[ProviderReport], at: datetime
+    database: Database, provider: str, found: Sequence[ProviderReport], at: datetime
 ) -> StoredReports:
-    """Store an event of time `at` for each report of a provider; by its own id only where ours is missing (MAIL7)."""
+    """Store an event of time `at` for each report of a provider (MAIL7).
+
+    The mail is named by our own id, and by the provider's where ours is missing. The source names the provider: its
+    signature was checked, and a mailed report has none.
+    """
     bounces: list[BounceReport] = []
     async with database.reading() as session:
         for report in found:
@@ -128,7 +134,7 @@ async def store_provider_reports(
                     min(report.at, at) if report.at else None,
                 )
             )
-    return await store_bounces(database, bounces, at)
+    return await store_bounces(database, bounces, at, f"{SOURCE}/{provider}")
 
 
 async def _answered_with(session: AsyncSession, provider_id: str) -> str | None:

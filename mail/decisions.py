@@ -244,6 +244,23 @@ def _cause_of(row: Message) -> str:
     return (row.came_back_reason or "").partition(" (")[0]
 
 
+async def is_for_many(session: AsyncSession, row: Message, at: datetime, since: datetime | None) -> bool:
+    """Whether mail to several members came back for the cause of a message: who reads one mail cannot report others.
+
+    Only mail that was sent after `since` counts.
+    """
+    members = select(Message.member_id).where(
+        Message.came_back == "refused",
+        Message.came_back_at > at - REFUSALS_WITHIN,
+        Message.came_back_reason.startswith(_cause_of(row), autoescape=True),
+        Message.member_id.is_not(None),
+    )
+    if since is not None:
+        members = members.where(Message.decided_at >= since)
+    found = await session.scalars(members.distinct().limit(REFUSALS_OF_CHANNEL))
+    return len(found.all()) >= REFUSALS_OF_CHANNEL
+
+
 async def settle_channel_tasks(session: AsyncSession, at: datetime) -> None:
     """Close the tasks about a refusal of us: the mail server takes messages again (STA2).
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.event_handlers.base import HandlerContext, RefusedEvent, StoredEvent
-from database import ledger, suppressions
+from database import channel_stop, ledger, suppressions
 from database.models import Message
 from lifecycles.workflow_commands import WorkflowCommand
-from mail.decisions import open_refusal_task
+from mail.bounces import SOURCE
+from mail.decisions import is_for_many, open_refusal_task
+from mail.smtp.refusals import Cause, cause_named
+
+log = structlog.get_logger()
 
 _REASONS = {
     "hard": "mail to it came back as undeliverable",
@@ -23,6 +28,8 @@ async def mail_bounced(context: HandlerContext, event: StoredEvent) -> list[Work
     session = context.session
     row = await _message_of(session, event)
     if row is None:
+        # As for a report that only guesses: it names no mail of ours.
+        log.warning("reports_refused", count=1, reason="they name no mail of ours", source=event.source)
         raise RefusedEvent("there is no such delivery")
     kind, at = event.data["kind"], event.occurred_at
     cause = event.data.get("reason")
@@ -36,7 +43,23 @@ async def mail_bounced(context: HandlerContext, event: StoredEvent) -> list[Work
         await ledger.came_back(session, row, kind, cause or _REASONS[kind], at)
         if kind == "refused":
             await open_refusal_task(session, row, at)
+            await _stop_channel(session, row, event)
     return []
+
+
+async def _stop_channel(session: AsyncSession, row: Message, event: StoredEvent) -> None:
+    """Stop the channel for a report that our own account is refused (MAIL10).
+
+    A mailed report proves only that its sender has seen one mail of ours, as the reader of that mail has. So it takes
+    those of several members. A provider's report and a system's event are signed.
+    """
+    if cause_named(row.came_back_reason) is not Cause.ACCOUNT:
+        return
+    since = await channel_stop.proved_at(session)
+    if event.source == SOURCE and not await is_for_many(session, row, event.heard_at, since):
+        return
+    if await channel_stop.stop(session, row, row.came_back_reason or "", event.heard_at):
+        log.error("mail_channel_stopped", kind="report")
 
 
 async def _message_of(session: AsyncSession, event: StoredEvent) -> Message | None:

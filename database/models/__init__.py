@@ -13,7 +13,7 @@ from database.models.lifecycles import (
     Request,
     Survey,
 )
-from database.models.mail import DECISIONS, Bounce, Message, NudgePlace, Suppression
+from database.models.mail import DECISIONS, Bounce, ChannelStop, Message, NudgePlace, Suppression
 from database.models.people import Member, Profile
 from database.models.records import (
     AuditRecord,
@@ -30,6 +30,7 @@ __all__ = [
     "AuditRecord",
     "Base",
     "Bounce",
+    "ChannelStop",
     "Checkpoint",
     "CheckpointHead",
     "Claim",

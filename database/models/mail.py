@@ -103,3 +103,19 @@ class Bounce(Base):
     delivery: Mapped[str] = mapped_column(String(40), primary_key=True)
     kind: Mapped[str] = mapped_column(String(12), primary_key=True)
     at: Mapped[datetime]
+
+
+class ChannelStop(Base):
+    """The one row about the channel to the mail server, as reports have it (MAIL10).
+
+    `stopped_at` is None while it is open. `probe` is the delivery that tries the way, `probed_at` when it was let out.
+    `proved_at` is when the last probe went out that did not come back.
+    """
+
+    __tablename__ = "channel_stop"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    stopped_at: Mapped[datetime | None]
+    reason: Mapped[str | None] = mapped_column(Text)
+    probe: Mapped[str | None] = mapped_column(String(40))
+    probed_at: Mapped[datetime | None]
+    proved_at: Mapped[datetime | None]

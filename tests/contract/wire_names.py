@@ -257,6 +257,7 @@ TABLES = {
     """,
     "bounces": "delivery kind at",
     "nudge_places": "member_id day place delivery",
+    "channel_stop": "id stopped_at reason probe probed_at proved_at",
     "suppressions": "address kind score last_at since reason",
     "tasks": "id kind subject cause action state opened_at due_at closed_at closed_by note",
     "events": """

@@ -220,8 +220,8 @@ class MailActivities:
     ) -> Outcome | ClaimedMessage | timedelta:
         """Claim a message for this attempt, its bytes rendered and stored, or return its outcome.
 
-        Return how long it waits where reports have stopped the channel (MAIL10).
-        Raises _NotItsTurn, if `patient`, while another claim may still join the mail or speaks first.
+        Return how long it waits where reports have stopped the channel (MAIL10). Raises _NotItsTurn, if `patient`,
+        while another claim may still join the mail or speaks first.
         """
         async with self._database.begin() as session:
             row = await ledger.locked(session, workflow, key)

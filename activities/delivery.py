@@ -24,7 +24,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.heartbeat import heartbeats
 from activities.in_flight import ClaimedMessage, DeliveryCancelled, InFlightDeliveries, InFlightDelivery
-from database import channel_stop, ledger
+from database import ledger
 from database.links import Links
 from database.models import DECISIONS, Message
 from database.session import Database, is_conflict
@@ -43,6 +43,7 @@ from mail.decisions import (
     withhold,
 )
 from mail.mime import build_mail
+from mail.smtp import channel_stop
 from mail.smtp.refusal_watch import RefusalWatch
 from mail.smtp.settings import PROBE_INTERVAL
 from mail.smtp.verdicts import (

@@ -6,11 +6,12 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.event_handlers.base import HandlerContext, RefusedEvent, StoredEvent
-from database import channel_stop, ledger, suppressions
+from database import ledger, suppressions
 from database.models import Message
 from lifecycles.workflow_commands import WorkflowCommand
 from mail.bounces import SOURCE
 from mail.decisions import is_for_many, open_refusal_task
+from mail.smtp import channel_stop
 from mail.smtp.refusals import Cause, cause_named
 
 log = structlog.get_logger()

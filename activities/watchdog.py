@@ -14,14 +14,12 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.command_sender import QUEUE
 from activities.heartbeat import heartbeats
-from activities.inbox import INBOX
+from activities.inbox.wakeup import SHARD_IDS, wake_shards
 from activities.stalled_workflows import StalledWorkflows
-from database import audit, events, ledger
+from database import audit, event_queue, ledger
 from database.models import DECISIONS, Message, Task
 from database.session import Database
 from database.tasks import OPEN, open_task, settle_tasks
@@ -47,7 +45,7 @@ GONE = "workflow_gone"
 GONE_AFTER = timedelta(hours=1)
 """How long a lifecycle has been in its state before it is looked for: a row is written before its workflow starts."""
 
-BESIDE_LIFECYCLES = (INBOX, "checkpoints")
+BESIDE_LIFECYCLES = (*SHARD_IDS, "checkpoints")
 """The workflows beside the lifecycles that must go on."""
 
 
@@ -115,16 +113,8 @@ class WatchdogActivities:
     async def _wake_inbox(self, at: datetime) -> None:
         """Wake the inbox where events wait: a command may have stored them while Temporal was away."""
         async with self._database.reading() as session:
-            waits = await events.has_waiting(session, at - GRACE_PERIOD)
-        if waits:
-            await self._client.start_workflow(
-                "Inbox",
-                id=INBOX,
-                task_queue=QUEUE,
-                start_signal="arrived",
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            )
+            shards = await event_queue.waiting_shards(session, at - GRACE_PERIOD)
+        await wake_shards(self._client, shards)
 
     async def _overdue(self, at: datetime, last: int) -> Sequence[Message]:
         """Return the next overdue messages after the one with the number `last`."""

@@ -72,7 +72,7 @@ async def _sign_up(database: Database, temporal: DevServer, count: int) -> None:
                 for number, (kind, data) in enumerate(inputs)
             ]
             await events.store(session, envelopes)
-        await notify_inbox(temporal.client)
+        await notify_inbox(temporal.client, database)
 
 
 async def _until(

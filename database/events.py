@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from database import event_queue
 from database.models import Event, Task
 from database.tasks import OPEN, PROGRAM, close_task
 from rules.events import Envelope, subject
@@ -17,6 +18,9 @@ PERSONAL_PAGES = "/links"
 
 _MOST_DIGITS = 18
 
+_MOST_AT_ONCE = 500
+"""Events that one statement stores: databases limit the parameters of a statement."""
+
 
 async def store(
     session: AsyncSession, envelopes: Iterable[Envelope], heard_at: datetime | None = None
@@ -25,29 +29,44 @@ async def store(
 
     `heard_at` is the present instant of the program's clock, where the caller has one (T9).
     """
-    new = 0
+    first_of: dict[tuple[str, str], Envelope] = {}
     for envelope in envelopes:
-        known = await session.scalar(
-            select(Event.id).where(Event.source == envelope.source, Event.event_id == envelope.id)
-        )
-        if known is not None:
-            continue
-        session.add(
-            Event(
-                source=envelope.source,
-                event_id=envelope.id,
-                type=envelope.type,
-                subject=subject(envelope.type, envelope.data),
-                data=envelope.data,
-                ignored=list(envelope.ignored),
-                occurred_at=envelope.time,
-                heard_at=heard_at,
-                history=envelope.history,
-            )
-        )
+        first_of.setdefault((envelope.source, envelope.id), envelope)
+    offered = list(first_of)
+    new = 0
+    for first in range(0, len(offered), _MOST_AT_ONCE):
+        ids = offered[first : first + _MOST_AT_ONCE]
+        known = await _known(session, ids)
+        rows = [_row(first_of[id], heard_at) for id in ids if id not in known]
+        session.add_all(rows)
         await session.flush()
-        new += 1
+        await event_queue.route(session, rows)
+        new += len(rows)
     return new
+
+
+async def _known(session: AsyncSession, ids: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return those sources and ids of which an event is stored."""
+    found = set()
+    for source in {source for source, _ in ids}:
+        names = [name for of, name in ids if of == source]
+        query = select(Event.event_id).where(Event.source == source, Event.event_id.in_(names))
+        found |= {(source, name) for name in await session.scalars(query)}
+    return found
+
+
+def _row(envelope: Envelope, heard_at: datetime | None) -> Event:
+    return Event(
+        source=envelope.source,
+        event_id=envelope.id,
+        type=envelope.type,
+        subject=subject(envelope.type, envelope.data),
+        data=envelope.data,
+        ignored=list(envelope.ignored),
+        occurred_at=envelope.time,
+        heard_at=heard_at,
+        history=envelope.history,
+    )
 
 
 async def get_event(session: AsyncSession, number: str) -> Event | None:
@@ -70,19 +89,13 @@ async def settle_unapplied(session: AsyncSession, event: Event, at: datetime) ->
             await close_task(session, task, "done", PROGRAM, "such an event was applied", at)
 
 
-async def has_waiting(session: AsyncSession, held_until: datetime) -> bool:
-    """Return whether events wait to be applied: those that nobody holds, and those held until an instant."""
-    is_over = and_(Event.state == "held", Event.held_until <= held_until)
-    waiting = select(Event.id).where(or_(Event.state.in_(("stored", "applying")), is_over)).limit(1)
-    return await session.scalar(waiting) is not None
-
-
-async def release_held(session: AsyncSession, *arrived: str) -> bool:
-    """Release the events that are held for one of these references, and return whether there were any."""
-    released = await session.scalars(
-        update(Event)
-        .where(Event.state == "held", Event.waits_for.in_(arrived))
-        .values(state="stored", waits_for=None, held_until=None)
-        .returning(Event.id)
-    )
-    return bool(released.all())
+async def release_held(session: AsyncSession, *arrived: str) -> list[Event]:
+    """Release the events that are held for one of these references, and return them: what arrived is now known."""
+    held = select(Event).where(Event.state == "held", Event.waits_for.in_(arrived)).order_by(Event.id)
+    rows = list(await session.scalars(held.with_for_update()))
+    for row in rows:
+        row.state, row.waits_for, row.held_until = "stored", None, None
+    if rows:
+        await session.flush()
+        await event_queue.route(session, rows)
+    return rows

@@ -112,7 +112,7 @@ class EmbeddedStack:
             envelopes.append(Envelope(str(self._sent), SOURCE, event.type, time, event.data, history=history))
         async with self.database.begin() as session:
             await events.store(session, envelopes, at)
-        await notify_inbox(self.clock.client)
+        await notify_inbox(self.clock.client, self.database)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,7 +109,7 @@ async def up(*, data: Path, port: int | None, ui: bool = False) -> int:
         await stack.enter_async_context(workers(server.client, parts.all, options))
         app = _app(settings, kept, parts.all, mailbox, server.client)
         await stack.enter_async_context(served(app, listening))
-        await notify_inbox(server.client)
+        await notify_inbox(server.client, database)
         await start_housekeeping(server.client)
         database_file, temporal = folder / DATABASE, f"127.0.0.1:{server.port}"
         write_connection(folder, _connection(kept, address(listening), database_file, temporal))

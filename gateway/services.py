@@ -80,6 +80,6 @@ def services_on(
         links=links,
         letters=letters,
         clock=clock,
-        notify_inbox=partial(notify_inbox, client),
+        notify_inbox=partial(notify_inbox, client, database),
         checks={"temporal": temporal_ready},
     )

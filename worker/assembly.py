@@ -220,6 +220,7 @@ def _workflow_worker(client: Client, components: Components, options: WorkerOpti
             claims.plan_claim,
             surveys.plan_survey,
             inbox.apply_events,
+            inbox.hand_over_inbox,
             inbox.perform_commands,
             watchdog.look_for_overdue,
             checkpoints.look_for_checkpoint,

@@ -114,12 +114,12 @@ async def _work(settings: Settings, database: Database, components: Components, 
         AsyncExitStack() as stack,
     ):
         if settings.bounce_port is not None:
-            handler = BounceHandler(database, partial(notify_inbox, client))
+            handler = BounceHandler(database, partial(notify_inbox, client, database))
             await _listen_for_bounces(stack, handler, settings.bounce_host, settings.bounce_port)
         if imap := imap_of(settings):
-            mailbox = BounceMailbox(imap, database, partial(notify_inbox, client))
+            mailbox = BounceMailbox(imap, database, partial(notify_inbox, client, database))
             await stack.enter_async_context(polling(mailbox, settings.imap_interval))
-        await notify_inbox(client)
+        await notify_inbox(client, database)
         await start_housekeeping(client)
         log.info("worker_started", environment=settings.environment, programs=", ".join(components.programs))
         await stop.wait()

@@ -15,7 +15,7 @@ from lifecycles.participants import NotOnRecord
 from workflows.checkpoints import CheckpointsWorkflow
 from workflows.claim import ClaimWorkflow
 from workflows.engagement import EngagementWorkflow
-from workflows.inbox import InboxWorkflow
+from workflows.inbox import InboxShardWorkflow, InboxWorkflow
 from workflows.onboarding import OnboardingWorkflow
 from workflows.request import RequestWorkflow
 from workflows.resend import ResendWorkflow
@@ -26,6 +26,7 @@ log = structlog.get_logger()
 
 WORKFLOWS: Sequence[type] = (
     InboxWorkflow,
+    InboxShardWorkflow,
     OnboardingWorkflow,
     RequestWorkflow,
     EngagementWorkflow,

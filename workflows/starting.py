@@ -6,21 +6,18 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
 from activities.inbox import QUEUE
+from activities.inbox.wakeup import wake_shards
+from database.event_queue import waiting_shards
+from database.session import Database
 from workflows.checkpoints import CHECKPOINTS, CheckpointsWorkflow
-from workflows.inbox import INBOX, InboxWorkflow
 from workflows.watchdog import WATCHDOG, WatchdogWorkflow
 
 
-async def notify_inbox(client: Client) -> None:
-    """Signal the inbox that events were stored; start it where it does not run."""
-    await client.start_workflow(
-        InboxWorkflow.run,
-        id=INBOX,
-        task_queue=QUEUE,
-        start_signal="arrived",
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-    )
+async def notify_inbox(client: Client, database: Database) -> None:
+    """Signal the shards of the inbox in which events wait; start those that do not run."""
+    async with database.reading() as session:
+        shards = await waiting_shards(session)
+    await wake_shards(client, shards)
 
 
 async def start_housekeeping(client: Client) -> None:

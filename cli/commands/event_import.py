@@ -146,7 +146,7 @@ async def _imported(history: Sequence[Envelope], days: int) -> TakeOver:
                 # One transaction: no lifecycle is planned by a part of its history.
                 new = await events.store(session, history, at)
                 numbers = await stored_as(session, history)
-            await notify_inbox(client)
+            await notify_inbox(client, database)
             await _until_applied(database, numbers, update)
             await _until_planned(database, client, update)
             async with database.reading() as session:
@@ -168,7 +168,7 @@ async def _played(history: Sequence[Envelope], days: int) -> TakeOver:
                 await session.flush()
                 new = await events.store(session, history, at)
                 numbers = await stored_as(session, history)
-            await notify_inbox(ready.clock.client)
+            await notify_inbox(ready.clock.client, ready.database)
             await _until_applied(ready.database, numbers, update, ready)
             await _have_waiting_planned(ready.database, ready.clock.client, await ready.clock.now(), update)
             await ready.advance(await ready.clock.now() + SETTLED)
@@ -320,7 +320,7 @@ async def _compared(name: str, rows: Sequence[tuple[str, Envelope]], dry_run: bo
                     at = await program_time(database)
                     await events.store(session, [change.event for change in result.changes], at)
             if client is not None and result.changes:
-                await notify_inbox(client)
+                await notify_inbox(client, database)
             return result
 
 

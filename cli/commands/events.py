@@ -182,7 +182,7 @@ async def _store(checked: Sequence[Envelope]) -> int:
             client = await connect()
             async with database.begin() as session:
                 new = await events.store(session, checked)
-            await notify_inbox(client)
+            await notify_inbox(client, database)
     return new
 
 

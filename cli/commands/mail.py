@@ -26,6 +26,7 @@ from cli.output import Actor, Json, print_json_lines, print_table, working
 from cli.runner import run
 from database import audit, ledger, suppressions
 from database.models import DECISIONS, Member, Message, Suppression
+from database.session import Database
 from mail.bounces import StoredReports, collect_bounces
 from mail.reports.report_reader import read_report, weightiest
 from rules.calendar import instant_in
@@ -256,7 +257,7 @@ def bounces(
             except OSError as error:
                 raise Failure(f"{mailbox}: {error.strerror or error}") from None
             if found.new:
-                await _wake_inbox()
+                await _wake_inbox(database)
         return found
 
     found = run(read())
@@ -265,10 +266,10 @@ def bounces(
         typer.echo(f"{found.refused} refused: they name no mail of ours.")
 
 
-async def _wake_inbox() -> None:
+async def _wake_inbox(database: Database) -> None:
     """Notify the inbox of stored reports. Where Temporal is away, a gateway or the watchdog does it later."""
     try:
-        await notify_inbox(await connect())
+        await notify_inbox(await connect(), database)
     except (Failure, RPCError):
         Console(stderr=True).print(
             "Temporal cannot be reached. The reports are stored, and are counted as soon as it is back."

@@ -21,6 +21,7 @@ from database.models.records import (
     CheckpointHead,
     Environment,
     Event,
+    EventSubject,
     ProgramVersion,
     Task,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "Engagement",
     "Environment",
     "Event",
+    "EventSubject",
     "Feedback",
     "Instant",
     "Json",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, String, Text, UniqueConstraint, false
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from database.models.base import Base, Json, Serial
@@ -68,11 +68,11 @@ class Event(Base):
     the event's own time where it names one, else the instant at which it was first processed. `ignored` has JSON
     pointers to data of the event that nobody knows, which were not stored. `heard_at` is the instant from which
     people are held to it: that of its storage, or of its first processing where a clock was missing (T9). `history`
-    events are of before a take-over (T10).
+    events are of before a take-over (T10). `shard` is the part of the inbox that applies it; None until it is routed.
     """
 
     __tablename__ = "events"
-    __table_args__ = (UniqueConstraint("source", "event_id"),)
+    __table_args__ = (UniqueConstraint("source", "event_id"), Index(None, "shard", "state", "id"))
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     source: Mapped[str] = mapped_column(String(200))
     event_id: Mapped[str] = mapped_column(String(200))
@@ -89,6 +89,20 @@ class Event(Base):
     reason: Mapped[str | None] = mapped_column(Text)
     effects: Mapped[list[Any]] = mapped_column(default=list)
     applied_at: Mapped[datetime | None]
+    shard: Mapped[int | None]
+
+
+class EventSubject(Base):
+    """Whom or what an event concerns, until it is applied or refused: `member/ana`, `engagement/r-1`.
+
+    Events with a subject in common are applied in the order of their numbers (T8).
+    """
+
+    __tablename__ = "event_subjects"
+    subject: Mapped[str] = mapped_column(String(200), primary_key=True)
+    event_id: Mapped[int] = mapped_column(
+        Serial, ForeignKey("events.id"), primary_key=True, autoincrement=False, index=True
+    )
 
 
 class AuditRecord(Base):

@@ -18,7 +18,7 @@ from temporalio.client import WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
 from activities.command_sender import QUEUE
-from activities.inbox import BLOCKED_FOR, INBOX, InboxActivities
+from activities.inbox import BLOCKED_FOR, InboxActivities
 from database import events
 from database.models import Engagement, Event, Task
 from lifecycles.facts import facts_from_row
@@ -27,7 +27,7 @@ from rules.events import Envelope
 from rules.program.catalogue import load_catalogue
 from tests.support.delivery import bundled, environment
 from tests.support.limits import PATIENCE
-from tests.support.temporal_workers import TemporalFixture, temporal
+from tests.support.temporal_workers import TemporalFixture, temporal, terminate_workflows
 
 __all__ = ["temporal"]
 
@@ -129,7 +129,7 @@ async def test_blocked_lifecycle_delays_its_own_events_only(
 ) -> None:
     """Its events wait in their order, with one task; they are applied when it answers, and the task closes."""
     blocked, healthy = await temporal.match(), await temporal.match()
-    await temporal.client.get_workflow_handle(INBOX).terminate()
+    await terminate_workflows(temporal.client, "no lifecycle")
     await block(temporal, blocked)
     now = datetime.now(UTC)
     await met(temporal, blocked, healthy, blocked)

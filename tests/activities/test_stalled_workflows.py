@@ -22,7 +22,8 @@ from database.models import Event, Onboarding, Task
 from rules.events import Envelope
 from tests.support.delivery import AT, WORKFLOW, DeliveryFixture, deliveries, environment, migrated_url
 from tests.support.limits import PATIENCE
-from workflows.inbox import INBOX
+from tests.support.temporal_workers import terminate_workflows
+from workflows.inbox import shard_id
 from workflows.resend import ResendWorkflow
 
 __all__ = ["deliveries", "migrated_url"]
@@ -112,24 +113,25 @@ async def test_watchdog_wakes_the_inbox_for_events_that_wait(
 ) -> None:
     """A command stored them while Temporal was away, and could not wake the inbox."""
     client = temporal_dev.client
-    async for execution in client.list_workflows(f"WorkflowId = '{INBOX}' AND ExecutionStatus = 'Running'"):
-        await client.get_workflow_handle(execution.id).terminate()
+    await terminate_workflows(client, "no lifecycle")
     async with deliveries.database.begin() as session:
         data = {"member": "eva", "name": "Eva", "email": "eva@example.org", "standing": "good"}
         await events.store(session, [Envelope("e-1", "/members", "member.updated", AT, data)])
         (event,) = await session.scalars(select(Event))
         event.state = state
-    before = await runs(client)
+        assert event.shard is not None
+        shard = shard_id(event.shard)
+    before = await runs(client, shard)
     await look(deliveries, client, LATER)
-    assert (await runs(client) != before) == wakes
+    assert (await runs(client, shard) != before) == wakes
     if wakes:
-        await client.get_workflow_handle(INBOX).terminate()
+        await client.get_workflow_handle(shard).terminate()
 
 
-async def runs(client: Client) -> str:
-    """The last run of the inbox."""
+async def runs(client: Client, shard: str) -> str:
+    """The last run of a shard of the inbox."""
     try:
-        return (await client.get_workflow_handle(INBOX).describe()).run_id
+        return (await client.get_workflow_handle(shard).describe()).run_id
     except RPCError:
         return ""
 

@@ -344,7 +344,8 @@ def test_patches_stay() -> None:
     for module in modules(workflows):
         for node in ast.walk(ast.parse(inspect.getsource(module))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in PATCHING:
-                found.add(eval(ast.unparse(node.args[0]), vars(module)))
+                # The one inbox of earlier versions asks for a patch of its own in each turn.
+                found.add(eval(ast.unparse(node.args[0]), {**vars(module), "turn": 0}))
     hold("PATCHES", found)
 
 

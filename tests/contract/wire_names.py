@@ -6,10 +6,10 @@ in no list here may be changed freely.
 
 from __future__ import annotations
 
-WORKFLOW_TYPES = "Checkpoints Claim Engagement Inbox Onboarding Request Resend Survey Watchdog"
+WORKFLOW_TYPES = "Checkpoints Claim Engagement Inbox InboxShard Onboarding Request Resend Survey Watchdog"
 
 WORKFLOW_IDS = """
-    onboarding/ request/ engagement/ claim/ survey/ checkpoint/ resend/ inbox watchdog checkpoints
+    onboarding/ request/ engagement/ claim/ survey/ checkpoint/ resend/ inbox inbox/ watchdog checkpoints
 """
 
 TASK_QUEUES = "throughline throughline-mail"
@@ -18,10 +18,12 @@ PATCHES = """
     one timer
     acts in plan
     checked input
+    sharded inbox 0
 """
 
 SIGNALS = {
     "Inbox": "arrived",
+    "InboxShard": "arrived",
     "Onboarding": "cancel extend match_ended matched pause replan resume standing withdrawn",
     "Request": "accept cancel decline extend replan standing superseded unavailable withdraw",
     "Engagement": "agree_extension cancel end extend party_withdrawn pause replan resume standing",
@@ -42,8 +44,8 @@ UPDATES = {
 }
 
 ACTIVITIES = """
-    apply_events look_for_checkpoint look_for_overdue plan_claim plan_engagement plan_onboarding plan_request
-    plan_survey send_mail tell
+    apply_events hand_over_inbox look_for_checkpoint look_for_overdue plan_claim plan_engagement plan_onboarding
+    plan_request plan_survey send_mail tell
 """
 
 FACTS = {
@@ -262,8 +264,9 @@ TABLES = {
     "tasks": "id kind subject cause action state opened_at due_at closed_at closed_by note",
     "events": """
         id source event_id type subject data occurred_at state waits_for held_until reason effects applied_at ignored
-        heard_at history
+        heard_at history shard
     """,
+    "event_subjects": "subject event_id",
     "audit_records": """
         id chain sequence subject at kind data actor veiled salt veil previous hash
     """,

@@ -588,7 +588,7 @@ async def test_repeated_event_is_applied_once(tmp_path: Path) -> None:
         for _ in range(3):
             async with ready.database.begin() as session:
                 await store(session, [*envelopes, *envelopes])
-            await notify_inbox(ready.clock.client)
+            await notify_inbox(ready.clock.client, ready.database)
             await ready.wait_idle()
         async with ready.database.reading() as session:
             assert list(await session.scalars(select(Event.state))) == ["applied"] * 3
@@ -612,7 +612,7 @@ async def test_late_event_about_a_past_lapse_leaves_the_present_state() -> None:
             await ready.advance(start + timedelta(hours=hours))
             async with ready.database.begin() as session:
                 await store(session, events)
-            await notify_inbox(ready.clock.client)
+            await notify_inbox(ready.clock.client, ready.database)
             await ready.wait_idle()
             async with ready.database.reading() as session:
                 return await session.get_one(Onboarding, "onboarding/p-1")

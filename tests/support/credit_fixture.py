@@ -52,7 +52,7 @@ class CreditFixture:
         envelope = Envelope(uuid4().hex, "/tests", kind, at or datetime.now(UTC), data)
         async with self.database.begin() as session:
             await events.store(session, [envelope])
-        await notify_inbox(self.client)
+        await notify_inbox(self.client, self.database)
 
     async def begin(self, ago: timedelta) -> None:
         """Have the two sign up, and the engagement begin so long ago."""

@@ -276,7 +276,7 @@ class Program:
 
     async def poke(self) -> None:
         """Notify the inbox of stored events."""
-        await notify_inbox(self.client)
+        await notify_inbox(self.client, self.database)
 
     async def store(self, *happened: tuple[str, dict[str, Any]]) -> None:
         """Store events as the gateway does, without a notification."""

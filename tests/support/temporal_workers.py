@@ -47,7 +47,7 @@ class TemporalFixture:
         envelopes = [Envelope(uuid4().hex, "/tests", kind, None, data) for kind, data in happened]
         async with self.database.begin() as session:
             await events.store(session, envelopes)
-        await notify_inbox(self.client)
+        await notify_inbox(self.client, self.database)
 
     async def sign_up(self) -> None:
         """One mentor and one mentee."""
@@ -168,7 +168,7 @@ async def running_workers(
 async def terminate_workflows(client: Client, mark: str) -> None:
     """End the inbox, and all workflows whose ids hold the mark."""
     async for execution in client.list_workflows("ExecutionStatus = 'Running'"):
-        if execution.id == INBOX or mark in execution.id:
+        if execution.id.startswith(INBOX) or mark in execution.id:
             try:
                 await client.get_workflow_handle(execution.id).terminate()
             except RPCError as failed:

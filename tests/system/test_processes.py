@@ -22,7 +22,6 @@ from embedded.temporal_servers import dev_server, free_port
 from tests.support.cli import COMMAND, CliFixture, environment, throughline
 from tests.support.limits import PATIENCE
 from tests.support.servers.capturing_smtp import CapturingSmtp
-from workflows.starting import notify_inbox
 
 SECRET = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -77,7 +76,6 @@ async def deployment(cli: CliFixture, smtp_sink: CapturingSmtp) -> AsyncIterator
     port = free_port()
     with ExitStack() as running:
         async with dev_server(None) as server:
-            await notify_inbox(server.client)
             log = cli.folder / "log.txt"
             log.touch()
             yield Deployment(

@@ -15,10 +15,11 @@ from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from database.models import AuditRecord, Member, Message, Onboarding, Profile
+from database.models import AuditRecord, Event, Member, Message, Onboarding, Profile
 from rules.onboarding import OnboardingFacts
 from tests.support.limits import PATIENCE
 from tests.support.temporal_workers import TemporalFixture, temporal
+from workflows.inbox import shard_id
 
 __all__ = ["temporal"]
 
@@ -57,7 +58,10 @@ def facts(profile: str, created: datetime) -> dict[str, Any]:
 
 async def now(temporal: TemporalFixture) -> datetime:
     """The server's present instant, to the second."""
-    started = await temporal.client.get_workflow_handle("inbox").describe()
+    async with temporal.database.reading() as session:
+        shard = await session.scalar(select(Event.shard).limit(1))
+    assert shard is not None
+    started = await temporal.client.get_workflow_handle(shard_id(shard)).describe()
     return max(started.start_time, started.execution_time or started.start_time).replace(microsecond=0)
 
 

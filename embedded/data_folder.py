@@ -28,7 +28,6 @@ def private_folder(data: Path) -> Path:
         folder.mkdir(0o700, parents=True, exist_ok=True)
         # Names, addresses and secrets are in it. A folder of an earlier version may be open to all.
         folder.chmod(0o700)
-        folder.chmod(0o700)
     except OSError as error:
         raise Failure(f"{folder} cannot be used: {error.strerror}") from None
     return folder

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import stat
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from sqlalchemy import select
 
 from database.models import Message, Onboarding
@@ -130,6 +132,37 @@ async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not await holds():  # noqa: ASYNC110 - what is waited for lies in another process
             await asyncio.sleep(0.1)
+
+
+async def test_data_folder_is_private_and_temporal_has_no_pages(tmp_path: Path) -> None:
+    """Without `--temporal-ui` nothing answers where the server would have its pages: a foreign web page could act."""
+    data = tmp_path / "var"
+    data.mkdir(0o755)
+    data.chmod(0o755)
+    async with running(data, "--port", str(free_port())) as started, httpx.AsyncClient() as client:
+        assert stat.S_IMODE(data.stat().st_mode) == 0o700
+        assert "its pages: --temporal-ui" in started.said
+        found = re.search(r"^Temporal +127\.0\.0\.1:(\d+)", started.said, re.MULTILINE)
+        assert found, started.said
+        with pytest.raises(httpx.ConnectError):
+            await client.get(f"http://127.0.0.1:{int(found[1]) + 1000}/")
+        assert await started.stop() == 0
+
+
+async def test_temporal_pages_answer_on_loopback_when_asked_for(tmp_path: Path) -> None:
+    """A new data folder is private, too."""
+    data = tmp_path / "var"
+    async with (
+        running(data, "--port", str(free_port()), "--temporal-ui") as started,
+        httpx.AsyncClient() as client,
+    ):
+        assert stat.S_IMODE(data.stat().st_mode) == 0o700
+        found = re.search(r"pages: (http://127\.0\.0\.1:\d+)", started.said)
+        assert found, started.said
+        assert (await client.get(found[1], follow_redirects=True)).status_code == 200
+        with pytest.raises(httpx.ConnectError):
+            await client.get(found[1].replace("127.0.0.1", "127.0.0.2"))
+        assert await started.stop() == 0
 
 
 async def test_up_continues_after_stop_and_kill_and_leaves_no_process(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from structlog.testing import capture_logs
 
 from database.session import Database
 from tests.support.delivery import bundled
-from worker.bounce_listener import BounceHandler
+from worker.bounce_listener import BounceHandler, bounce_listener
 from worker.connections import smtp_of
 from worker.errors import Failure
 from worker.processes import _listen_for_bounces
@@ -62,3 +63,32 @@ async def test_worker_whose_bounce_port_is_taken_goes_on_without(database: Datab
 
 def test_bounce_port_is_on_loopback_unless_set() -> None:
     assert Settings(host="0.0.0.0", bounce_port=2525).bounce_host == "127.0.0.1"
+
+
+@pytest.mark.rule("MAIL7")
+@pytest.mark.parametrize(("given", "elsewhere"), [({}, False), ({"bounce_host": "0.0.0.0"}, True)])
+async def test_bounce_listener_answers_on_its_address_only(
+    sqlite_url: str, given: dict[str, Any], elsewhere: bool
+) -> None:
+    """127.0.0.2 stands for another address of the machine: who listens on 127.0.0.1 does not answer there."""
+    settings = Settings(bounce_port=0, **given)
+    database = Database(sqlite_url)
+    handler = BounceHandler(database, _nobody)
+    async with bounce_listener(handler, settings.bounce_host, settings.bounce_port or 0) as port:
+        assert await _answers("127.0.0.1", port)
+        assert await _answers("127.0.0.2", port) is elsewhere
+    await database.close()
+
+
+async def _nobody() -> None:
+    """No inbox is notified."""
+
+
+async def _answers(host: str, port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    await writer.wait_closed()
+    return True

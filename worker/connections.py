@@ -6,7 +6,9 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from time import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -15,6 +17,7 @@ from pydantic_settings import SettingsError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
+from database import mail_rate
 from database.links import Links
 from database.session import Database
 from mail.reports.imap import ImapSettings
@@ -244,11 +247,23 @@ def build_components(settings: Settings, database: Database, programs: Mapping[s
         database,
         programs,
         composers(settings),
-        SmtpChannel(smtp_of(settings, programs)),
+        SmtpChannel(smtp_of(settings, programs), partial(reserve_departure, database)),
         links_of(settings),
         settings.allowlist,
         settings.environment,
     )
+
+
+async def reserve_departure(database: Database, step: float, within: float) -> float | None:
+    """Reserve the next departure of a mail among those of all workers (MAIL3).
+
+    Return the seconds until then; None if it is not `within` so many, or the database does not answer.
+    """
+    try:
+        async with database.begin() as session:
+            return await mail_rate.reserve(session, time(), step, within)
+    except (SQLAlchemyError, OSError):
+        return None
 
 
 def webhook_secrets(settings: Settings) -> list[str]:

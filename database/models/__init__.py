@@ -13,7 +13,7 @@ from database.models.lifecycles import (
     Request,
     Survey,
 )
-from database.models.mail import DECISIONS, Bounce, ChannelStop, Message, NudgePlace, Suppression
+from database.models.mail import DECISIONS, Bounce, ChannelStop, MailRate, Message, NudgePlace, Suppression
 from database.models.people import Member, Profile
 from database.models.records import (
     AuditRecord,
@@ -44,6 +44,7 @@ __all__ = [
     "Json",
     "Letter",
     "Lifecycle",
+    "MailRate",
     "Meeting",
     "Member",
     "Message",

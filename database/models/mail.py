@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Index, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy import Double, Index, LargeBinary, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from database.models.base import Base, Serial
@@ -79,6 +79,14 @@ class NudgePlace(Base):
     day: Mapped[str] = mapped_column(String(10), primary_key=True)
     place: Mapped[int] = mapped_column(primary_key=True)
     delivery: Mapped[str] = mapped_column(String(40), unique=True)
+
+
+class MailRate(Base):
+    """When the next message of the deployment may leave, in seconds since the epoch: one row (MAIL3)."""
+
+    __tablename__ = "mail_rate"
+    name: Mapped[str] = mapped_column(String(20), primary_key=True)
+    next_at: Mapped[float] = mapped_column(Double)
 
 
 class Suppression(Base):

@@ -35,6 +35,9 @@ from mail.smtp.verdicts import (
 )
 from rules.text import from_mail_server
 
+Reserve = Callable[[float, float], Awaitable[float | None]]
+"""Reserves the next departure for a step in seconds; returns the seconds until then, or None if it is too far."""
+
 
 class SmtpChannel:
     """Delivers through one relay over a small pool of connections, on one event loop.
@@ -44,8 +47,9 @@ class SmtpChannel:
     refused login, a message that is accepted that of a refused account.
     """
 
-    def __init__(self, settings: SmtpSettings) -> None:
+    def __init__(self, settings: SmtpSettings, reserve: Reserve | None = None) -> None:
         self._settings = settings
+        self._reserve = reserve or self._reserve_here
         self._slots = asyncio.Semaphore(settings.pool_size)
         self._idle: list[Connection] = []
         self._login_lock = asyncio.Lock()
@@ -132,12 +136,22 @@ class SmtpChannel:
         """Wait for this delivery's place in the rate: a token bucket that holds one token."""
         if self._settings.rate_per_minute is None:
             return
+        step, within = 60 / self._settings.rate_per_minute, self._settings.total_timeout
+        wait = await self._reserve(step, within)
+        if wait is None:
+            raise TryLater(
+                "more mail is waiting than the rate limit lets out in time", after=max(step, within)
+            )
+        await asyncio.sleep(wait)
+
+    async def _reserve_here(self, step: float, within: float) -> float | None:
+        """Reserve the next departure of this process alone."""
         now = asyncio.get_running_loop().time()
         wait = max(0.0, self._next_start - now)
-        if wait >= self._settings.total_timeout:
-            raise TryLater("more mail is waiting than the rate limit lets out in time", after=wait)
-        self._next_start = now + wait + 60 / self._settings.rate_per_minute
-        await asyncio.sleep(wait)
+        if wait >= within:
+            return None
+        self._next_start = now + wait + step
+        return wait
 
     async def _deliver(self, mail: _Mail, probe: bool) -> Acceptance:
         connection = await self._connection_for(mail, probe)

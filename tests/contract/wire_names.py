@@ -258,6 +258,7 @@ TABLES = {
         recipient subject content response came_back came_back_at came_back_reason delivered_at postponed_from
     """,
     "bounces": "delivery kind at",
+    "mail_rate": "name next_at",
     "nudge_places": "member_id day place delivery",
     "channel_stop": "id stopped_at reason probe probed_at proved_at",
     "suppressions": "address kind score last_at since reason",

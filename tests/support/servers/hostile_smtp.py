@@ -49,6 +49,8 @@ class Message:
     content: bytes = b""
     ended: bool = False
     accepted: bool = False
+    at: float = 0.0
+    """When its final dot came, by the event loop's clock."""
 
 
 @dataclass
@@ -366,7 +368,7 @@ class HostileSmtp:
                 started = True
                 if (answer := self._scripted("BODY", take=True)) is not None:
                     await answer.act(session)
-        message.ended = True
+        message.ended, message.at = True, asyncio.get_running_loop().time()
         answer = self._scripted("END", take=True) or say(f"250 2.0.0 queued as {len(self.messages)}")
         message.accepted = answer.stores
         self._notify()

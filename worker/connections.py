@@ -17,7 +17,7 @@ from pydantic_settings import SettingsError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from database import mail_rate
+from database import mail_limits
 from database.links import Links
 from database.session import Database
 from mail.reports.imap import ImapSettings
@@ -261,7 +261,7 @@ async def reserve_departure(database: Database, step: float, within: float) -> f
     """
     try:
         async with database.begin() as session:
-            return await mail_rate.reserve(session, time(), step, within)
+            return await mail_limits.reserve_departure(session, time(), step, within)
     except (SQLAlchemyError, OSError):
         return None
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database import nudge_places
+from database import mail_limits
 from database.ledger import FIRST_RESEND_OCCURRENCE
 from database.models import Message
 from lifecycles.participants import Participant, participant
@@ -47,7 +47,7 @@ async def postpone(session: AsyncSession, row: Message, program: Program, at: da
         return False
     reader = await participant(session, row.to_profile)
     calendar = reader.calendar(program)
-    places = await nudge_places.taken(session, row.member_id, calendar.date_of(at))
+    places = await mail_limits.places_taken(session, row.member_id, calendar.date_of(at))
     if row.delivery in places.values() or await _is_spoken_for(session, row, list(places.values())):
         return False
     if len(places) < cap and await _ahead(session, row, reader, at) < cap - len(places):
@@ -68,7 +68,7 @@ async def take_place(session: AsyncSession, row: Message, program: Program, at: 
         return True
     calendar = (await participant(session, row.to_profile)).calendar(program)
     day = calendar.date_of(at)
-    if await nudge_places.take(session, row.member_id, day, row.delivery, cap):
+    if await mail_limits.take_place(session, row.member_id, day, row.delivery, cap):
         return True
     due = row.context.get("due")
     return bool(due and at < datetime.fromisoformat(due) <= next_morning(calendar, at))

@@ -16,7 +16,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.delivery import MailActivities, SendMail
-from database import mail_rate
+from database import mail_limits
 from database.links import Links
 from database.session import Database
 from mail.allowlist import RecipientAllowlist
@@ -125,7 +125,7 @@ async def test_two_workers_together_keep_the_rate(
 async def test_reservations_are_a_step_apart_and_bounded(deliveries: DeliveryFixture) -> None:
     async def reserve(now: float) -> float | None:
         async with deliveries.database.begin() as session:
-            return await mail_rate.reserve(session, now, 10.0, 25.0)
+            return await mail_limits.reserve_departure(session, now, 10.0, 25.0)
 
     assert [await reserve(1_000_000.0) for _ in range(4)] == [0.0, 10.0, 20.0, None]
     assert await reserve(1_000_010.0) == 20.0
@@ -134,6 +134,6 @@ async def test_reservations_are_a_step_apart_and_bounded(deliveries: DeliveryFix
 
 async def test_reservation_by_a_wrong_clock_does_not_stop_mail(deliveries: DeliveryFixture) -> None:
     async with deliveries.database.begin() as session:
-        assert await mail_rate.reserve(session, 9_000_000.0, 10.0, 25.0) == 0.0
+        assert await mail_limits.reserve_departure(session, 9_000_000.0, 10.0, 25.0) == 0.0
     async with deliveries.database.begin() as session:
-        assert await mail_rate.reserve(session, 1_000_000.0, 10.0, 25.0) == 0.0
+        assert await mail_limits.reserve_departure(session, 1_000_000.0, 10.0, 25.0) == 0.0

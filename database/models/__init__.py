@@ -14,7 +14,7 @@ from database.models.lifecycles import (
     Survey,
 )
 from database.models.mail import DECISIONS, Bounce, ChannelStop, MailRate, Message, NudgePlace, Suppression
-from database.models.people import Member, Profile
+from database.models.people import LinkUse, Member, Profile
 from database.models.records import (
     AuditRecord,
     Checkpoint,
@@ -44,6 +44,7 @@ __all__ = [
     "Json",
     "Letter",
     "Lifecycle",
+    "LinkUse",
     "MailRate",
     "Meeting",
     "Member",

@@ -52,3 +52,17 @@ class Profile(Base):
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     withdrawn_at: Mapped[datetime | None]
+
+
+class LinkUse(Base):
+    """When forms of one question of a personal link were stored within the last hour, over all gateways.
+
+    `times` are in ISO 8601. The row goes an hour after the last of them.
+    """
+
+    __tablename__ = "link_uses"
+    purpose: Mapped[str] = mapped_column(String(40), primary_key=True)
+    profile: Mapped[str] = mapped_column(String(64), primary_key=True)
+    subject: Mapped[str] = mapped_column(String(200), primary_key=True)
+    times: Mapped[list[Any]]
+    last_at: Mapped[datetime] = mapped_column(index=True)

@@ -56,7 +56,7 @@ class _PersonalLinks:
         self._services = services
         self._pages = pages
         self._handlers = handlers
-        self._limiter = LinkLimiter()
+        self._limiter = LinkLimiter(services.database)
 
     def routes(self) -> APIRouter:
         routes = APIRouter(tags=["personal links"])
@@ -129,14 +129,15 @@ class _PersonalLinks:
         question = question_id(self._services.links, link)
         after_post = form is None and AFTER_POST in request.query_params
         visit = LinkVisit(link, token, question, reader, at, after_post)
-        if form is not None and self._limiter.is_exhausted(link, at):
+        if form is not None and not await self._limiter.take(link, at):
             log.warning("personal_link_limited", purpose=link.purpose)
             return self._respond(request, message_page("refused.too_often", status=429), reader, _WAIT)
         page = await (handler.get(visit) if form is None else handler.post(visit, form))
         if page.stored:
-            self._limiter.count(link, at)
             # Relative to this address, so that neither a Host header nor a proxy's path changes where it leads.
             return Response(None, 303, {**self._pages.headers, "Location": f"?{AFTER_POST}"})
+        if form is not None:
+            await self._limiter.give_back(link, at)
         if page is NOT_THEIRS:
             return self._refuse(request, "not_theirs", link, reader)
         return self._respond(request, page, reader)

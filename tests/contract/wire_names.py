@@ -261,6 +261,7 @@ TABLES = {
     "mail_rate": "name next_at",
     "nudge_places": "member_id day place delivery",
     "channel_stop": "id stopped_at reason probe probed_at proved_at",
+    "link_uses": "purpose profile subject times last_at",
     "suppressions": "address kind score last_at since reason",
     "tasks": "id kind subject cause action state opened_at due_at closed_at closed_by note",
     "events": """

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import select
 from structlog.testing import capture_logs
 
-from gateway.links.limiter import MOST_IN_AN_HOUR
+from database.links import Link
+from database.models import LinkUse
+from database.session import Database
+from gateway.links.limiter import MOST_IN_AN_HOUR, LinkLimiter
 from tests.support.gateway import GatewayFixture
 
+AT = datetime(2028, 3, 6, 15, 0, tzinfo=UTC)
 ABOUT = ("p-ana", "engagement/r-2")
 
 
@@ -56,3 +63,19 @@ async def test_limit_holds_per_person_and_question(sqlite_gateway: GatewayFixtur
     for _ in range(MOST_IN_AN_HOUR + 3):
         answer = await sqlite_gateway.client.post(unsubscribe, data={"List-Unsubscribe": "One-Click"})
         assert answer.status_code == 200
+
+
+async def test_limit_holds_for_all_gateways_and_forms_at_once(database: Database) -> None:
+    """Two gateways on one database get thirty forms of one question each, all at the same moment."""
+    link = Link("report", "p-ana", "engagement/r-2", AT + timedelta(days=60))
+    other = replace(link, profile="p-marcus")
+    gateways = [LinkLimiter(database), LinkLimiter(database)]
+    taken = await asyncio.gather(*(gateways[number % 2].take(link, AT) for number in range(60)))
+    assert taken.count(True) == MOST_IN_AN_HOUR
+    assert await gateways[0].take(other, AT)
+    await gateways[0].give_back(link, AT)
+    assert [await gateways[1].take(link, AT) for _ in range(2)] == [True, False]
+    assert await gateways[1].take(link, AT + timedelta(hours=1))
+    async with database.reading() as session:
+        kept = await session.scalars(select(LinkUse.profile))
+        assert kept.all() == ["p-ana"], "a question is forgotten after an hour"

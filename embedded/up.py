@@ -40,7 +40,7 @@ from worker.errors import Failure
 from worker.http_server import address, listen, served
 from worker.settings import LocalSettings, Settings
 from worker.shutdown import stopping
-from workflows.starting import notify_inbox, start_housekeeping
+from workflows.starting import housekeeping, notify_inbox
 
 PORT: Final = 8080
 TEMPORAL_PORT: Final = 7233
@@ -110,7 +110,7 @@ async def up(*, data: Path, port: int | None, ui: bool = False) -> int:
         app = _app(settings, kept, parts.all, mailbox, server.client)
         await stack.enter_async_context(served(app, listening))
         await notify_inbox(server.client, database)
-        await start_housekeeping(server.client)
+        await stack.enter_async_context(housekeeping(server.client))
         database_file, temporal = folder / DATABASE, f"127.0.0.1:{server.port}"
         write_connection(folder, _connection(kept, address(listening), database_file, temporal))
         _print_ready(folder, address(listening), server)

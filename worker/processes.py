@@ -44,7 +44,7 @@ from worker.errors import Failure
 from worker.http_server import served
 from worker.settings import Settings
 from worker.shutdown import stopping
-from workflows.starting import notify_inbox, start_housekeeping
+from workflows.starting import housekeeping, notify_inbox
 
 if TYPE_CHECKING:
     from gateway.provider_signatures import ProviderSecrets
@@ -120,7 +120,7 @@ async def _work(settings: Settings, database: Database, components: Components, 
             mailbox = BounceMailbox(imap, database, partial(notify_inbox, client, database))
             await stack.enter_async_context(polling(mailbox, settings.imap_interval))
         await notify_inbox(client, database)
-        await start_housekeeping(client)
+        await stack.enter_async_context(housekeeping(client))
         log.info("worker_started", environment=settings.environment, programs=", ".join(components.programs))
         await stop.wait()
         log.info("worker_shutdown_started")

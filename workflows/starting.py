@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import structlog
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.service import RPCError
 
 from activities.inbox import QUEUE
 from activities.inbox.wakeup import wake_shards
@@ -11,6 +17,11 @@ from database.event_queue import waiting_shards
 from database.session import Database
 from workflows.checkpoints import CHECKPOINTS, CheckpointsWorkflow
 from workflows.watchdog import WATCHDOG, WatchdogWorkflow
+
+LOOK_EVERY = 600.0
+"""Seconds after which a worker starts housekeeping workflows that somebody has cancelled or terminated in Temporal."""
+
+log = structlog.get_logger()
 
 
 async def notify_inbox(client: Client, database: Database) -> None:
@@ -33,3 +44,25 @@ async def start_housekeeping(client: Client) -> None:
             id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
         )
+
+
+@asynccontextmanager
+async def housekeeping(client: Client, every: float = LOOK_EVERY) -> AsyncIterator[None]:
+    """Have the housekeeping workflows run within the block: an end from outside lasts `every` seconds at most."""
+    await start_housekeeping(client)
+    task = asyncio.create_task(_keep(client, every))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _keep(client: Client, every: float) -> None:
+    while True:
+        await asyncio.sleep(every)
+        try:
+            await start_housekeeping(client)
+        except (RPCError, RuntimeError, OSError) as error:
+            log.warning("housekeeping_not_started", error=type(error).__name__)

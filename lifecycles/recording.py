@@ -87,7 +87,7 @@ async def record(
     row.program = situation.program.id
     row.policy_version = situation.program.policy_version
     row.program_version = situation.program.fingerprint
-    row.facts = facts_to_row(applied.facts)
+    row.facts = facts_to_row(applied.facts, before=row.facts)
     state_before = row.state
     row.closed_at = await _record_state_changes(
         session, row, agenda, applied, at, horizon.until if horizon else at

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -42,6 +43,12 @@ from rules.program.catalogue import Catalogue
 LONGEST_DELAY = timedelta(days=1)
 """An event that waited longer than this for a worker counts as heard when it is first processed (T9)."""
 
+COMMANDS_AT_ONCE = 16
+"""The most commands of a process that are on their way, over all shards.
+
+More of them queue up in a busy Temporal server, until lifecycles seem not to answer in time.
+"""
+
 log = structlog.get_logger()
 
 
@@ -63,6 +70,7 @@ class EventApplication:
         self._programs = programs
         self._commands = commands
         self._catalogue = catalogue
+        self._places = asyncio.Semaphore(COMMANDS_AT_ONCE)
 
     async def begin(self, session: AsyncSession, row: Event, at: datetime) -> Begun | None:
         """Write an event's data and list its commands; return None where it is held or refused instead."""
@@ -84,7 +92,9 @@ class EventApplication:
         event, reason = begun.event, ""
         try:
             for command in begun.commands:
-                reason = await self._commands.send(command, f"event-{event.id}", begun.patience) or reason
+                async with self._places:
+                    refused = await self._commands.send(command, f"event-{event.id}", begun.patience)
+                reason = refused or reason
         except WorkflowNotRunning as error:
             return self._until_it_runs(event, error.workflow, at)
         except LifecycleBlocked as error:

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from rules.acts import Act
 from rules.agenda import Ended, Refused
 from rules.kinds import KINDS
+from rules.onboarding.agenda import times_returned
 from rules.onboarding.facts import CheckInExtension, Match, OnboardingFacts
 from rules.pauses import begin_pause, end_pause
 
@@ -78,7 +79,8 @@ def match_began(facts: OnboardingFacts, request: str, at: datetime) -> Onboardin
         return end(facts, "matched", at, f"matched by request {request}")
     if any(match.request == request for match in facts.matches):
         return facts
-    return replace(facts, matches=[*facts.matches, Match(request, at)])
+    returned = 0 if facts.matched else times_returned(facts.matches)
+    return replace(facts, matches=[*facts.matches, Match(request, at, returned=returned)])
 
 
 def match_ended(facts: OnboardingFacts, request: str, at: datetime, *, no_fit: bool) -> OnboardingFacts:

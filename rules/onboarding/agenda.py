@@ -100,12 +100,20 @@ def _with_matches(
         closes = min((at for at in (until, nothing_ahead) if at), default=None)
         return Agenda((), tuple(kept), tuple(tasks), cause, closes)
     # A key is never sent twice (MAIL1): what the match dropped comes back under another step.
-    step = f"check-in.{len(stretches) + 1}"
+    step = f"check-in.{times_returned(facts.matches) + 1}"
     ahead = [replace(mail, step=step) for mail in check_ins if mail.due is None or mail.due >= until]
     if unmatched_at:
         kept.append(StateChange(unmatched_at, "unmatched", "no match after the last check-in", closes=True))
         tasks = [*tasks, _unmatched_task(unmatched_at)]
     return Agenda(tuple(_held(facts, ahead)), tuple(kept), tuple(tasks))
+
+
+def times_returned(matches: Sequence[Match]) -> int:
+    """Return how often the check-ins have come back after a match.
+
+    A match that is heard of late may join two stretches, whose check-ins had come back between them.
+    """
+    return max([len(_stretches(matches)), *(match.returned + 1 for match in matches)]) if matches else 0
 
 
 def _stretches(matches: Sequence[Match]) -> list[tuple[datetime, datetime | None, Match]]:

@@ -30,6 +30,8 @@ class Match:
     """When its engagement ended; None while it runs."""
     no_fit: bool = False
     """Whether it ended as no fit."""
+    returned: int = 0
+    """How often the check-ins had come back when it began; 0 also where another match ran then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ FACTS = {
     "OnboardingFacts": """
         profile role created_at blocked unblocked_at first_decided_at extensions pauses ended
         heard_at unblocked_heard_at taken_over_at matches matches.request matches.since matches.until matches.no_fit
-        extensions.at extensions.check_ins extensions.event
+        matches.returned extensions.at extensions.check_ins extensions.event
         pauses.since pauses.until pauses.cause
         ended.state ended.at ended.cause ended.actor ended.heard_at ended.history
         received received.signals received.updates received.pending received.pending.id received.pending.name

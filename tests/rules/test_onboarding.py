@@ -28,6 +28,7 @@ from rules.onboarding import (
     resume,
     standing_changed,
 )
+from rules.onboarding.acts import match_began, match_ended
 from rules.pauses import Pause
 from rules.program import load_program
 from tests.support.limits import examples
@@ -918,3 +919,30 @@ OnboardingMachine.TestCase.settings = settings(max_examples=examples(60), statef
 @pytest.mark.rule("ONB1", "ONB2", "ONB3", "ONB4", "ONB5", "ONB6", "MEM1", "MEM2", "MAIL1")
 class TestEveryOrderOfActs(OnboardingMachine.TestCase):  # type: ignore[misc, valid-type]
     """The machine above as a test."""
+
+
+@pytest.mark.rule("ONB8", "MAIL1")
+@pytest.mark.parametrize(
+    "since", ["2028-03-20", "2028-03-24"], ids=["joined to the first", "after the first"]
+)
+def test_check_ins_come_back_under_a_key_of_their_own_each_time(since: str) -> None:
+    """A second match begins before or after the end of the first, and is heard of after it: its check-ins are dropped.
+
+    A key that was cancelled is never planned again (MAIL1).
+    """
+    facts, wanted = mentee(), set[str]()
+    dropped = set[str]()
+    for request, day, ends in (
+        ("r-1", "2028-03-14", False),
+        ("r-1", "2028-03-22", True),
+        ("r-2", since, False),
+        ("r-2", "2028-03-29", True),
+    ):
+        moment, before = at(f"{day}T11:00"), wanted
+        facts = (
+            match_ended(facts, request, moment, no_fit=True) if ends else match_began(facts, request, moment)
+        )
+        wanted = {mail.key for mail in planned(facts).mails}
+        dropped |= before - wanted
+        assert not wanted & dropped
+    assert wanted == {"check-in.3/3", "check-in.3/4"}

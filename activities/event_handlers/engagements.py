@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -14,7 +15,8 @@ from database.models import Engagement, Meeting, Report
 from database.tasks import open_task
 from lifecycles.workflow_commands import WorkflowCommand, start
 from rules.agenda import PlannedMail
-from rules.engagement import BETWEEN_NOTICES, STAFF, times_reported
+from rules.engagement import BETWEEN_NOTICES, ROLES, STAFF, times_reported
+from rules.engagement.confidentiality import DROPPED_BY_SUSPENSION
 
 
 async def discovery_answered(context: HandlerContext, event: StoredEvent) -> list[WorkflowCommand]:
@@ -57,6 +59,7 @@ async def misconduct_reported(context: HandlerContext, event: StoredEvent) -> li
             )
         )
     if row.closed_at:
+        await _stop_mail(context.session, row, event.occurred_at)
         return await _notify_staff(context.session, row, event)
     return await _act(context, event, "misconduct")
 
@@ -101,6 +104,19 @@ async def _act(
     return [WorkflowCommand("update", row.workflow, name, event.act(by=event.data.get("by", ""), **details))]
 
 
+async def _stop_mail(session: AsyncSession, row: Engagement, at: datetime) -> None:
+    """Cancel what is still planned to the two about an engagement that is over, its surveys included (ENG8).
+
+    The surveys stay open. Their records are in the chain that the parties may read: the reason says nothing there.
+    """
+    surveys = [f"survey/{row.id}/{role}" for role in ROLES]
+    for workflow in (row.workflow, *surveys):
+        reason = DROPPED_BY_SUSPENSION if workflow == row.workflow else "no longer due"
+        for message in await ledger.rows_of(session, workflow, lock=True):
+            if message.state in ("planned", "claimed") and message.to_profile != STAFF:
+                await ledger.decide(session, message, "cancelled", reason, at)
+
+
 async def _notify_staff(session: AsyncSession, row: Engagement, event: StoredEvent) -> list[WorkflowCommand]:
     """Open a task for misconduct reported after the end, and start the delivery of a mail (ENG8).
 
@@ -122,7 +138,7 @@ async def _notify_staff(session: AsyncSession, row: Engagement, event: StoredEve
         row.workflow,
         f"reported by the {role_in(row, by)} after the end",
         "Read the report (throughline report show) and write to the person yourself: it came after the engagement had "
-        "ended. Its surveys and claims go on; cancel or revoke those that should not."
+        "ended. Its mail and that of its surveys has stopped; its claims go on: cancel or revoke those that should not."
         + times_reported(len(mine)),
         at,
     )

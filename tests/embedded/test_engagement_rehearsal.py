@@ -359,6 +359,28 @@ def test_misconduct_report_stops_all_mail_and_reaches_staff_once(
     assert tasks == [("2035-11-21T10:00", "misconduct")]
 
 
+pair("afterwards")
+PLAY.at(
+    "2035-11-30T18:00",
+    "engagement.misconduct_reported",
+    engagement="afterwards",
+    by=PAIRS["afterwards"],
+    text="He shouted at me",
+)
+
+
+@pytest.mark.rule("ENG8", "MAIL4")
+def test_report_after_the_end_stops_the_mail_that_is_planned(played: Played) -> None:
+    """An hour after the planned end: the completion mail was due on Monday, the survey's the day after."""
+    assert played.states("engagement/afterwards")[-1] == ("2035-11-30T17:00", "completed")
+    after = [mail for mail in played.mails("engagement/afterwards") if mail[0] >= "2035-11-30"]
+    assert after == [("2035-11-30T18:00", "staff.misconduct")]
+    assert played.names("engagement/afterwards", "cancelled") == FAREWELL
+    for role in ("mentor", "mentee"):
+        assert played.names(f"survey/afterwards/{role}") == []
+    assert played.reasons("survey/afterwards/mentor") == {"no longer due"}
+
+
 @pytest.mark.rule("ENG8")
 def test_acts_during_a_suspension_are_refused_without_a_reason(played: Played) -> None:
     reasons = {reason for _, _, reason in played.refusals("engagement/report")}
@@ -493,7 +515,8 @@ def test_pair_gets_one_match_mail_each_and_none_after_the_end(played: Played) ->
         onboarding = "unmatched" if states[-1][1] == "no_fit" else "matched"
         assert played.states(f"onboarding/mentee-{name}")[-1][1] == onboarding, name
         if states[-1][1] != "suspended":
-            assert all(at <= states[-1][0] or each in FAREWELL for at, each in mails), name
+            late = (*FAREWELL, "staff.misconduct")
+            assert all(at <= states[-1][0] or each in late for at, each in mails), name
             assert states[-1][1] in ("completed", "ended", "no_fit", "canceled"), name
 
 

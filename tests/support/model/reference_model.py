@@ -432,6 +432,8 @@ class ReferenceModel:
             lifecycle.tasks.setdefault(
                 f"reported by the {role} after the end", [Occurrence("misconduct", at)]
             )
+            for workflow in (lifecycle.workflow, *(f"survey/{lifecycle.id}/{each}" for each in ROLES)):
+                self._stop_mail(workflow, at)
             before = self.late_reports.setdefault((lifecycle.id, role), [])
             before.append(at)
             if any(at - engagement.BETWEEN_NOTICES < each < at for each in before):
@@ -445,6 +447,14 @@ class ReferenceModel:
         self._do(lifecycle, act, data, at, now, event)
         if act == "plan_agreed" and data.get("goals"):
             self.goals[lifecycle.id] = data["goals"]
+
+    def _stop_mail(self, workflow: str, at: datetime) -> None:
+        """Cancel what is still planned to the two (ENG8)."""
+        if stopped := self.lifecycles.get(workflow):
+            for key, (mail, _) in list(stopped.planned.items()):
+                if mail.to != "staff":
+                    del stopped.planned[key]
+                    stopped.cancelled[key] = Occurrence(mail.message, at)
 
     def _on_evidence_event(
         self, name: str, data: dict[str, Any], at: datetime, now: datetime, event: str

@@ -49,6 +49,7 @@ async def test_recorded_histories_replay(name: str) -> None:
 def test_history_exists_of_every_kind_and_every_onboarding_path() -> None:
     assert {type_of(history) for history in RECORDED.values()} >= {
         "Inbox",
+        "InboxShard",
         "Onboarding",
         "Request",
         "Engagement",

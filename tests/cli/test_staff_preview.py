@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -18,11 +19,11 @@ from tests.support.cli import CliFixture
 from worker.assembly import load_programs
 
 
-async def preview(cli: CliFixture, act: str, target: str, *arguments: str) -> dict[str, object]:
+async def preview(cli: CliFixture, act: str, target: str, *arguments: str) -> dict[str, Any]:
     """The preview of an act, as JSON."""
     said = await cli.throughline("staff", act, target, *arguments, "--preview", "--json")
     assert (said.status, said.err) == (0, "")
-    found: dict[str, object] = said.json
+    found: dict[str, Any] = said.json
     return found
 
 
@@ -32,10 +33,10 @@ async def test_cancel_of_an_engagement_shows_its_claims_too(cli: CliFixture) -> 
     await cli.claim("r-1", "p-bob", "p-ana", "mentor", "CPP")
     found = await preview(cli, "cancel", "engagement/r-1")
     assert (found["before"], found["state"]) == ("active", "canceled")
-    ahead = {(each["change"], each["kind"], each["what"]) for each in found["coming"]}  # type: ignore[attr-defined]
+    ahead = {(each["change"], each["kind"], each["what"]) for each in found["coming"]}
     assert ("gone", "state", "completed") in ahead
     assert {change for change, _, _ in ahead} == {"gone"}
-    (claim,) = found["claims"]  # type: ignore[misc]
+    (claim,) = found["claims"]
     assert (claim["claim"], claim["before"], claim["state"]) == (
         "claim/r-1/mentor/CPP",
         "precheck",
@@ -59,7 +60,7 @@ async def test_end_of_an_engagement_shows_the_surveys_that_begin(cli: CliFixture
     found = await preview(cli, "end", "engagement/r-1", "--reason", "goals_met")
     assert found["state"] == "completed"
     assert found["starts"] == ["survey/r-1/mentor", "survey/r-1/mentee"]
-    (claim,) = found["claims"]  # type: ignore[misc]
+    (claim,) = found["claims"]
     assert claim["state"] == "not_eligible"
 
 
@@ -68,7 +69,7 @@ async def test_extension_moves_states_and_tasks_ahead(cli: CliFixture) -> None:
     await cli.request("r-1", "p-ana", "p-bob")
     found = await preview(cli, "extend", "request/r-1", "--business-days", "3")
     assert found["before"] == found["state"] == "open"
-    moved = {(each["kind"], each["what"]): each for each in found["coming"]}  # type: ignore[attr-defined]
+    moved = {(each["kind"], each["what"]): each for each in found["coming"]}
     assert set(moved) == {("state", "past_due"), ("task", "request_unanswered"), ("state", "expired")}
     for each in moved.values():
         assert each["change"] == "moved"

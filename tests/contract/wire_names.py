@@ -305,6 +305,7 @@ COMMANDS = {
     "rehearse": "SCENARIO --json --mail-dir --program",
     "event send": "FILE --direct --json --url",
     "event list": "--json --limit --state",
+    "event import": "--days --differences --dry-run --json FILE",
     "event types": "--json --markdown",
     "event example": "TYPE",
     "staff cancel": "TARGET --actor --json --preview --reason",

@@ -133,8 +133,16 @@ async def test_blocked_lifecycle_delays_its_own_events_only(
     await block(temporal, blocked)
     now = datetime.now(UTC)
     await met(temporal, blocked, healthy, blocked)
+    zoe = {"member": f"zoe-{uuid4().hex}", "name": "Zoe", "email": "zoe@example.org", "standing": "good"}
+    async with temporal.database.begin() as session:
+        await events.store(session, [Envelope(uuid4().hex, "/tests", "member.updated", None, zoe)])
     async with asyncio.timeout(PATIENCE):
-        await environment(now).run(inbox.apply_events)
+        applying = asyncio.create_task(environment(now).run(inbox.apply_events))
+        while not await temporal.events(f"member/{zoe['member']}", "applied"):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        states = await state_of_events(temporal, blocked)
+        assert states == ["applying", "stored"], "it still has time to answer"
+        await applying
     assert await state_of_events(temporal, healthy) == ["applied"]
     assert await state_of_events(temporal, blocked) == ["held", "held"]
     assert await tasks_about(temporal, blocked) == [("event_unapplied", "open", None)]

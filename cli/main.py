@@ -55,7 +55,11 @@ class Commands(TopGroup):
             LazyCommand(
                 "gateway", "processes:gateway", "Run a gateway: events, personal links and health checks."
             ),
-            LazyCommand("event", "events:app", "Send events, as other systems do, and list their types."),
+            LazyCommand(
+                "event",
+                "events:app",
+                "Send events, as other systems do, import history, and list their types.",
+            ),
             LazyCommand("program", "program:app", "Check and print program files."),
             LazyCommand("db", "processes:database_app", "Migrate the database."),
         ),

@@ -134,7 +134,7 @@ class ClaimLinkHandler(ABC):
     async def _has_answered(self, visit: LinkVisit, subject: ClaimSubject) -> bool:
         """Return whether an answer of this link is stored that was not refused."""
         answers = select(Event.id).where(
-            Event.subject == subject.row.workflow,
+            Event.subject == f"engagement/{subject.row.engagement_id}",
             Event.event_id.startswith(f"{visit.question}-"),
             Event.state != "refused",
         )

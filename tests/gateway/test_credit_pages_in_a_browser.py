@@ -131,7 +131,7 @@ async def test_mentor_writes_and_signs_without_script_and_loses_no_text(
 ) -> None:
     async with browsing(chromium, gateway, viewport=PHONE, java_script_enabled=False) as (page, _):
         await page.goto(gateway.path(*TO_WRITE))
-        purpose = page.get_by_label("What was this mentoring for?")
+        purpose = page.get_by_label("What was the purpose of this mentoring?")
         assert "Two or three sentences" in (await page.locator("#purpose-hint").inner_text())
         assert await page.get_by_text("A good example").is_visible()
         await purpose.fill(PURPOSE)
@@ -246,7 +246,8 @@ async def test_form_values_stand_beside_the_submission_button(
         values = await page.locator("dl").inner_text()
         for value in ("PCI", "Category 3: Instructor", "9", "July 10, 2028", "ASIS International", "Online"):
             assert value in values
-        await page.get_by_role("button", name="Yes, I have reported them").click()
+        await page.get_by_label("Yes, I have reported my PCI credits.").check()
+        await page.get_by_role("button", name="Save").click()
         await page.wait_for_selector("text=We have noted it")
     assert [event.type for event in await gateway.events()] == ["claim.submitted"]
 

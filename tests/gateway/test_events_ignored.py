@@ -121,7 +121,7 @@ async def test_unknown_type_hints_at_one_of_its_noun(sqlite_gateway: GatewayFixt
     ]
 
 
-@pytest.mark.parametrize("type", EVENT_TYPES)
+@pytest.mark.parametrize("type", [name for name, model in EVENT_TYPES.items() if not model.not_kept])
 async def test_described_example_of_each_type_is_accepted(sqlite_gateway: GatewayFixture, type: str) -> None:
     described = (await sqlite_gateway.client.get("/openapi.json")).json()
     body = described["paths"]["/events"]["post"]["requestBody"]["content"]

@@ -77,21 +77,24 @@ class TemporalFixture:
     async def ask(self) -> WorkflowHandle[Any, Any]:
         """A new request, as soon as both have their first mail about it."""
         self.asked += 1
-        before = len(self.catcher.caught)
         request = f"r{self.asked}-{self.mark}"
         people = {role: self.profile(role) for role in ("mentee", "mentor")}
         await self.send_events(("request.created", {"request": request, **people}))
-        await self.catcher_has(before + 2)
-        return self.client.get_workflow_handle(f"request/{request}")
+        return await self._once_sent(f"request/{request}")
 
     async def match(self) -> WorkflowHandle[Any, Any]:
         """A new engagement, as soon as both have their match mail."""
         request = await self.ask()
-        before = len(self.catcher.caught)
         await request.execute_update("accept")
         await request.result()
-        await self.catcher_has(before + 2)
-        return self.client.get_workflow_handle(request.id.replace("request/", "engagement/"))
+        return await self._once_sent(request.id.replace("request/", "engagement/"))
+
+    async def _once_sent(self, workflow: str) -> WorkflowHandle[Any, Any]:
+        """The handle of a workflow, as soon as two messages of it are sent."""
+        async with asyncio.timeout(PATIENCE):
+            while list((await self.decisions(workflow)).values()).count("sent") < 2:  # noqa: ASYNC110 - a row
+                await asyncio.sleep(0.05)
+        return self.client.get_workflow_handle(workflow)
 
     async def close(self, lifecycle: WorkflowHandle[Any, Any]) -> None:
         """Cancel it, and wait until its last mail is out."""

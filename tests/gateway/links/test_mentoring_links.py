@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete
 
-from database.models import Engagement, Event, Member, Profile, Request
+from database.models import Engagement, Event, EventSubject, Member, Profile, Request
 from rules.engagement.confidentiality import NEUTRAL
 from tests.support.gateway import NOW, GatewayFixture, engagement_row, gateway_fixture, people, request_row
 
@@ -501,6 +501,7 @@ async def test_suspension_shows_what_a_pause_shows(
         pages = before, done, await sqlite_gateway.client.get(path)
         shown.append([(page.status_code, page.text) for page in pages])
         async with sqlite_gateway.database.begin() as session:
+            await session.execute(delete(EventSubject))
             await session.execute(delete(Event))
     assert shown[0] == shown[1]
 

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from database.ledger import FIRST_RESEND_OCCURRENCE
+from database.task_closing import settled_because
 from rules import credit, engagement, onboarding, request, survey
 from rules.agenda import Agenda, PlannedMail, Refused, StateChange, recorded_at
 from rules.calendar import Calendar, calendar_for
@@ -770,7 +771,9 @@ class ReferenceModel:
         for task in new.tasks:
             occurrence = lifecycle.tasks.setdefault(task.cause, [])
             if task.due <= now and all(each.may for each in occurrence):
-                occurrence.append(Occurrence(task.kind, recorded_at(task.due, now)))
+                # An answer at the very instant of the task may come before it, and settles it.
+                settled = settled_because(task.kind, task.cause, lifecycle.state, lifecycle.facts)
+                occurrence.append(Occurrence(task.kind, recorded_at(task.due, now), may=bool(settled)))
         self._note_mails(lifecycle, new, now)
         wakes = [] if lifecycle.closed_at else new.wakes_after(now)
         lifecycle.wake_at = wakes[0] if wakes else None

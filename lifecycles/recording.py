@@ -243,9 +243,10 @@ async def _record_state_changes(
     recorded = {
         (data["state"], data["due"]) for data in await audit.records_of(session, row.workflow, "state")
     }
-    reported = {act.at for act in applied.done}
+    begun = agenda.state_changes[0].due
+    reported = {max(act.at, begun) for act in applied.done if act.at}
     if not recorded:
-        reported.add(agenda.state_changes[0].due)
+        reported.add(begun)
     taken_over_at = applied.facts.taken_over_at
     closed_at, current = None, None
     for change in sorted(agenda.state_changes, key=lambda change: change.due):

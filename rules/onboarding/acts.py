@@ -37,7 +37,7 @@ def apply(facts: OnboardingFacts, act: Act, now: datetime) -> OnboardingFacts:
 
 
 def _apply(facts: OnboardingFacts, act: Act, now: datetime) -> OnboardingFacts:
-    at = act.at or now
+    at = max(act.at or now, facts.created_at)  # what was sent before its profile counts from the profile
     match act.name:
         case "matched" | "match_ended" | "withdrawn" | "standing" if facts.ended:
             return facts

@@ -432,8 +432,8 @@ def test_events_out_of_order_wait_for_their_subject(lives: Rehearsed) -> None:
     assert lives.check_ins("p-order") == USUAL
     assert lives.states("p-order")[0] == ("2035-03-05T12:00", "waiting")
     assert lives.states("p-order-cancel") == [
-        ("2035-03-05T12:00", "waiting"),
-        ("2035-03-05T15:00", "canceled"),
+        ("2035-03-05T11:00", "waiting"),
+        ("2035-03-05T11:00", "canceled"),
     ]
     assert lives.mails("p-order-cancel") == []
 

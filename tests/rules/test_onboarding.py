@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from pydantic import TypeAdapter
 from temporalio.converter import DefaultPayloadConverter
 
+from rules import acts
 from rules.agenda import Agenda, Ended, Refused
 from rules.calendar import Calendar, calendar_for
 from rules.onboarding import (
@@ -28,7 +29,7 @@ from rules.onboarding import (
     resume,
     standing_changed,
 )
-from rules.onboarding.acts import match_began, match_ended
+from rules.onboarding.acts import apply, match_began, match_ended
 from rules.pauses import Pause
 from rules.program import load_program
 from tests.support.limits import examples
@@ -946,3 +947,15 @@ def test_check_ins_come_back_under_a_key_of_their_own_each_time(since: str) -> N
         dropped |= before - wanted
         assert not wanted & dropped
     assert wanted == {"check-in.3/3", "check-in.3/4"}
+
+
+@pytest.mark.rule("ONB5", "T9")
+@pytest.mark.parametrize(
+    ("sent", "counts"), [("2028-03-06T09:59", "2028-03-06T10:00"), ("2028-03-06T10:01", "2028-03-06T10:01")]
+)
+def test_act_from_before_the_profile_counts_from_the_profile(sent: str, counts: str) -> None:
+    cancelled = apply(
+        mentee(), acts.Act("a-1", "cancel", "lina", at=at(sent, NEW_YORK)), at("2028-03-06T15:00", NEW_YORK)
+    )
+    assert cancelled.ended is not None
+    assert cancelled.ended.at == at(counts, NEW_YORK)

@@ -129,8 +129,6 @@ async def test_sample_members_sign_up_and_next_event_shows_what_is_due(visit: Vi
         assert due.astimezone(ZONES[mail.address]).strftime("%H:%M") == "09:00"
         assert html.escape(mail.subject) in page
 
-    first = next(iter(visit.demo.mailbox))
-    assert first.name in ("Lucía Ferrer", "Marcus Oyelaran")
     await visit.press("/advance", by="week")
     assert [len(visit.mail_to(f"{name}@example.org")) for name in ("ana", "marcus", "grace")] == [1, 1, 1]
     assert len(visit.mail_to("lucia@example.org")) == 2

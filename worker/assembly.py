@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -103,16 +103,17 @@ class Composers:
     def __init__(self, templates: Path, programs: Path) -> None:
         self._templates = templates
         self._programs = programs
-        self._known: dict[tuple[str, Palette], Composer] = {}
 
     def __call__(self, program: Program) -> Composer:
         """Return the composer of a program."""
         texts = self._programs / program.id
-        # Programs with the same texts and colours share one composer: it compiles all templates.
-        own, palette = program.id if texts.is_dir() else "", program.brand.palette
-        if (own, palette) not in self._known:
-            self._known[own, palette] = Composer(self._templates, [texts] if own else [], palette)
-        return self._known[own, palette]
+        return _composer(self._templates, texts if texts.is_dir() else None, program.brand.palette)
+
+
+@cache
+def _composer(templates: Path, texts: Path | None, palette: Palette) -> Composer:
+    """Return the composer of templates, texts and colours, made once a process: it takes a second to compile them."""
+    return Composer(templates, [texts] if texts else [], palette)
 
 
 @dataclass

@@ -24,7 +24,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.heartbeat import heartbeats
 from activities.in_flight import ClaimedMessage, DeliveryCancelled, InFlightDeliveries, InFlightDelivery
-from database import ledger
+from database import ledger, staff_orders
 from database.links import Links
 from database.models import DECISIONS, Message
 from database.session import Database, is_conflict
@@ -240,8 +240,10 @@ class MailActivities:
                     await decide_ambiguous(session, row, cause, at)
                     return _outcome(row)
                 row.state, row.claimed_by = "planned", None
-            if row.due_at is None or not _is_due(row.due_at, at):
+            if _waits(row, at):
                 return _held(row)
+            if await _decide_by_order(session, row, at):
+                return _outcome(row)
             program = await program_of_message(session, self._programs, row)
             if row.content is None and await postpone(session, row, program, at):
                 return _held(row)
@@ -249,9 +251,7 @@ class MailActivities:
                 return _outcome(row)
             ledger.replace_plain_id(session, row)
             mail = await prepare_mail(session, row, program, self._links, at)
-            # Mail about what the engine heard of late was held up by nobody until then (T9).
-            late = at - max(row.due_at, row.planned_at)
-            if await withhold(session, row, mail, self._allowlist, late, at):
+            if await withhold(session, row, mail, self._allowlist, _lateness(row, at), at):
                 return _outcome(row)
             if wait := await channel_stop.wait_for(session, row, at):
                 row.trouble = _STOPPED
@@ -343,7 +343,7 @@ class MailActivities:
             return Outcome(key, "cancelled", at)
         if row.state in DECISIONS:
             return _outcome(row)
-        if row.due_at is None or not _is_due(row.due_at, at):
+        if _waits(row, at):
             return _held(row)
         raise TryLater("the message was withdrawn, and is due again", after=1.0)
 
@@ -417,14 +417,31 @@ class MailActivities:
                 await self._release(claimed, error, claimed.claimed_at)
 
 
-def _is_due(due_at: datetime, at: datetime) -> bool:
-    """Whether a message may go out now: it may have moved to a later day after the workflow asked for it."""
-    return due_at < at + MINUTE
+def _waits(row: Message, at: datetime) -> bool:
+    """Whether a message must not go out now: it is held, or moved to a later day since the workflow asked for it."""
+    return row.due_at is None or row.due_at >= at + MINUTE or staff_orders.is_on_hold(row)
+
+
+def _lateness(row: Message, at: datetime) -> timedelta:
+    """Return how late a message is. Mail about what the engine heard of late was held up by nobody until then (T9)."""
+    return at - max(row.due_at or row.planned_at, row.planned_at)
 
 
 def _held(row: Message) -> Outcome:
-    """Return the outcome of a message that is not due: with the instant that it waits for, where it was postponed."""
-    return Outcome(row.key, "held", row.due_at if row.postponed_from else None)
+    """Return the outcome of a message that is not due: with an instant where its workflow does not know of it yet.
+
+    That makes the workflow plan again: for the morning that a nudge waits for, or without what staff hold.
+    """
+    is_news = row.postponed_from or staff_orders.is_on_hold(row)
+    return Outcome(row.key, "held", row.due_at if is_news else None)
+
+
+async def _decide_by_order(session: AsyncSession, row: Message, at: datetime) -> bool:
+    """Decide a message that staff ordered to skip; return whether it was one."""
+    if row.staff_order != staff_orders.SKIP:
+        return False
+    await ledger.decide(session, row, "skipped", staff_orders.SKIPPED, at)
+    return True
 
 
 def _outcome(row: Message) -> Outcome:

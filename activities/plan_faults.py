@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from temporalio import activity
 
+from database import staff_orders
 from database.ledger import FIRST_RESEND_OCCURRENCE
 from database.models import DECISIONS, Message
 from database.session import Database
@@ -108,6 +109,7 @@ class GuardedPlan(Generic[Order, Result]):
                     Message.workflow == workflow,
                     Message.occurrence < FIRST_RESEND_OCCURRENCE,
                     Message.state.not_in(DECISIONS),
+                    staff_orders.not_on_hold(),
                 )
             )
             mails = [DueMail(f"{mail.step}/{mail.occurrence}", mail.due_at) for mail in found if mail.due_at]

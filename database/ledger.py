@@ -1,7 +1,7 @@
 """The delivery ledger: every message an intent, every intent one decision (MAIL1–MAIL4).
 
-Only this module changes the state of a delivery. Each step runs in the caller's transaction. A step that finds the row
-in another state than it expects changes nothing and returns so.
+Only this module and `staff_orders` change the state of a delivery. Each step runs in the caller's transaction. A step
+that finds the row in another state than it expects changes nothing and returns so.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database import audit
 from database.key_ring import KeyRing
 from database.models import DECISIONS, Message
+from database.staff_orders import is_on_hold, is_sent_early
 from database.tasks import close_task_of
 from rules.agenda import MessageChange, PlannedMail, recorded_at
 from rules.messages import CATALOGUE
@@ -38,7 +39,7 @@ class AgendaChanges:
     moved: list[MessageChange] = field(default_factory=list)
     dropped: list[MessageChange] = field(default_factory=list)
     waiting: list[Message] = field(default_factory=list, compare=False, kw_only=True)
-    """The messages without a decision that have a due instant, in order of that instant."""
+    """The messages without a decision that have a due instant and no hold of staff, in order of that instant."""
 
 
 def delivery_id(keys: KeyRing | None, workflow: str, step: str, occurrence: int) -> str:
@@ -85,7 +86,7 @@ def compare(rows: Iterable[Message], mails: Sequence[PlannedMail]) -> AgendaChan
             changes.added.append(
                 MessageChange(mail.key, mail.message, mail.number, mail.to, None, mail.due_if_waiting)
             )
-        elif row.state not in DECISIONS and (row.postponed_from or row.due_at) != mail.due_if_waiting:
+        elif row.state not in DECISIONS and _is_moved(row, mail):
             changes.moved.append(
                 MessageChange(mail.key, mail.message, mail.number, mail.to, row.due_at, mail.due_if_waiting)
             )
@@ -95,6 +96,13 @@ def compare(rows: Iterable[Message], mails: Sequence[PlannedMail]) -> AgendaChan
                 MessageChange(row.key, row.message, row.number, row.to_profile, row.due_at, None)
             )
     return changes
+
+
+def _is_moved(row: Message, mail: PlannedMail) -> bool:
+    """Return whether an agenda moves a message. What staff send early only a pause still stops (MAIL4)."""
+    if is_sent_early(row) and mail.due_if_waiting is not None:
+        return False
+    return (row.postponed_from or row.due_at) != mail.due_if_waiting
 
 
 # Built once: these statements run for every planning, many thousand times.
@@ -145,6 +153,7 @@ async def plan(
     for change in changes.moved:
         row = by_key[change.key]
         row.due_at, row.postponed_from = change.due, None
+        row.staff_order = None if is_sent_early(row) else row.staff_order
         if row.state == "claimed":
             row.state, row.claimed_by = "planned", None
     for key, mail in wanted.items():
@@ -155,7 +164,7 @@ async def plan(
         await decide(session, by_key[change.key], "cancelled", because, at)
     await session.flush()
     changes.waiting = sorted(
-        (row for row in rows if row.due_at and row.state not in DECISIONS),
+        (row for row in rows if row.due_at and row.state not in DECISIONS and not is_on_hold(row)),
         key=lambda row: (row.due_at, row.id),
     )
     return changes

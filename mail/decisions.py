@@ -69,17 +69,22 @@ async def _decide_late(
         reason = f"not accepted within {policy.retry_days} days; last: {row.trouble}"
         await ledger.decide(session, row, "failed", reason, at)
         return True
-    limit = policy.stale_after[row.message_class]
-    when_stale = policy.when_stale[row.message_class]
-    if late <= timedelta(days=limit) or when_stale == "send":
+    when_stale = when_late(policy, row.message_class, late)
+    if when_stale == "send":
         return False
-    reason = f"held up for more than {limit} days"
+    reason = f"held up for more than {policy.stale_after[row.message_class]} days"
     if when_stale == "ask":
         action = "Decide whether it is still worth sending; if so, use mail resend."
         await open_message_task(session, row, "mail_failed", action, at)
         reason = f"{reason}; staff were asked"
     await ledger.decide(session, row, "skipped", reason, at)
     return True
+
+
+def when_late(policy: MailPolicy, message_class: str, late: timedelta) -> str:
+    """Return what becomes of a message that goes out so late: `send`, `skip` or `ask` (T8)."""
+    is_stale = late > timedelta(days=policy.stale_after[message_class])
+    return policy.when_stale[message_class] if is_stale else "send"
 
 
 async def decide_ambiguous(session: AsyncSession, row: Message, cause: str, at: datetime) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Message
+from database.staff_orders import is_sent_early
 from lifecycles.facts import facts_from_row
 from lifecycles.participants import Participant, Programs, participants
 from lifecycles.registry import find_lifecycle, lifecycle_of
@@ -58,7 +59,7 @@ def _explanation(
         return _rule_of(row)
     recipient = _reader(row.to_profile, people, program)
     found = _derived(row, facts, people, program)
-    if row.postponed_from and row.due_at:
+    if row.postponed_from and row.due_at and not is_sent_early(row):
         words = postponed(found.words, recipient, row.due_at, program.mail.nudges_per_day)
         return Explanation(found.rule, words)
     return found

@@ -15,13 +15,13 @@ from sqlalchemy.exc import IntegrityError
 from temporalio.client import Client
 from temporalio.worker import Interceptor, Worker
 
-from activities.checkpoints import CheckpointActivities
 from activities.claims import ClaimActivities
 from activities.delivery import MailActivities
 from activities.inbox import QUEUE, InboxActivities
 from activities.planning import AgendaActivities
 from activities.surveys import SurveyActivities
-from activities.watchdog import WatchdogActivities
+from activities.upkeep.checkpoints import CheckpointActivities
+from activities.upkeep.watchdog import WatchdogActivities
 from database import environment, program_versions
 from database.environment import Deployment
 from database.links import Links

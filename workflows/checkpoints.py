@@ -8,7 +8,7 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
-    from activities.checkpoints import CheckpointActivities
+    from activities.upkeep.checkpoints import CheckpointActivities
 
 CHECKPOINTS = "checkpoints"
 """The id of the one workflow that takes them."""

@@ -8,7 +8,7 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
-    from activities.watchdog import WatchdogActivities
+    from activities.upkeep.watchdog import WatchdogActivities
 
 WATCHDOG = "watchdog"
 """The id of the one watchdog."""

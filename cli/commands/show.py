@@ -257,6 +257,8 @@ def _message(each: MessageView) -> Head:
         "why": each.why,
         "subject": each.subject,
         "delivery": each.delivery,
+        "order": each.order,
+        "ordered_by": each.ordered_by,
     }
 
 

@@ -19,7 +19,8 @@ class Message(Base):
     is held. `content` keeps the rendered bytes from the claim until the decision. `came_back` is what a report said
     later: `hard`, `soft`, `refused` or `complaint` (MAIL10). `delivered_at` is when the recipient's server took
     the mail, where a report says so; what came back counts more. `postponed_from` is the planned instant of a nudge
-    that waits, or waited, for a later morning (MAIL11).
+    that waits, or waited, for a later morning (MAIL11). `staff_order` is `skip`, `hold` or `send`, with who gave it,
+    when and why; `ordered_at` stays after a release (`database/staff_orders.py`).
     """
 
     __tablename__ = "messages"
@@ -60,6 +61,10 @@ class Message(Base):
     came_back_reason: Mapped[str | None] = mapped_column(Text)
     delivered_at: Mapped[datetime | None]
     postponed_from: Mapped[datetime | None]
+    staff_order: Mapped[str | None] = mapped_column(String(8))
+    ordered_by: Mapped[str | None] = mapped_column(String(200))
+    ordered_at: Mapped[datetime | None]
+    order_reason: Mapped[str | None] = mapped_column(Text)
 
     @property
     def key(self) -> str:

@@ -15,6 +15,7 @@ from starlette.datastructures import FormData
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
+from database import staff_orders
 from database.models import Event, Member, Message
 from embedded.demo.cast import CAST, PLACES, SAMPLES
 from embedded.demo.overview import Overview, read_overview
@@ -388,7 +389,9 @@ class Demo:
 
 _EVENTS: Final = select(func.count(Event.id)).where(Event.state.in_(("stored", "applying")))
 _MAILS: Final = select(func.count(Message.id)).where(
-    Message.state.in_(("planned", "claimed", "handed_over")), Message.due_at <= bindparam("now")
+    Message.state.in_(("planned", "claimed", "handed_over")),
+    Message.due_at <= bindparam("now"),
+    staff_orders.not_on_hold(),
 )
 
 

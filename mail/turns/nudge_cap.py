@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database import mail_limits
+from database import mail_limits, staff_orders
 from database.ledger import FIRST_RESEND_OCCURRENCE
 from database.models import Message
 from lifecycles.participants import Participant, participant
@@ -28,12 +28,13 @@ _WAITED_AT_MOST = timedelta(days=1)
 
 
 def is_capped(row: Message, program: Program) -> bool:
-    """Return whether a message counts: a nudge of a program with a cap, unless staff asked for it again."""
+    """Return whether a message counts: a nudge of a program with a cap, unless staff ordered it."""
     return (
         program.mail.nudges_per_day is not None
         and row.message_class == MessageClass.NUDGE
         and row.member_id is not None
         and row.occurrence < FIRST_RESEND_OCCURRENCE
+        and not staff_orders.is_sent_early(row)
     )
 
 
@@ -92,6 +93,7 @@ async def _ahead(session: AsyncSession, row: Message, reader: Participant, at: d
             Message.due_at > at - _WAITED_AT_MOST,
             Message.message_class == MessageClass.NUDGE.value,
             Message.occurrence < FIRST_RESEND_OCCURRENCE,
+            staff_orders.without_order(),
         )
     )
     stopped, own = reader.member.preferences, _rank(row)

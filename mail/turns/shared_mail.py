@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.events import get_event
 from database.models import DECISIONS, Claim, Letter, Message
+from database.staff_orders import HOLD, SKIP
 from lifecycles.participants import participant
 from rules.kinds import parts_of
 from rules.program import Program
@@ -48,7 +49,11 @@ async def turn_of(session: AsyncSession, row: Message, program: Program) -> Turn
     for other in group:
         if other.state in ("sent", "ambiguous") and row.workflow in _named_in(other):
             return Turn(spoken_for_by=other.workflow)
-    waiting = [other.workflow for other in group if other.state not in DECISIONS]
+    waiting = [
+        other.workflow
+        for other in group
+        if other.state not in DECISIONS and other.staff_order not in (HOLD, SKIP)
+    ]
     if any(workflow < row.workflow for workflow in waiting):
         return Turn(waits=True)
     return Turn(others=tuple(waiting), incomplete=await _is_incomplete(session, row, program))

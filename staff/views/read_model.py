@@ -79,6 +79,9 @@ class MessageView:
     subject: str | None
     zone: str
     """The recipient's time zone."""
+    order: str | None = None
+    """What staff ordered for it: `skip`, `hold` or `send`; None where it goes by its plan."""
+    ordered_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from activities.stalled_workflows import MOST_ATTEMPTS, OVER_FOR
-from activities.watchdog import WatchdogActivities
+from activities.upkeep.stalled_workflows import MOST_ATTEMPTS, OVER_FOR
+from activities.upkeep.watchdog import WatchdogActivities
 from database import events
 from database.models import Event, Onboarding, Task
 from rules.events import Envelope

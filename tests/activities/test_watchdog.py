@@ -9,13 +9,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.testing import WorkflowEnvironment
 
 from activities.delivery import SendMail
-from activities.watchdog import OVERDUE, WatchdogActivities
-from database import ledger
+from activities.upkeep.watchdog import OVERDUE, WatchdogActivities
+from database import ledger, staff_orders
 from rules.agenda import PlannedMail
 from tests.support.delivery import (
     COMPLIANCE,
@@ -216,3 +216,26 @@ async def test_resent_copy_lives_as_long_as_its_workflow(
     async with running(temporal_dev.client):
         await look(deliveries, temporal_dev, OVERDUE)
     assert (await deliveries.row(f"{OWED.step}/{copy.occurrence}")).state == "skipped"
+
+
+@pytest.mark.rule("MAIL1", "STA3")
+async def test_watchdog_leaves_what_staff_hold_and_sends_what_they_released(
+    deliveries: DeliveryFixture, temporal_dev: WorkflowEnvironment
+) -> None:
+    """A held message stays when its workflow is gone; a released one gets a workflow of its own, once."""
+    await deliveries.plan(NUDGE)
+    async with deliveries.database.begin() as session:
+        row = await ledger.locked(session, WORKFLOW, NUDGE.key)
+        assert row is not None
+        await staff_orders.give(session, row, "hold", "lina", "away", DUE - DAY)
+    assert await look(deliveries, temporal_dev, 300 * DAY) == 0
+    async with deliveries.database.begin() as session:
+        row = await ledger.locked(session, WORKFLOW, NUDGE.key)
+        assert row is not None
+        await staff_orders.give(session, row, "release", "lina", "back", DUE)
+    assert await look(deliveries, temporal_dev, HOUR) == 0
+    sending = temporal_dev.client.get_workflow_handle(f"resend/{row.delivery}")
+    assert (await sending.describe()).status == WorkflowExecutionStatus.RUNNING
+    assert await look(deliveries, temporal_dev, OVERDUE + HOUR) == 1
+    assert await states(deliveries) == ["planned"]
+    await sending.terminate()

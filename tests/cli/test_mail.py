@@ -265,3 +265,27 @@ async def test_unreadable_settings_file_is_named(
     (tmp_path / ".env").write_bytes(b"THROUGHLINE_PORT=\xff\xfe")
     said = await cli.throughline("task", "list")
     assert (said.status, said.err) == (1, ".env: is not UTF-8 text\n")
+
+
+@pytest.mark.rule("MAIL1", "STA3")
+async def test_one_message_is_skipped_held_and_released_by_command(cli: CliFixture) -> None:
+    planned = (await cli.throughline("mail", "log", "--message", "mentee.checkin", "--json")).lines[0]
+    delivery, given = planned["delivery"], ("--actor", "lina", "--reason", "she is away")
+    seen = await cli.throughline("mail", "skip", delivery, *given, "--preview", "--json")
+    assert (seen.status, seen.json["outcome"], seen.json["preview"]) == (0, "skipped", True)
+    assert not [record for record in await cli.all(AuditRecord) if record.kind == "act"]
+    done = await cli.throughline("mail", "skip", delivery, *given)
+    assert (done.status, done.out.splitlines()[0]) == (
+        0,
+        f"mentee.checkin {planned['number']} to p-ana is skipped when it is due.",
+    )
+    assert (await cli.throughline("mail", "hold", delivery, *given)).status == 0
+    ahead = (await cli.throughline("show", "onboarding/p-ana", "--json")).json["ahead"]
+    (held,) = (each for each in ahead if each["delivery"] == delivery)
+    assert (held["state"], held["order"], held["ordered_by"]) == ("held", "hold", "lina")
+    assert held["why"].startswith("held by order of lina: she is away")
+    out = await cli.throughline("mail", "release", delivery, *given, "--preview")
+    assert "would be: it goes out when it is due." in out.out
+    none = await cli.throughline("mail", "skip", "none", *given)
+    assert (none.status, none.err) == (1, "there is no delivery none\n")
+    assert (await cli.throughline("mail", "skip", delivery)).status == 2

@@ -256,6 +256,7 @@ TABLES = {
         id delivery workflow step occurrence message number message_class program to_profile member_id context
         planned_at due_at state reason decided_at claimed_at claimed_by attempts attempted_at trouble message_id
         recipient subject content response came_back came_back_at came_back_reason delivered_at postponed_from
+        staff_order ordered_by ordered_at order_reason
     """,
     "bounces": "delivery kind at",
     "mail_rate": "name next_at",
@@ -330,6 +331,10 @@ COMMANDS = {
     "report show": "REPORT --actor --json",
     "feedback list": "--actor --json",
     "mail log": "--json --limit --member --message --since --state",
+    "mail skip": "DELIVERY --actor --json --preview --reason",
+    "mail hold": "DELIVERY --actor --json --preview --reason",
+    "mail send-now": "DELIVERY --actor --json --preview --reason",
+    "mail release": "DELIVERY --actor --json --preview --reason",
     "mail resend": "DELIVERY --actor --reason --wait",
     "mail bounces": "MAILBOX",
     "mail classify": "FILES --json",

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 
-from activities.watchdog import WatchdogActivities
+from activities.upkeep.watchdog import WatchdogActivities
 from database import audit
 from database.models import Message, Request, Task
 from embedded.temporal_servers import binary

@@ -20,7 +20,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.command_sender import CommandSender
 from activities.event_handlers.base import WorkflowNotRunning
-from activities.watchdog import GONE_AFTER, WatchdogActivities
+from activities.upkeep.watchdog import GONE_AFTER, WatchdogActivities
 from database.models import AuditRecord, Engagement, Member, Task
 from lifecycles.workflow_commands import WorkflowCommand
 from tests.support.limits import PATIENCE

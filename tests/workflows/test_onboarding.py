@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -17,8 +18,10 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from database.models import AuditRecord, Event, Member, Message, Onboarding, Profile
 from rules.onboarding import OnboardingFacts
+from staff.message_orders import MessageOrder, give_order
 from tests.support.limits import PATIENCE
 from tests.support.temporal_workers import TemporalFixture, temporal
+from worker.assembly import load_programs
 from workflows.inbox import shard_id
 
 __all__ = ["temporal"]
@@ -441,3 +444,34 @@ async def test_personal_data_of_events_stays_out_of_the_history(temporal: Tempor
         "cancelled by staff: Bea has moved to Lima"
     }
     assert await acts(temporal, onboarding) == [("lina", "cancel", "Bea has moved to Lima")]
+
+
+@pytest.mark.rule("MAIL1", "STA3")
+async def test_staff_send_one_message_now_and_another_after_the_end(temporal: TemporalFixture) -> None:
+    """What staff send or release goes out through the running lifecycle, or by itself once that is over."""
+    handle = await begun(temporal)
+    first, second, *_ = await rows(temporal, handle)
+    programs = load_programs(Path("programs"))
+
+    async def order(name: str, row: Message) -> None:
+        given = MessageOrder(name, row.delivery, "she asked", "lina")
+        assert (
+            await give_order(temporal.database, temporal.client, programs, given, datetime.now(UTC))
+        ).reached
+
+    async def is_sent(row: Message) -> bool:
+        return {each.delivery: each.state for each in await rows(temporal, handle)}[row.delivery] == "sent"
+
+    async def sent(row: Message) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while not await is_sent(row):  # noqa: ASYNC110 - the database sends no notice of a change
+                await asyncio.sleep(0.02)
+
+    await order("send", first)
+    await sent(first)
+    await order("hold", second)
+    await handle.terminate()
+    async with temporal.database.begin() as session:
+        (await session.get_one(Message, second.id)).due_at = datetime.now(UTC) - timedelta(hours=1)
+    await order("release", second)
+    await sent(second)

@@ -9,7 +9,7 @@ import pytest
 from temporalio.worker import Worker
 
 from activities.inbox import QUEUE
-from activities.watchdog import WatchdogActivities
+from activities.upkeep.watchdog import WatchdogActivities
 from embedded.temporal_servers import skipping_clock
 from tests.support.delivery import (
     COMPLIANCE,

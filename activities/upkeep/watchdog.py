@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus
@@ -18,8 +18,9 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.heartbeat import heartbeats
 from activities.inbox.wakeup import SHARD_IDS, wake_shards
-from activities.stalled_workflows import StalledWorkflows
-from database import audit, event_queue, ledger
+from activities.upkeep.message_wakeup import own_sender, wake_sender
+from activities.upkeep.stalled_workflows import StalledWorkflows
+from database import audit, event_queue, ledger, staff_orders
 from database.models import DECISIONS, Message, Task
 from database.session import Database
 from database.tasks import OPEN, open_task, settle_tasks
@@ -31,6 +32,9 @@ from rules.messages import MessageClass
 
 OVERDUE = timedelta(hours=6)
 """How long after its due instant an undecided message is overdue; for a held one, how long after it was planned."""
+
+RELEASED = timedelta(minutes=10)
+"""How long after an order of staff a due message is looked for that nothing has tried."""
 
 BATCH = 200
 """The most messages that one query reads."""
@@ -66,11 +70,13 @@ class WatchdogActivities:
         async with heartbeats():
             while rows := await self._overdue(at, last):
                 for row in rows:
-                    workflow = sender_of(row)
-                    if workflow not in running:
-                        running[workflow] = await self._runs(workflow)
-                    found += await self._resolve(row.id, running[workflow], at)
+                    for workflow in senders_of(row):
+                        if workflow not in running:
+                            running[workflow] = await self._runs(workflow)
+                    runs = any(running[workflow] for workflow in senders_of(row))
+                    found += await self._resolve(row.id, runs, at)
                 last = rows[-1].id
+            await self._wake_released(at)
             for workflow, state in await self._open_lifecycles(at):
                 await self._report_gone(workflow, state, at)
             await self._wake_inbox(at)
@@ -116,6 +122,27 @@ class WatchdogActivities:
             shards = await event_queue.waiting_shards(session, at - GRACE_PERIOD)
         await wake_shards(self._client, shards)
 
+    async def _wake_released(self, at: datetime) -> None:
+        """Have messages go out that staff released or send early, and that nothing has tried since.
+
+        The command that gave the order may have ended before it reached Temporal.
+        """
+        async with self._database.reading() as session:
+            rows = await session.scalars(
+                select(Message)
+                .where(
+                    Message.state == "planned",
+                    Message.due_at <= at - RELEASED,
+                    Message.ordered_at <= at - RELEASED,
+                    or_(Message.attempted_at.is_(None), Message.attempted_at < Message.ordered_at),
+                    staff_orders.not_on_hold(),
+                )
+                .limit(BATCH)
+            )
+            found = rows.all()
+        for row in found:
+            await wake_sender(self._client, row)
+
     async def _overdue(self, at: datetime, last: int) -> Sequence[Message]:
         """Return the next overdue messages after the one with the number `last`."""
         async with self._database.reading() as session:
@@ -124,6 +151,7 @@ class WatchdogActivities:
                 .where(
                     Message.id > last,
                     Message.state.not_in(DECISIONS),
+                    staff_orders.not_on_hold(),
                     func.coalesce(Message.due_at, Message.planned_at) <= at - OVERDUE,
                 )
                 .order_by(Message.id)
@@ -199,6 +227,8 @@ async def _report(session: AsyncSession, row: Message, at: datetime) -> None:
     )
 
 
-def sender_of(row: Message) -> str:
-    """Return the workflow that sends a message: its own, or for a resent copy the one of the copy."""
-    return f"resend/{row.delivery}" if row.occurrence >= ledger.FIRST_RESEND_OCCURRENCE else row.workflow
+def senders_of(row: Message) -> tuple[str, ...]:
+    """Return the workflows that may send a message: the one of a copy; of others the lifecycle's, or one of its own."""
+    if row.occurrence >= ledger.FIRST_RESEND_OCCURRENCE:
+        return (own_sender(row),)
+    return (row.workflow, own_sender(row)) if row.ordered_at else (row.workflow,)

@@ -20,7 +20,7 @@ from temporalio.service import RPCError
 from activities.delivery import Outcome, SendMail
 from activities.inbox import QUEUE
 from cli.arguments import program_named, refuse_unknown_message
-from cli.commands import mail_preview
+from cli.commands.mail import mail_preview, order_commands
 from cli.groups import command_group
 from cli.output import Actor, Json, print_json_lines, print_table, working
 from cli.runner import run
@@ -42,6 +42,7 @@ from workflows.starting import notify_inbox
 app = command_group("List, preview and resend messages; manage suppressed addresses.")
 suppressions_app = command_group("List suppressed addresses, and lift a suppression.")
 app.add_typer(mail_preview.app)
+app.add_typer(order_commands.app)
 app.add_typer(suppressions_app, name="suppressions")
 
 STATES = ("planned", "claimed", "handed_over", *sorted(DECISIONS))

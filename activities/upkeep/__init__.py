@@ -1,0 +1,1 @@
+"""What the engine does beside the lifecycles: the watchdog, the checkpoints, the messages that staff released."""

@@ -7,13 +7,14 @@ same names.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Select
+from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Claim, Engagement, Lifecycle, Message, Onboarding, Request, Survey
@@ -80,6 +81,20 @@ async def find_lifecycle(session: AsyncSession, workflow: str) -> Lifecycle | No
     entry = LIFECYCLES.get(workflow.partition("/")[0])
     row: Lifecycle | None = await session.get(entry.table, workflow) if entry else None
     return row
+
+
+async def find_lifecycles(session: AsyncSession, workflows: Iterable[str]) -> dict[str, Lifecycle]:
+    """Return the rows of lifecycles by workflow id, with a query for each kind; unknown ids are left out."""
+    by_kind: dict[str, list[str]] = defaultdict(list)
+    for workflow in sorted(set(workflows)):
+        by_kind[workflow.partition("/")[0]].append(workflow)
+    found: dict[str, Lifecycle] = {}
+    for kind, ids in by_kind.items():
+        if kind in LIFECYCLES:
+            table = LIFECYCLES[kind].table
+            rows: Any = await session.scalars(select(table).where(table.workflow.in_(ids)))
+            found |= {row.workflow: row for row in rows}
+    return found
 
 
 async def program_of_message(session: AsyncSession, programs: Programs, row: Message) -> Program:

@@ -12,7 +12,7 @@ from database.models import Message
 from database.staff_orders import is_sent_early
 from lifecycles.facts import facts_from_row
 from lifecycles.participants import Participant, Programs, participants
-from lifecycles.registry import find_lifecycle, lifecycle_of
+from lifecycles.registry import find_lifecycles, lifecycle_of
 from lifecycles.situation import pinned_program
 from rules.due_day import DERIVATIONS, Case, derive, postponed, sentence
 from rules.due_day.counting import CalendarOwner
@@ -36,12 +36,14 @@ async def explain(
     """Return the explanations of rows of the ledger, by the ids of their deliveries."""
     facts: dict[str, Any] = {}
     rules: dict[str, Program] = {}
-    for workflow in {row.workflow for row in rows}:
-        lifecycle = await find_lifecycle(session, workflow)
-        if lifecycle is not None:
-            facts[workflow] = facts_from_row(lifecycle_of(workflow).facts, lifecycle.facts)
-            if lifecycle.program in programs:
-                rules[workflow] = await pinned_program(session, programs, lifecycle)
+    versions: dict[tuple[str, str | None], Program] = {}
+    for workflow, lifecycle in (await find_lifecycles(session, (row.workflow for row in rows))).items():
+        facts[workflow] = facts_from_row(lifecycle_of(workflow).facts, lifecycle.facts)
+        if lifecycle.program in programs:
+            version = (lifecycle.program, lifecycle.program_version)
+            if version not in versions:
+                versions[version] = await pinned_program(session, programs, lifecycle)
+            rules[workflow] = versions[version]
     mentors = {getattr(each, "mentor", "") for each in facts.values()}
     people = await participants(session, {row.to_profile for row in rows} | mentors)
     return {

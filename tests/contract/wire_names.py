@@ -331,6 +331,7 @@ COMMANDS = {
     "report show": "REPORT --actor --json",
     "feedback list": "--actor --json",
     "mail log": "--json --limit --member --message --since --state",
+    "mail ahead": "--days --json --limit --member --program",
     "mail skip": "DELIVERY --actor --json --preview --reason",
     "mail hold": "DELIVERY --actor --json --preview --reason",
     "mail send-now": "DELIVERY --actor --json --preview --reason",

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from playwright.async_api import Browser, async_playwright
 from temporalio.testing import WorkflowEnvironment
@@ -36,6 +37,14 @@ settings.register_profile(
 )
 settings.register_profile("quick", settings.get_profile("throughline"), max_examples=USUAL_EXAMPLES // 6)
 settings.load_profile("throughline")
+
+# By default structlog draws each traceback with the values of all variables: seconds of work for one.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 CHROMIUM_FLAGS = [
     "--no-sandbox",

@@ -86,6 +86,7 @@ def served(sqlite_url: str) -> Iterator[Served]:
             ready.set()
             await running
 
+    usual = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
@@ -93,7 +94,7 @@ def served(sqlite_url: str) -> Iterator[Served]:
     yield found["served"]
     found["server"].should_exit = True
     thread.join(20)
-    structlog.reset_defaults()
+    structlog.configure(**usual)
 
 
 def operations(url: str) -> dict[str, Any]:

@@ -43,7 +43,9 @@ class Commands(TopGroup):
         "Act": (
             LazyCommand("task", "tasks:app", "List and close tasks for staff."),
             LazyCommand(
-                "staff", "staff:app", "Act on a running onboarding, request, engagement, claim or survey."
+                "staff",
+                "staff:app",
+                "Act on a running onboarding, request, engagement, claim or survey; manage staff accounts.",
             ),
             LazyCommand(
                 "mail", "mail:app", "List, preview and resend messages; manage suppressed addresses."

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -22,6 +23,7 @@ from markupsafe import Markup
 from starlette.exceptions import HTTPException
 
 from embedded.mailbox import Mail, Mailbox
+from gateway.access import Access, declared
 
 PAGE_OF_MAILS = 50
 _CITIES = {"America/Bogota": "Bogotá"}
@@ -90,12 +92,16 @@ async def require_loopback(request: Request) -> None:
         raise HTTPException(403, "this came from a page of another site")
 
 
+ON_THIS_MACHINE: Final = (Depends(require_loopback), declared(Access.THIS_MACHINE))
+"""The dependencies of all these pages."""
+
+
 def mail_routes(
     mailbox: Mailbox, look: PageRenderer, zone: str, *, title: str, home: Callable[[], str] | None = None
 ) -> APIRouter:
     """Return the routes `/inbox` and `/mail/…`. Times are local to `zone`; `home` returns the page to go back to."""
     pages = _MailPages(mailbox, look, lambda: {"title": title, "zone": zone, "home": home and home()})
-    routes = APIRouter(dependencies=[Depends(require_loopback)], include_in_schema=False)
+    routes = APIRouter(dependencies=ON_THIS_MACHINE, include_in_schema=False)
     routes.get("/inbox")(pages.inbox)
     routes.get("/mail/{number}")(pages.show)
     routes.get("/mail/{number}/html")(pages.html)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import typer
-from fastapi import APIRouter, Depends, FastAPI, Response
+from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import RedirectResponse
 from temporalio.client import Client
 
@@ -25,14 +25,16 @@ from database.program_versions import ProgramVersionRefused
 from database.session import Database
 from embedded.data_folder import locked, private_folder
 from embedded.mail_catcher import MailCatcher
-from embedded.mail_pages import PageRenderer, mail_routes, require_loopback
+from embedded.mail_pages import ON_THIS_MACHINE, PageRenderer, mail_routes
 from embedded.mailbox import Mailbox
 from embedded.temporal_servers import DevServer, dev_server, free_port
 from gateway.app import create_app
+from gateway.console.shell import HOME
 from gateway.services import services_on
 from mail.allowlist import RecipientAllowlist
 from mail.smtp.channel import SmtpChannel
 from mail.smtp.settings import SmtpSettings
+from staff.accounts.local_manager import ADDRESS, local_link
 from worker.assembly import Components, Composers, WorkerOptions, workers
 from worker.connection_file import NAME, command_for, write_connection
 from worker.connections import read_programs, read_settings
@@ -113,7 +115,8 @@ async def up(*, data: Path, port: int | None, ui: bool = False) -> int:
         await stack.enter_async_context(housekeeping(server.client))
         database_file, temporal = folder / DATABASE, f"127.0.0.1:{server.port}"
         write_connection(folder, _connection(kept, address(listening), database_file, temporal))
-        _print_ready(folder, address(listening), server)
+        program = next(iter(parts.all.programs.values()))
+        _print_ready(folder, address(listening), server, await local_link(database, program))
         await stop.wait()
         typer.echo("Stopping …")
     typer.echo("Stopped.")
@@ -173,7 +176,9 @@ def _connection(kept: Secrets, base_url: str, database: Path, temporal: str) -> 
     }
 
 
-def _print_ready(folder: Path, base_url: str, server: DevServer) -> None:
+def _print_ready(folder: Path, base_url: str, server: DevServer, sign_in: str) -> None:
+    typer.echo(f"Console    {base_url}{sign_in}")
+    typer.echo(f"           (once, within 15 minutes; then: {command_for(folder)} staff sign-in {ADDRESS})")
     typer.echo(f"Gateway    {base_url}   (events: POST {base_url}/events, signed)")
     typer.echo(f"Inbox      {base_url}/inbox")
     pages = f"pages: http://127.0.0.1:{server.ui_port}" if server.ui_port else "its pages: --temporal-ui"
@@ -215,11 +220,11 @@ def _parts(
 def _app(settings: Settings, kept: Secrets, parts: Components, mailbox: Mailbox, client: Client) -> FastAPI:
     program = next(iter(parts.programs.values()))
     look = PageRenderer(settings.templates)
-    front = APIRouter(dependencies=[Depends(require_loopback)], include_in_schema=False)
+    front = APIRouter(dependencies=ON_THIS_MACHINE, include_in_schema=False)
 
     @front.get("/")
-    async def to_the_inbox() -> Response:
-        return RedirectResponse("/inbox", 303)
+    async def to_the_console() -> Response:
+        return RedirectResponse(HOME, 303)
 
     services = services_on(
         client,

@@ -1,4 +1,4 @@
-"""The gateway: events in, personal links, letter verification and health, assembled into one web application."""
+"""The gateway: events in, personal links, letters to verify, the console and health: one web application."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from gateway import events, health, verification
+from gateway.console.routes import console_routes
 from gateway.event_store import EventStore
 from gateway.links.handlers import link_handlers
 from gateway.links.page import LinkHandler, message_page
@@ -61,6 +62,8 @@ def create_app(
     app.include_router(events.router(store, signatures))
     app.include_router(links_router(services, pages, {**link_handlers(services, store), **(handlers or {})}))
     app.include_router(verification.router(services, pages))
+    for router in console_routes(services):
+        app.include_router(router)
     for router in routers:
         app.include_router(router)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]

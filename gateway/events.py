@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
+from gateway.access import Access, declared
 from gateway.event_store import EventStore, Unavailable
 from gateway.problems import documented, problem
 from gateway.request_body import LARGEST, TooLarge, read_body
@@ -46,7 +47,7 @@ class AcceptedEvents(BaseModel):
 
 def router(store: EventStore, signatures: Signatures) -> APIRouter:
     """The route `POST /events`."""
-    routes = APIRouter(tags=["events"])
+    routes = APIRouter(tags=["events"], dependencies=[declared(Access.SIGNED)])
 
     @routes.post(
         "/events",

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
+from gateway.access import Access, declared
 from gateway.services import Check
 
 CHECK_TIMEOUT = 5.0
@@ -37,7 +38,7 @@ class Readiness(BaseModel):
 
 def router(checks: Mapping[str, Check], timeout: float = CHECK_TIMEOUT) -> APIRouter:
     """Return the routes `/healthz` and `/readyz`. A dependency counts as down if its check raises or times out."""
-    routes = APIRouter(tags=["health"])
+    routes = APIRouter(tags=["health"], dependencies=[declared(Access.PUBLIC)])
 
     @routes.get("/healthz")
     async def healthz() -> Alive:

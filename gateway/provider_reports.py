@@ -9,6 +9,7 @@ import structlog
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.access import Access, declared
 from gateway.event_store import Unavailable
 from gateway.problems import problem
 from gateway.provider_signatures import (
@@ -80,7 +81,8 @@ class _Signed:
 
 def router(services: GatewayServices, secrets: ProviderSecrets, fetch: Fetch = fetch) -> APIRouter:
     """Return the route `POST /bounces/{provider}`, for the providers that have a secret."""
-    routes, signed = APIRouter(include_in_schema=False), _Signed(secrets, fetch)
+    routes = APIRouter(include_in_schema=False, dependencies=[declared(Access.SIGNED)])
+    signed = _Signed(secrets, fetch)
 
     @routes.post("/bounces/{provider}", status_code=204)
     async def receive_reports(provider: str, request: Request) -> Response:

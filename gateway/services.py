@@ -13,6 +13,7 @@ from temporalio.client import Client
 from database.links import Links
 from database.session import Database
 from evidence.letters import LetterService
+from gateway.console.oidc import OidcSettings
 from gateway.event_store import Unavailable
 from lifecycles.participants import Programs
 from rules.program import Program
@@ -40,6 +41,10 @@ class GatewayServices:
     """Notifies the inbox workflow that events were stored."""
     checks: Mapping[str, Check]
     """What `/readyz` checks by name, in addition to the database."""
+    temporal: Client | None = None
+    """The Temporal service, on which staff act; without one the console only shows."""
+    oidc: OidcSettings | None = None
+    """The provider by which staff sign in, if this deployment has one."""
 
     async def now(self) -> datetime:
         """Return program time. Raises Unavailable."""
@@ -60,6 +65,7 @@ async def machine_clock() -> datetime:
     return datetime.now(UTC)
 
 
+# long: the parts of a gateway
 def services_on(
     client: Client,
     *,
@@ -68,6 +74,7 @@ def services_on(
     links: Links,
     letters: LetterService,
     clock: Clock = machine_clock,
+    oidc: OidcSettings | None = None,
 ) -> GatewayServices:
     """Return the services of a gateway whose inbox workflow runs on this Temporal server."""
 
@@ -82,4 +89,6 @@ def services_on(
         clock=clock,
         notify_inbox=partial(notify_inbox, client, database),
         checks={"temporal": temporal_ready},
+        temporal=client,
+        oidc=oidc,
     )

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from database.models import Engagement, Letter
 from database.session import Database
 from evidence.letter_codes import as_written
+from gateway.access import Access, declared
 from gateway.links.page import LinkPage, message_page
 from gateway.links.reader import isolated, site_context
 from gateway.pages import Pages
@@ -37,7 +38,7 @@ def router(services: GatewayServices, pages: Pages) -> APIRouter:
 
     The answer is genuine, revoked, or unknown. A code counts however its reader typed it.
     """
-    routes = APIRouter(tags=["letters"])
+    routes = APIRouter(tags=["letters"], dependencies=[declared(Access.PUBLIC)])
     answers: dict[int | str, dict[str, Any]] = {
         404: {"description": "No such letter.", "content": {"text/html": {}}},
         503: {"description": "It cannot be looked up now.", "content": {"text/html": {}}},

@@ -147,7 +147,7 @@ def acts_now(workflow: str, state: str, closed: bool) -> tuple[str, ...]:
     """
     if closed:
         return ()
-    excluded = _NOT_PAUSED_ONLY if state == "paused" else _PAUSED_ONLY
+    excluded = _NOT_PAUSED_ONLY if state in ("paused", "suspended") else _PAUSED_ONLY
     return tuple(act for act in KINDS[workflow.partition("/")[0]].staff_acts if act not in excluded)
 
 

@@ -92,7 +92,7 @@ def test_deploying_names_every_setting_that_exists() -> None:
     named = []
     for row in rows:
         first, *more = re.findall(r"`THROUGHLINE(_\w+)`|`(_\w+)`", row)
-        groups = ("_SMTP", "_DKIM", "_OAUTH", "_IMAP")
+        groups = ("_SMTP", "_DKIM", "_OAUTH", "_IMAP", "_OIDC")
         group = next((name for name in groups if first[0].startswith(f"{name}_")), "")
         named += [first[0], *(full or group + short for full, short in more)]
     unsaid = {"templates"}  # for the tests and the demo: a program's own texts lie beside its file

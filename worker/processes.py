@@ -47,6 +47,7 @@ from worker.shutdown import stopping
 from workflows.starting import housekeeping, notify_inbox
 
 if TYPE_CHECKING:
+    from gateway.console.oidc import OidcSettings
     from gateway.provider_signatures import ProviderSecrets
 
 log = structlog.get_logger()
@@ -153,7 +154,14 @@ async def run_gateway(settings: Settings) -> None:
     async with database_ready(settings) as database:
         await _claim_environment(settings, database, links, programs)
         client = await connect()
-        services = services_on(client, database=database, programs=programs, links=links, letters=letters)
+        services = services_on(
+            client,
+            database=database,
+            programs=programs,
+            links=links,
+            letters=letters,
+            oidc=_oidc_of(settings),
+        )
         try:
             reports = provider_reports(services, _provider_secrets(settings))
             app = create_app(services, webhook_secrets=secrets, routers=[reports])
@@ -168,6 +176,26 @@ async def run_gateway(settings: Settings) -> None:
             log.info("gateway_started", address=f"http://{settings.host}:{port}")
             await stop.wait()
     log.info("gateway_stopped")
+
+
+def _oidc_of(settings: Settings) -> OidcSettings | None:
+    """Return the provider by which staff sign in, if there is one. Raises Failure if only a part of it is set."""
+    from gateway.console.oidc import OidcSettings
+
+    issuer, client, secret = (
+        settings.oidc_issuer,
+        settings.oidc_client_id,
+        settings.oidc_client_secret.get_secret_value(),
+    )
+    if not any((issuer, client, secret)):
+        return None
+    if not all((issuer, client, secret)):
+        raise Failure(
+            "the sign-in of staff needs all of THROUGHLINE_OIDC_ISSUER, _CLIENT_ID and _CLIENT_SECRET"
+        )
+    if not issuer.startswith(("https://", "http://127.0.0.1", "http://localhost")):
+        raise Failure("THROUGHLINE_OIDC_ISSUER: must begin with https://")
+    return OidcSettings(issuer, client, secret, settings.oidc_trust_email)
 
 
 def _provider_secrets(settings: Settings) -> ProviderSecrets:

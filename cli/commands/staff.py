@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.commands import staff_accounts
 from cli.groups import command_group
 from cli.output import Actor, Json, print_json, print_lines, print_table, working
 from cli.program_time import program_time
@@ -28,7 +29,10 @@ from staff.formatting import local, local_iso, numbered
 from worker.connections import connect, database_ready, read_programs, read_settings
 from worker.errors import Failure
 
-app = command_group("Act on a running onboarding, request, engagement, claim or survey.")
+app = command_group(
+    "Act on a running onboarding, request, engagement, claim or survey; manage staff accounts."
+)
+staff_accounts.register(app)
 
 Target = Annotated[
     str,

@@ -25,6 +25,7 @@ from database.models.records import (
     ProgramVersion,
     Task,
 )
+from database.models.staff import SignInAttempt, StaffAccount, StaffAssignment, StaffLink, StaffSession
 
 __all__ = [
     "DECISIONS",
@@ -56,6 +57,11 @@ __all__ = [
     "Report",
     "Request",
     "Serial",
+    "SignInAttempt",
+    "StaffAccount",
+    "StaffAssignment",
+    "StaffLink",
+    "StaffSession",
     "Suppression",
     "Survey",
     "Task",

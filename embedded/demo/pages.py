@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
 from embedded.demo.cast import PLACES
 from embedded.demo.model import STEPS, Demo, SignUp
-from embedded.mail_pages import PageRenderer, require_loopback
+from embedded.mail_pages import ON_THIS_MACHINE, PageRenderer
 from gateway.links.page import form_text
 from gateway.request_body import TooLarge, read_form
 
@@ -22,7 +22,7 @@ ACTS: Final = ("pause", "resume", "extend", "cancel")
 def routes(demo: Demo, look: PageRenderer) -> APIRouter:
     """Return the routes of the demo's page and its buttons."""
     pages = _DemoPages(demo, look)
-    router = APIRouter(dependencies=[Depends(require_loopback)], include_in_schema=False)
+    router = APIRouter(dependencies=ON_THIS_MACHINE, include_in_schema=False)
     router.get("/")(pages.show)
     router.post("/advance")(pages.advance)
     router.post("/people")(pages.sign_up)

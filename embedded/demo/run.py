@@ -20,6 +20,7 @@ from embedded.stack import StackOptions, embedded_stack
 from embedded.temporal_servers import free_port
 from gateway.app import create_app
 from gateway.services import services_on
+from staff.accounts.local_manager import local_link
 from worker.connection_file import NAME, command_for, write_connection
 from worker.connections import read_programs, read_settings
 from worker.http_server import address, listen, served
@@ -98,6 +99,8 @@ async def demo(*, port: int | None, script: bool, data: Path) -> int:
         await stack.enter_async_context(served(demo_app(demo, settings), listening))
         _connect(stack, home, demo)
         typer.echo(f"The demo is at {address(listening)} (Ctrl-C ends it; nothing is kept)")
+        sign_in = await local_link(demo.stack.database, demo.program)
+        typer.echo(f"Its console, as staff see it: {address(listening)}{sign_in} (once, within 15 minutes)")
         typer.echo(f"Its database is {demo.stack.database_file}; commands find it, for example")
         typer.echo(f"  {command_for(home)} show onboarding/p-ana")
         await stop.wait()

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import FormData
 
 from database.links import Link, LinkRefused
+from gateway.access import Access, declared
 from gateway.event_store import Unavailable
 from gateway.links.limiter import LinkLimiter
 from gateway.links.page import (
@@ -59,7 +60,7 @@ class _PersonalLinks:
         self._limiter = LinkLimiter(services.database)
 
     def routes(self) -> APIRouter:
-        routes = APIRouter(tags=["personal links"])
+        routes = APIRouter(tags=["personal links"], dependencies=[declared(Access.LINK)])
         common: dict[str, Any] = {"response_class": HTMLResponse, "responses": _ANSWERS}
 
         @routes.get("/l/{token}", **common, openapi_extra={"parameters": [_TOKEN]})

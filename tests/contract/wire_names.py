@@ -276,6 +276,13 @@ TABLES = {
     "checkpoints": "number at chains root previous hash",
     "checkpoint_heads": "number chain sequence head",
     "environment": "id name production keys versions",
+    "staff_accounts": """
+        id name email role may_send may_set language zone password oidc_subject created_at closed_at
+    """,
+    "staff_sessions": "token account_id created_at expires_at seen_at",
+    "staff_links": "token account_id expires_at",
+    "staff_assignments": "account_id subject since",
+    "sign_in_attempts": "key failures last_at",
     "program_versions": "fingerprint program policy_version content first_seen_at",
 }
 
@@ -320,6 +327,13 @@ COMMANDS = {
     "staff reject": "TARGET --actor --json --preview --reason",
     "staff reopen": "TARGET --actor --json --preview --reason",
     "staff revoke": "TARGET --actor --because --json --preview --reason",
+    "staff sign-in": "EMAIL",
+    "staff accounts": """
+        --actor --add --change --json --language --name --password --role --send --settings
+        --zone
+    """,
+    "staff close-account": "EMAIL --actor",
+    "staff assign": "EMAIL SUBJECT --actor --remove",
     "show": "TARGET --json",
     "why": "MEMBER MESSAGE --json",
     "task list": "--all --json",
@@ -359,6 +373,6 @@ SETTINGS = """
     smtp_helo_name smtp_connections smtp_rate_per_minute bounce_host bounce_port dkim_domain dkim_selector dkim_key_file
     max_cached_workflows stop_seconds oauth_provider oauth_tenant oauth_token_url oauth_client_id oauth_client_secret
     oauth_refresh_token oauth_scope imap_host imap_port imap_tls imap_username imap_password imap_ca_file imap_folder
-    oauth_key_file
+    oauth_key_file oidc_issuer oidc_client_id oidc_client_secret oidc_trust_email
     imap_done_folder imap_interval bounce_ses_topic bounce_sendgrid_key bounce_postmark_login bounce_mailgun_key
 """

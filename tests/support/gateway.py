@@ -87,6 +87,7 @@ class GatewayFixture:
     poke: Switch
     temporal: Switch
     mail: Switch
+    services: GatewayServices = field(init=False)
     app: FastAPI = field(init=False)
     client: httpx.AsyncClient = field(init=False)
     at: datetime = NOW
@@ -364,6 +365,7 @@ async def gateway_fixture(
         notify_inbox=poke,
         checks={"temporal": temporal, "mail": mail},
     )
+    made.services = services
     made.app = create_app(services, webhook_secrets=secrets, handlers=handlers, pages=PAGES)
     transport = httpx.ASGITransport(made.app, raise_app_exceptions=False)
     async with (

@@ -1,0 +1,71 @@
+"""The people who run the program: their accounts, sign-ins, and the members assigned to them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from database.models.base import Base
+
+
+class StaffAccount(Base):
+    """A person who may sign in to the console.
+
+    `email` is in lower case. `may_send` and `may_set` are rights of managers: to act on mail and members, and to change
+    settings. `password` is an argon2id hash; None where the account has no password. `oidc_subject` is who the account
+    is at the OpenID provider, from its first sign-in there on.
+    """
+
+    __tablename__ = "staff_accounts"
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    email: Mapped[str] = mapped_column(String(320), unique=True)
+    role: Mapped[str] = mapped_column(String(12))
+    may_send: Mapped[bool] = mapped_column(default=False)
+    may_set: Mapped[bool] = mapped_column(default=False)
+    language: Mapped[str] = mapped_column(String(10))
+    zone: Mapped[str] = mapped_column(String(64))
+    password: Mapped[str | None] = mapped_column(Text)
+    oidc_subject: Mapped[str | None] = mapped_column(String(700), unique=True)
+    created_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
+
+
+class StaffSession(Base):
+    """A browser in which somebody signed in, by the SHA-256 of its token. Instants are those of the machine's clock."""
+
+    __tablename__ = "staff_sessions"
+    token: Mapped[str] = mapped_column(String(64), primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("staff_accounts.id"), index=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    seen_at: Mapped[datetime]
+
+
+class StaffLink(Base):
+    """A link that signs in once, by the SHA-256 of its token. The row goes when the link is used."""
+
+    __tablename__ = "staff_links"
+    token: Mapped[str] = mapped_column(String(64), primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("staff_accounts.id"), index=True)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class StaffAssignment(Base):
+    """Whom a coordinator may see: `member/ana`, or all of a program, `program/asis-laac`."""
+
+    __tablename__ = "staff_assignments"
+    account_id: Mapped[str] = mapped_column(ForeignKey("staff_accounts.id"), primary_key=True)
+    subject: Mapped[str] = mapped_column(String(200), primary_key=True)
+    since: Mapped[datetime]
+
+
+class SignInAttempt(Base):
+    """How often a password was wrong, by the SHA-256 of account and address together."""
+
+    __tablename__ = "sign_in_attempts"
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    failures: Mapped[int]
+    last_at: Mapped[datetime] = mapped_column(index=True)

@@ -1,0 +1,1 @@
+"""Who of the staff may sign in, how, and whom they see."""

@@ -1,0 +1,161 @@
+"""What somebody of the staff sees: conditions for queries, the same for lists, pages, search and files.
+
+A viewer and a manager see everybody. A coordinator sees the members who are assigned, one by one or by program, and of
+lifecycles those in which everybody who takes part is assigned: a page about a pair shows both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Select,
+    and_,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    union_all,
+)
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database.models import (
+    Claim,
+    Engagement,
+    Lifecycle,
+    Member,
+    Message,
+    Profile,
+    StaffAssignment,
+    Task,
+)
+from database.tasks import DUE_AT_ONCE
+from lifecycles.registry import LIFECYCLES, find_lifecycle
+from rules.engagement.confidentiality import SUSPENDED
+from staff.accounts.directory import StaffMember
+from staff.views.lifecycles import parties_of
+
+MISCONDUCT_TASKS: Final = DUE_AT_ONCE
+"""The kinds of tasks that only managers see."""
+
+_PARTIES: Final = ("profile_id", "mentee_id", "mentor_id")
+
+
+class Scope:
+    """What one person sees."""
+
+    def __init__(self, member: StaffMember) -> None:
+        self.member = member
+
+    def members(self) -> ColumnElement[bool]:
+        """Return the condition of members."""
+        if self.member.sees_all:
+            return true()
+        return or_(
+            Member.id.in_(self._assigned("member")), Member.id.in_(self._of_programs(Profile.member_id))
+        )
+
+    def profiles(self) -> Select[str]:
+        """Return the ids of the profiles."""
+        if self.member.sees_all:
+            return select(Profile.id)
+        return select(Profile.id).where(
+            or_(
+                Profile.member_id.in_(self._assigned("member")),
+                Profile.program.in_(self._assigned("program")),
+            )
+        )
+
+    def rows(self, table: Any) -> ColumnElement[bool]:
+        """Return the condition of the rows of a kind of lifecycle."""
+        if self.member.sees_all:
+            return true()
+        if "engagement_id" in table.__table__.columns:
+            # A claim or survey is about a pair: it is seen where its engagement is.
+            pairs = select(Engagement.id).where(self.rows(Engagement))
+            seen: ColumnElement[bool] = table.engagement_id.in_(pairs)
+            return seen
+        columns = [getattr(table, name) for name in _PARTIES if hasattr(table, name)]
+        return and_(*(column.in_(self.profiles()) for column in columns))
+
+    def messages(self) -> ColumnElement[bool]:
+        """Return the condition of messages: those to people and about lifecycles that are seen."""
+        if self.member.sees_all:
+            return true() if self.member.is_manager else Message.message != "staff.misconduct"
+        return and_(Message.to_profile.in_(self.profiles()), Message.workflow.in_(self._workflows()))
+
+    def tasks(self) -> ColumnElement[bool]:
+        """Return the condition of tasks. Those about misconduct are for managers."""
+        if self.member.is_manager:
+            return true()
+        ordinary = Task.kind.not_in(MISCONDUCT_TASKS)
+        if self.member.sees_all:
+            return ordinary
+        return and_(ordinary, Task.subject.in_(self.subjects()))
+
+    def subjects(self) -> CompoundSelect[str]:
+        """Return what tasks and events may be about: lifecycles, members and profiles, as `kind/id`."""
+        people = (
+            select(literal("member/").op("||")(Member.id)).where(self.members()),
+            select(literal("profile/").op("||")(Profile.id)).where(Profile.id.in_(self.profiles())),
+        )
+        return union_all(*people, *self._each_workflow())
+
+    async def sees(self, session: AsyncSession, subject: str) -> bool:
+        """Return whether there is a subject, such as `member/ana` or `engagement/r-1`, that the person sees."""
+        kind, _, name = subject.partition("/")
+        if kind == "member":
+            found = select(Member.id).where(Member.id == name, self.members())
+        elif kind == "profile":
+            found = select(Profile.id).where(Profile.id == name, Profile.id.in_(self.profiles()))
+        elif kind in LIFECYCLES:
+            table = LIFECYCLES[kind].table
+            found = select(table.workflow).where(table.workflow == subject, self.rows(table))
+        else:
+            return self.member.sees_all
+        return await session.scalar(found) is not None
+
+    async def people_of(self, session: AsyncSession, subjects: Collection[str]) -> dict[str, str]:
+        """Return the profile or member whom each subject is first of all about; none for what is about nobody."""
+        found: dict[str, str] = {}
+        for subject in set(subjects):
+            kind = subject.partition("/")[0]
+            if kind in ("member", "profile"):
+                found[subject] = subject
+            elif row := await find_lifecycle(session, subject):
+                found[subject] = f"profile/{_first_of(row)}"
+        return found
+
+    def state(self, row: Lifecycle) -> str:
+        """Return the state of a lifecycle as the person may know it: a suspension looks like a pause (ENG8)."""
+        return shown_state(row.state, self.member)
+
+    def _assigned(self, kind: str) -> Select[str]:
+        return select(func.substr(StaffAssignment.subject, len(kind) + 2)).where(
+            StaffAssignment.account_id == self.member.id, StaffAssignment.subject.startswith(f"{kind}/")
+        )
+
+    def _of_programs(self, column: Any) -> Select[Any]:
+        return select(column).where(Profile.program.in_(self._assigned("program")))
+
+    def _each_workflow(self) -> list[Select[str]]:
+        return [select(kind.table.workflow).where(self.rows(kind.table)) for kind in LIFECYCLES.values()]
+
+    def _workflows(self) -> CompoundSelect[str]:
+        return union_all(*self._each_workflow())
+
+
+def shown_state(state: str, member: StaffMember) -> str:
+    """Return a state as somebody may know it: only managers learn of a suspension (ENG8)."""
+    return "paused" if state == SUSPENDED and not member.is_manager else state
+
+
+def _first_of(row: Lifecycle) -> str:
+    """Return the person whom a lifecycle is first of all about: the mentee of a pair, the claimant of a claim."""
+    if isinstance(row, Claim):
+        return row.profile_id
+    return next(iter(parties_of(row).values()))

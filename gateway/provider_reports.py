@@ -24,7 +24,7 @@ from gateway.provider_signatures import (
 )
 from gateway.request_body import LARGEST, TooLarge, read_body
 from gateway.services import GatewayServices
-from mail.bounces import store_provider_reports
+from mail.reports.bounces import store_provider_reports
 from mail.reports.providers import READERS, read_json
 
 log = structlog.get_logger()

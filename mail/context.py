@@ -16,6 +16,7 @@ from database.models import Message
 from lifecycles.participants import Participant, participant
 from mail.branding import brand_context, logo_image
 from mail.credit_context import attachments
+from mail.digest import digest_context
 from mail.lifecycle_context import LifecycleMail, lifecycle_context
 from mail.mime import InlineImage, MailEnvelope
 from mail.template_environment import first_name
@@ -25,6 +26,15 @@ from rules.program import Program
 
 STAFF = "staff"
 """The recipient of messages that go to the program's own people, in place of a profile."""
+
+
+CONSOLE_PAGES = {
+    "console": "/staff",
+    "ahead": "/staff/ahead",
+    "figures": "/staff/figures",
+    "mail": "/staff/mail",
+}
+"""The pages of the console that mails to staff link to, by the name of the link."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +153,13 @@ async def _to_staff(
             "first_name": first_name(manager.name),
             "role": STAFF,
             "language": manager.locale,
-            "zone": program.hours.zone,
+            "zone": program.manager_zone,
         },
         "number": row.number,
-        "links": {"task": f"{links.base_url}/"},
+        "links": {
+            "task": f"{links.base_url}/",
+            **{name: f"{links.base_url}{path}" for name, path in CONSOLE_PAGES.items()},
+        },
         "dates": {"opened": row.due_at or at, **_dates(row.context)},
         "task": {
             "kind": "misconduct",
@@ -156,17 +169,21 @@ async def _to_staff(
             "text": "",
             **row.context,
         },
-        **_staff_subject(row),
+        **await _staff_subject(session, row, program, at),
     }
     envelope = await _envelope(session, row, program, manager, None, at)
     return PreparedMail(program, manager.locale, manager.address, context, envelope, {})
 
 
-def _staff_subject(row: Message) -> dict[str, object]:
-    """Return what a mail to staff is about: an engagement by its id, or a checkpoint with its hash in groups."""
+async def _staff_subject(
+    session: AsyncSession, row: Message, program: Program, at: datetime
+) -> dict[str, object]:
+    """Return what a mail to staff is about: an engagement by its id, a checkpoint, or the week."""
     kind, _, id = row.workflow.partition("/")
     if kind == "engagement":
         return {"engagement": {"id": id}}
+    if kind == "digest":
+        return {"digest": await digest_context(session, program, row.due_at or at)}
     if kind != "checkpoint":
         return {}
     taken = row.context

@@ -64,6 +64,10 @@ _LINKS = (
     "certificate",
     "survey",
     "task",
+    "console",
+    "ahead",
+    "figures",
+    "mail",
 )
 _WORDS: Mapping[str, Mapping[str, object]] = {
     "en": {
@@ -141,6 +145,30 @@ _CHECKPOINT = {
     "hash": "3b7e90c41f55a2d8" * 4,
     "grouped": " ".join(["3b7e90c4", "1f55a2d8"] * 4),
 }
+_DIGEST = {
+    "since": date(2028, 3, 6),
+    "until": date(2028, 3, 12),
+    "figures": {
+        "mentors": "3",
+        "mentees": "8",
+        "requests": "6",
+        "matches": "4",
+        "completed": "2",
+        "ended": "0",
+        "credits": "1",
+    },
+    "misconduct": 1,
+    "past_due": 2,
+    "claims": 5,
+    "failed": 1,
+    "ambiguous": 0,
+    "came_back": 2,
+    "tasks": [{"kind": "inactive", "count": 2}, {"kind": "mentee_unmatched", "count": 3}],
+    "open": 6,
+    "is_quiet": "",
+    "ahead": [{"day": date(2028, 3, 13), "count": 14}, {"day": date(2028, 3, 14), "count": 9}],
+    "ahead_total": 23,
+}
 
 
 def sample_context(message: str, number: int | None, locale: str) -> dict[str, object]:
@@ -172,6 +200,7 @@ def sample_context(message: str, number: int | None, locale: str) -> dict[str, o
         "claim": _claim(words, _OF_THE_OTHERS_CLAIM.get(message, role)),
         "survey": {"id": f"survey/r-1041/{role}", "minutes": 3},
         "checkpoint": dict(_CHECKPOINT),
+        "digest": dict(_DIGEST),
         "dates": {**_DATES, **(_OUTSIDE_CYCLE if message.endswith("credit_outside_cycle") else {})},
         "task": {
             "kind": "mail_failed",

@@ -163,6 +163,7 @@ _MESSAGES = (
     _message(_OWED, "staff.misconduct", "ENG8"),
     _message(_OWED, "staff.alarm", "MAIL3", "T8"),
     _message(_COMPLIANCE, "staff.checkpoint", "CPE11"),
+    _message(_OWED, "staff.digest", "STA4"),
 )
 
 _MOST_URGENT_FIRST = (

@@ -44,7 +44,7 @@ SAME_MODULE: Mapping[str, str] = {
         ("audit", "checkpoints", "inbox", "watchdog", "tasks", "people", "records", "members", "lifecycles"),
         ONE_SUBJECT,
     ),
-    **dict.fromkeys(("events", "mail", "program", "staff", "processes"), ONE_SUBJECT),
+    **dict.fromkeys(("events", "mail", "program", "staff", "processes", "digest"), ONE_SUBJECT),
     "base": "what the modules of one folder share",
     "decisions": "how a room decides: on a delivery, on credit",
     "messages": "the messages of the mail; the messages that Temporal carries, its own word for signals and updates",

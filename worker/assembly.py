@@ -21,6 +21,7 @@ from activities.inbox import QUEUE, InboxActivities
 from activities.planning import AgendaActivities
 from activities.surveys import SurveyActivities
 from activities.upkeep.checkpoints import CheckpointActivities
+from activities.upkeep.digest import DigestActivities
 from activities.upkeep.watchdog import WatchdogActivities
 from database import environment, program_versions
 from database.environment import Deployment
@@ -209,6 +210,7 @@ def _workflow_worker(client: Client, components: Components, options: WorkerOpti
     inbox = InboxActivities(database, programs, client, components.catalogue)
     watchdog = WatchdogActivities(database, programs, client)
     checkpoints = CheckpointActivities(database, programs, client)
+    digest = DigestActivities(database, programs, client)
     return Worker(
         client,
         task_queue=QUEUE,
@@ -225,6 +227,7 @@ def _workflow_worker(client: Client, components: Components, options: WorkerOpti
             inbox.perform_commands,
             watchdog.look_for_overdue,
             checkpoints.look_for_checkpoint,
+            digest.look_for_digest,
         ],
         max_cached_workflows=options.max_cached_workflows,
         **options.common,

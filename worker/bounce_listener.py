@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from temporalio.service import RPCError
 
 from database.session import Database
-from mail.bounces import store_reports
+from mail.reports.bounces import store_reports
 from mail.reports.reading_process import ReadingProcess
 
 log = structlog.get_logger()

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from temporalio.service import RPCError
 
 from database.session import Database
-from mail.bounces import store_reports
+from mail.reports.bounces import store_reports
 from mail.reports.imap import ImapRefused, ImapSettings, SignInRefused, look
 from mail.smtp.oauth2 import TokenSource
 from mail.smtp.verdicts import DeliveryError

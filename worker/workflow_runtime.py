@@ -12,7 +12,6 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from lifecycles.participants import NotOnRecord
-from workflows.checkpoints import CheckpointsWorkflow
 from workflows.claim import ClaimWorkflow
 from workflows.engagement import EngagementWorkflow
 from workflows.inbox import InboxShardWorkflow, InboxWorkflow
@@ -20,7 +19,9 @@ from workflows.onboarding import OnboardingWorkflow
 from workflows.request import RequestWorkflow
 from workflows.resend import ResendWorkflow
 from workflows.survey import SurveyWorkflow
-from workflows.watchdog import WatchdogWorkflow
+from workflows.upkeep.checkpoints import CheckpointsWorkflow
+from workflows.upkeep.digest import DigestWorkflow
+from workflows.upkeep.watchdog import WatchdogWorkflow
 
 log = structlog.get_logger()
 
@@ -33,6 +34,7 @@ WORKFLOWS: Sequence[type] = (
     ResendWorkflow,
     WatchdogWorkflow,
     CheckpointsWorkflow,
+    DigestWorkflow,
     ClaimWorkflow,
     SurveyWorkflow,
 )

@@ -15,8 +15,9 @@ from activities.inbox import QUEUE
 from activities.inbox.wakeup import wake_shards
 from database.event_queue import waiting_shards
 from database.session import Database
-from workflows.checkpoints import CHECKPOINTS, CheckpointsWorkflow
-from workflows.watchdog import WATCHDOG, WatchdogWorkflow
+from workflows.upkeep.checkpoints import CHECKPOINTS, CheckpointsWorkflow
+from workflows.upkeep.digest import DIGEST, DigestWorkflow
+from workflows.upkeep.watchdog import WATCHDOG, WatchdogWorkflow
 
 LOOK_EVERY = 600.0
 """Seconds after which a worker starts housekeeping workflows that somebody has cancelled or terminated in Temporal."""
@@ -32,11 +33,15 @@ async def notify_inbox(client: Client, database: Database) -> None:
 
 
 async def start_housekeeping(client: Client) -> None:
-    """Start the watchdog and the checkpoints, where they do not run (MAIL1, CPE11).
+    """Start the watchdog, the checkpoints and the digest, where they do not run (MAIL1, CPE11, STA4).
 
     For deployments on real time only: a time-skipping clock would never idle.
     """
-    for run, id in ((WatchdogWorkflow.run, WATCHDOG), (CheckpointsWorkflow.run, CHECKPOINTS)):
+    for run, id in (
+        (WatchdogWorkflow.run, WATCHDOG),
+        (CheckpointsWorkflow.run, CHECKPOINTS),
+        (DigestWorkflow.run, DIGEST),
+    ):
         await client.start_workflow(
             run,
             id=id,

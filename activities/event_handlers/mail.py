@@ -9,8 +9,8 @@ from activities.event_handlers.base import HandlerContext, RefusedEvent, StoredE
 from database import ledger, suppressions
 from database.models import Message
 from lifecycles.workflow_commands import WorkflowCommand
-from mail.bounces import SOURCE
 from mail.decisions import is_for_many, open_refusal_task
+from mail.reports.bounces import SOURCE
 from mail.smtp import channel_stop
 from mail.smtp.refusals import Cause, cause_named
 

@@ -49,7 +49,7 @@ GONE = "workflow_gone"
 GONE_AFTER = timedelta(hours=1)
 """How long a lifecycle has been in its state before it is looked for: a row is written before its workflow starts."""
 
-BESIDE_LIFECYCLES = (*SHARD_IDS, "checkpoints")
+BESIDE_LIFECYCLES = (*SHARD_IDS, "checkpoints", "digest")
 """The workflows beside the lifecycles that must go on."""
 
 

@@ -142,6 +142,12 @@ class Manager:
     name: str = field(single_line(75), "ONB7", about="who writes")
     title: str = field(single_line(), "ONB7", about="and in what function")
     email: str = field(email, "STA4", about="where the program manager gets digests and alarms")
+    time_zone: str | None = field(
+        zone_name, "STA4", about="the zone that the manager lives by; without it the program's", default=None
+    )
+    digest_time: time = field(
+        time_of_day, "STA4", about="when the weekly digest goes out on Monday, in that zone", default=time(8)
+    )
 
 
 @table

@@ -83,6 +83,11 @@ class Program:
         """The version as people read it: the policy version, and the first digits of the fingerprint."""
         return version_label(self.policy_version, self.fingerprint)
 
+    @property
+    def manager_zone(self) -> str:
+        """The time zone in which the manager reads clocks."""
+        return self.manager.time_zone or self.hours.zone
+
     def governed_by(self, version: Program) -> Program:
         """Return this program with the rules of another version of its file, by which a lifecycle goes on (CPE12).
 

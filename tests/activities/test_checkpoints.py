@@ -17,8 +17,8 @@ from evidence.dossier import export
 from evidence.verifier import examine, hash_in
 from tests.support.rehearsals import instant
 from worker.assembly import load_programs
-from workflows.checkpoints import CHECKPOINTS, CheckpointsWorkflow
 from workflows.starting import start_housekeeping
+from workflows.upkeep.checkpoints import CHECKPOINTS, CheckpointsWorkflow
 
 pytestmark = pytest.mark.rule("CPE11")
 

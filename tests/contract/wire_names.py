@@ -6,10 +6,12 @@ in no list here may be changed freely.
 
 from __future__ import annotations
 
-WORKFLOW_TYPES = "Checkpoints Claim Engagement Inbox InboxShard Onboarding Request Resend Survey Watchdog"
+WORKFLOW_TYPES = (
+    "Checkpoints Claim Digest Engagement Inbox InboxShard Onboarding Request Resend Survey Watchdog"
+)
 
 WORKFLOW_IDS = """
-    onboarding/ request/ engagement/ claim/ survey/ checkpoint/ resend/ inbox inbox/ watchdog checkpoints
+    onboarding/ request/ engagement/ claim/ survey/ checkpoint/ resend/ inbox inbox/ watchdog checkpoints digest digest/
 """
 
 TASK_QUEUES = "throughline throughline-mail"
@@ -44,7 +46,8 @@ UPDATES = {
 }
 
 ACTIVITIES = """
-    apply_events hand_over_inbox look_for_checkpoint look_for_overdue plan_claim plan_engagement plan_onboarding
+    apply_events hand_over_inbox look_for_checkpoint look_for_digest look_for_overdue plan_claim plan_engagement
+    plan_onboarding
     plan_request plan_survey send_mail tell
 """
 
@@ -206,7 +209,7 @@ MESSAGES = """
     mentor.credit_reopened mentee.credit_reopened mentor.credit_revoked mentee.credit_revoked
     mentor.certificate mentee.certificate
     mentor.survey mentee.survey
-    staff.misconduct staff.alarm staff.checkpoint
+    staff.misconduct staff.alarm staff.checkpoint staff.digest
 """
 
 LINKS = """

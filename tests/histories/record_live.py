@@ -30,9 +30,9 @@ from rules.credit.facts import Record
 from tests.conftest import program
 from tests.histories.record import HISTORIES, nameless
 from tests.support.temporal_workers import TemporalFixture, running_workers
-from workflows.checkpoints import CHECKPOINTS
 from workflows.starting import start_housekeeping
-from workflows.watchdog import WATCHDOG
+from workflows.upkeep.checkpoints import CHECKPOINTS
+from workflows.upkeep.watchdog import WATCHDOG
 
 EVENTS_OF_A_RUN = 40
 """How many events a run has before the server suggests to continue as new."""

@@ -20,9 +20,9 @@ from temporalio.client import Client
 from activities.inbox import InboxActivities
 from database import events, ledger, suppressions
 from database.models import AuditRecord, Event, Message, Suppression, Task
-from mail.bounces import SOURCE, collect_bounces, store_bounces, store_reports
 from mail.decisions import decide_ambiguous
 from mail.reports.bounce_report import BounceReport, bounce_in
+from mail.reports.bounces import SOURCE, collect_bounces, store_bounces, store_reports
 from mail.reports.provider_lists import listed_at
 from mail.reports.reading_process import ReadingProcess
 from mail.smtp.channel import SmtpChannel

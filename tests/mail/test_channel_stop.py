@@ -15,7 +15,7 @@ from activities.delivery import MailActivities
 from activities.inbox import InboxActivities
 from database import events
 from database.models import Event, Member, Message
-from mail.bounces import SOURCE
+from mail.reports.bounces import SOURCE
 from rules.events import Envelope
 from rules.program.catalogue import load_catalogue
 from tests.support.delivery import (

@@ -22,9 +22,9 @@ from tests.support.delivery import environment
 from tests.support.limits import PATIENCE
 from tests.support.temporal_workers import TemporalFixture, temporal
 from worker.assembly import load_programs
-from workflows.checkpoints import CHECKPOINTS
 from workflows.starting import housekeeping
-from workflows.watchdog import WATCHDOG
+from workflows.upkeep.checkpoints import CHECKPOINTS
+from workflows.upkeep.watchdog import WATCHDOG
 
 __all__ = ["temporal"]
 

@@ -58,6 +58,7 @@ def test_history_exists_of_every_kind_and_every_onboarding_path() -> None:
         "Resend",
         "Watchdog",
         "Checkpoints",
+        "Digest",
     }
     onboardings = {name.partition("/")[2] for name in RECORDED if "/onboarding." in name}
     assert onboardings >= {

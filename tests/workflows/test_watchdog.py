@@ -21,7 +21,7 @@ from tests.support.delivery import (
     migrated_url,
 )
 from worker.workflow_runtime import RedactErrors, workflow_runner
-from workflows.watchdog import WATCHDOG, WatchdogWorkflow
+from workflows.upkeep.watchdog import WATCHDOG, WatchdogWorkflow
 
 __all__ = ["deliveries", "migrated_url"]
 

@@ -28,7 +28,7 @@ from cli.runner import run
 from database import audit, ledger, suppressions
 from database.models import DECISIONS, Member, Message, Suppression
 from database.session import Database
-from mail.bounces import StoredReports, collect_bounces
+from mail.reports.bounces import StoredReports, collect_bounces
 from mail.reports.report_reader import read_report, weightiest
 from rules.calendar import instant_in
 from rules.mail_address import AddressRejected, mail_address

@@ -1,0 +1,91 @@
+"""The weekly digest: once a week a mail to the manager of each program, on Monday morning in their zone (STA4)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.common import WorkflowIDConflictPolicy
+
+from activities.delivery import SendMail
+from activities.inbox import QUEUE
+from database import ledger
+from database.models import DECISIONS, Event, Message
+from database.session import Database
+from lifecycles.participants import Programs
+from mail.context import STAFF
+from mail.digest import WEEK, Week
+from rules.agenda import PlannedMail
+from rules.calendar import instant_in
+from rules.program import Program
+
+STEP = "digest"
+"""The step of the mails."""
+
+OF_DIGESTS = "digest/"
+"""The ids of their workflows begin with this; program and Monday follow."""
+
+
+class DigestActivities:
+    """Plans the digests of a week, and has them mailed. `client` starts the deliveries."""
+
+    def __init__(self, database: Database, programs: Programs, client: Client) -> None:
+        self._database = database
+        self._programs = programs
+        self._client = client
+
+    @activity.defn
+    async def look_for_digest(self) -> datetime:
+        """Plan and mail what is due by now; return when to look again.
+
+        The key of a digest names its program and its Monday, so that there is one a week, however often this runs.
+        """
+        at = activity.info().started_time
+        async with self._database.begin() as session:
+            for program in self._programs.values():
+                await _plan_mail(session, program, at)
+            waiting = await session.scalars(
+                select(Message.workflow).where(
+                    Message.workflow.startswith(OF_DIGESTS), Message.state.not_in(DECISIONS)
+                )
+            )
+            undecided = waiting.all()
+        for workflow in undecided:
+            await self._client.start_workflow(
+                "Resend",
+                SendMail(workflow, [f"{STEP}/1"]),
+                id=workflow,
+                task_queue=QUEUE,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                static_summary=workflow,
+            )
+        return min((next_digest(program, at) for program in self._programs.values()), default=at + WEEK)
+
+
+def digest_due(program: Program, at: datetime) -> datetime:
+    """Return the instant of the digest of the week in which an instant lies."""
+    monday = Week.of(at, program.manager_zone).monday
+    return instant_in(program.manager_zone, monday, program.manager.digest_time)
+
+
+def next_digest(program: Program, at: datetime) -> datetime:
+    """Return the instant of the first digest after an instant."""
+    due = digest_due(program, at)
+    return due if due > at else digest_due(program, at + timedelta(days=7))
+
+
+async def _plan_mail(session: AsyncSession, program: Program, at: datetime) -> None:
+    """Plan the digest of this week, once, unless the deployment has begun since its instant."""
+    due = digest_due(program, at)
+    workflow = f"{OF_DIGESTS}{program.id}/{Week.of(at, program.manager_zone).monday.isoformat()}"
+    if due > at or await ledger.found(session, workflow, f"{STEP}/1"):
+        return
+    began = select(func.coalesce(Event.heard_at, Event.occurred_at)).order_by(Event.id).limit(1)
+    first = await session.scalar(began)
+    if first is None or first > due:
+        return
+    mail = PlannedMail(STEP, due, "staff.digest", STAFF)
+    await ledger.plan(session, workflow, program.id, [mail], at, "", {})

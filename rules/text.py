@@ -31,6 +31,17 @@ _INVISIBLE_IN_PRINT = re.compile("[\u00ad\u200b\u2060]")  # soft hyphen, zero-wi
 _UNSAFE_IN_TERMINAL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
+def folded(text: str) -> str:
+    """Return text as a search compares it: in lower case, without accents and marks, single spaces."""
+    apart = unicodedata.normalize("NFKD", text.casefold())
+    return " ".join("".join(each for each in apart if not unicodedata.combining(each)).split())
+
+
+def folded_member(name: str, email: str, id: str) -> str:
+    """Return what a search finds a member by, in the order of names."""
+    return f"{folded(name)} {folded(email)} {folded(id)}"
+
+
 def for_database(text: str) -> str:
     """Return text for a column: control characters become spaces, and what exceeds LONGEST_TEXT is cut.
 

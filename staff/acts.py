@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import uuid4
 
@@ -36,6 +37,17 @@ from workflows.messages import Answer, update_act_id
 
 UPDATE_TIMEOUT: Final = 60
 """Seconds in which a worker must take an act."""
+
+_STATES_OF_CLAIM: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "accept": frozenset({"ready", "submitted", "rejected"}),
+        "reject": frozenset({"ready", "submitted"}),
+        "revoke": frozenset({"ready", "submitted", "accepted", "rejected"}),
+        "reopen": frozenset({"evidence_missing", "outside_cycle"}),
+        "cancel": frozenset({"precheck", "awaiting_evidence", "evidence_missing", "outside_cycle"}),
+    }
+)
+"""The states of a claim in which an act makes sense."""
 
 _PAUSED_ONLY: Final = ("resume",)
 _NOT_PAUSED_ONLY: Final = ("pause",)
@@ -148,7 +160,10 @@ def acts_now(workflow: str, state: str, closed: bool) -> tuple[str, ...]:
     if closed:
         return ()
     excluded = _NOT_PAUSED_ONLY if state in ("paused", "suspended") else _PAUSED_ONLY
-    return tuple(act for act in KINDS[workflow.partition("/")[0]].staff_acts if act not in excluded)
+    kind = KINDS[workflow.partition("/")[0]]
+    if kind.name == "claim":
+        return tuple(act for act in kind.staff_acts if state in _STATES_OF_CLAIM[act])
+    return tuple(act for act in kind.staff_acts if act not in excluded)
 
 
 async def preview_act(database: Database, programs: Programs, act: StaffAct, at: datetime) -> ActResult:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -12,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database import audit
 from database.models import Engagement, Feedback, Report, Task
 from lifecycles.participants import Programs
+from lifecycles.registry import find_lifecycle
 from staff.people import People
 from staff.views.lifecycles import program_zone
 from staff.views.read_model import NotFound
@@ -140,3 +142,37 @@ async def _summaries(
         for workflow in [f"engagement/{report.engagement_id}"]
         if workflow in engagements
     )
+
+
+WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "request": ("message", "answer_reason"),
+        "engagement": ("goals", "end_reason"),
+        "survey": ("answers",),
+    }
+)
+"""The columns with what people wrote, by kind of lifecycle."""
+
+
+async def read_words(
+    session: AsyncSession, workflow: str, actor: str, at: datetime
+) -> tuple[tuple[str, str], ...]:
+    """Return what people wrote in a lifecycle, by column or question, and record who read it. Raises NotFound."""
+    columns = WORDS.get(workflow.partition("/")[0], ())
+    row = await find_lifecycle(session, workflow)
+    if row is None or not columns:
+        raise NotFound(f"there is nothing to read in {workflow}")
+    found: list[tuple[str, str]] = []
+    for column in columns:
+        value = getattr(row, column)
+        if isinstance(value, Mapping):
+            found += [(str(question), str(answer)) for question, answer in value.items()]
+        elif value:
+            found.append((column, str(value)))
+    await record_reading(session, workflow, "words read", actor, at)
+    return tuple(found)
+
+
+async def record_reading(session: AsyncSession, subject: str, act: str, actor: str, at: datetime) -> None:
+    """Record that somebody read what not everybody may read (STA3)."""
+    await audit.append(session, subject, "act", at.replace(microsecond=0), {"act": act}, actor=actor)

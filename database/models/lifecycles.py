@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, LargeBinary, String, Text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, Text
+from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 
 from database.models.base import Base, Serial
 
@@ -19,6 +19,11 @@ class Lifecycle:
     compute the agenda of other facts. `next_at` is the next instant at which a state changes or a task opens; mails
     have theirs in the ledger.
     """
+
+    @declared_attr.directive
+    def __table_args__(cls) -> tuple[Index, ...]:
+        """The order of lists: the last change first."""
+        return (Index(None, "state_since", "workflow"),)
 
     workflow: Mapped[str] = mapped_column(String(200), primary_key=True)
     program: Mapped[str] = mapped_column(String(64))

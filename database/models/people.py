@@ -5,16 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, String, Text
+from sqlalchemy import ForeignKey, String, Text, event, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from database.models.base import Base
+from rules.text import folded_member
 
 
 class Member(Base):
     """A member of the association, by the latest report of its member database (`member.updated`).
 
     `email` has its domain in ASCII, as mail servers take it; `email_given` is the address as the member writes it.
+    `folded` is name, address and id as a search finds them: in lower case, without accents.
     """
 
     __tablename__ = "members"
@@ -34,6 +36,14 @@ class Member(Base):
     certifications: Mapped[list[Any]] = mapped_column(default=list)
     preferences: Mapped[dict[str, Any]] = mapped_column(default=dict)
     updated_at: Mapped[datetime]
+    folded: Mapped[str] = mapped_column(Text, default="", server_default=text("''"))
+
+
+@event.listens_for(Member, "before_insert")
+@event.listens_for(Member, "before_update")
+def _fold(_mapper: object, _connection: object, member: Member) -> None:
+    """Keep what a search finds: neither SQLite nor PostgreSQL can compare without accents by itself."""
+    member.folded = folded_member(member.name, member.email_given or member.email, member.id)
 
 
 class Profile(Base):

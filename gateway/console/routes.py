@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from gateway.console.acts import ActPages
+from gateway.console.confidential_pages import ConfidentialPages
+from gateway.console.details import DetailPages
+from gateway.console.lists import ListPages
 from gateway.console.shell import Shell
 from gateway.console.sign_in import SignInPages
 from gateway.console.today import TodayPages
+from gateway.console.trouble import TroublePages
 from gateway.services import GatewayServices
 
 
 def console_routes(services: GatewayServices) -> list[APIRouter]:
     """Return the routes of the console, by kind of access."""
     shell = Shell(services)
-    return [SignInPages(shell).routes(), *TodayPages(shell).routes()]
+    pages = (TodayPages, ListPages, ActPages, TroublePages, ConfidentialPages, DetailPages)
+    return [SignInPages(shell).routes(), *(router for each in pages for router in each(shell).routes())]

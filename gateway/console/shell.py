@@ -48,8 +48,18 @@ class NavigationItem:
     access: Access = Access.STAFF
 
 
-NAVIGATION: list[NavigationItem] = [NavigationItem("today", HOME)]
-"""The entries, in order. A page that is not there yet has none."""
+NAVIGATION: Final = (
+    NavigationItem("today", HOME),
+    NavigationItem("people", "/console/people"),
+    NavigationItem("requests", "/console/requests"),
+    NavigationItem("engagements", "/console/engagements"),
+    NavigationItem("onboardings", "/console/onboardings"),
+    NavigationItem("claims", "/console/claims"),
+    NavigationItem("surveys", "/console/surveys"),
+    NavigationItem("reports", "/console/reports", Access.MANAGER),
+    NavigationItem("feedback", "/console/feedback", Access.MANAGER),
+)
+"""The entries, in order."""
 
 
 class ConsoleAnswer(Exception):

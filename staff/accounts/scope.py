@@ -119,6 +119,12 @@ class Scope:
             return self.member.sees_all
         return await session.scalar(found) is not None
 
+    async def seen(self, session: AsyncSession, rows: list[Lifecycle]) -> list[Lifecycle]:
+        """Return those of some lifecycles that the person sees."""
+        if self.member.sees_all:
+            return rows
+        return [row for row in rows if await self.sees(session, row.workflow)]
+
     async def people_of(self, session: AsyncSession, subjects: Collection[str]) -> dict[str, str]:
         """Return the profile or member whom each subject is first of all about; none for what is about nobody."""
         found: dict[str, str] = {}

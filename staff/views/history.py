@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.audit import without_stand_ins
 from database.models import AuditRecord, Message
+from rules.engagement.confidentiality import is_confidential
 from staff.formatting import numbered
 from staff.people import People
 from staff.views.read_model import HistoryItem
@@ -27,6 +28,8 @@ class Reader:
     program: str = ""
     people: People | None = None
     """The recipients. With them, each mail is on the clock of its recipient; without, on `zone`."""
+    is_confidant: bool = True
+    """Whether the reader may know of misconduct, and read the words that people gave (ENG8)."""
 
     def zone_of(self, profile: str) -> str:
         """Return the zone for a mail to a profile."""
@@ -43,12 +46,44 @@ async def history(
     )
     items = [
         _item(record, names, reader)
-        for record in without_stand_ins(records)
+        for record in _readable(records, reader)
         if record.kind not in ("mail", "came_back") or record.data.get("delivery") in names
     ]
     # A delivery is a fact of the ledger and no record: it decides nothing.
     items += [_delivered(mail, mail.delivered_at, names, reader) for mail in mails if mail.delivered_at]
     return tuple(sorted(items, key=lambda item: item.at))
+
+
+async def records_since(
+    session: AsyncSession, subjects: Sequence[str], after: int, reader: Reader
+) -> tuple[HistoryItem, ...]:
+    """Return what was recorded about these subjects behind the record of a number, without mail."""
+    records = await session.scalars(
+        select(AuditRecord)
+        .where(
+            AuditRecord.subject.in_(subjects),
+            AuditRecord.id > after,
+            AuditRecord.kind.not_in(("mail", "came_back")),
+        )
+        .order_by(AuditRecord.id)
+    )
+    return tuple(_item(record, {}, reader) for record in _readable(records, reader))
+
+
+async def last_record(session: AsyncSession) -> int:
+    """Return the number of the last audit record; 0 without one."""
+    return int(await session.scalar(select(func.max(AuditRecord.id))) or 0)
+
+
+def _readable(records: Iterable[AuditRecord], reader: Reader) -> Iterator[AuditRecord]:
+    """Yield the records that the reader may know of. To others than confidants a suspension looks like a pause."""
+    if reader.is_confidant:
+        yield from without_stand_ins(records)
+        return
+    for record in records:
+        secret = is_confidential(record.subject, record.kind, record.data)
+        if not secret or record.data.get("act") in ("pause", "resume"):
+            yield record
 
 
 def _delivered(mail: Message, at: datetime, names: dict[str, str], reader: Reader) -> HistoryItem:
@@ -64,7 +99,7 @@ def _delivered(mail: Message, at: datetime, names: dict[str, str], reader: Reade
 
 
 def _item(record: AuditRecord, names: dict[str, str], reader: Reader) -> HistoryItem:
-    data, veiled = record.data, record.veiled or {}
+    data, veiled = record.data, (record.veiled or {}) if reader.is_confidant or record.kind == "mail" else {}
     why = str(data.get("reason") or veiled.get("cause") or veiled.get("reason") or "")
     if record.kind == "mail":
         why = why or str(veiled.get("subject") or "")

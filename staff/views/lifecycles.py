@@ -52,9 +52,12 @@ _DETAILS = (
 
 
 async def lifecycle_view(
-    session: AsyncSession, workflow: str, programs: Programs, now: datetime
+    session: AsyncSession, workflow: str, programs: Programs, now: datetime, *, is_confidant: bool = True
 ) -> LifecycleView:
-    """Return everything about a lifecycle. Raises NotFound."""
+    """Return everything about a lifecycle. Raises NotFound.
+
+    Without `is_confidant`, its history has neither misconduct nor the words that people gave (ENG8).
+    """
     row = await find_lifecycle(session, workflow)
     if row is None:
         raise NotFound(f"there is no {workflow}")
@@ -74,7 +77,9 @@ async def lifecycle_view(
             zones=tuple((party.role, party.zone) for party in parties),
             ahead=await message_views(session, undecided(mails), programs),
             coming=await upcoming(session, [row], programs, now),
-            happened=await history(session, [workflow], mails, Reader(zone, row.program, people)),
+            happened=await history(
+                session, [workflow], mails, Reader(zone, row.program, people, is_confidant)
+            ),
             tasks=await open_tasks(session, [workflow], zone),
             events=await open_events(session, [workflow], zone),
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime
 
 from sqlalchemy import func, select
@@ -26,15 +26,34 @@ from staff.views.lifecycles import (
 from staff.views.messages import message_views
 from staff.views.read_model import LifecycleSummary, MemberView, MessageView, NotFound, ProfileView, Schedule
 
+SeenRows = Callable[[list[Lifecycle]], Awaitable[list[Lifecycle]]]
+"""Returns those of some lifecycles that a reader sees."""
 
-async def member_view(session: AsyncSession, name: str, programs: Programs, now: datetime) -> MemberView:
-    """Return everything about a member. Raises NotFound."""
+
+async def member_view(
+    session: AsyncSession,
+    name: str,
+    programs: Programs,
+    now: datetime,
+    seen: SeenRows | None = None,
+    *,
+    is_confidant: bool = True,
+) -> MemberView:
+    """Return everything about a member. Raises NotFound.
+
+    `seen` leaves those of the member's lifecycles that the reader sees. Without `is_confidant`, the history has neither
+    misconduct nor the words that people gave (ENG8).
+    """
     member = await _member(session, name)
     profiles = await _profiles_of(session, name)
     rows = await rows_of(session, profiles)
     zone = member.time_zone or program_zone(profiles[0].program if profiles else "", programs)
-    own = [f"member/{name}", *(f"profile/{profile.id}" for profile in profiles)]
     mails = await messages_where(session, Message.member_id == name)
+    if seen:
+        rows = await seen(rows)
+        visible = {row.workflow for row in rows}
+        mails = [mail for mail in mails if mail.workflow in visible]
+    own = [f"member/{name}", *(f"profile/{profile.id}" for profile in profiles)]
     return MemberView(
         id=name,
         name=member.name,
@@ -56,7 +75,7 @@ async def member_view(session: AsyncSession, name: str, programs: Programs, now:
             zones=(("member", zone),),
             ahead=await message_views(session, undecided(mails), programs),
             coming=await upcoming(session, rows, programs, now),
-            happened=await history(session, _with(own, rows), mails, Reader(zone)),
+            happened=await history(session, _with(own, rows), mails, Reader(zone, is_confidant=is_confidant)),
             tasks=await open_tasks(session, _with(own, rows), zone),
             events=await open_events(session, _with(own, rows), zone),
         ),

@@ -1,0 +1,251 @@
+"""Acts on a lifecycle: previewed first, and bound to the preview (STA1, STA3).
+
+The form carries a digest of who acts, the target, its facts and what the preview showed. If anything of it differs when
+the form is sent, nothing happens, and the page says what changed meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+import structlog
+from fastapi import APIRouter, Request, Response
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from database import audit
+from database.models import Lifecycle
+from gateway.access import Access
+from gateway.console.shell import Shell, StaffVisit, form_of, go_back, visit_of
+from gateway.links.page import form_text
+from lifecycles.registry import find_lifecycle
+from rules.credit import REVOCATIONS
+from rules.engagement import END_REASONS
+from rules.engagement.confidentiality import SUSPENDED
+from rules.kinds import KINDS, TARGET
+from staff.accounts.scope import Scope
+from staff.acts import ActRefused, ActResult, StaffAct, UnknownLifecycle, execute_act, preview_act
+from staff.acts import InvalidAct as WrongAct
+from staff.views.history import Reader, last_record, records_since
+from staff.views.lifecycles import program_zone
+
+log = structlog.get_logger()
+
+LONGEST_REASON: Final = 1000
+MOST_UNITS: Final = 120
+
+_LOCKS: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+"""One act on a target at a time, so that none comes between a comparison and its act."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """An act as it was asked for."""
+
+    act: StaffAct
+    given: Mapping[str, str]
+    """The fields that decide what the preview shows, as they were typed."""
+    wrong: str = ""
+    """The key of what is wrong or missing in them; empty if nothing is."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A preview, and what it is bound to."""
+
+    result: ActResult
+    digest: str
+    record: int
+    """The number of the last audit record."""
+
+
+class ActPages:
+    """The pages of acts."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+
+    def routes(self) -> list[APIRouter]:
+        """Return the routes."""
+        routes = self._shell.router(Access.ACTING)
+        routes.get("/console/act/{act}")(self.show)
+        routes.post("/console/act/{act}")(self.do)
+        return [routes]
+
+    async def show(self, request: Request, act: str) -> Response:
+        """Show what an act would change. Nothing is changed."""
+        order = await self._order(request, act, dict(request.query_params))
+        if order.wrong:
+            given = bool(order.given)
+            return self._page(request, order, None, errors=[order.wrong] if given else [])
+        try:
+            seen = await self._preview(visit_of(request), order.act)
+        except (ActRefused, WrongAct) as refused:
+            return self._page(request, order, None, refused=str(refused), status=409)
+        return self._page(request, order, seen)
+
+    async def do(self, request: Request, act: str) -> Response:
+        """Do the act, if all is as it was when it was previewed."""
+        form = await form_of(request)
+        given = {name: value for name, value in form.items() if isinstance(value, str)}
+        order = await self._order(request, act, given)
+        reason = form_text(form, "reason")[:LONGEST_REASON]
+        if order.wrong:
+            return self._page(request, order, None, errors=[order.wrong], status=422)
+        visit = visit_of(request)
+        lock = _LOCKS.setdefault(order.act.target, asyncio.Lock())
+        async with lock, self._shell.database.reading() as session:
+            # The lock of the process, and one that all gateways share.
+            await audit.lock(session, f"console {order.act.target}")
+            try:
+                seen = await self._preview(visit, order.act)
+                if not hmac.compare_digest(seen.digest, form_text(form, "digest")):
+                    meanwhile = await self._meanwhile(visit, order.act.target, form_text(form, "record"))
+                    return self._page(request, order, seen, reason=reason, meanwhile=meanwhile, status=409)
+                if act != "end" and not reason:
+                    return self._page(request, order, seen, errors=["reason"], status=422)
+                return await self._done(order, reason)
+            except (ActRefused, WrongAct, UnknownLifecycle) as refused:
+                return self._page(request, order, None, refused=str(refused), status=409)
+
+    async def _done(self, order: _Order, reason: str) -> Response:
+        client = self._shell.services.temporal
+        if client is None:
+            raise ActRefused("there is no Temporal service here: nothing can be done")
+        services = self._shell.services
+        act = order.act if order.act.name == "end" else replace(order.act, reason=reason)
+        await execute_act(services.database, client, services.programs, act)
+        log.info("staff_act_done", act=act.name, target=act.target)
+        return go_back(f"/console/{act.target}", "acted")
+
+    async def _order(self, request: Request, act: str, given: Mapping[str, str]) -> _Order:
+        """Read an act. Raises ConsoleAnswer where it is none, or about nothing that the person sees."""
+        visit, target = visit_of(request), str(given.get("target", ""))[:200]
+        kind = KINDS.get(target.partition("/")[0])
+        if kind is None or act not in kind.staff_acts or not TARGET.fullmatch(target):
+            raise self._shell.nothing(request)
+        async with self._shell.database.reading() as session:
+            if not await Scope(visit.member).sees(session, target):
+                raise self._shell.nothing(request)
+            row = await find_lifecycle(session, target)
+        if row is None or (row.state == SUSPENDED and not visit.member.is_manager):
+            # After a report of misconduct only managers decide what follows (ENG8).
+            raise self._shell.nothing(request)
+        made = StaffAct(act, target, "", visit.member.actor)
+        return _with_details(made, kind.units, given)
+
+    async def _preview(self, visit: StaffVisit, act: StaffAct) -> _Seen:
+        """Return what an act would change now. Raises ActRefused, InvalidAct."""
+        services = self._shell.services
+        async with services.database.reading() as session:
+            record = await last_record(session)
+        result = await preview_act(services.database, services.programs, act, visit.at)
+        async with services.database.reading() as session:
+            row = await find_lifecycle(session, act.target)
+        if row is None:
+            raise ActRefused(f"there is no {act.target}")
+        text = json.dumps([visit.member.id, _bound(act, row, result)], sort_keys=True, default=str)
+        return _Seen(result, services.links.keys.mac("console act", text), record)
+
+    async def _meanwhile(self, visit: StaffVisit, target: str, record: str) -> list[Any]:
+        """Return what was recorded about a target since a preview."""
+        after = int(record) if record.isascii() and record.isdigit() and len(record) < 16 else 0
+        async with self._shell.database.reading() as session:
+            zone = await self._zone(session, target)
+            reader = Reader(zone, is_confidant=visit.member.is_manager)
+            return list(await records_since(session, [target], after, reader))[-20:]
+
+    async def _zone(self, session: AsyncSession, target: str) -> str:
+        row = await find_lifecycle(session, target)
+        return program_zone(row.program if row else "", self._shell.services.programs)
+
+    # long: what a page of an act shows in each of its states
+    def _page(
+        self,
+        request: Request,
+        order: _Order,
+        seen: _Seen | None,
+        *,
+        errors: list[str] | None = None,
+        refused: str = "",
+        reason: str = "",
+        meanwhile: list[Any] | None = None,
+        status: int = 200,
+    ) -> Response:
+        values = {
+            "act": order.act,
+            "given": order.given,
+            "units": KINDS[order.act.target.partition("/")[0]].units if order.act.name == "extend" else (),
+            "end_reasons": list(END_REASONS) if order.act.name == "end" else [],
+            "revocations": list(REVOCATIONS) if order.act.name == "revoke" else [],
+            "result": seen.result if seen else None,
+            "seen": seen,
+            "numbers": _numbers(seen.result) if seen else {},
+            "errors": errors or [],
+            "refused": refused,
+            "reason": reason,
+            "meanwhile": meanwhile,
+        }
+        return self._shell.respond(request, "act.html", values, status)
+
+
+def _with_details(act: StaffAct, units: tuple[str, ...], given: Mapping[str, str]) -> _Order:
+    if act.name == "extend":
+        typed = {unit: str(given.get(unit, ""))[:20].strip() for unit in units if given.get(unit)}
+        if len(typed) != 1:
+            return _Order(act, typed, "one_unit")
+        [(unit, text)] = typed.items()
+        if unit == "end":
+            return _Order(replace(act, details={"end": text}), typed)
+        if not (text.isascii() and text.isdigit() and 0 < int(text) <= MOST_UNITS):
+            return _Order(act, typed, "number")
+        return _Order(replace(act, details={unit: int(text)}), typed)
+    if act.name == "end":
+        because = str(given.get("because", ""))
+        typed = {"because": because} if because else {}
+        if because not in END_REASONS:
+            return _Order(act, typed, "because")
+        return _Order(replace(act, reason=because), typed)
+    if act.name == "revoke":
+        because = str(given.get("because", ""))
+        typed = {"because": because} if because else {}
+        if because not in REVOCATIONS:
+            return _Order(act, typed, "because")
+        # The rules refuse to revoke or reject without a reason; the person's own takes its place when it is done.
+        return _Order(replace(act, reason="-", details={"answer": because}), typed)
+    return _Order(replace(act, reason="-") if act.name == "reject" else act, {})
+
+
+def _numbers(result: ActResult) -> dict[str, int]:
+    """Return how many messages vanish, move and appear, with those of claims."""
+    effects = [
+        effect for each in (result, *(claim.result for claim in result.claims)) for effect in each.effects
+    ]
+    return {name: sum(effect.change == name for effect in effects) for name in ("not_sent", "moved", "added")}
+
+
+def _bound(act: StaffAct, row: Lifecycle, result: ActResult) -> list[Any]:
+    """Return what an act is bound to. Instants count by their day: an hour more of a pause is no other preview."""
+    facts = {name: value for name, value in row.facts.items() if name != "received"}
+    return [act.target, act.name, act.reason, dict(act.details), row.state, facts, _outcome(result)]
+
+
+def _outcome(result: ActResult) -> list[Any]:
+    return [
+        result.before,
+        result.state,
+        [[e.change, e.message, e.number, e.to, _day(e.was), _day(e.due)] for e in result.effects],
+        [[e.change, e.kind, e.what, _day(e.was), _day(e.due)] for e in result.coming],
+        [[task.change, task.task, task.number] for task in result.tasks],
+        [[claim.claim, _outcome(claim.result)] for claim in result.claims],
+        list(result.starts),
+    ]
+
+
+def _day(at: Any) -> str:
+    return at.date().isoformat() if at else ""

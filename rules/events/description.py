@@ -12,6 +12,7 @@ from rules.events.check import MOST_IGNORED
 from rules.events.data import EVENT_TYPES
 from rules.events.envelope import CloudEvent
 from rules.events.fields import pattern
+from rules.events.outgoing_types import OUTGOING_TYPES
 from rules.events.schema import MOST_KEYS, EventData, EventPart, cleared_by_null
 from rules.validation import IDENTIFIER
 
@@ -94,6 +95,11 @@ def data_schema(type: str) -> dict[str, Any]:
     return EVENT_TYPES[type].model_json_schema(schema_generator=_Schema)
 
 
+def outgoing_schema(type: str) -> dict[str, Any]:
+    """Return the JSON schema of the data of a type of event that goes out."""
+    return OUTGOING_TYPES[type].model_json_schema(schema_generator=_Schema)
+
+
 def fields_of(model: type[EventPart]) -> list[FieldDescription]:
     """Return the fields of a model, required ones first."""
     schema = model.model_json_schema(schema_generator=_Schema)
@@ -142,7 +148,7 @@ _FORMATS = {
 
 def page() -> str:
     """Return the page about events, in Markdown."""
-    return "\n".join([*_HEAD, "", *_table(CloudEvent), "", *_RULES, *_types()]) + "\n"
+    return "\n".join([*_HEAD, "", *_table(CloudEvent), "", *_RULES, *_types(), "", *_OUTGOING]) + "\n"
 
 
 def summary() -> str:
@@ -172,6 +178,12 @@ def _types() -> Iterator[str]:
                 yield f"It is refused with `400`: nothing keeps {model.not_kept} yet."
             yield from ("", *_table(model), "", "```json")
             yield from (_json(model.example), "```")
+
+
+def _outgoing_types() -> Iterator[str]:
+    for name, model in OUTGOING_TYPES.items():
+        yield from ("", f"### `{name}`", "", f"{model.__doc__}", "")
+        yield from (*_table(model), "", "```json", _json(model.example), "```")
 
 
 def _json(value: Mapping[str, Any]) -> str:
@@ -216,4 +228,29 @@ _RULES = (
     "- Dates are `2028-03-06`. A date and time with offset is `2028-03-06T10:00:00-05:00`.",
     "- An event may arrive before the one it waits for. It is held, and a staff task opens if it is held too long.",
     "- An id has 1 to 64 characters out of `A-Z a-z 0-9 . _ -`.",
+)
+
+_OUTGOING = (
+    "# Events out",
+    "",
+    "Throughline sends events to the endpoints of other systems: `throughline webhook add`. [Webhooks](webhooks.md)",
+    "says how to receive them and how to check a signature. Each is a CloudEvent 1.0 in structured JSON of less than",
+    "20 kB:",
+    "",
+    "| field | value |",
+    "|---|---|",
+    "| `specversion` | `1.0` |",
+    "| `id` | The event's id, `evt_…`. Each repeat has the same, and so has `webhook-id`. |",
+    "| `source` | `/throughline/` and the name of the deployment. |",
+    "| `type` | One of the types below. |",
+    "| `subject` | What it is about. An engagement, its request, claims and surveys are one: `engagement/{id}`. |",
+    "| `sequence` | Ten digits that grow within a subject. There are gaps where a change makes no event. |",
+    "| `time` | When it happened, in UTC. |",
+    "| `datacontenttype` | `application/json` |",
+    "| `data` | The fields of the type: ids, states and numbers, and no personal data. |",
+    "",
+    "Receivers should let through fields that they do not know: later versions may add some.",
+    "",
+    "## Types",
+    *_outgoing_types(),
 )

@@ -12,6 +12,7 @@ import rfc8785
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from database import outbox
 from database.models import AuditRecord
 from rules.engagement.confidentiality import is_confidential
 from rules.kinds import kind_of, parts_of
@@ -107,11 +108,12 @@ async def append(
     *,
     actor: str | None = None,
     veiled: Mapping[str, Any] | None = None,
+    also: Mapping[str, Any] | None = None,
 ) -> AuditRecord:
     """Append a record to the chain of `subject`, or to the confidential one of its engagement (ENG8).
 
     `at` is program time. `veiled` holds personal words: the hash covers only their salted digest, so that they can be
-    erased.
+    erased. `also` has ids for the event that goes out, where an endpoint wants one.
     """
     chain = _chain_for(subject, kind, data)
     await lock(session, subject)
@@ -132,6 +134,8 @@ async def append(
     )
     record.hash = digest(content(record))
     session.add(record)
+    if not chain.startswith(CONFIDENTIAL):
+        await outbox.put(session, record, also or {})
     await session.flush()
     return record
 

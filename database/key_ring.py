@@ -1,4 +1,4 @@
-"""The key ring of a deployment: the server secrets that sign links, delivery ids and whatever must not be forged.
+"""The key ring of a deployment: the secrets that sign links and delivery ids, and seal the secrets of endpoints.
 
 The first key signs, all verify. So a key is rotated without a moment in which a link fails: add the new key behind
 the old one in each process, then put it first, then remove the old one.
@@ -6,10 +6,15 @@ the old one in each process, then put it first, then remove the old one.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cryptography.fernet import Fernet
 
 SHORTEST_KEY = 16
 """Characters."""
@@ -47,6 +52,38 @@ class KeyRing:
     def mac(self, purpose: str, text: str) -> str:
         """Return the HMAC of a text by the signing key, in hexadecimal digits; purposes keep their results apart."""
         return _mac(self.keys[0], purpose, text)
+
+    def seal(self, purpose: str, text: str) -> str:
+        """Return a text encrypted and authenticated under the signing key, for one purpose."""
+        return self._box(purpose, self.keys[0]).encrypt(text.encode()).decode("ascii")
+
+    def unseal(self, purpose: str, sealed: str) -> str:
+        """Return a sealed text, by whichever key sealed it. Raises ValueError where no key does."""
+        from cryptography.fernet import InvalidToken
+
+        for key in self.keys:
+            try:
+                return self._box(purpose, key).decrypt(sealed.encode()).decode()
+            except InvalidToken:
+                continue
+        raise ValueError("it was sealed with a key that is not in the ring")
+
+    def seals(self, purpose: str, sealed: str) -> bool:
+        """Return whether the signing key sealed a text."""
+        from cryptography.fernet import InvalidToken
+
+        try:
+            self._box(purpose, self.keys[0]).decrypt(sealed.encode())
+        except InvalidToken:
+            return False
+        return True
+
+    def _box(self, purpose: str, key: str) -> Fernet:
+        # Imported when called: commands that seal nothing need not load it.
+        from cryptography.fernet import Fernet
+
+        derived = hmac.new(key.encode(), f"{purpose}|seal".encode(), hashlib.sha256).digest()
+        return Fernet(base64.urlsafe_b64encode(derived))
 
     def __str__(self) -> str:
         """Name the keys by their fingerprints."""

@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 from database.key_ring import KeyRing
+from database.outbox import KnownEndpoints
 from database.postgres_timeouts import connect_args
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -39,13 +40,14 @@ class Database:
 
     `timeout` is in seconds: PostgreSQL is given up when it takes longer to connect, to answer a statement, or to have
     a connection free. `keys` is the deployment's key ring, which signs the ids of deliveries; sessions carry it as
-    `info["keys"]`. Raises ValueError for an address of another kind.
+    `info["keys"]`, and as `info["endpoints"]` what is known of the endpoints of other systems. Raises ValueError for
+    an address of another kind.
     """
 
     def __init__(
         self, url: str, *, pool_size: int = 10, timeout: float = TIMEOUT, keys: KeyRing | None = None
     ) -> None:
-        self._info: dict[Any, Any] = {"keys": keys}
+        self._info: dict[Any, Any] = {"keys": keys, "endpoints": KnownEndpoints()}
         self.url = _with_driver(url)
         self.is_sqlite = self.url.startswith("sqlite")
         # Parameters are hidden because error texts travel into logs and workflow histories (MEM6).

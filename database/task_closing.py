@@ -97,6 +97,8 @@ CLOSINGS: Mapping[str, Closing] = MappingProxyType(
         "letter_failed": Closing("the document was made"),
         "letter_script_missing": Closing("staff alone: a letter that is signed stays as it is"),
         "workflow_stalled": Closing("the workflow and the lifecycle agree again"),
+        "webhook_disabled": Closing("the endpoint is enabled again"),
+        "webhook_undelivered": Closing("every event that was given up is sent again, or no longer kept"),
         "act_failed": Closing("staff alone: the program does not know whether the act is still wanted"),
         "workflow_gone": Closing("the workflow runs again"),
         "plan_failed": Closing("the lifecycle was planned again", lambda facts, task: "it was planned again"),

@@ -50,8 +50,17 @@ async def open_task(
     days = 0 if kind in DUE_AT_ONCE else due_in_days
     task.action, task.state, task.due_at = action, "open", at + timedelta(days=days)
     task.closed_at = task.closed_by = task.note = None
-    await audit.append(session, subject, "task", at, {"task": kind}, veiled={"cause": cause})
+    await audit.lock(session, subject)
+    await session.flush()
+    veiled, also = {"cause": cause}, {"number": task.id}
+    await audit.append(session, subject, "task", at, {"task": kind}, veiled=veiled, also=also)
     return True
+
+
+async def has_open_task(session: AsyncSession, subject: str, kind: str) -> bool:
+    """Return whether staff still have to deal with a task of a kind about a subject."""
+    wanted = select(Task.id).where(Task.subject == subject, Task.kind == kind, Task.state.in_(OPEN))
+    return await session.scalar(wanted.limit(1)) is not None
 
 
 def by_urgency() -> tuple[Any, ...]:

@@ -20,7 +20,7 @@ from activities.heartbeat import heartbeats
 from activities.inbox.wakeup import SHARD_IDS, wake_shards
 from activities.upkeep.message_wakeup import own_sender, wake_sender
 from activities.upkeep.stalled_workflows import StalledWorkflows
-from database import audit, event_queue, ledger, staff_orders
+from database import audit, event_queue, ledger, outbox, staff_orders
 from database.models import DECISIONS, Message, Task
 from database.session import Database
 from database.tasks import OPEN, open_task, settle_tasks
@@ -81,6 +81,8 @@ class WatchdogActivities:
                 await self._report_gone(workflow, state, at)
             await self._wake_inbox(at)
             await self._stalled.look(BESIDE_LIFECYCLES, at)
+            async with self._database.begin() as session:
+                await outbox.remove_old(session, at)
         return found
 
     async def _open_lifecycles(self, at: datetime) -> list[tuple[str, str]]:

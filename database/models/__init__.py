@@ -14,6 +14,7 @@ from database.models.lifecycles import (
     Survey,
 )
 from database.models.mail import DECISIONS, Bounce, ChannelStop, MailRate, Message, NudgePlace, Suppression
+from database.models.outbox_tables import OutboxEvent, WebhookEndpoint
 from database.models.people import LinkUse, Member, Profile
 from database.models.records import (
     AuditRecord,
@@ -52,6 +53,7 @@ __all__ = [
     "Message",
     "NudgePlace",
     "Onboarding",
+    "OutboxEvent",
     "Profile",
     "ProgramVersion",
     "Report",
@@ -65,4 +67,5 @@ __all__ = [
     "Suppression",
     "Survey",
     "Task",
+    "WebhookEndpoint",
 ]

@@ -60,7 +60,7 @@ async def test_database_of_the_first_release_upgrades_with_its_data(
     database = Database(database_url)
     await asyncio.to_thread(command.upgrade, _config(database.url), "0001")
     async with database.begin() as session:
-        record = await audit.append(session, "engagement/r-1", "state", AT, {"state": "active"})
+        record = await audit.append(session, "engagement/r-1", "decision", AT, {"state": "active"})
     with pytest.raises(RuntimeError, match="0001"):
         await database.check()
     await database.upgrade()

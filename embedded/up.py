@@ -37,7 +37,7 @@ from mail.smtp.settings import SmtpSettings
 from staff.accounts.local_manager import ADDRESS, local_link
 from worker.assembly import Components, Composers, WorkerOptions, workers
 from worker.connection_file import NAME, command_for, write_connection
-from worker.connections import read_programs, read_settings
+from worker.connections import read_programs, read_settings, webhook_allow
 from worker.errors import Failure
 from worker.http_server import address, listen, served
 from worker.settings import LocalSettings, Settings
@@ -112,7 +112,7 @@ async def up(*, data: Path, port: int | None, ui: bool = False) -> int:
         app = _app(settings, kept, parts.all, mailbox, server.client)
         await stack.enter_async_context(served(app, listening))
         await notify_inbox(server.client, database)
-        await stack.enter_async_context(housekeeping(server.client))
+        await stack.enter_async_context(housekeeping(server.client, database))
         database_file, temporal = folder / DATABASE, f"127.0.0.1:{server.port}"
         write_connection(folder, _connection(kept, address(listening), database_file, temporal))
         program = next(iter(parts.all.programs.values()))
@@ -213,6 +213,7 @@ def _parts(
         # Whatever the address: all mail goes to the catcher, and none of it leaves.
         RecipientAllowlist(production=False, allowed=("*",)),
         ENVIRONMENT,
+        webhook_allow=webhook_allow(settings),
     )
     return _Parts(parts, channel)
 

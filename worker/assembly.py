@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 from sqlalchemy.exc import IntegrityError
@@ -23,7 +24,8 @@ from activities.surveys import SurveyActivities
 from activities.upkeep.checkpoints import CheckpointActivities
 from activities.upkeep.digest import DigestActivities
 from activities.upkeep.watchdog import WatchdogActivities
-from database import environment, program_versions
+from activities.webhooks import AddressPolicy, WebhookActivities, WebhookSender
+from database import environment, program_versions, webhook_endpoints
 from database.environment import Deployment
 from database.links import Links
 from database.session import Database
@@ -50,6 +52,12 @@ def letter_service(catalogue: Catalogue, links: Links, documents: Path = DOCUMEN
     return LetterService(catalogue, DocumentRenderer(documents), links.base_url)
 
 
+def webhook_sender(environment: str, allowed: Sequence[str]) -> WebhookSender:
+    """Return what sends events to other systems. Raises ValueError for an entry that is no network."""
+    source = f"/throughline/{quote(environment)}"
+    return WebhookSender(AddressPolicy(allowed), source, lambda: datetime.now(UTC))
+
+
 def load_programs(folder: Path) -> dict[str, Program]:
     """Return the programs of a folder by id.
 
@@ -68,10 +76,14 @@ def versions_of(programs: Programs) -> dict[str, str]:
 
 
 async def claim_environment(database: Database, process: Deployment) -> None:
-    """Make the database a process's deployment's. Raises EnvironmentRefused, naming what differs (MAIL8)."""
+    """Make the database a process's deployment's. Raises EnvironmentRefused, naming what differs (MAIL8).
+
+    What the key ring seals is sealed with its first key from now on.
+    """
     try:
         async with database.begin() as session:
             changed = await environment.claim(session, process)
+            await webhook_endpoints.renew_seals(session)
     except IntegrityError:
         # Two processes found a new database at the same moment; the other one has written the row.
         async with database.begin() as session:
@@ -130,6 +142,13 @@ class Components:
     environment: str
     catalogue: Catalogue = field(default_factory=load_catalogue)
     documents: Path = DOCUMENTS
+    webhook_allow: Sequence[str] = ()
+    """The networks that events may go to beside public addresses."""
+
+    @cached_property
+    def webhooks(self) -> WebhookSender:
+        """What sends events to other systems."""
+        return webhook_sender(self.environment, self.webhook_allow)
 
     @cached_property
     def letters(self) -> LetterService:
@@ -211,6 +230,7 @@ def _workflow_worker(client: Client, components: Components, options: WorkerOpti
     watchdog = WatchdogActivities(database, programs, client)
     checkpoints = CheckpointActivities(database, programs, client)
     digest = DigestActivities(database, programs, client)
+    webhooks = WebhookActivities(database, programs, client, components.webhooks, components.links.keys)
     return Worker(
         client,
         task_queue=QUEUE,
@@ -228,6 +248,7 @@ def _workflow_worker(client: Client, components: Components, options: WorkerOpti
             watchdog.look_for_overdue,
             checkpoints.look_for_checkpoint,
             digest.look_for_digest,
+            webhooks.deliver_events,
         ],
         max_cached_workflows=options.max_cached_workflows,
         **options.common,

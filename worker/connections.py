@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ from worker.settings import Settings
 if TYPE_CHECKING:
     from temporalio.client import Client
 
+    from activities.webhooks import WebhookSender
     from worker.assembly import Components, Composers
 
 # The assembly and Temporal are imported where they are used: they take a second to load, which every command with a
@@ -42,7 +44,9 @@ def read_settings(kind: type[Settings] = Settings) -> Settings:
     """Return the settings of this deployment. Raises Failure with a line for each wrong one."""
     try:
         return kind()
-    except SettingsError:
+    except SettingsError as error:
+        if "webhook_allow" in str(error):
+            raise Failure('THROUGHLINE_WEBHOOK_ALLOW: must be a JSON list, like ["10.1.0.0/16"]') from None
         raise Failure('THROUGHLINE_ALLOW: must be a JSON list, like ["*@example.org"]') from None
     except UnicodeDecodeError:
         raise Failure(".env: is not UTF-8 text") from None
@@ -251,7 +255,25 @@ def build_components(settings: Settings, database: Database, programs: Mapping[s
         links_of(settings),
         settings.allowlist,
         settings.environment,
+        webhook_allow=webhook_allow(settings),
     )
+
+
+def webhook_allow(settings: Settings) -> Sequence[str]:
+    """Return the networks that events may go to beside public addresses. Raises Failure for what is no network."""
+    for entry in settings.webhook_allow:
+        try:
+            ip_network(entry)
+        except ValueError as error:
+            raise Failure(f"THROUGHLINE_WEBHOOK_ALLOW: {error}") from None
+    return settings.webhook_allow
+
+
+def webhooks_of(settings: Settings) -> WebhookSender:
+    """Return what sends events to other systems. Raises Failure for what is no network."""
+    from worker.assembly import webhook_sender
+
+    return webhook_sender(settings.environment, webhook_allow(settings))
 
 
 async def reserve_departure(database: Database, step: float, within: float) -> float | None:

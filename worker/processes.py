@@ -121,7 +121,7 @@ async def _work(settings: Settings, database: Database, components: Components, 
             mailbox = BounceMailbox(imap, database, partial(notify_inbox, client, database))
             await stack.enter_async_context(polling(mailbox, settings.imap_interval))
         await notify_inbox(client, database)
-        await stack.enter_async_context(housekeeping(client))
+        await stack.enter_async_context(housekeeping(client, database))
         log.info("worker_started", environment=settings.environment, programs=", ".join(components.programs))
         await stop.wait()
         log.info("worker_shutdown_started")

@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     keys: SecretStr = SecretStr("")
     secret: SecretStr = SecretStr("")
     webhook_secret: SecretStr = SecretStr("")
+    webhook_allow: tuple[str, ...] = ()
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
     gateway_url: str = ""

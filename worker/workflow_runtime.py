@@ -22,6 +22,7 @@ from workflows.survey import SurveyWorkflow
 from workflows.upkeep.checkpoints import CheckpointsWorkflow
 from workflows.upkeep.digest import DigestWorkflow
 from workflows.upkeep.watchdog import WatchdogWorkflow
+from workflows.webhook import WebhookWorkflow
 
 log = structlog.get_logger()
 
@@ -37,6 +38,7 @@ WORKFLOWS: Sequence[type] = (
     DigestWorkflow,
     ClaimWorkflow,
     SurveyWorkflow,
+    WebhookWorkflow,
 )
 """All workflow types."""
 

@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError
 
 from activities.inbox import QUEUE
 from activities.inbox.wakeup import wake_shards
+from activities.webhooks import start_webhooks
 from database.event_queue import waiting_shards
 from database.session import Database
 from workflows.upkeep.checkpoints import CHECKPOINTS, CheckpointsWorkflow
@@ -52,10 +54,14 @@ async def start_housekeeping(client: Client) -> None:
 
 
 @asynccontextmanager
-async def housekeeping(client: Client, every: float = LOOK_EVERY) -> AsyncIterator[None]:
-    """Have the housekeeping workflows run within the block: an end from outside lasts `every` seconds at most."""
+async def housekeeping(client: Client, database: Database, every: float = LOOK_EVERY) -> AsyncIterator[None]:
+    """Have the housekeeping workflows and those of endpoints run within the block.
+
+    An end from outside lasts `every` seconds at most.
+    """
     await start_housekeeping(client)
-    task = asyncio.create_task(_keep(client, every))
+    await start_webhooks(client, database)
+    task = asyncio.create_task(_keep(client, database, every))
     try:
         yield
     finally:
@@ -64,10 +70,11 @@ async def housekeeping(client: Client, every: float = LOOK_EVERY) -> AsyncIterat
             await task
 
 
-async def _keep(client: Client, every: float) -> None:
+async def _keep(client: Client, database: Database, every: float) -> None:
     while True:
         await asyncio.sleep(every)
         try:
             await start_housekeeping(client)
-        except (RPCError, RuntimeError, OSError) as error:
+            await start_webhooks(client, database)
+        except (RPCError, RuntimeError, OSError, SQLAlchemyError) as error:
             log.warning("housekeeping_not_started", error=type(error).__name__)

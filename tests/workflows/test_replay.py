@@ -59,6 +59,7 @@ def test_history_exists_of_every_kind_and_every_onboarding_path() -> None:
         "Watchdog",
         "Checkpoints",
         "Digest",
+        "Webhook",
     }
     onboardings = {name.partition("/")[2] for name in RECORDED if "/onboarding." in name}
     assert onboardings >= {

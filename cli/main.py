@@ -62,6 +62,11 @@ class Commands(TopGroup):
                 "events:app",
                 "Send events, as other systems do, import history, and list their types.",
             ),
+            LazyCommand(
+                "webhook",
+                "webhooks:app",
+                "Send events to other systems: their endpoints, deliveries and secrets.",
+            ),
             LazyCommand("program", "program:app", "Check and print program files."),
             LazyCommand("db", "processes:database_app", "Migrate the database."),
         ),

@@ -78,7 +78,7 @@ def test_completion_script_is_printed_for_a_shell(shell: str) -> None:
     ("line", "completions"),
     [
         ("throughline de", {"demo"}),
-        ("throughline w", {"why", "worker"}),
+        ("throughline w", {"webhook", "why", "worker"}),
         ("throughline staff re", {"resume", "reject", "revoke", "reopen"}),
         ("throughline demo --sc", {"--script"}),
     ],

@@ -21,14 +21,16 @@ from temporalio import workflow
 
 import activities
 import workflows
+from activities.webhooks import envelope_of
 from cli.main import app
-from database.models import Base
+from database.models import Base, OutboxEvent
 from database.session import Database
 from evidence import checkpoints
 from evidence.dossier import export
 from lifecycles.registry import LIFECYCLES
 from rules.events import EVENT_TYPES
 from rules.events.description import fields_of
+from rules.events.outgoing_types import OUTGOING_TYPES
 from rules.messages import CATALOGUE
 from tests.contract import wire_names
 from tests.support.dossiers import AT, opened
@@ -113,6 +115,16 @@ PROMISES = {
         "member and registration systems, stored events, published documentation",
         "add an optional field, or a new versioned type (`member.updated.v2`) beside the old one; "
         "a required field may become optional, never the reverse",
+    ),
+    "OUTGOING_EVENTS": Promise(
+        "other systems read events of these types and fields (`!` marks a field that is always there)",
+        "receivers of events, published documentation",
+        "add an optional field, or a new type beside the old one",
+    ),
+    "OUTGOING_ENVELOPE": Promise(
+        "other systems read these fields of every event",
+        "receivers of events, published documentation",
+        "add a field",
     ),
     "MESSAGES": Promise(
         "a message's name stands in rows, audit records, program files and the names of its templates",
@@ -395,6 +407,17 @@ def test_event_types_and_their_fields_stay() -> None:
         for field in fields_of(model)
     }
     hold("EVENTS", found | set(EVENT_TYPES))
+
+
+def test_outgoing_types_and_their_fields_stay() -> None:
+    found = {
+        f"{name}: {field.name}{'!' if field.required else ''}"
+        for name, model in OUTGOING_TYPES.items()
+        for field in fields_of(model)
+    }
+    hold("OUTGOING_EVENTS", found | set(OUTGOING_TYPES))
+    row = OutboxEvent(event_id="e", subject="s", sequence=1, type="t", at=AT, data={})
+    hold("OUTGOING_ENVELOPE", set(envelope_of(row, "/s")))
 
 
 @pytest.mark.rule("MAIL1")

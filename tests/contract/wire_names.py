@@ -7,11 +7,12 @@ in no list here may be changed freely.
 from __future__ import annotations
 
 WORKFLOW_TYPES = (
-    "Checkpoints Claim Digest Engagement Inbox InboxShard Onboarding Request Resend Survey Watchdog"
+    "Checkpoints Claim Digest Engagement Inbox InboxShard Onboarding Request Resend Survey Watchdog Webhook"
 )
 
 WORKFLOW_IDS = """
     onboarding/ request/ engagement/ claim/ survey/ checkpoint/ resend/ inbox inbox/ watchdog checkpoints digest digest/
+    webhook/ alarm/
 """
 
 TASK_QUEUES = "throughline throughline-mail"
@@ -46,9 +47,8 @@ UPDATES = {
 }
 
 ACTIVITIES = """
-    apply_events hand_over_inbox look_for_checkpoint look_for_digest look_for_overdue plan_claim plan_engagement
-    plan_onboarding
-    plan_request plan_survey send_mail tell
+    apply_events deliver_events hand_over_inbox look_for_checkpoint look_for_digest look_for_overdue plan_claim
+    plan_engagement plan_onboarding plan_request plan_survey send_mail tell
 """
 
 FACTS = {
@@ -130,6 +130,8 @@ HISTORY_VALUES = {
     "PlannedEngagement": "planned facts effects",
     "PlanClaim": "workflow facts at acts",
     "PlannedClaim": "planned facts",
+    "DeliverEvents": "endpoint",
+    "WebhookTurn": "enabled",
     "PlanSurvey": "workflow facts at acts",
     "PlannedSurvey": "planned facts",
 }
@@ -152,7 +154,7 @@ STAFF_TASKS = """
     mentor_review member_lapsed mentee_unmatched request_unanswered discovery_stalled inactive evidence_missing
     outside_cycle misconduct mail_failed mail_ambiguous address_suppressed event_unapplied record_altered
     letter_failed mail_channel act_failed plan_failed workflow_gone workflow_stalled
-    letter_script_missing party_withdrawn
+    letter_script_missing party_withdrawn webhook_disabled webhook_undelivered
 """
 
 EVENTS = {
@@ -193,6 +195,26 @@ EVENTS = {
     "staff.reopen": "target! actor! reason!",
     "staff.revoke": "target! actor! reason! because",
 }
+
+OUTGOING_EVENTS = {
+    "onboarding.state_changed": "profile! state! since!",
+    "request.state_changed": "request! state! since!",
+    "engagement.state_changed": "engagement! state! since!",
+    "claim.state_changed": "engagement! role! certification! state! since!",
+    "survey.state_changed": "engagement! role! state! since!",
+    "lifecycle.extended": "lifecycle! check_ins business_days months end",
+    "claim.decided": "engagement! role! certification! status! earned countable",
+    "letter.made": "lifecycle! letter! letter_kind! sha256!",
+    "letter.revoked": "lifecycle! letter!",
+    "mail.decided": "lifecycle! message! to! delivery! decision! number",
+    "mail.came_back": "lifecycle! message! to! delivery! class!",
+    "task.opened": "task! number! about!",
+    "task.closed": "task! number! about! state!",
+    "event.refused": "event! id! about!",
+    "webhook.test": "endpoint!",
+}
+
+OUTGOING_ENVELOPE = "specversion id source type subject sequence time datacontenttype data"
 
 MESSAGES = """
     member.standing_lapsed
@@ -273,6 +295,12 @@ TABLES = {
         heard_at history shard
     """,
     "event_subjects": "subject event_id",
+    "webhook_endpoints": """
+        name url types state collects disabled_because disabled_at failing_since secret old_secret old_until created_at
+    """,
+    "outbox": """
+        id endpoint event_id subject sequence type at data state attempts first_tried_at next_at decided_at answer
+    """,
     "audit_records": """
         id chain sequence subject at kind data actor veiled salt veil previous hash
     """,
@@ -363,6 +391,15 @@ COMMANDS = {
     "audit export": "ENGAGEMENT --out --staff",
     "audit verify": "FILE --checkpoint",
     "audit checkpoints": "--json",
+    "webhook add": "NAME URL --actor --type",
+    "webhook list": "NAME --json --limit",
+    "webhook test": "NAME --actor",
+    "webhook disable": "NAME --actor --reason",
+    "webhook enable": "NAME --actor",
+    "webhook rotate": "NAME --actor --grace",
+    "webhook replay": "NAME --actor --since",
+    "webhook remove": "NAME --actor",
+    "webhook types": "--json",
     "program check": "FILE --json",
     "program show": "WHICH --json",
     "program versions": "WHICH --json",
@@ -371,7 +408,8 @@ COMMANDS = {
 }
 
 SETTINGS = """
-    environment production allow database database_timeout programs templates base_url keys secret webhook_secret host
+    environment production allow database database_timeout programs templates base_url keys secret webhook_secret
+    webhook_allow host
     port gateway_url smtp_host smtp_port smtp_username smtp_password smtp_tls smtp_verify smtp_ca_file
     smtp_helo_name smtp_connections smtp_rate_per_minute bounce_host bounce_port dkim_domain dkim_selector dkim_key_file
     max_cached_workflows stop_seconds oauth_provider oauth_tenant oauth_token_url oauth_client_id oauth_client_secret

@@ -24,7 +24,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.heartbeat import heartbeats
 from activities.in_flight import ClaimedMessage, DeliveryCancelled, InFlightDeliveries, InFlightDelivery
-from database import ledger, staff_orders
+from database import ledger, person_keys, staff_orders
 from database.links import Links
 from database.models import DECISIONS, Message
 from database.session import Database, is_conflict
@@ -297,6 +297,9 @@ class MailActivities:
             recipient = row.recipient = mail.address
             content = row.content = await self._channel.sign(build_mail(composed, mail.envelope))
             row.subject, row.message_id = composed.subject, mail.envelope.message_id
+        if row.member_id:
+            # Made here, before anything is out, so that nothing more can fail after the server's answer.
+            await person_keys.ensure(session, row.member_id, at)
         row.state, row.claimed_at, row.claimed_by = "claimed", at, _new_claim()
         row.attempts += 1
         return ClaimedMessage(row, recipient, content, row.claimed_by, at)

@@ -16,7 +16,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, bindparam, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database import audit
+from database import audit, mail_bodies
 from database.key_ring import KeyRing
 from database.models import DECISIONS, Message
 from database.staff_orders import is_on_hold, is_sent_early
@@ -284,7 +284,9 @@ async def decide(
     *,
     response: str | None = None,
 ) -> None:
-    """Write a message's one decision and its audit record, and delete the rendered bytes (MAIL1).
+    """Write a message's one decision and its audit record (MAIL1).
+
+    The rendered bytes are deleted; of what was sent, or may have been, they are kept as a `MailBody`.
 
     Raises ValueError if it is decided already.
     """
@@ -294,7 +296,8 @@ async def decide(
     row.reason = reason
     row.decided_at = recorded_at(row.due_at, at) if decision == "sent" else at.replace(microsecond=0)
     row.response = response
-    if decision != "ambiguous":
+    is_out = decision in ("sent", "ambiguous")
+    if (is_out and await mail_bodies.keep(session, row, row.decided_at)) or decision != "ambiguous":
         row.content = None
     data: dict[str, Any] = {
         "message": row.message,

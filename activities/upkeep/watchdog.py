@@ -20,7 +20,7 @@ from activities.heartbeat import heartbeats
 from activities.inbox.wakeup import SHARD_IDS, wake_shards
 from activities.upkeep.message_wakeup import own_sender, wake_sender
 from activities.upkeep.stalled_workflows import StalledWorkflows
-from database import audit, event_queue, ledger, outbox, staff_orders
+from database import audit, event_queue, ledger, mail_bodies, outbox, person_keys, staff_orders
 from database.models import DECISIONS, Message, Task
 from database.session import Database
 from database.tasks import OPEN, open_task, settle_tasks
@@ -29,6 +29,7 @@ from lifecycles.registry import LIFECYCLES
 from mail.decisions import decide_ambiguous, open_message_task
 from rules.agenda import GRACE_PERIOD
 from rules.messages import MessageClass
+from rules.program.policies import MAIL_CONTENT_DAYS
 
 OVERDUE = timedelta(hours=6)
 """How long after its due instant an undecided message is overdue; for a held one, how long after it was planned."""
@@ -77,6 +78,7 @@ class WatchdogActivities:
                     found += await self._resolve(row.id, runs, at)
                 last = rows[-1].id
             await self._wake_released(at)
+            await self._keep_house(at)
             for workflow, state in await self._open_lifecycles(at):
                 await self._report_gone(workflow, state, at)
             await self._wake_inbox(at)
@@ -144,6 +146,16 @@ class WatchdogActivities:
             found = rows.all()
         for row in found:
             await wake_sender(self._client, row)
+
+    async def _keep_house(self, at: datetime) -> None:
+        """Remove the bodies of mail whose time is over, and wrap people's keys with the first key of the ring."""
+        days = {program.id: program.mail.mail_content_days for program in self._programs.values()}
+        while True:
+            async with self._database.begin() as session:
+                removed = await mail_bodies.remove_expired(session, days, MAIL_CONTENT_DAYS, at)
+                wrapped = await person_keys.rewrap(session, BATCH)
+            if not removed and not wrapped:
+                return
 
     async def _overdue(self, at: datetime, last: int) -> Sequence[Message]:
         """Return the next overdue messages after the one with the number `last`."""

@@ -26,8 +26,8 @@ from database.session import Database
 from embedded.stack import EmbeddedStack, embedded_stack
 from rules.events import Envelope
 from rules.events.order_of_history import in_order_of_history, unknown_people
-from staff.export_differences import EXPORTED, Differences, differences
-from staff.take_over import (
+from staff.event_import.export_differences import EXPORTED, Differences, differences
+from staff.event_import.take_over import (
     EventTrouble,
     TakeOver,
     overdue_plans,

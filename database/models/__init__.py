@@ -13,9 +13,18 @@ from database.models.lifecycles import (
     Request,
     Survey,
 )
-from database.models.mail import DECISIONS, Bounce, ChannelStop, MailRate, Message, NudgePlace, Suppression
+from database.models.mail import (
+    DECISIONS,
+    Bounce,
+    ChannelStop,
+    MailBody,
+    MailRate,
+    Message,
+    NudgePlace,
+    Suppression,
+)
 from database.models.outbox_tables import OutboxEvent, WebhookEndpoint
-from database.models.people import LinkUse, Member, Profile
+from database.models.people import LinkUse, Member, PersonKey, Profile
 from database.models.records import (
     AuditRecord,
     Checkpoint,
@@ -47,6 +56,7 @@ __all__ = [
     "Letter",
     "Lifecycle",
     "LinkUse",
+    "MailBody",
     "MailRate",
     "Meeting",
     "Member",
@@ -54,6 +64,7 @@ __all__ = [
     "NudgePlace",
     "Onboarding",
     "OutboxEvent",
+    "PersonKey",
     "Profile",
     "ProgramVersion",
     "Report",

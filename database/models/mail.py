@@ -16,9 +16,10 @@ class Message(Base):
 
     `state` runs `planned → claimed → handed_over → sent | ambiguous | failed`, or to `skipped`, `suppressed`,
     `cancelled`; the last six are decisions, with their instant and reason. `due_at` is None while the message
-    is held. `content` keeps the rendered bytes from the claim until the decision. `came_back` is what a report said
-    later: `hard`, `soft`, `refused` or `complaint` (MAIL10). `delivered_at` is when the recipient's server took
-    the mail, where a report says so; what came back counts more. `postponed_from` is the planned instant of a nudge
+    is held. `content` keeps the rendered bytes from the claim until the decision; then they are a `MailBody`.
+    `came_back` is what a report said later: `hard`, `soft`, `refused` or `complaint` (MAIL10). `delivered_at` is when
+    the recipient's server took the mail, where a report says so; what came back counts more. `postponed_from` is the
+    planned instant of a nudge
     that waits, or waited, for a later morning (MAIL11). `staff_order` is `skip`, `hold` or `send`, with who gave it,
     when and why; `ordered_at` stays after a release (`database/staff_orders.py`).
     """
@@ -70,6 +71,22 @@ class Message(Base):
     def key(self) -> str:
         """What names it within its workflow: step and occurrence."""
         return f"{self.step}/{self.occurrence}"
+
+
+class MailBody(Base):
+    """The body of a mail as it was sent, encrypted under the recipient's key (`database/mail_bodies.py`).
+
+    `content` is None from `removed_at` on. A mail that was not kept has no row.
+    """
+
+    __tablename__ = "mail_bodies"
+    __table_args__ = (Index("ix_mail_bodies_kept", "program", "removed_at", "kept_at"),)
+    delivery: Mapped[str] = mapped_column(String(40), primary_key=True)
+    member_id: Mapped[str] = mapped_column(String(64), index=True)
+    program: Mapped[str] = mapped_column(String(64))
+    content: Mapped[bytes | None] = mapped_column(LargeBinary)
+    kept_at: Mapped[datetime]
+    removed_at: Mapped[datetime | None]
 
 
 DECISIONS: Final = frozenset({"sent", "ambiguous", "failed", "skipped", "suppressed", "cancelled"})

@@ -46,6 +46,19 @@ def _fold(_mapper: object, _connection: object, member: Member) -> None:
     member.folded = folded_member(member.name, member.email_given or member.email, member.id)
 
 
+class PersonKey(Base):
+    """The key of a person, wrapped by the key of the ring that `wrapped_by` names (`database/person_keys.py`).
+
+    `wrapped` is None once the key is destroyed. The row outlives the member's.
+    """
+
+    __tablename__ = "person_keys"
+    member_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    wrapped: Mapped[str | None] = mapped_column(Text)
+    wrapped_by: Mapped[str] = mapped_column(String(16), index=True)
+    created_at: Mapped[datetime]
+
+
 class Profile(Base):
     """A member's part in a program, as mentor or as mentee. One member may have several (MEM5)."""
 

@@ -293,6 +293,10 @@ class EventPolicy:
     )
 
 
+MAIL_CONTENT_DAYS = 90
+"""Days for which the bodies of mail are kept where a program does not say otherwise."""
+
+
 @table
 class MailPolicy:
     """How late mail is treated, how long sending is retried, and how fast mail goes out (T8, MAIL3, CPE8).
@@ -310,6 +314,12 @@ class MailPolicy:
     link_days: int = field(integer(1, 730), "CPE8", about="days for which a personal link works")
     rate_per_minute: int = field(
         integer(1, 100_000), "MAIL3", about="messages handed to the mail server in a minute"
+    )
+    mail_content_days: int = field(
+        integer(1, 3650),
+        "MAIL1",
+        about="days for which the bodies of sent mail are kept, encrypted",
+        default=MAIL_CONTENT_DAYS,
     )
     nudges_per_day: int | None = field(
         integer(1, 20),

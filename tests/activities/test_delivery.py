@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.exceptions import ApplicationError
 
 from activities.delivery import MailActivities, Outcome
-from database import ledger, suppressions
+from database import ledger, mail_bodies, suppressions
 from database.links import Links
 from database.models import DECISIONS, Message, Task
 from database.session import Database
@@ -334,7 +334,9 @@ async def test_ambiguous_message_is_never_resent_and_owed_ones_open_a_task(
     assert [message.ended for message in hostile_smtp.messages] == [True]
     assert await deliveries.tasks() == ([] if wanted is NUDGE else [("mail_ambiguous", WORKFLOW)])
     row = await deliveries.row(wanted.key)
-    assert row.content, "staff can see what may have arrived"
+    async with deliveries.database.begin() as session:
+        body = await mail_bodies.read(session, row.delivery)
+    assert body.content == hostile_smtp.messages[0].content, "staff can see what may have arrived"
     assert await deliveries.decisions() == [(row.delivery, "ambiguous")]
     await counted(fault_run, f"{answer} after the message", deliveries, hostile_smtp)
 

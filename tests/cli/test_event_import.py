@@ -12,7 +12,7 @@ import pytest
 from database.models import Event, Member
 from rules.events import Envelope, check_data
 from rules.events.order_of_history import in_order_of_history
-from staff.export_differences import Differences, differences
+from staff.event_import.export_differences import Differences, differences
 from tests.support.cli import CliFixture, throughline
 from tests.support.running_program import history_of
 

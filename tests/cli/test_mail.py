@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from database import suppressions
-from database.models import AuditRecord
+from database import ledger, mail_bodies, person_keys, suppressions
+from database.key_ring import KeyRing
+from database.models import AuditRecord, Message
+from database.session import Database
 from rules.events import EVENT_TYPES
 from tests.support.cli import BUNDLED, ROOT, CliFixture
 from tests.support.programs.brands import COLOUR, FOOTER, SVG, branded, full_brand
@@ -289,3 +291,37 @@ async def test_one_message_is_skipped_held_and_released_by_command(cli: CliFixtu
     none = await cli.throughline("mail", "skip", "none", *given)
     assert (none.status, none.err) == (1, "there is no delivery none\n")
     assert (await cli.throughline("mail", "skip", delivery)).status == 2
+
+
+@pytest.mark.rule("MAIL1", "STA3")
+async def test_sent_mail_is_shown_by_command_until_it_is_removed(cli: CliFixture) -> None:
+    """A command without the key ring reads nothing, and says why."""
+    keys = {"THROUGHLINE_KEYS": "a secret for tests only"}
+    with_keys = Database(cli.url, keys=KeyRing((keys["THROUGHLINE_KEYS"],)))
+    (planned, *_) = (await cli.throughline("mail", "log", "--message", "mentee.checkin", "--json")).lines
+    delivery = planned["delivery"]
+    assert "never went out" in (await cli.throughline("mail", "show", delivery)).out
+    async with with_keys.begin() as session:
+        await person_keys.ensure(session, "ana", cli.now)
+        row = await ledger.locked_delivery(session, Message.delivery == delivery)
+        assert row is not None
+        row.content, row.subject = b"Subject: A word\r\nTo: ana@example.org\r\n\r\nHello Ana,\r\n", "A word"
+        await ledger.decide(session, row, "sent", None, cli.now)
+    shown = await cli.throughline("mail", "show", delivery, "--actor", "lina", "--json", **keys)
+    assert (shown.json["body"], shown.json["sent_to"], shown.json["text"]) == (
+        "kept",
+        "ana@example.org",
+        "Hello Ana,\n",
+    )
+    file = cli.folder / "one.eml"
+    whole = await cli.throughline("mail", "show", delivery, "--out", file, **keys)
+    assert "Hello Ana," in whole.out
+    assert file.read_bytes().endswith(b"Hello Ana,\r\n")
+    assert "key ring no longer has" in (await cli.throughline("mail", "show", delivery)).out
+    async with with_keys.begin() as session:
+        await mail_bodies.remove_expired(session, {}, 0, cli.now)
+    gone = await cli.throughline("mail", "show", delivery, "--out", file, **keys)
+    assert (gone.status, "was removed on" in gone.err) == (1, True)
+    read = [act.subject for act in await cli.all(AuditRecord) if act.data.get("act") == "mail read"]
+    assert read == ["member/ana", "member/ana"]
+    await with_keys.close()

@@ -284,6 +284,8 @@ TABLES = {
         staff_order ordered_by ordered_at order_reason
     """,
     "bounces": "delivery kind at",
+    "mail_bodies": "delivery member_id program content kept_at removed_at",
+    "person_keys": "member_id wrapped wrapped_by created_at",
     "mail_rate": "name next_at",
     "nudge_places": "member_id day place delivery",
     "channel_stop": "id stopped_at reason probe probed_at proved_at",
@@ -377,6 +379,7 @@ COMMANDS = {
     "feedback list": "--actor --json",
     "mail log": "--json --limit --member --message --since --state",
     "mail ahead": "--days --json --limit --member --program",
+    "mail show": "DELIVERY --actor --json --out",
     "mail skip": "DELIVERY --actor --json --preview --reason",
     "mail hold": "DELIVERY --actor --json --preview --reason",
     "mail send-now": "DELIVERY --actor --json --preview --reason",

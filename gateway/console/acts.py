@@ -31,8 +31,9 @@ from rules.kinds import KINDS, TARGET
 from staff.accounts.scope import Scope
 from staff.acts import ActRefused, ActResult, StaffAct, UnknownLifecycle, execute_act, preview_act
 from staff.acts import InvalidAct as WrongAct
+from staff.people import People
 from staff.views.history import Reader, last_record, records_since
-from staff.views.lifecycles import program_zone
+from staff.views.lifecycles import parties_of, program_zone
 
 log = structlog.get_logger()
 
@@ -50,6 +51,8 @@ class _Order:
     act: StaffAct
     given: Mapping[str, str]
     """The fields that decide what the preview shows, as they were typed."""
+    people: tuple[str, ...] = ()
+    """The names of who takes part."""
     wrong: str = ""
     """The key of what is wrong or missing in them; empty if nothing is."""
 
@@ -133,11 +136,14 @@ class ActPages:
             if not await Scope(visit.member).sees(session, target):
                 raise self._shell.nothing(request)
             row = await find_lifecycle(session, target)
+            profiles = parties_of(row).values() if row else ()
+            people = await People.of(session, profiles, self._shell.services.programs)
         if row is None or (row.state == SUSPENDED and not visit.member.is_manager):
             # After a report of misconduct only managers decide what follows (ENG8).
             raise self._shell.nothing(request)
         made = StaffAct(act, target, "", visit.member.actor)
-        return _with_details(made, kind.units, given)
+        names = tuple(people.name(profile) for profile in profiles)
+        return replace(_with_details(made, kind.units, given), people=names)
 
     async def _preview(self, visit: StaffVisit, act: StaffAct) -> _Seen:
         """Return what an act would change now. Raises ActRefused, InvalidAct."""
@@ -179,6 +185,7 @@ class ActPages:
     ) -> Response:
         values = {
             "act": order.act,
+            "people": order.people,
             "given": order.given,
             "units": KINDS[order.act.target.partition("/")[0]].units if order.act.name == "extend" else (),
             "end_reasons": list(END_REASONS) if order.act.name == "end" else [],
@@ -198,24 +205,24 @@ def _with_details(act: StaffAct, units: tuple[str, ...], given: Mapping[str, str
     if act.name == "extend":
         typed = {unit: str(given.get(unit, ""))[:20].strip() for unit in units if given.get(unit)}
         if len(typed) != 1:
-            return _Order(act, typed, "one_unit")
+            return _Order(act, typed, wrong="one_unit")
         [(unit, text)] = typed.items()
         if unit == "end":
             return _Order(replace(act, details={"end": text}), typed)
         if not (text.isascii() and text.isdigit() and 0 < int(text) <= MOST_UNITS):
-            return _Order(act, typed, "number")
+            return _Order(act, typed, wrong="number")
         return _Order(replace(act, details={unit: int(text)}), typed)
     if act.name == "end":
         because = str(given.get("because", ""))
         typed = {"because": because} if because else {}
         if because not in END_REASONS:
-            return _Order(act, typed, "because")
+            return _Order(act, typed, wrong="because")
         return _Order(replace(act, reason=because), typed)
     if act.name == "revoke":
         because = str(given.get("because", ""))
         typed = {"because": because} if because else {}
         if because not in REVOCATIONS:
-            return _Order(act, typed, "because")
+            return _Order(act, typed, wrong="because")
         # The rules refuse to revoke or reject without a reason; the person's own takes its place when it is done.
         return _Order(replace(act, reason="-", details={"answer": because}), typed)
     return _Order(replace(act, reason="-") if act.name == "reject" else act, {})

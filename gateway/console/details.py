@@ -62,6 +62,7 @@ class DetailPages:
             )
         values = {
             "view": view,
+            "actors": {each.partition(" ")[0]: view.name for each in view.profiles},
             "tasks": _tasks(visit, view.schedule.tasks),
             "events": _events(visit, view.schedule.events),
             **_shared(visit),
@@ -110,12 +111,14 @@ class DetailPages:
                 session, workflow, self._shell.services.programs, visit.at, is_confidant=is_manager
             )
             related = await scope.seen(session, await _related(session, row))
+            members = await _members(session, row)
             values = {
                 "view": view,
                 "kind": workflow.partition("/")[0],
                 "name": workflow.partition("/")[2],
                 "state": scope.state(row),
-                "members": await _members(session, row),
+                "members": members,
+                "actors": {profile: name for profile, (_, name) in members.items()},
                 "details": [each for each in view.details if each.name not in FREE_TEXTS],
                 "acts": _acts(visit, row),
                 "related": [(each.workflow, scope.state(each)) for each in related],

@@ -207,6 +207,9 @@ def _guarded(shell: Shell) -> type[APIRoute]:
                     return shell.respond(
                         request, "message.html", {"key": "refused.unavailable"}, 503, {"Retry-After": "10"}
                     )
+                except Exception as error:
+                    log.exception("console_request_failed", error=type(error).__name__, status=500)
+                    return shell.refuse(request, "refused.failed", 500)
 
             return guarded
 

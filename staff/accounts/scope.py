@@ -11,15 +11,12 @@ from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
-    CompoundSelect,
     Select,
     and_,
     func,
-    literal,
     or_,
     select,
     true,
-    union_all,
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -86,7 +83,7 @@ class Scope:
         """Return the condition of messages: those to people and about lifecycles that are seen."""
         if self.member.sees_all:
             return true() if self.member.is_manager else Message.message != "staff.misconduct"
-        return and_(Message.to_profile.in_(self.profiles()), Message.workflow.in_(self._workflows()))
+        return and_(Message.to_profile.in_(self.profiles()), or_(*self._lifecycles(Message.workflow)))
 
     def tasks(self) -> ColumnElement[bool]:
         """Return the condition of tasks. Those about misconduct are for managers."""
@@ -95,15 +92,18 @@ class Scope:
         ordinary = Task.kind.not_in(MISCONDUCT_TASKS)
         if self.member.sees_all:
             return ordinary
-        return and_(ordinary, Task.subject.in_(self.subjects()))
+        return and_(ordinary, self.subject(Task.subject))
 
-    def subjects(self) -> CompoundSelect[str]:
-        """Return what tasks and events may be about: lifecycles, members and profiles, as `kind/id`."""
-        people = (
-            select(literal("member/").op("||")(Member.id)).where(self.members()),
-            select(literal("profile/").op("||")(Profile.id)).where(Profile.id.in_(self.profiles())),
+    def subject(self, column: Any) -> ColumnElement[bool]:
+        """Return the condition of what tasks and events are about: a lifecycle, a member or a profile, as `kind/id`."""
+        if self.member.sees_all:
+            return true()
+        members = select(Member.id).where(self.members())
+        return or_(
+            and_(column.startswith("member/"), func.substr(column, 8).in_(members)),
+            and_(column.startswith("profile/"), func.substr(column, 9).in_(self.profiles())),
+            *self._lifecycles(column),
         )
-        return union_all(*people, *self._each_workflow())
 
     async def sees(self, session: AsyncSession, subject: str) -> bool:
         """Return whether there is a subject, such as `member/ana` or `engagement/r-1`, that the person sees."""
@@ -148,11 +148,15 @@ class Scope:
     def _of_programs(self, column: Any) -> Select[Any]:
         return select(column).where(Profile.program.in_(self._assigned("program")))
 
-    def _each_workflow(self) -> list[Select[str]]:
-        return [select(kind.table.workflow).where(self.rows(kind.table)) for kind in LIFECYCLES.values()]
+    def _lifecycles(self, column: Any) -> list[ColumnElement[bool]]:
+        """Return, for each kind, the condition that a column names a lifecycle of it that is seen.
 
-    def _workflows(self) -> CompoundSelect[str]:
-        return union_all(*self._each_workflow())
+        One look-up by key for each row: to list all lifecycles that are seen would take longer than the page.
+        """
+        return [
+            select(kind.table.workflow).where(kind.table.workflow == column, self.rows(kind.table)).exists()
+            for kind in LIFECYCLES.values()
+        ]
 
 
 def shown_state(state: str, member: StaffMember) -> str:

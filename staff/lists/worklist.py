@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, func, not_, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Claim, Event, Member, Message, Profile, Request, Task
@@ -94,29 +94,39 @@ async def task_page(
     """Return a page of open tasks by person, misconduct first. `page` counts from 1."""
     waiting = and_(Task.state == "snoozed", Task.due_at > at)
     is_open = Task.state.in_(("open", "snoozed"))
-    conditions = {"new": and_(is_open, not_(waiting)), "waiting": waiting, "all": is_open}
-    wanted = select(Task).where(scope.tasks(), conditions[chosen]).order_by(*by_urgency())
+    mine = await _seen_tasks(session, scope, is_open, waiting)
+    numbers = {"new": [id for id, waits in mine if not waits], "waiting": [id for id, waits in mine if waits]}
+    chosen_ids = numbers.get(chosen, [id for id, _ in mine])
     offset = (page - 1) * TASKS_A_PAGE
-    found = list(await session.scalars(wanted.offset(offset).limit(TASKS_A_PAGE + 1)))
+    shown = chosen_ids[offset : offset + TASKS_A_PAGE]
+    found = {task.id: task for task in await session.scalars(select(Task).where(Task.id.in_(shown)))}
     return TaskPage(
-        groups=await _by_person(session, scope, found[:TASKS_A_PAGE], at),
+        groups=await _by_person(session, scope, [found[id] for id in shown if id in found], at),
         page=page,
-        has_more=len(found) > TASKS_A_PAGE,
-        new=await _count(session, Task, scope.tasks(), conditions["new"]),
-        waiting=await _count(session, Task, scope.tasks(), waiting),
+        has_more=len(chosen_ids) > offset + TASKS_A_PAGE,
+        new=len(numbers["new"]),
+        waiting=len(numbers["waiting"]),
     )
+
+
+async def _seen_tasks(
+    session: AsyncSession, scope: Scope, is_open: ColumnElement[bool], waiting: ColumnElement[bool]
+) -> list[tuple[int, bool]]:
+    """Return the open tasks that somebody sees, by number, in the order of urgency, and whether they wait."""
+    found = await session.execute(
+        select(Task.id, case((waiting, 1), else_=0)).where(is_open, scope.tasks()).order_by(*by_urgency())
+    )
+    return [(number, bool(waits)) for number, waits in found]
 
 
 async def counts(session: AsyncSession, scope: Scope, at: datetime) -> Counts:
     """Return how much is late, failed or waiting."""
-    recent, mine = at - RECENT, scope.messages()
-    decided = Message.decided_at > recent
-    events = await _events(session, scope)
+    mail, events = await _mail(session, scope, at), await _events(session, scope)
     return Counts(
         requests_past_due=await _count(session, Request, scope.rows(Request), Request.state == "past_due"),
-        mail_failed=await _count(session, Message, mine, decided, Message.state == "failed"),
-        mail_ambiguous=await _count(session, Message, mine, decided, Message.state == "ambiguous"),
-        mail_came_back=await _count(session, Message, mine, Message.came_back_at > recent),
+        mail_failed=mail["failed"],
+        mail_ambiguous=mail["ambiguous"],
+        mail_came_back=mail["came_back"],
         claims_waiting=await _count(session, Claim, scope.rows(Claim), Claim.state == "awaiting_evidence"),
         events_held=events.get("held", 0),
         events_refused=events.get("refused", 0),
@@ -145,8 +155,20 @@ def _visible_events(scope: Scope) -> list[ColumnElement[bool]]:
     if not scope.member.is_manager:
         conditions.append(Event.type != "engagement.misconduct_reported")
     if not scope.member.sees_all:
-        conditions.append(Event.subject.in_(scope.subjects()))
+        conditions.append(scope.subject(Event.subject))
     return conditions
+
+
+async def _mail(session: AsyncSession, scope: Scope, at: datetime) -> dict[str, int]:
+    """Return how many messages are in trouble, in one pass: rows in trouble are few, and each is checked once."""
+    kinds = ("failed", "ambiguous", "came_back")
+    found = await session.execute(
+        select(*(func.coalesce(func.sum(case((troubled(kind, at), 1), else_=0)), 0) for kind in kinds)).where(
+            Message.id.in_(select(Message.id).where(or_(*(troubled(kind, at) for kind in kinds)))),
+            scope.messages(),
+        )
+    )
+    return dict(zip(kinds, map(int, found.one()), strict=True))
 
 
 async def _events(session: AsyncSession, scope: Scope) -> dict[str, int]:

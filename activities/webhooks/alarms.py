@@ -13,6 +13,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 
 from activities.command_sender import QUEUE
 from activities.delivery import SendMail
+from activities.webhooks.deliveries import TAKES_NOTHING, WANTS_NO_MORE
 from database import ledger
 from database.models import DECISIONS, Message
 from database.session import Database
@@ -28,6 +29,15 @@ STEP: Final = "alarm"
 _OF_ALARMS: Final = "alarm/"
 """What the workflow ids of these mails begin with; the endpoint, the instant and the program follow."""
 
+UNREADABLE: Final = "its secret was sealed with a key that this deployment no longer has"
+"""Why an endpoint is disabled whose signature cannot be made."""
+
+_IN_SPANISH: Mapping[str, str] = {
+    WANTS_NO_MORE: "respondió 410, es decir, no quiere más eventos",
+    TAKES_NOTHING: "no ha recibido ningún evento en 5 días",
+    UNREADABLE: "su secreto se selló con una clave que esta instalación ya no tiene",
+}
+
 _WORDS: Mapping[str, tuple[str, str]] = {
     "en": (
         "Events no longer go to the endpoint {endpoint}",
@@ -35,7 +45,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "Events are kept for 30 days. The cause: {because}.",
     ),
     "es": (
-        "Ya no se envían eventos al punto de conexión {endpoint}",
+        "Ya no se envían eventos al destino {endpoint}",
         "Pregunte a quienes lo administran; después use throughline webhook test y webhook enable. Lo que espera se "
         "envía entonces. Los eventos se guardan 30 días. La causa: {because}.",
     ),
@@ -83,7 +93,10 @@ class AlarmMail:
 
 
 def _context(program: Program, endpoint: str, because: str) -> dict[str, str]:
-    cause, action = _WORDS.get(program.languages[0], _WORDS["en"])
+    language = program.languages[0]
+    cause, action = _WORDS.get(language, _WORDS["en"])
+    if language == "es":
+        because = _IN_SPANISH[because]
     return {
         "kind": DISABLED_TASK,
         "subject": about(endpoint),

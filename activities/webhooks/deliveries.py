@@ -29,6 +29,10 @@ LOOK_EVERY: Final = 1.0
 OVERTIME: Final = 60.0
 """Seconds for which a turn may go on beyond its end while events wait."""
 
+WANTS_NO_MORE: Final = "it answered 410: it wants no more events"
+TAKES_NOTHING: Final = f"it has taken no event for {GIVEN_UP_AFTER // timedelta(days=1)} days"
+"""Why an endpoint is disabled."""
+
 MOST_OF_THE_TIME: Final = 10
 """How many times as long as a look the wait for the next one is, at least: a long queue is not read all the time."""
 
@@ -126,10 +130,10 @@ class EndpointDelivery:
                     await outbox.delivered(session, event, answer.words, at)
                     continue
                 given_up |= await outbox.failed(session, event, answer.words, answer.rest, at)
-                because = because or ("it answered 410: it wants no more events" if answer.is_gone else "")
+                because = because or (WANTS_NO_MORE if answer.is_gone else "")
             row = await session.get(WebhookEndpoint, self._endpoint, populate_existing=True)
             if row is not None and is_given_up(row.failing_since, at):
-                because = because or f"it has taken no event for {GIVEN_UP_AFTER // timedelta(days=1)} days"
+                because = because or TAKES_NOTHING
         for task in done:
             del self._flying[task]
         if because or given_up:

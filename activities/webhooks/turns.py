@@ -14,7 +14,7 @@ from temporalio import activity
 from temporalio.client import Client
 
 from activities.heartbeat import heartbeats
-from activities.webhooks.alarms import AlarmMail
+from activities.webhooks.alarms import UNREADABLE, AlarmMail
 from activities.webhooks.deliveries import EndpointDelivery, Finding
 from activities.webhooks.request import WebhookSender
 from database import audit, webhook_endpoints
@@ -29,8 +29,6 @@ log = structlog.get_logger()
 
 TURN: Final = 240.0
 """Seconds of one turn. It looks for new events itself: a signal for each would fill the workflow's history."""
-
-UNREADABLE: Final = "its secret was sealed with a key that this deployment no longer has"
 
 _ACTIONS = {
     DISABLED_TASK: "Ask those who run the endpoint, then use `throughline webhook test` and `webhook enable`: what "

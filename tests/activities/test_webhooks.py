@@ -6,6 +6,7 @@ The receiver is a real server. Program time is given to each look, so that days 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from database import audit
 from database.key_ring import KeyRing
 from database.models import Message, OutboxEvent, Task, WebhookEndpoint
 from database.session import Database
+from database.webhook_endpoints import Target, new_secret
 from rules.events.webhook_schedule import LONGEST_REST, TRIED_FOR, WAITS
 from staff import endpoints
 from tests.support.servers.hostile_http import (
@@ -39,6 +41,7 @@ from tests.support.servers.hostile_http import (
     silence,
     status,
 )
+from tests.support.servers.hostile_smtp import make_certificate
 from worker.assembly import load_programs
 
 AT = datetime(2028, 3, 6, 15, tzinfo=UTC)
@@ -232,8 +235,9 @@ async def test_endpoint_that_fails_for_five_days_is_disabled_aloud(webhook: Webh
     enabled, days = await webhook.deliver(), 0
     while enabled:
         webhook.now = min(row.next_at for row in await webhook.rows() if row.next_at)
-        days = (webhook.now - AT).days
-        await webhook.happen(f"day-{days}")
+        if (webhook.now - AT).days > days:
+            days = (webhook.now - AT).days
+            await webhook.happen("r-3")
         enabled = await webhook.deliver()
     assert timedelta(days=5) <= webhook.now - AT <= timedelta(days=5, hours=11)
     assert (await webhook.endpoint()).disabled_because == "it has taken no event for 5 days"
@@ -397,6 +401,30 @@ async def test_name_that_changes_to_loopback_is_refused_at_the_attempt(webhook: 
         assert answer.status == 0
         assert len(allowed.received) == 1
     assert webhook.receiver.received == []
+
+
+async def test_certificate_is_checked_for_the_name_at_the_judged_address(tmp_path: Path) -> None:
+    """The request goes to an address; TLS asks for the name, and no other certificate will do."""
+    names: Resolved = {"members.example.org": ["127.0.0.1"], "other.example.org": ["127.0.0.1"]}
+    made = make_certificate(tmp_path, "members.example.org")
+    trust = ssl.create_default_context(cafile=made.certificate)
+    policy = AddressPolicy(["127.0.0.1"], resolving(names))
+
+    def sender(trusted: ssl.SSLContext | None) -> WebhookSender:
+        return WebhookSender(policy, "/throughline/test", lambda: datetime.now(UTC), trust=trusted)
+
+    async with HostileHttp(tls=made.server_context()) as secure:
+        event = {"id": "evt_1", "subject": "engagement/r-1"}
+        secrets = [new_secret()]
+        good = Target("members", f"https://members.example.org:{secure.port}/", secrets)
+        other = Target("other", f"https://other.example.org:{secure.port}/", secrets)
+        assert (await sender(trust).send(good, event)).status == 204
+        assert secure.taken[0].headers["host"] == f"members.example.org:{secure.port}"
+        for answer in (await sender(trust).send(other, event), await sender(None).send(good, event)):
+            assert answer.status == 0
+            assert answer.words.startswith("no connection: ")
+            assert "certificate" in answer.words.lower()
+        assert len(secure.received) == 1
 
 
 INSIDE = [

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import uuid4
 
+from sqlalchemy import select
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
@@ -16,10 +18,14 @@ from temporalio.worker import Worker
 from activities.webhooks import AddressPolicy, WebhookActivities, WebhookSender
 from database import audit
 from database.key_ring import KeyRing
+from database.models import OutboxEvent
 from database.session import Database
+from embedded.faults import FaultyDatabase, KillFault
 from staff import endpoints
 from tests.support.limits import PATIENCE
-from tests.support.servers.hostile_http import HostileHttp
+from tests.support.servers.hostile_http import HostileHttp, status
+from tests.support.temporal_workers import running_workers
+from worker.assembly import load_programs
 from worker.workflow_runtime import workflow_runner
 from workflows.webhook import MOST_TURNS, WebhookWorkflow
 
@@ -54,12 +60,23 @@ class Delivering:
 
 
 @asynccontextmanager
-async def delivering(client: Client, url: str, turn: float) -> AsyncIterator[Delivering]:
+async def _closing(database: Database) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def delivering(
+    client: Client, url: str, turn: float, kill: KillFault | None = None
+) -> AsyncIterator[Delivering]:
     """A worker with turns of so many seconds, on a database at an address, with an endpoint that is enabled."""
-    queue, database = f"webhook-{uuid4().hex[:8]}", Database(url)
+    queue, database = f"webhook-{uuid4().hex[:8]}", FaultyDatabase(url) if kill else Database(url)
     sender = WebhookSender(AddressPolicy(["127.0.0.1"]), "/test", lambda: datetime.now(UTC))
     made = WebhookActivities(database, {}, client, sender, KEYS, turn=turn)
     async with (
+        _closing(database),
         HostileHttp() as receiver,
         Worker(
             client,
@@ -67,13 +84,66 @@ async def delivering(client: Client, url: str, turn: float) -> AsyncIterator[Del
             workflows=[WebhookWorkflow],
             workflow_runner=workflow_runner(),
             activities=[made.deliver_events],
+            interceptors=[kill] if kill else [],
         ),
     ):
         at = datetime.now(UTC)
         async with database.begin() as session:
             await endpoints.add(session, KEYS, sender, "members", receiver.url, [], "lina", at)
         yield Delivering(client, database, receiver, queue)
-    await database.close()
+
+
+async def test_worker_that_dies_at_its_transactions_loses_no_event(
+    temporal_dev: WorkflowEnvironment, sqlite_url: str
+) -> None:
+    """Each attempt dies before or after a record; what the receiver has by then comes again with its id."""
+    kill = KillFault()
+    kill.on = True
+    async with delivering(temporal_dev.client, sqlite_url, 60, kill) as ready:
+        handle = await ready.start()
+        for _ in range(3):
+            for request in ("r-1", "r-2"):
+                await ready.happen(request)
+        await ready.receiver.until(lambda: max(ready.receiver.times().values(), default=0) > 2)
+        kill.on = False
+        await ready.receiver.until(
+            lambda: sum(map(len, ready.receiver.by_subject().values())) == 6  # each once
+        )
+        async with ready.database.reading() as session:
+            rows = list(await session.scalars(select(OutboxEvent).order_by(OutboxEvent.id)))
+        assert ready.receiver.by_subject() == {
+            subject: [row.event_id for row in rows if row.subject == subject]
+            for subject in ("engagement/r-1", "engagement/r-2")
+        }
+        assert kill.kills > 1
+        await disable(ready)
+        await handle.result()
+
+
+async def test_mail_about_a_disabled_endpoint_reaches_the_manager(
+    temporal_dev: WorkflowEnvironment, sqlite_url: str
+) -> None:
+    programs, client = load_programs(Path("programs")), temporal_dev.client
+    sender = WebhookSender(AddressPolicy(["127.0.0.1"]), "/test", lambda: datetime.now(UTC))
+    async with (
+        HostileHttp(lambda request: status(410)) as receiver,
+        running_workers(client, sqlite_url) as (database, catcher),
+    ):
+        made = WebhookActivities(database, programs, client, sender, KEYS, turn=0)
+        async with database.begin() as session:
+            at = datetime.now(UTC)
+            await endpoints.add(session, KEYS, sender, "members", receiver.url, [], "lina", at)
+            data = {"state": "open", "due": at.isoformat()}
+            await audit.append(session, "request/r-1", "state", at, data)
+        turn = await made.deliver("members", lambda: datetime.now(UTC), lambda: False)
+        assert not turn.enabled
+        await catcher.wait_for(1)
+        (mail,) = catcher.caught
+        assert mail.recipient == programs["asis-global"].manager.email
+        assert mail.message["Subject"] == "Action needed: Events no longer go to the endpoint members"
+        text = mail.message.get_body(("plain",))
+        assert text is not None
+        assert "it answered 410" in " ".join(text.get_content().split())
 
 
 async def disable(ready: Delivering) -> None:

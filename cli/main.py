@@ -30,7 +30,8 @@ class Commands(TopGroup):
         "Look up": (
             LazyCommand("show", "show:show", "Show the state, schedule and history of a target."),
             LazyCommand("why", "show:why", "Explain every decision about messages to a member."),
-            LazyCommand("survey", "survey:app", "Count the answers to surveys."),
+            LazyCommand("figures", "figures:print_figures", "Print the figures of a program over a period."),
+            LazyCommand("survey", "figures:survey_app", "Count the answers to surveys."),
             LazyCommand(
                 "report",
                 "reports_and_feedback:report_app",

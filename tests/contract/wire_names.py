@@ -374,6 +374,7 @@ COMMANDS = {
     "task snooze": "NUMBER --actor --note --until",
     "task dismiss": "NUMBER --actor --note",
     "survey results": "--csv --json",
+    "figures": "--against --by-month --csv --json --program --since --until",
     "report list": "--json",
     "report show": "REPORT --actor --json",
     "feedback list": "--actor --json",

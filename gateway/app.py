@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 
 from gateway import events, health, verification
 from gateway.console.routes import console_routes
+from gateway.console.shell import HOME, Shell
 from gateway.event_store import EventStore
 from gateway.links.handlers import link_handlers
 from gateway.links.page import LinkHandler, message_page
@@ -55,14 +56,15 @@ def create_app(
     )
     app.state.pages, app.state.event_store = pages, store
     app.add_middleware(PageHeaders, headers=pages.headers)
-    app.exception_handler(HTTPException)(_http_answers(services, pages))
+    shell = Shell(services)
+    app.exception_handler(HTTPException)(_http_answers(services, pages, shell))
     app.exception_handler(ClientDisconnect)(_disconnected)
     app.exception_handler(Exception)(_internal_error)
     app.include_router(health.router({"database": services.database.check, **services.checks}))
     app.include_router(events.router(store, signatures))
     app.include_router(links_router(services, pages, {**link_handlers(services, store), **(handlers or {})}))
     app.include_router(verification.router(services, pages))
-    for router in console_routes(services):
+    for router in console_routes(shell):
         app.include_router(router)
     for router in routers:
         app.include_router(router)
@@ -120,11 +122,13 @@ _SIGNATURE = {
 
 
 def _http_answers(
-    services: GatewayServices, pages: Pages
+    services: GatewayServices, pages: Pages, shell: Shell
 ) -> Callable[[Request, HTTPException], Awaitable[Response]]:
     """Return the handler of addresses and methods that are not served: a page for people, a problem for programs."""
 
     async def answer(request: Request, error: HTTPException) -> Response:
+        if str(request.scope["path"]).startswith(f"{HOME}/"):
+            return shell.refuse(request, "refused.nothing", error.status_code)
         if error.status_code != 404 or not _is_for_people(request):
             return await _http_problem(request, error)
         page = message_page("refused.unknown", status=404)

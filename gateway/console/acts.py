@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database import audit
 from database.models import Lifecycle
 from gateway.access import Access
-from gateway.console.shell import Shell, StaffVisit, form_of, go_back, visit_of
+from gateway.console.shell import Shell, StaffVisit, form_of, go_back, safe_back, visit_of
 from gateway.links.page import form_text
 from lifecycles.registry import find_lifecycle
 from rules.credit import REVOCATIONS
@@ -51,6 +51,8 @@ class _Order:
     act: StaffAct
     given: Mapping[str, str]
     """The fields that decide what the preview shows, as they were typed."""
+    origin: str = ""
+    """The page of the console that led here, to go back to."""
     people: tuple[str, ...] = ()
     """The names of who takes part."""
     wrong: str = ""
@@ -124,7 +126,7 @@ class ActPages:
         act = order.act if order.act.name == "end" else replace(order.act, reason=reason)
         await execute_act(services.database, client, services.programs, act)
         log.info("staff_act_done", act=act.name, target=act.target)
-        return go_back(f"/console/{act.target}", "acted")
+        return go_back(order.origin, "acted")
 
     async def _order(self, request: Request, act: str, given: Mapping[str, str]) -> _Order:
         """Read an act. Raises ConsoleAnswer where it is none, or about nothing that the person sees."""
@@ -143,7 +145,8 @@ class ActPages:
             raise self._shell.nothing(request)
         made = StaffAct(act, target, "", visit.member.actor)
         names = tuple(people.name(profile) for profile in profiles)
-        return replace(_with_details(made, kind.units, given), people=names)
+        origin = safe_back(str(given.get("back", "")), f"/console/{target}")
+        return replace(_with_details(made, kind.units, given), people=names, origin=origin)
 
     async def _preview(self, visit: StaffVisit, act: StaffAct) -> _Seen:
         """Return what an act would change now. Raises ActRefused, InvalidAct."""
@@ -186,6 +189,7 @@ class ActPages:
         values = {
             "act": order.act,
             "people": order.people,
+            "origin": order.origin,
             "given": order.given,
             "units": KINDS[order.act.target.partition("/")[0]].units if order.act.name == "extend" else (),
             "end_reasons": list(END_REASONS) if order.act.name == "end" else [],

@@ -12,11 +12,9 @@ from gateway.console.shell import Shell
 from gateway.console.sign_in import SignInPages
 from gateway.console.today import TodayPages
 from gateway.console.trouble import TroublePages
-from gateway.services import GatewayServices
 
 
-def console_routes(services: GatewayServices) -> list[APIRouter]:
+def console_routes(shell: Shell) -> list[APIRouter]:
     """Return the routes of the console, by kind of access."""
-    shell = Shell(services)
     pages = (TodayPages, ListPages, ActPages, TroublePages, ConfidentialPages, DetailPages)
     return [SignInPages(shell).routes(), *(router for each in pages for router in each(shell).routes())]

@@ -133,11 +133,25 @@ class Shell:
             "back": back_of(request),
             "navigation": [each for each in NAVIGATION if member and permits(each.access, member)],
             "said": said if said in NOTICES else "",
+            **self._labels(language),
             **clocks(language, member.zone if member else "UTC"),
         }
         # With `no-referrer`, browsers send the origin `null` with a form.
         more = {"Referrer-Policy": "same-origin", **(headers or {})}
         return self.pages.respond(template, language, {**shared, **(values or {})}, status, more)
+
+    def _labels(self, language: str) -> dict[str, object]:
+        """Return the functions with which a template names states, tasks and messages.
+
+        What this version has no word for is shown by its own name: a page must not fail for it.
+        """
+        texts = self.pages.texts(language)
+
+        def label(section: str, name: object) -> object:
+            key = f"{section}.{name}"
+            return texts.say(key) if texts.has(key) else str(name).replace("_", " ")
+
+        return {"label": label, "has": texts.has}
 
     def refuse(self, request: Request, key: str, status: int) -> Response:
         """Return a page that says why there is nothing else."""
@@ -234,12 +248,12 @@ def back_of(request: Request) -> str:
     return path if len(path) <= MOST_BACK else request.url.path[:MOST_BACK]
 
 
-def safe_back(path: str) -> str:
-    """Return an address of the console to go back to; the home page for any other address."""
+def safe_back(path: str, otherwise: str = HOME) -> str:
+    """Return an address of the console to go back to; `otherwise` for any other address."""
     parts = urlsplit(path)
     inside = parts.path == HOME or parts.path.startswith(f"{HOME}/")
     plain = not parts.scheme and not parts.netloc and path.isprintable() and "\\" not in path
-    return path if inside and plain and len(path) <= MOST_BACK else HOME
+    return path if inside and plain and len(path) <= MOST_BACK else otherwise
 
 
 def go_back(path: str, said: str = "", anchor: str = "") -> Response:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
+
+from activities.webhooks import envelope_of
 from database import ledger
+from database.models import OutboxEvent, WebhookEndpoint
 from embedded.scenario import Scenario, ScenarioError, ScenarioEvent
 from embedded.stack import EmbeddedStack, StackOptions, embedded_stack, set_faults
 from lifecycles.timeline import timeline
 from rules.program import Program
 
+SOURCE_OF_EVENTS = "/throughline/rehearsal"
 
+
+# long: what is played, on which parts, and where its mail and events are kept
 async def rehearse(
     scenario: Scenario,
     programs: Mapping[str, Program],
@@ -22,9 +31,10 @@ async def rehearse(
     program_folder: Path,
     *,
     mail_dir: Path | None = None,
+    events_file: Path | None = None,
     progress: Callable[[datetime], None] = lambda at: None,
 ) -> list[dict[str, Any]]:
-    """Play a scenario; its timeline.
+    """Play a scenario; its timeline. `events_file` gets the events that would go out to an endpoint.
 
     Raises ScenarioError if its start lies behind the machine's clock, WorkflowFailed if a workflow failed,
     ClockStalled if the clock stands still.
@@ -34,12 +44,32 @@ async def rehearse(
     async with embedded_stack(programs, templates, program_folder, options) as ready:
         if scenario.start <= await ready.clock.now():
             raise ScenarioError(["start: must lie ahead of the machine's clock"])
+        if events_file is not None:
+            await _collect_events(ready)
         await ready.advance(scenario.start)
         await _play(scenario, ready, progress)
         await ready.wait_idle()
         zone = programs[scenario.program].hours.zone
         rows = [row async for row in timeline(ready.database, zone, scenario.until)]
+        if events_file is not None:
+            await _write_events(ready, events_file)
     return rows
+
+
+async def _collect_events(ready: EmbeddedStack) -> None:
+    """Have changes leave events of every type, for an endpoint that gets none of them."""
+    async with ready.database.begin() as session:
+        nowhere = {"url": "", "types": [], "secret": "", "state": "disabled"}
+        session.add(WebhookEndpoint(name="rehearsal", created_at=await ready.clock.now(), **nowhere))
+
+
+async def _write_events(ready: EmbeddedStack, file: Path) -> None:
+    """Write the events in the order of their instants, one line of JSON each."""
+    order = (OutboxEvent.at, OutboxEvent.subject, OutboxEvent.sequence)
+    async with ready.database.reading() as session:
+        rows = await session.scalars(select(OutboxEvent).order_by(*order))
+        lines = [json.dumps(envelope_of(row, SOURCE_OF_EVENTS), ensure_ascii=False) for row in rows]
+    await asyncio.to_thread(file.write_text, "".join(f"{line}\n" for line in lines), "utf-8")
 
 
 async def _play(scenario: Scenario, ready: EmbeddedStack, progress: Callable[[datetime], None]) -> None:

@@ -35,6 +35,10 @@ def rehearse_command(
     mail_dir: Annotated[
         Path | None, typer.Option(help="Keep each accepted message in this folder, as an .eml file.")
     ] = None,
+    events_out: Annotated[
+        Path | None,
+        typer.Option(help="Write the events that an endpoint would get to this file, as JSON Lines."),
+    ] = None,
 ) -> None:
     """Play a scenario file, months in seconds.
 
@@ -48,6 +52,9 @@ def rehearse_command(
             mail_dir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise Failure(f"{mail_dir}: {error.strerror}") from None
+    if events_out is not None:
+        # A file that cannot be written is said before months are played.
+        events_out.touch()
     print_errors(*played.ignored)
     # The faults of a scenario make activities fail on purpose: warnings about it would only be noise.
     set_up_logging(logging.ERROR if played.faults else logging.WARNING)
@@ -61,7 +68,15 @@ def rehearse_command(
                 update(f"{at.astimezone(zone):%Y-%m-%d}, until {played.until.astimezone(zone):%Y-%m-%d}")
 
             mail = settings.templates / "mail"
-            return await rehearse(played, programs, mail, folder, mail_dir=mail_dir, progress=progress)
+            return await rehearse(
+                played,
+                programs,
+                mail,
+                folder,
+                mail_dir=mail_dir,
+                events_file=events_out,
+                progress=progress,
+            )
 
     try:
         rows = run(play())

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import pytest
 
+from database.outbox import event_id
 from tests.support.cli import BUNDLED, COMMAND, environment, throughline
 from tests.support.limits import PATIENCE
 
@@ -74,8 +75,10 @@ def scenario(tmp_path: Path) -> Path:
 
 @pytest.mark.rule("ONB1", "ONB2", "ONB4", "T4")
 def test_json_output_is_json_lines_and_mail_dir_has_every_mail(scenario: Path, tmp_path: Path) -> None:
-    done = throughline("rehearse", scenario, "--json", "--mail-dir", tmp_path / "mail")
+    outputs = ("--mail-dir", tmp_path / "mail", "--events-out", tmp_path / "events.jsonl")
+    done = throughline("rehearse", scenario, "--json", *outputs)
     assert done.returncode == 0, done.stderr
+    check_events(tmp_path / "events.jsonl")
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert rows[-1] == {"at": "2028-06-06T10:00:00-04:00", "kind": "end", "mails": 5, "workflows_open": 0}
     assert [
@@ -92,6 +95,25 @@ def test_json_output_is_json_lines_and_mail_dir_has_every_mail(scenario: Path, t
     assert len(list((tmp_path / "mail").glob("*.eml"))) == 5
     assert "WARN" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def check_events(file: Path) -> None:
+    """The file has the events of both lifecycles, in the order of their subjects, with ids that follow from it."""
+    events = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    ana = [event for event in events if event["subject"] == "onboarding/p-ana"]
+    assert [event["sequence"] for event in ana] == [f"{number:010d}" for number in range(1, len(ana) + 1)]
+    assert [event["id"] for event in ana] == [event_id(e["subject"], int(e["sequence"])) for e in ana]
+    said = [(event["type"], event["data"].get("state", event["data"].get("number"))) for event in ana]
+    assert said[0] == ("onboarding.state_changed", "waiting")
+    # Two of them happen at one instant.
+    assert set(said[1:3]) == {("mail.decided", 1), ("onboarding.state_changed", "active")}
+    assert said[3:] == [
+        *(("mail.decided", number) for number in (2, 3, 4)),
+        ("onboarding.state_changed", "unmatched"),
+        ("task.opened", 2),
+    ]
+    assert {event["subject"] for event in events} == {"onboarding/p-ana", "onboarding/p-bob"}
+    assert "example.org" not in file.read_text("utf-8")
 
 
 def test_text_output_is_a_table_of_time_kind_recipient_and_subject(scenario: Path) -> None:

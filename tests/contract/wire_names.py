@@ -343,7 +343,7 @@ COMMANDS = {
     "up": "--data --port --temporal-ui",
     "worker": "",
     "gateway": "",
-    "rehearse": "SCENARIO --json --mail-dir --program",
+    "rehearse": "SCENARIO --events-out --json --mail-dir --program",
     "event send": "FILE --direct --json --url",
     "event list": "--json --limit --state",
     "event import": "--days --differences --dry-run --json FILE",

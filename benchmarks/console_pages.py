@@ -32,6 +32,8 @@ MILLISECONDS = 300
 
 PATHS = {
     "today": "/console",
+    "what is ahead": "/console/ahead",
+    "ahead, of 30 days, searched": "/console/ahead?days=30&search=perez",
     "people": "/console/people",
     "people, searched": "/console/people?search=perez",
     "mentees without a mentor": "/console/people?show=unmatched",

@@ -14,8 +14,10 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Message
+from database.models import Member, Message
 from lifecycles.participants import Programs
+from staff.accounts.scope import Scope
+from staff.lists.lifecycle_lists import members_found
 from staff.message_orders import offered
 from staff.people import People
 from staff.views.messages import message_views
@@ -36,6 +38,14 @@ class AheadFilter:
     member: str = ""
     """Only messages to this member; those without an instant come last."""
     program: str = ""
+    since: datetime | None = None
+    """Only what is due at this instant or later."""
+    kind: str = ""
+    """Only messages of this kind of lifecycle."""
+    search: str = ""
+    """Only messages to people whose name, address or id has these words."""
+    scope: Scope | None = None
+    """Only what somebody of the staff sees; everything without one."""
     after: PageEnd | None = None
     """Only what follows this place: where the page before it ended."""
     limit: int = PAGE
@@ -120,8 +130,17 @@ def _conditions(wanted: AheadFilter) -> Sequence[ColumnElement[bool]]:
         found.append(Message.due_at.is_not(None))
     if wanted.until is not None:
         found.append(Message.due_at < wanted.until)
+    if wanted.since is not None:
+        found.append(Message.due_at >= wanted.since)
     if wanted.program:
         found.append(Message.program == wanted.program)
+    if wanted.kind:
+        found.append(Message.workflow.startswith(f"{wanted.kind}/", autoescape=True))
+    if wanted.search:
+        members = select(Member.id).where(members_found(wanted.search))
+        found.append(or_(Message.member_id.in_(members), Message.to_profile == wanted.search.strip()))
+    if wanted.scope is not None:
+        found.append(wanted.scope.messages())
     return found
 
 

@@ -5,7 +5,7 @@ For a command and a browser alike. The order stands in the ledger; the lifecycle
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -71,9 +71,15 @@ class UnknownMessage(LookupError):
     """A delivery that the database does not have."""
 
 
+class OrderChanged(Exception):
+    """An order that would do something else by now than its giver agreed to; nothing was done."""
+
+
 def offered(view: MessageView) -> tuple[str, ...]:
     """Return the orders to offer for a message. The rules decide in the end, as with acts on a lifecycle."""
-    if view.state in DECISIONS or view.state == "handed_over" or kind_of(view.workflow) is None:
+    if view.state in DECISIONS or view.state == "handed_over":
+        return ()
+    if kind_of(view.workflow) is None or view.to == STAFF:
         return ()
     if view.order:
         return (RELEASE, *(SEND,) * (view.order != SEND))
@@ -93,17 +99,26 @@ async def preview_order(
         return await _result(session, programs, _known(row, order), effect, at)
 
 
+# long: an order, on what it is given, and when
 async def give_order(
-    database: Database, client: Client | None, programs: Programs, order: MessageOrder, at: datetime
+    database: Database,
+    client: Client | None,
+    programs: Programs,
+    order: MessageOrder,
+    at: datetime,
+    agreed: Callable[[OrderResult], bool] | None = None,
 ) -> OrderResult:
     """Give an order at an instant of program time, on record with its actor, and return what it did.
 
-    Raises as `preview_order` does. An order of `WAKES` needs a client, or waits for the watchdog.
+    Raises as `preview_order` does, and OrderChanged if its giver has not `agreed` to what it would do, while the row is
+    locked. An order of `WAKES` needs a client, or waits for the watchdog.
     """
     async with database.begin() as session:
         row = await ledger.locked_delivery(session, Message.delivery == order.delivery)
         effect, found = _checked(row, order, at), _known(row, order)
         before = await _result(session, programs, found, effect, at)
+        if agreed is not None and not agreed(before):
+            raise OrderChanged
         await staff_orders.give(session, found, order.order, order.actor, order.reason.strip(), at)
     reached = order.order not in WAKES
     if client is not None and not reached:

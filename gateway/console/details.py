@@ -14,6 +14,7 @@ from database.models import Claim, Engagement, Lifecycle, Member, Profile, Surve
 from database.models import Request as RequestRow
 from evidence.dossier import export
 from gateway.access import Access
+from gateway.console.planned_mail.order_pages import offering
 from gateway.console.shell import Shell, StaffVisit, visit_of
 from lifecycles.registry import LIFECYCLES, find_lifecycle
 from rules.engagement.confidentiality import SUSPENDED
@@ -65,6 +66,7 @@ class DetailPages:
             "actors": {each.partition(" ")[0]: view.name for each in view.profiles},
             "tasks": _tasks(visit, view.schedule.tasks),
             "events": _events(visit, view.schedule.events),
+            "orders": offering(visit, {each.workflow: each.state for each in view.lifecycles}),
             **_shared(visit),
         }
         return self._shell.respond(request, "person.html", values)
@@ -124,6 +126,7 @@ class DetailPages:
                 "related": [(each.workflow, scope.state(each)) for each in related],
                 "tasks": _tasks(visit, view.schedule.tasks),
                 "events": _events(visit, view.schedule.events),
+                "orders": offering(visit, {workflow: row.state}),
                 "has_words": is_manager and workflow.partition("/")[0] in WORDS,
                 "words": None,
                 "engagement": parts_of(workflow)[0]

@@ -53,7 +53,7 @@ class ListPages:
         """Show people, a page at a time."""
         scope, chosen = Scope(visit_of(request).member), self._people_filter(request)
         async with self._shell.database.reading() as session:
-            page = await people_page(session, scope, chosen, _query(request, "after", LONGEST_CURSOR))
+            page = await people_page(session, scope, chosen, query_of(request, "after", LONGEST_CURSOR))
         values = {
             "chosen": chosen,
             "special": SPECIAL,
@@ -74,7 +74,7 @@ class ListPages:
     async def _list(self, kind: str, request: Request) -> Response:
         scope, chosen = Scope(visit_of(request).member), self._filter(request, kind)
         async with self._shell.database.reading() as session:
-            cursor = _query(request, "after", LONGEST_CURSOR)
+            cursor = query_of(request, "after", LONGEST_CURSOR)
             page = await lifecycle_page(session, scope, kind, chosen, cursor)
         groups = (*GROUPS, "~stalled") if kind == "engagement" else GROUPS
         values = {
@@ -105,28 +105,28 @@ class ListPages:
         return answer
 
     def _filter(self, request: Request, kind: str) -> ListFilter:
-        state = _query(request, "state", 20)
+        state = query_of(request, "state", 20)
         known = {"", *GROUPS, "~stalled", *states_of(Scope(visit_of(request).member), kind)}
         return ListFilter(
             state if state in known else "",
             self._program(request),
-            _query(request, "search", LONGEST_SEARCH),
+            query_of(request, "search", LONGEST_SEARCH),
         )
 
     def _people_filter(self, request: Request) -> PeopleFilter:
-        special = _query(request, "show", 20)
+        special = query_of(request, "show", 20)
         return PeopleFilter(
             special if special in SPECIAL else "",
             self._program(request),
-            _query(request, "search", LONGEST_SEARCH),
+            query_of(request, "search", LONGEST_SEARCH),
         )
 
     def _program(self, request: Request) -> str:
-        program = _query(request, "program", 64)
+        program = query_of(request, "program", 64)
         return program if program in self._shell.services.programs else ""
 
 
-def _query(request: Request, name: str, most: int) -> str:
+def query_of(request: Request, name: str, most: int) -> str:
     """Return a value of the query without control characters, cut to a length."""
     return "".join(each for each in request.query_params.get(name, "") if each.isprintable())[:most].strip()
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from gateway.console.acts import ActPages
+from gateway.console.acts.pages import ActPages
 from gateway.console.confidential_pages import ConfidentialPages
 from gateway.console.details import DetailPages
 from gateway.console.lists import ListPages
+from gateway.console.planned_mail.ahead_page import AheadPages
+from gateway.console.planned_mail.order_pages import OrderPages
 from gateway.console.shell import Shell
 from gateway.console.sign_in import SignInPages
 from gateway.console.today import TodayPages
@@ -16,5 +18,8 @@ from gateway.console.trouble import TroublePages
 
 def console_routes(shell: Shell) -> list[APIRouter]:
     """Return the routes of the console, by kind of access."""
-    pages = (TodayPages, ListPages, ActPages, TroublePages, ConfidentialPages, DetailPages)
+    pages = (
+        *(TodayPages, AheadPages, ListPages, ActPages, OrderPages),
+        *(TroublePages, ConfidentialPages, DetailPages),
+    )
     return [SignInPages(shell).routes(), *(router for each in pages for router in each(shell).routes())]

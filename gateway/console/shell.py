@@ -34,7 +34,7 @@ SIGN_IN: Final = "/console/sign-in"
 MOST_BACK: Final = 500
 """Characters of an address to go back to."""
 
-NOTICES: Final = frozenset({"done", "dismissed", "snoozed", "signed_out", "acted"})
+NOTICES: Final = frozenset({"done", "dismissed", "snoozed", "signed_out", "acted", "ordered", "unreached"})
 """What a page may say about the act before it, by the query `said`."""
 
 
@@ -50,6 +50,7 @@ class NavigationItem:
 
 NAVIGATION: Final = (
     NavigationItem("today", HOME),
+    NavigationItem("ahead", "/console/ahead"),
     NavigationItem("people", "/console/people"),
     NavigationItem("requests", "/console/requests"),
     NavigationItem("engagements", "/console/engagements"),
@@ -279,10 +280,14 @@ def clocks(language: str, zone: str) -> dict[str, object]:
     def day(at: datetime | None, on: str = "") -> str:
         return format_skeleton("yMMMd", at.astimezone(ZoneInfo(on or zone)), locale=locale) if at else ""
 
+    def weekday(at: datetime) -> str:
+        return format_skeleton("yMMMMEEEEd", at.astimezone(ZoneInfo(zone)), locale=locale)
+
     def place(name: str) -> str:
         return name.rpartition("/")[2].replace("_", " ")
 
     def iso(at: datetime) -> str:
         return format_datetime(at, "yyyy-MM-dd'T'HH:mm:ss'Z'", tzinfo=ZoneInfo("UTC"), locale="en")
 
-    return {"moment": moment, "day": day, "place": place, "iso": iso, "zone": zone}
+    written = {"moment": moment, "day": day, "weekday": weekday, "place": place, "iso": iso}
+    return {**written, "zone": zone}

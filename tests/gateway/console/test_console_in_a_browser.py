@@ -17,6 +17,9 @@ from tests.support.gateway import NOW, at_the_gate
 
 PAGES = {
     "today": "/console?tasks=all",
+    "ahead": "/console/ahead",
+    "hold": "/console/messages/d-planned/hold",
+    "send": "/console/messages/d-planned/send",
     "people": "/console/people",
     "nobody found": "/console/people?search=nobody",
     "requests": "/console/requests",
@@ -111,7 +114,7 @@ async def faults_of(page: Page) -> list[str]:
     return found
 
 
-IN_SPANISH = ("today", "people", "engagement", "cancel", "not there")
+IN_SPANISH = ("today", "ahead", "hold", "people", "engagement", "cancel", "not there")
 """Words are of another length there; the colors are the same."""
 
 

@@ -7,8 +7,6 @@ the form is sent, nothing happens, and the page says what changed meanwhile.
 from __future__ import annotations
 
 import asyncio
-import hmac
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -16,11 +14,11 @@ from weakref import WeakValueDictionary
 
 import structlog
 from fastapi import APIRouter, Request, Response
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from database import audit
 from database.models import Lifecycle
 from gateway.access import Access
+from gateway.console.acts.binding import digest_of, is_bound, meanwhile
 from gateway.console.shell import Shell, StaffVisit, form_of, go_back, safe_back, visit_of
 from gateway.links.page import form_text
 from lifecycles.registry import find_lifecycle
@@ -32,8 +30,9 @@ from staff.accounts.scope import Scope
 from staff.acts import ActRefused, ActResult, StaffAct, UnknownLifecycle, execute_act, preview_act
 from staff.acts import InvalidAct as WrongAct
 from staff.people import People
-from staff.views.history import Reader, last_record, records_since
-from staff.views.lifecycles import parties_of, program_zone
+from staff.views.history import last_record
+from staff.views.lifecycles import parties_of
+from staff.views.read_model import HistoryItem
 
 log = structlog.get_logger()
 
@@ -109,9 +108,9 @@ class ActPages:
             await audit.lock(session, f"console {order.act.target}")
             try:
                 seen = await self._preview(visit, order.act)
-                if not hmac.compare_digest(seen.digest, form_text(form, "digest")):
-                    meanwhile = await self._meanwhile(visit, order.act.target, form_text(form, "record"))
-                    return self._page(request, order, seen, reason=reason, meanwhile=meanwhile, status=409)
+                if not is_bound(seen.digest, form_text(form, "digest")):
+                    since = await meanwhile(self._shell, visit, order.act.target, form_text(form, "record"))
+                    return self._page(request, order, seen, reason=reason, since=since, status=409)
                 if act != "end" and not reason:
                     return self._page(request, order, seen, errors=["reason"], status=422)
                 return await self._done(order, reason)
@@ -158,20 +157,8 @@ class ActPages:
             row = await find_lifecycle(session, act.target)
         if row is None:
             raise ActRefused(f"there is no {act.target}")
-        text = json.dumps([visit.member.id, _bound(act, row, result)], sort_keys=True, default=str)
-        return _Seen(result, services.links.keys.mac("console act", text), record)
-
-    async def _meanwhile(self, visit: StaffVisit, target: str, record: str) -> list[Any]:
-        """Return what was recorded about a target since a preview."""
-        after = int(record) if record.isascii() and record.isdigit() and len(record) < 16 else 0
-        async with self._shell.database.reading() as session:
-            zone = await self._zone(session, target)
-            reader = Reader(zone, is_confidant=visit.member.is_manager)
-            return list(await records_since(session, [target], after, reader))[-20:]
-
-    async def _zone(self, session: AsyncSession, target: str) -> str:
-        row = await find_lifecycle(session, target)
-        return program_zone(row.program if row else "", self._shell.services.programs)
+        digest = digest_of(self._shell, visit, "console act", _bound(act, row, result))
+        return _Seen(result, digest, record)
 
     # long: what a page of an act shows in each of its states
     def _page(
@@ -183,7 +170,7 @@ class ActPages:
         errors: list[str] | None = None,
         refused: str = "",
         reason: str = "",
-        meanwhile: list[Any] | None = None,
+        since: list[HistoryItem] | None = None,
         status: int = 200,
     ) -> Response:
         values = {
@@ -200,7 +187,7 @@ class ActPages:
             "errors": errors or [],
             "refused": refused,
             "reason": reason,
-            "meanwhile": meanwhile,
+            "meanwhile": since,
         }
         return self._shell.respond(request, "act.html", values, status)
 

@@ -1,0 +1,1 @@
+"""Acts from the console: previewed, bound to their preview, done once."""

@@ -68,7 +68,9 @@ class Commands(TopGroup):
                 "webhooks:app",
                 "Send events to other systems: their endpoints, deliveries and secrets.",
             ),
-            LazyCommand("program", "program:app", "Check and print program files."),
+            LazyCommand(
+                "program", "program:app", "Check and print program files; move what runs to a version."
+            ),
             LazyCommand("db", "processes:database_app", "Migrate the database."),
         ),
     }

@@ -5,9 +5,9 @@ A version is known by the fingerprint of its content. What it decides is in `rul
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import func, select, update
@@ -37,6 +37,8 @@ class KeptVersion:
     """The open lifecycles."""
     over: int
     """The closed ones."""
+    by_kind: Mapping[str, int] = field(default_factory=dict)
+    """The open lifecycles by kind."""
 
 
 async def keep(session: AsyncSession, programs: Iterable[Program], tables: Tables, at: datetime) -> None:
@@ -74,16 +76,24 @@ async def read(session: AsyncSession, fingerprint: str) -> Program | None:
     return _READ[fingerprint]
 
 
+def label_of(row: ProgramVersion) -> str:
+    """Return a version as people read it."""
+    return version_label(row.policy_version, row.fingerprint)
+
+
 async def kept_versions(session: AsyncSession, tables: Tables) -> list[KeptVersion]:
-    """Return all versions, the first seen first, each with the lifecycles that began with it."""
+    """Return all versions, the first seen first, each with the lifecycles that go on by it."""
     running: Counter[str | None] = Counter()
     over: Counter[str | None] = Counter()
+    by_kind: dict[str | None, dict[str, int]] = defaultdict(dict)
     for table in tables:
         counted = select(table.program_version, table.closed_at.is_(None), func.count())
         for version, is_open, count in await session.execute(
             counted.group_by(table.program_version, table.closed_at.is_(None))
         ):
             (running if is_open else over)[version] += count
+            if is_open:
+                by_kind[version][table.__name__.lower()] = count
     rows = await session.scalars(
         select(ProgramVersion).order_by(ProgramVersion.program, ProgramVersion.first_seen_at)
     )
@@ -95,6 +105,7 @@ async def kept_versions(session: AsyncSession, tables: Tables) -> list[KeptVersi
             row.first_seen_at,
             running[row.fingerprint],
             over[row.fingerprint],
+            by_kind[row.fingerprint],
         )
         for row in rows
     ]
@@ -106,7 +117,7 @@ _READ: dict[str, Program] = {}
 
 def _parsed(row: ProgramVersion) -> Program:
     """Return a version as this software understands it. Raises ProgramVersionRefused."""
-    name = f"program {row.program}, version {version_label(row.policy_version, row.fingerprint)}"
+    name = f"program {row.program}, version {label_of(row)}"
     try:
         return parse_program(row.content, name)
     except ProgramError as error:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -118,19 +118,19 @@ async def agenda_of(session: AsyncSession, row: Lifecycle, programs: Programs, a
 
 
 @dataclass(frozen=True, slots=True)
-class ActOutcome:
-    """A lifecycle before and after an act that is not done yet."""
+class ChangeOutcome:
+    """A lifecycle before and after a change that is not done yet."""
 
     situation: Situation[Any]
     before: Agenda
     facts: Any
-    """The facts after the act."""
+    """The facts after the change."""
     after: Agenda
 
 
 async def outcome_of(
     session: AsyncSession, row: Lifecycle, act: Act, programs: Programs, at: datetime
-) -> ActOutcome:
+) -> ChangeOutcome:
     """Return what a lifecycle would be after an act at `at`, by the rules that plans use (STA1).
 
     Raises Refused where the rules refuse the act, or the lifecycle is over.
@@ -139,7 +139,20 @@ async def outcome_of(
     if row.closed_at:
         raise Refused(_closed_because(situation, facts, row, row.closed_at))
     after = situation.apply(facts, act, at)
-    return ActOutcome(situation, situation.agenda(facts), after, situation.agenda(after))
+    return ChangeOutcome(situation, situation.agenda(facts), after, situation.agenda(after))
+
+
+async def outcome_under(
+    session: AsyncSession, row: Lifecycle, version: Program, programs: Programs, at: datetime
+) -> ChangeOutcome:
+    """Return what an onboarding, a request or an engagement would be by another version of its program (CPE12).
+
+    Claims and surveys have the version of their engagement. Raises NotOnRecord.
+    """
+    situation, facts = await _read(session, row, programs, at)
+    governed = program_of(programs, row.program).governed_by(version)
+    moved: Situation[Any] = replace(cast(Any, situation), program=governed)
+    return ChangeOutcome(moved, situation.agenda(facts), facts, moved.agenda(facts))
 
 
 async def agenda_after(

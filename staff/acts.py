@@ -180,12 +180,13 @@ async def preview_act(database: Database, programs: Programs, act: StaffAct, at:
             seen = await preview(session, row, asked, programs, at, load_catalogue())
         except Refused as refused:
             raise ActRefused(f"{act.target}: {refused}") from None
-        return await _previewed(session, programs, seen)
+        return await act_result(session, programs, seen)
 
 
-async def _previewed(session: AsyncSession, programs: Programs, seen: Preview) -> ActResult:
+async def act_result(session: AsyncSession, programs: Programs, seen: Preview) -> ActResult:
+    """Return a preview with the names of people and programs."""
     claims = [
-        ClaimEffect(claim.workflow, await _previewed(session, programs, claim)) for claim in seen.claims
+        ClaimEffect(claim.workflow, await act_result(session, programs, claim)) for claim in seen.claims
     ]
     return ActResult(
         seen.state,

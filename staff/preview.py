@@ -23,7 +23,7 @@ from database.tasks import PROGRAM
 from lifecycles.claims import ClaimSituation, claims_after, pending_commands
 from lifecycles.engagements import EngagementContext
 from lifecycles.participants import Programs
-from lifecycles.registry import outcome_of
+from lifecycles.registry import ChangeOutcome, outcome_of
 from rules.acts import Act
 from rules.agenda import Agenda, closing_change
 from rules.engagement import EngagementFacts
@@ -80,7 +80,13 @@ async def preview(
     session: AsyncSession, row: Lifecycle, act: Act, programs: Programs, at: datetime, catalogue: Catalogue
 ) -> Preview:
     """Return what an act at `at` would change. Raises Refused if it would be refused."""
-    outcome = await outcome_of(session, row, act, programs, at)
+    return await preview_of(session, row, await outcome_of(session, row, act, programs, at), at, catalogue)
+
+
+async def preview_of(
+    session: AsyncSession, row: Lifecycle, outcome: ChangeOutcome, at: datetime, catalogue: Catalogue
+) -> Preview:
+    """Return a lifecycle before and after, with what follows at once for claims and surveys."""
     claims: tuple[Preview, ...] = ()
     starts: tuple[str, ...] = ()
     if isinstance(outcome.facts, EngagementFacts):

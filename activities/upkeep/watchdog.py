@@ -18,6 +18,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.heartbeat import heartbeats
 from activities.inbox.wakeup import SHARD_IDS, wake_shards
+from activities.upkeep.late_plans import wake_late_plans
 from activities.upkeep.message_wakeup import own_sender, wake_sender
 from activities.upkeep.stalled_workflows import StalledWorkflows
 from database import audit, event_queue, ledger, mail_bodies, outbox, person_keys, staff_orders
@@ -78,6 +79,7 @@ class WatchdogActivities:
                     found += await self._resolve(row.id, runs, at)
                 last = rows[-1].id
             await self._wake_released(at)
+            await wake_late_plans(self._database, self._client, at)
             await self._keep_house(at)
             for workflow, state in await self._open_lifecycles(at):
                 await self._report_gone(workflow, state, at)

@@ -1,4 +1,4 @@
-"""`throughline program`: check and print program files (COH5)."""
+"""`throughline program`: check and print program files, and move what runs by them (COH5)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cli.commands import program_move
 from cli.groups import command_group
 from cli.output import Json, print_json, print_json_lines, print_table, working
 from cli.runner import run
@@ -19,7 +20,8 @@ from rules.program.toml_schema import Setting
 from worker.connections import composers, database_ready, read_programs, read_settings
 from worker.errors import Failure
 
-app = command_group("Check and print program files.")
+app = command_group("Check and print program files; move what runs to a version.")
+program_move.register(app)
 
 
 @app.command()
@@ -85,7 +87,8 @@ def versions(
 ) -> None:
     """List the versions of program files that workers have started with.
 
-    Each lifecycle goes on by the version that it began with; the list counts those that run and those that are over.
+    Each lifecycle goes on by the version that it began with, until staff move it. The list counts those that run and
+    those that are over.
     """
     programs = read_programs(read_settings())
 

@@ -405,6 +405,7 @@ COMMANDS = {
     "webhook remove": "NAME --actor",
     "webhook types": "--json",
     "program check": "FILE --json",
+    "program move": "PROGRAM --actor --from --json --preview --reason --to",
     "program show": "WHICH --json",
     "program versions": "WHICH --json",
     "db upgrade": "",

@@ -18,8 +18,8 @@ from lifecycles.facts import facts_from_row, facts_to_row
 from lifecycles.registry import LIFECYCLES
 from rules.acts import Act
 from rules.onboarding import OnboardingFacts
-from tests.lifecycles.test_pinned_programs import AT, Deployment, people
 from tests.support.delivery import bundled, environment
+from tests.support.programs.deployment import AT, Deployment, people
 
 Row = tuple[type[Any], dict[str, Any]]
 """A kind of facts, and facts of it as a row keeps them."""

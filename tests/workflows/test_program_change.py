@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 from temporalio.testing import WorkflowEnvironment
+from typer.testing import CliRunner
 
+from activities.upkeep.late_plans import wake_late_plans
+from cli.main import app
 from database.models import Message
 from database.session import Database
 from lifecycles.registry import find_lifecycle
@@ -78,3 +83,60 @@ async def test_running_lifecycles_go_on_by_the_file_of_their_start(
             rows = [await find_lifecycle(session, each) for each in (old, engagement, newcomer)]
     of_before = bundled().fingerprint
     assert [row.program_version for row in rows if row] == [of_before, of_before, changed.fingerprint]
+
+
+@pytest.mark.rule("CPE12", "STA1", "STA3")
+async def test_moved_lifecycle_plans_by_its_new_version_at_once(
+    server: WorkflowEnvironment, sqlite_url: str, tmp_path: Path
+) -> None:
+    """The onboarding begins with four check-ins; the changed file has two. The command moves it, and once only."""
+    changed = changed_program(tmp_path, policy_version='"2035-2"', check_ins="[0, 7]")
+    async with running_workers(server.client, sqlite_url) as (kept, catcher):
+        ready = TemporalFixture(server.client, kept, catcher)
+        await ready.sign_up()
+        old = f"onboarding/{ready.profile('mentee')}"
+        await due_days(kept, old, "mentee.checkin", 4)
+    target = server.client.service_client.config.target_host
+    settings = {"THROUGHLINE_DATABASE": sqlite_url, "THROUGHLINE_PROGRAMS": str(tmp_path)}
+    settings |= {"TEMPORAL_ADDRESS": target}
+    order = ["program", "move", "asis-global", "--from", bundled().fingerprint[:12], "--json"]
+    async with running_workers(server.client, sqlite_url, tmp_path) as (kept, _):
+        seen = await invoke([*order, "--preview"], settings)
+        done = await invoke([*order, "--reason", "fewer mails", "--actor", "lina"], settings)
+        again = await invoke([*order, "--reason", "fewer mails"], settings)
+        assert (seen["preview"], seen["not_sent"], seen["moved_lifecycles"]) == (True, 2, [])
+        assert (sorted(done["moved_lifecycles"])[0], done["unreached"]) == (old, 0)
+        assert (again["moved_lifecycles"], again["lifecycles"]) == ([], [])
+        async with asyncio.timeout(PATIENCE):
+            while await _planned(kept, old) != 2:  # noqa: ASYNC110 - rows change outside of any event loop
+                await asyncio.sleep(0.05)
+        # A plan that is late: whoever had to notify the workflow ended before.
+        now = datetime.now(UTC)
+        async with kept.begin() as session:
+            row = await find_lifecycle(session, old)
+            assert row is not None
+            assert row.program_version == changed.fingerprint
+            row.next_at = now - timedelta(hours=3)
+        assert await wake_late_plans(kept, server.client, now) == 1
+        async with asyncio.timeout(PATIENCE):
+            while not await _plans_ahead(kept, old, now):  # noqa: ASYNC110 - rows change outside of any event loop
+                await asyncio.sleep(0.05)
+
+
+async def invoke(arguments: list[str], settings: dict[str, str]) -> Any:
+    """What the command prints as JSON."""
+    result = await asyncio.to_thread(CliRunner().invoke, app, arguments, env=settings)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+async def _plans_ahead(database: Database, workflow: str, at: datetime) -> bool:
+    async with database.reading() as session:
+        row = await find_lifecycle(session, workflow)
+    return row is not None and row.next_at is not None and row.next_at > at
+
+
+async def _planned(database: Database, workflow: str) -> int:
+    async with database.reading() as session:
+        waiting = select(func.count()).where(Message.workflow == workflow, Message.state == "planned")
+        return await session.scalar(waiting.where(Message.message == "mentee.checkin")) or 0

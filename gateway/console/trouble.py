@@ -13,7 +13,9 @@ from gateway.console.shell import Shell, visit_of
 from gateway.console.today import page_of
 from staff.accounts.scope import Scope
 from staff.lists.worklist import troubled, unapplied
+from staff.sent_mail import read_sent_mail
 from staff.views.messages import message_views
+from staff.views.read_model import NotFound
 
 ROWS: Final = 50
 MAIL: Final = ("failed", "ambiguous", "came_back")
@@ -28,10 +30,12 @@ class TroublePages:
 
     def routes(self) -> list[APIRouter]:
         """Return the routes."""
-        routes = self._shell.router(Access.STAFF)
+        routes, managing = self._shell.router(Access.STAFF), self._shell.router(Access.MANAGER)
         routes.get("/console/mail")(self.mail)
         routes.get("/console/events")(self.events)
-        return [routes]
+        managing.get("/console/mail/{delivery}")(self.sent)
+        managing.post("/console/mail/{delivery}")(self.read_sent)
+        return [routes, managing]
 
     async def mail(self, request: Request) -> Response:
         """Show the mail of two weeks that failed, is unclear or came back."""
@@ -58,6 +62,27 @@ class TroublePages:
             names = {profile: (member, name) for profile, member, name in people}
         values = {"trouble": kind, "kinds": MAIL, "views": views, "names": names}
         return self._shell.respond(request, "mail.html", {**values, **_pages(page, len(found))})
+
+    async def sent(self, request: Request, delivery: str) -> Response:
+        """Show what became of a mail, without its body."""
+        async with self._shell.database.reading() as session:
+            row = await session.scalar(select(Message).where(Message.delivery == delivery[:40]))
+            if row is None:
+                raise self._shell.nothing(request)
+            [view] = await message_views(session, [row], self._shell.services.programs)
+        return self._shell.respond(request, "sent_mail.html", {"view": view, "mail": None})
+
+    async def read_sent(self, request: Request, delivery: str) -> Response:
+        """Show a mail as it was sent, and record who read it."""
+        visit = visit_of(request)
+        async with self._shell.database.begin() as session:
+            try:
+                mail = await read_sent_mail(
+                    session, delivery[:40], visit.member.actor, visit.at, self._shell.services.programs
+                )
+            except NotFound:
+                raise self._shell.nothing(request) from None
+        return self._shell.respond(request, "sent_mail.html", {"view": mail.view, "mail": mail})
 
     async def events(self, request: Request) -> Response:
         """Show events that are held or refused, the newest first."""

@@ -113,6 +113,7 @@ def _item(record: AuditRecord, names: dict[str, str], reader: Reader) -> History
         why=why,
         actor=record.actor,
         zone=reader.zone_of(data["to"]) if record.kind in ("mail", "came_back") else reader.zone,
+        delivery=str(data.get("delivery", "")) if record.kind == "mail" else "",
     )
 
 

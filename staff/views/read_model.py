@@ -110,6 +110,8 @@ class HistoryItem:
     actor: str | None
     zone: str
     """The recipient's time zone for a mail, else the program's or the member's."""
+    delivery: str = ""
+    """The id of a mail's delivery; empty for all else."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ PAGES = {
     "engagements": "/console/engagements",
     "claims": "/console/claims",
     "mail": "/console/mail?trouble=failed",
+    "one mail": "/console/mail/d-failed",
     "events": "/console/events",
     "person": "/console/people/ana",
     "engagement": "/console/engagement/r-2",

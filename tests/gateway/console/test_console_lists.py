@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from database import audit
+from database import audit, mail_bodies, person_keys
 from database.models import Engagement, Feedback, Message, Profile, Report, Survey, Task
+from database.session import Database
+from gateway.app import create_app
 from gateway.console.spreadsheets import cell
 from rules.engagement.confidentiality import DROPPED_BY_SUSPENSION
 from rules.text import folded
@@ -285,3 +288,45 @@ async def test_every_page_is_there_in_the_language_of_its_reader(sqlite_url: str
 def test_folding_leaves_what_people_type() -> None:
     assert folded("  José  ÁÑÜ ß\tŁ") == "jose anu ss ł"
     assert folded("Ａｎａ") == "ana"
+
+
+@pytest.mark.rule("MAIL1", "STA3")
+async def test_mail_is_read_as_it_was_sent_by_managers_on_record(staffed: ConsoleFixture) -> None:
+    keys = staffed.gateway.links.keys
+    keyed = Database(staffed.gateway.database.url, keys=keys)
+    row = Message(
+        delivery="d-sent",
+        workflow="engagement/r-2",
+        step="x",
+        occurrence=1,
+        message="mentee.match",
+        message_class="owed",
+        program="asis-global",
+        to_profile="p-ana",
+        member_id="ana",
+        planned_at=NOW,
+        due_at=NOW,
+        decided_at=NOW,
+        state="sent",
+        subject="A mentor for you",
+        content=b"From: a@example.org\r\nTo: ana@example.org\r\nSubject: x\r\n\r\nDear <b>Ana</b>,\r\n",
+    )
+    async with keyed.begin() as session:
+        session.add(row)
+        await session.flush()
+        await person_keys.ensure(session, "ana", NOW)
+        assert await mail_bodies.keep(session, row, NOW)
+    services = replace(staffed.gateway.services, database=keyed)
+    staffed.gateway.app = create_app(services, webhook_secrets=[])
+    path = "/console/mail/d-sent"
+    looked = await staffed.get("mia", path)
+    assert "A mentor for you" in looked.text
+    assert "Dear" not in looked.text
+    assert await staffed.acts("member/ana") == []
+    assert "Dear &lt;b&gt;Ana&lt;/b&gt;," in (await staffed.post("mia", path)).text
+    assert await staffed.acts("member/ana") == [("mail read", "mia@staff.example")]
+    for who in ("cora", "vito"):
+        assert (await staffed.get(who, path)).status_code == 404
+        assert (await staffed.post(who, path)).status_code == 404
+    assert (await staffed.get("mia", "/console/mail/none")).status_code == 404
+    await keyed.close()

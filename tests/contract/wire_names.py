@@ -380,6 +380,7 @@ COMMANDS = {
     "feedback list": "--actor --json",
     "mail log": "--json --limit --member --message --since --state",
     "mail ahead": "--days --json --limit --member --program",
+    "mail health": "--days --json --program",
     "mail show": "DELIVERY --actor --json --out",
     "mail skip": "DELIVERY --actor --json --preview --reason",
     "mail hold": "DELIVERY --actor --json --preview --reason",

@@ -22,6 +22,7 @@ from activities.inbox import QUEUE
 from cli.arguments import program_named, refuse_unknown_message
 from cli.commands.mail import mail_preview, order_commands
 from cli.commands.mail.ahead_command import list_ahead
+from cli.commands.mail.health_command import show_health
 from cli.commands.mail.show_command import show_mail
 from cli.groups import command_group
 from cli.output import Actor, Json, print_json_lines, print_table, working
@@ -47,6 +48,7 @@ app.add_typer(mail_preview.app)
 app.add_typer(order_commands.app)
 app.command("ahead")(list_ahead)
 app.command("show")(show_mail)
+app.command("health")(show_health)
 app.add_typer(suppressions_app, name="suppressions")
 
 STATES = ("planned", "claimed", "handed_over", *sorted(DECISIONS))

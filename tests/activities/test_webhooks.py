@@ -28,6 +28,7 @@ from database.session import Database
 from database.webhook_endpoints import Target, new_secret
 from rules.events.webhook_schedule import LONGEST_REST, TRIED_FOR, WAITS
 from staff import endpoints
+from tests.support.limits import PATIENCE
 from tests.support.servers.hostile_http import (
     OK,
     Act,
@@ -48,6 +49,9 @@ AT = datetime(2028, 3, 6, 15, tzinfo=UTC)
 KEYS = KeyRing(("a key for tests only",))
 PROGRAMS = load_programs(Path("programs"))
 HOUR = timedelta(hours=1)
+
+SHORT = 3.0
+"""Seconds for an attempt: a busy machine answers in less, and a silent receiver does not hold up the tests."""
 
 
 @dataclass
@@ -101,9 +105,8 @@ class WebhookFixture:
 async def webhook(database: Database, temporal_dev: WorkflowEnvironment) -> AsyncIterator[WebhookFixture]:
     """An endpoint for all types, at a receiver that takes everything."""
     async with HostileHttp() as receiver:
-        sender = WebhookSender(
-            AddressPolicy(["127.0.0.1"]), "/throughline/test", lambda: datetime.now(UTC), timeout=1
-        )
+        policy = AddressPolicy(["127.0.0.1"])
+        sender = WebhookSender(policy, "/throughline/test", lambda: datetime.now(UTC), timeout=SHORT)
         client = temporal_dev.client
         made = WebhookActivities(database, PROGRAMS, client, sender, KEYS, turn=0)
         fixture = WebhookFixture(database, receiver, sender, made)
@@ -164,24 +167,27 @@ async def test_one_bad_subject_holds_nobody_and_repeats_its_id(webhook: WebhookF
     others = [f"r-{number}" for number in range(2, 6)]
     webhook.misbehave(act, "r-1")
     await webhook.happen("r-1", "r-1", *others, *others)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         assert await webhook.deliver()
-    rows = await webhook.rows()
-    assert [row.state for row in rows] == ["waiting"] * 2 + ["delivered"] * 8
-    assert [row.attempts for row in rows[:2]] == [1, 0]
-    webhook.now += timedelta(seconds=6)
+        while (await webhook.states())[2:] != ["delivered"] * 8:
+            # A machine that is so busy that a good answer was late.
+            webhook.now += timedelta(seconds=6)
+            assert await webhook.deliver()
+    bad = (await webhook.rows())[:2]
+    assert [row.state for row in bad] == ["waiting"] * 2
+    assert bad[0].attempts > 0 == bad[1].attempts
+    webhook.now = max(row.next_at or webhook.now for row in bad)
     webhook.misbehave(OK)
     assert await webhook.deliver()
     assert await webhook.states() == ["delivered"] * 10
-    bad = [row.event_id for row in rows[:2]]
-    assert webhook.receiver.by_subject()["engagement/r-1"] == bad
-    assert webhook.receiver.times()[bad[0]] == 2
+    assert webhook.receiver.by_subject()["engagement/r-1"] == [row.event_id for row in bad]
+    assert webhook.receiver.times()[bad[0].event_id] == bad[0].attempts + 1
 
 
 async def test_endless_good_answer_counts_and_is_not_read(webhook: WebhookFixture) -> None:
     webhook.misbehave(endless_body(200))
     await webhook.happen("r-1")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         assert await webhook.deliver()
     assert await webhook.states() == ["delivered"]
 
@@ -385,7 +391,7 @@ async def test_name_that_changes_to_loopback_is_refused_at_the_attempt(webhook: 
     """It was harmless when the endpoint was added. A server listens on loopback, and gets nothing."""
     names: Resolved = {"members.example.org": ["127.0.0.2"]}
     policy = AddressPolicy(["127.0.0.2"], resolving(names))
-    sender = WebhookSender(policy, "/throughline/test", lambda: datetime.now(UTC), timeout=1)
+    sender = WebhookSender(policy, "/throughline/test", lambda: datetime.now(UTC))
     async with HostileHttp(host="127.0.0.2", port=webhook.receiver.port) as allowed:
         url = f"http://members.example.org:{allowed.port}/events"
         async with webhook.database.begin() as session:

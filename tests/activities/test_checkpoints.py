@@ -98,7 +98,7 @@ async def test_one_workflow_takes_checkpoints_however_many_workers_start(
 ) -> None:
     for _ in range(3):
         await start_housekeeping(temporal_dev.client)
-    for id, kind in (("watchdog", "Watchdog"), (CHECKPOINTS, "Checkpoints")):
+    for id, kind in (("watchdog", "Watchdog"), (CHECKPOINTS, "Checkpoints"), ("digest", "Digest")):
         handle = temporal_dev.client.get_workflow_handle(id)
         assert (await handle.describe()).workflow_type == kind
         await handle.terminate()

@@ -24,6 +24,7 @@ from tests.support.temporal_workers import TemporalFixture, temporal
 from worker.assembly import load_programs
 from workflows.starting import housekeeping
 from workflows.upkeep.checkpoints import CHECKPOINTS
+from workflows.upkeep.digest import DIGEST
 from workflows.upkeep.watchdog import WATCHDOG
 
 __all__ = ["temporal"]
@@ -68,7 +69,7 @@ async def test_housekeeping_comes_back_after_cancel_and_terminate(temporal: Temp
             before = (await handle.describe()).run_id
             await (handle.cancel() if end == "cancel" else handle.terminate("tried"))
             await until(lambda workflow=workflow, before=before: runs(client, workflow, before))  # type: ignore[misc]
-    for workflow in (WATCHDOG, CHECKPOINTS):
+    for workflow in (WATCHDOG, CHECKPOINTS, DIGEST):
         await client.get_workflow_handle(workflow).terminate()
 
 

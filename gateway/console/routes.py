@@ -10,6 +10,8 @@ from gateway.console.details import DetailPages
 from gateway.console.lists import ListPages
 from gateway.console.planned_mail.ahead_page import AheadPages
 from gateway.console.planned_mail.order_pages import OrderPages
+from gateway.console.programs.move_pages import MovePages
+from gateway.console.programs.rules_page import ProgramPages
 from gateway.console.shell import Shell
 from gateway.console.sign_in import SignInPages
 from gateway.console.today import TodayPages
@@ -20,6 +22,6 @@ def console_routes(shell: Shell) -> list[APIRouter]:
     """Return the routes of the console, by kind of access."""
     pages = (
         *(TodayPages, AheadPages, ListPages, ActPages, OrderPages),
-        *(TroublePages, ConfidentialPages, DetailPages),
+        *(TroublePages, ConfidentialPages, ProgramPages, MovePages, DetailPages),
     )
     return [SignInPages(shell).routes(), *(router for each in pages for router in each(shell).routes())]

@@ -34,7 +34,19 @@ SIGN_IN: Final = "/console/sign-in"
 MOST_BACK: Final = 500
 """Characters of an address to go back to."""
 
-NOTICES: Final = frozenset({"done", "dismissed", "snoozed", "signed_out", "acted", "ordered", "unreached"})
+NOTICES: Final = frozenset(
+    {
+        "done",
+        "dismissed",
+        "snoozed",
+        "signed_out",
+        "acted",
+        "ordered",
+        "unreached",
+        "moved",
+        "moved_unreached",
+    }
+)
 """What a page may say about the act before it, by the query `said`."""
 
 
@@ -57,6 +69,7 @@ NAVIGATION: Final = (
     NavigationItem("onboardings", "/console/onboardings"),
     NavigationItem("claims", "/console/claims"),
     NavigationItem("surveys", "/console/surveys"),
+    NavigationItem("program", "/console/program"),
     NavigationItem("reports", "/console/reports", Access.MANAGER),
     NavigationItem("feedback", "/console/feedback", Access.MANAGER),
 )

@@ -18,7 +18,7 @@ from fastapi import APIRouter, Request, Response
 from database import audit
 from database.models import Lifecycle
 from gateway.access import Access
-from gateway.console.acts.binding import digest_of, is_bound, meanwhile
+from gateway.console.acts.binding import digest_of, is_bound, meanwhile, outcome_shown
 from gateway.console.shell import Shell, StaffVisit, form_of, go_back, safe_back, visit_of
 from gateway.links.page import form_text
 from lifecycles.registry import find_lifecycle
@@ -230,20 +230,4 @@ def _numbers(result: ActResult) -> dict[str, int]:
 def _bound(act: StaffAct, row: Lifecycle, result: ActResult) -> list[Any]:
     """Return what an act is bound to. Instants count by their day: an hour more of a pause is no other preview."""
     facts = {name: value for name, value in row.facts.items() if name != "received"}
-    return [act.target, act.name, act.reason, dict(act.details), row.state, facts, _outcome(result)]
-
-
-def _outcome(result: ActResult) -> list[Any]:
-    return [
-        result.before,
-        result.state,
-        [[e.change, e.message, e.number, e.to, _day(e.was), _day(e.due)] for e in result.effects],
-        [[e.change, e.kind, e.what, _day(e.was), _day(e.due)] for e in result.coming],
-        [[task.change, task.task, task.number] for task in result.tasks],
-        [[claim.claim, _outcome(claim.result)] for claim in result.claims],
-        list(result.starts),
-    ]
-
-
-def _day(at: Any) -> str:
-    return at.date().isoformat() if at else ""
+    return [act.target, act.name, act.reason, dict(act.details), row.state, facts, outcome_shown(result)]

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from gateway import events, health, verification
+from gateway.console.acts.batch_work import BatchWork
 from gateway.console.routes import console_routes
 from gateway.console.shell import HOME, Shell
 from gateway.event_store import EventStore
@@ -42,7 +43,7 @@ def create_app(
     webhook secret that cannot be read.
     """
     store = EventStore(services.database, services.notify_inbox, clock=services.clock)
-    pages = pages or Pages()
+    pages, shell = pages or Pages(), Shell(services)
     signatures = Signatures(webhook_secrets)
     app = FastAPI(
         title="Throughline",
@@ -50,13 +51,12 @@ def create_app(
         description="Events in, personal links, and health of the mentoring program's engine.",
         docs_url=None,
         redoc_url=None,
-        lifespan=_notifying(store),
+        lifespan=_running(store, shell.batches),
         # The redirect would be built from the Host header, and would carry the token of a personal link.
         redirect_slashes=False,
     )
-    app.state.pages, app.state.event_store = pages, store
+    app.state.pages, app.state.event_store, app.state.batches = pages, store, shell.batches
     app.add_middleware(PageHeaders, headers=pages.headers)
-    shell = Shell(services)
     app.exception_handler(HTTPException)(_http_answers(services, pages, shell))
     app.exception_handler(ClientDisconnect)(_disconnected)
     app.exception_handler(Exception)(_internal_error)
@@ -72,17 +72,18 @@ def create_app(
     return app
 
 
-def _notifying(store: EventStore) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """Return the lifespan that repeats failed notifications of the inbox while the app runs."""
+def _running(store: EventStore, batches: BatchWork) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """Return the lifespan that repeats failed notifications of the inbox, and works on batches, while the app runs."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        notifying = asyncio.create_task(store.run())
+        running = [asyncio.create_task(each.run()) for each in (store, batches)]
         try:
             yield
         finally:
-            notifying.cancel()
-            await asyncio.gather(notifying, return_exceptions=True)
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
     return lifespan
 

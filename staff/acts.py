@@ -15,7 +15,11 @@ from typing import Any, Final
 from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncSession
-from temporalio.client import Client, WorkflowUpdateFailedError
+from temporalio.client import (
+    Client,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -71,6 +75,10 @@ class UnknownLifecycle(LookupError):
 
 class ActRefused(Exception):
     """An act that the rules or the workflow refused, or that no worker took; the text gives the reason."""
+
+
+class ActNotTaken(ActRefused):
+    """An act that reached no worker in time: it may be applied later, and may be tried again under the same id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +208,10 @@ async def act_result(session: AsyncSession, programs: Programs, seen: Preview) -
     )
 
 
-async def execute_act(database: Database, client: Client, programs: Programs, act: StaffAct) -> ActResult:
-    """Do an act by an update of the workflow, and return what it changed.
+async def execute_act(
+    database: Database, client: Client, programs: Programs, act: StaffAct, update_id: str | None = None
+) -> ActResult:
+    """Do an act by an update of the workflow, and return what it changed. With an `update_id` it is done once.
 
     Raises InvalidAct, UnknownLifecycle, and ActRefused where the workflow refuses it or no worker takes it. An act
     that was applied and whose answer was lost, as when the workflow ended or a connection broke, is done: the audit
@@ -210,13 +220,13 @@ async def execute_act(database: Database, client: Client, programs: Programs, ac
     check_act(act)
     async with database.reading() as session:
         await _find(session, act.target)
-    update_id = f"staff {uuid4()}"
+    update_id = update_id or f"staff {uuid4()}"
     argument = {"reason": act.reason, "actor": act.actor, **act.details}
     answer: Answer | None = None
     try:
         answer = await update(client, act.target, act.name, argument, update_id)
     except ActRefused:
-        if not await _is_on_record(database, act.target, update_id):
+        if not await is_on_record(database, act.target, update_id):
             raise
     async with database.reading() as session:
         row = await _find(session, act.target)
@@ -247,15 +257,21 @@ async def update(
     except RPCError as error:
         if error.status == RPCStatusCode.NOT_FOUND:
             raise ActRefused(f"{target} is closed, or was never started") from None
-        raise ActRefused(f"Temporal refused it: {error.message}") from None
-    except TimeoutError:
-        raise ActRefused(
+        away = error.status in (RPCStatusCode.UNAVAILABLE, RPCStatusCode.DEADLINE_EXCEEDED)
+        refusal = ActNotTaken if away else ActRefused
+        raise refusal(f"Temporal refused it: {error.message}") from None
+    except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError):
+        # The SDK raises its own error where the deadline, or the end of this process, cancels a call.
+        if (task := asyncio.current_task()) and task.cancelling():
+            raise asyncio.CancelledError from None
+        raise ActNotTaken(
             f"no worker took it within {UPDATE_TIMEOUT} seconds; "
             f"throughline show {target} shows whether it was done later"
         ) from None
 
 
-async def _is_on_record(database: Database, target: str, update_id: str) -> bool:
+async def is_on_record(database: Database, target: str, update_id: str) -> bool:
+    """Return whether an update of a lifecycle was applied."""
     async with database.reading() as session:
         acts = await audit.records_of(session, target, "act")
     return any(act.get("id") == update_act_id(update_id) for act in acts)

@@ -35,10 +35,20 @@ from database.models.records import (
     ProgramVersion,
     Task,
 )
-from database.models.staff import SignInAttempt, StaffAccount, StaffAssignment, StaffLink, StaffSession
+from database.models.staff import (
+    ActBatch,
+    ActBatchItem,
+    SignInAttempt,
+    StaffAccount,
+    StaffAssignment,
+    StaffLink,
+    StaffSession,
+)
 
 __all__ = [
     "DECISIONS",
+    "ActBatch",
+    "ActBatchItem",
     "AuditRecord",
     "Base",
     "Bounce",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from database.models.base import Base
+from database.models.base import Base, Serial
 
 
 class StaffAccount(Base):
@@ -69,3 +70,44 @@ class SignInAttempt(Base):
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
     failures: Mapped[int]
     last_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class ActBatch(Base):
+    """One act of one person on many lifecycles of a kind. Instants are those of the machine's clock.
+
+    `state` is `draft` while fields of the act are asked for, then `previewing`, `previewed`, `running`, and `done` or
+    `stopped`. `given` are the fields of its form. `reason` goes with the end: each act's record has it.
+    `held_until` is until when a gateway works on it.
+    """
+
+    __tablename__ = "act_batches"
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("staff_accounts.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(20))
+    act: Mapped[str] = mapped_column(String(20))
+    given: Mapped[dict[str, Any]]
+    reason: Mapped[str | None] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(String(12), index=True)
+    made_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    held_until: Mapped[datetime | None]
+
+
+class ActBatchItem(Base):
+    """A lifecycle of a batch.
+
+    `state` is `waiting`; after its preview `ready` or `refused`; in the end `done`, `changed` since its preview,
+    `failed`, or `left` where the batch was stopped. `digest` is of the preview, `outcome` what it showed, `said` why
+    it was refused.
+    """
+
+    __tablename__ = "act_batch_items"
+    batch_id: Mapped[int] = mapped_column(Serial, ForeignKey("act_batches.id"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    target: Mapped[str] = mapped_column(String(200))
+    state: Mapped[str] = mapped_column(String(12))
+    tries: Mapped[int] = mapped_column(default=0)
+    digest: Mapped[str | None] = mapped_column(String(64))
+    outcome: Mapped[dict[str, Any] | None]
+    said: Mapped[str | None] = mapped_column(Text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 from urllib.parse import urlencode
 
@@ -11,13 +11,18 @@ from fastapi import APIRouter, Request, Response
 from gateway.access import Access
 from gateway.console.shell import Shell, visit_of
 from gateway.console.spreadsheets import csv_file
+from lifecycles.participants import Programs
 from lifecycles.registry import LIFECYCLES
+from rules.kinds import KINDS
+from staff.accounts.directory import StaffMember
 from staff.accounts.scope import Scope
+from staff.batches.batch_states import MOST
 from staff.formatting import local_iso
 from staff.lists.lifecycle_lists import (
     MOST_IN_A_FILE,
     ListedLifecycle,
     ListFilter,
+    count_of,
     lifecycle_page,
     states_of,
 )
@@ -76,12 +81,17 @@ class ListPages:
         async with self._shell.database.reading() as session:
             cursor = query_of(request, "after", LONGEST_CURSOR)
             page = await lifecycle_page(session, scope, kind, chosen, cursor)
+            offers = KINDS[kind].staff_acts if scope.member.may_act else ()
+            count = await count_of(session, scope, kind, chosen, MOST + 1) if offers else 0
         groups = (*GROUPS, "~stalled") if kind == "engagement" else GROUPS
         values = {
             "kind": kind,
             "chosen": chosen,
             "groups": groups,
             "states": states_of(scope, kind),
+            "offers": offers,
+            "count": count,
+            "most": MOST,
             "page": page,
             "programs": sorted(self._shell.services.programs),
             **_addresses(request, page.following),
@@ -105,13 +115,8 @@ class ListPages:
         return answer
 
     def _filter(self, request: Request, kind: str) -> ListFilter:
-        state = query_of(request, "state", 20)
-        known = {"", *GROUPS, "~stalled", *states_of(Scope(visit_of(request).member), kind)}
-        return ListFilter(
-            state if state in known else "",
-            self._program(request),
-            query_of(request, "search", LONGEST_SEARCH),
-        )
+        member, programs = visit_of(request).member, self._shell.services.programs
+        return list_filter(request.query_params, member, kind, programs)
 
     def _people_filter(self, request: Request) -> PeopleFilter:
         special = query_of(request, "show", 20)
@@ -126,9 +131,24 @@ class ListPages:
         return program if program in self._shell.services.programs else ""
 
 
+def list_filter(given: Mapping[str, str], member: StaffMember, kind: str, programs: Programs) -> ListFilter:
+    """Return the filter of a list from the values of a query or a form; what is unknown counts as empty."""
+    state, program = _clean(given, "state", 20), _clean(given, "program", 64)
+    known = {"", *GROUPS, "~stalled", *states_of(Scope(member), kind)}
+    return ListFilter(
+        state if state in known else "",
+        program if program in programs else "",
+        _clean(given, "search", LONGEST_SEARCH),
+    )
+
+
 def query_of(request: Request, name: str, most: int) -> str:
     """Return a value of the query without control characters, cut to a length."""
-    return "".join(each for each in request.query_params.get(name, "") if each.isprintable())[:most].strip()
+    return _clean(request.query_params, name, most)
+
+
+def _clean(given: Mapping[str, str], name: str, most: int) -> str:
+    return "".join(each for each in given.get(name, "") if each.isprintable())[:most].strip()
 
 
 def _addresses(request: Request, following: str) -> dict[str, str]:

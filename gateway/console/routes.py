@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from gateway.console.acts.batch_pages import BatchPages
 from gateway.console.acts.pages import ActPages
 from gateway.console.confidential_pages import ConfidentialPages
 from gateway.console.details import DetailPages
@@ -21,7 +22,7 @@ from gateway.console.trouble import TroublePages
 def console_routes(shell: Shell) -> list[APIRouter]:
     """Return the routes of the console, by kind of access."""
     pages = (
-        *(TodayPages, AheadPages, ListPages, ActPages, OrderPages),
+        *(TodayPages, AheadPages, ListPages, ActPages, BatchPages, OrderPages),
         *(TroublePages, ConfidentialPages, ProgramPages, MovePages, DetailPages),
     )
     return [SignInPages(shell).routes(), *(router for each in pages for router in each(shell).routes())]

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import structlog
 from babel.dates import format_datetime, format_skeleton
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,6 +20,7 @@ from starlette.datastructures import FormData
 
 from database.session import Database
 from gateway.access import Access
+from gateway.console.acts.batch_work import BatchWork
 from gateway.console.same_origin import comes_from_elsewhere, is_foreign
 from gateway.event_store import Unavailable
 from gateway.pages import TEMPLATES, Pages
@@ -45,6 +47,7 @@ NOTICES: Final = frozenset(
         "unreached",
         "moved",
         "moved_unreached",
+        "none_ticked",
     }
 )
 """What a page may say about the act before it, by the query `said`."""
@@ -109,6 +112,7 @@ class Shell:
     def __init__(self, services: GatewayServices) -> None:
         self.services = services
         self.pages = Pages(TEMPLATES / "pages" / "console")
+        self.batches = BatchWork(services)
         self.is_secure = services.links.base_url.startswith("https://")
         # Browsers keep the prefix to cookies of this host alone, over TLS. The embedded parts are on plain http.
         self.cookie = "__Host-throughline" if self.is_secure else "throughline"
@@ -228,6 +232,8 @@ def _guarded(shell: Shell) -> type[APIRoute]:
                     return await handle(request)
                 except ConsoleAnswer as answer:
                     return answer.response
+                except RequestValidationError:
+                    return shell.nothing(request).response
                 except TooLarge:
                     return shell.refuse(request, "refused.too_large", 413)
                 except (Unavailable, SQLAlchemyError, OSError, TimeoutError) as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Claim, Lifecycle, Member, Profile, Task
@@ -99,6 +99,30 @@ async def lifecycle_page(
         last = shown[-1]
         following = f"{last.state_since.isoformat()}|{last.workflow}"
     return LifecyclePage(await _entries(session, scope, shown), following)
+
+
+async def workflows_of(
+    session: AsyncSession,
+    scope: Scope,
+    kind: str,
+    chosen: ListFilter,
+    most: int,
+    among: Sequence[str] | None = None,
+) -> list[str]:
+    """Return the ids of a list, in its order, up to a number; only those `among` some ids, if there are any."""
+    table = LIFECYCLES[kind].table
+    wanted = select(table.workflow).where(scope.rows(table), *_conditions(scope, kind, chosen))
+    if among is not None:
+        wanted = wanted.where(table.workflow.in_(among))
+    ordered = wanted.order_by(table.state_since.desc(), table.workflow.desc()).limit(most)
+    return list(await session.scalars(ordered))
+
+
+async def count_of(session: AsyncSession, scope: Scope, kind: str, chosen: ListFilter, most: int) -> int:
+    """Return how many lifecycles a list has, counted up to a number."""
+    table = LIFECYCLES[kind].table
+    some = select(table.workflow).where(scope.rows(table), *_conditions(scope, kind, chosen)).limit(most)
+    return int(await session.scalar(select(func.count()).select_from(some.subquery())) or 0)
 
 
 def states_of(scope: Scope, kind: str) -> tuple[str, ...]:

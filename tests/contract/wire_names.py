@@ -315,6 +315,8 @@ TABLES = {
     "staff_sessions": "token account_id created_at expires_at seen_at",
     "staff_links": "token account_id expires_at",
     "staff_assignments": "account_id subject since",
+    "act_batches": "id account_id kind act given reason state made_at started_at ended_at held_until",
+    "act_batch_items": "batch_id number target state tries digest outcome said",
     "sign_in_attempts": "key failures last_at",
     "program_versions": "fingerprint program policy_version content first_seen_at",
 }

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from gateway.console.shell import Shell, StaffVisit
 from lifecycles.registry import find_lifecycle
-from staff.acts import ActResult
 from staff.views.history import Reader, records_since
 from staff.views.lifecycles import program_zone
 from staff.views.read_model import HistoryItem
@@ -36,20 +35,3 @@ async def meanwhile(shell: Shell, visit: StaffVisit, target: str, record: str) -
         zone = program_zone(row.program if row else "", shell.services.programs)
         reader = Reader(zone, is_confidant=visit.member.is_manager)
         return list(await records_since(session, [target], after, reader))[-MOST_RECORDS:]
-
-
-def outcome_shown(result: ActResult) -> list[Any]:
-    """Return what a preview shows, with instants by their day."""
-    return [
-        result.before,
-        result.state,
-        [[e.change, e.message, e.number, e.to, _day(e.was), _day(e.due)] for e in result.effects],
-        [[e.change, e.kind, e.what, _day(e.was), _day(e.due)] for e in result.coming],
-        [[task.change, task.task, task.number] for task in result.tasks],
-        [[claim.claim, outcome_shown(claim.result)] for claim in result.claims],
-        list(result.starts),
-    ]
-
-
-def _day(at: Any) -> str:
-    return at.date().isoformat() if at else ""

@@ -6,27 +6,30 @@ the form is sent, nothing happens, and the page says what changed meanwhile.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final
-from weakref import WeakValueDictionary
+from dataclasses import dataclass
+from typing import Final
 
 import structlog
 from fastapi import APIRouter, Request, Response
 
-from database import audit
-from database.models import Lifecycle
 from gateway.access import Access
-from gateway.console.acts.binding import digest_of, is_bound, meanwhile, outcome_shown
+from gateway.console.acts.binding import digest_of, is_bound, meanwhile
 from gateway.console.shell import Shell, StaffVisit, form_of, go_back, safe_back, visit_of
 from gateway.links.page import form_text
 from lifecycles.registry import find_lifecycle
-from rules.credit import REVOCATIONS
-from rules.engagement import END_REASONS
 from rules.engagement.confidentiality import SUSPENDED
 from rules.kinds import KINDS, TARGET
 from staff.accounts.scope import Scope
+from staff.act_forms import (
+    ActForm,
+    acting_alone,
+    bound_to,
+    choices_of,
+    numbers_of,
+    read_act,
+    with_reason,
+)
 from staff.acts import ActRefused, ActResult, StaffAct, UnknownLifecycle, execute_act, preview_act
 from staff.acts import InvalidAct as WrongAct
 from staff.people import People
@@ -37,25 +40,32 @@ from staff.views.read_model import HistoryItem
 log = structlog.get_logger()
 
 LONGEST_REASON: Final = 1000
-MOST_UNITS: Final = 120
-
-_LOCKS: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-"""One act on a target at a time, so that none comes between a comparison and its act."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Order:
     """An act as it was asked for."""
 
-    act: StaffAct
-    given: Mapping[str, str]
-    """The fields that decide what the preview shows, as they were typed."""
-    origin: str = ""
+    form: ActForm
+    origin: str
     """The page of the console that led here, to go back to."""
-    people: tuple[str, ...] = ()
+    people: tuple[str, ...]
     """The names of who takes part."""
-    wrong: str = ""
-    """The key of what is wrong or missing in them; empty if nothing is."""
+
+    @property
+    def act(self) -> StaffAct:
+        """The act."""
+        return self.form.act
+
+    @property
+    def given(self) -> Mapping[str, str]:
+        """The fields that decide what the preview shows, as they were typed."""
+        return self.form.given
+
+    @property
+    def wrong(self) -> str:
+        """The key of what is wrong or missing in them; empty if nothing is."""
+        return self.form.wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +112,7 @@ class ActPages:
         if order.wrong:
             return self._page(request, order, None, errors=[order.wrong], status=422)
         visit = visit_of(request)
-        lock = _LOCKS.setdefault(order.act.target, asyncio.Lock())
-        async with lock, self._shell.database.reading() as session:
-            # The lock of the process, and one that all gateways share.
-            await audit.lock(session, f"console {order.act.target}")
+        async with acting_alone(self._shell.database, order.act.target):
             try:
                 seen = await self._preview(visit, order.act)
                 if not is_bound(seen.digest, form_text(form, "digest")):
@@ -122,7 +129,7 @@ class ActPages:
         if client is None:
             raise ActRefused("there is no Temporal service here: nothing can be done")
         services = self._shell.services
-        act = order.act if order.act.name == "end" else replace(order.act, reason=reason)
+        act = with_reason(order.act, reason)
         await execute_act(services.database, client, services.programs, act)
         log.info("staff_act_done", act=act.name, target=act.target)
         return go_back(order.origin, "acted")
@@ -145,7 +152,7 @@ class ActPages:
         made = StaffAct(act, target, "", visit.member.actor)
         names = tuple(people.name(profile) for profile in profiles)
         origin = safe_back(str(given.get("back", "")), f"/console/{target}")
-        return replace(_with_details(made, kind.units, given), people=names, origin=origin)
+        return _Order(read_act(made, given), origin, names)
 
     async def _preview(self, visit: StaffVisit, act: StaffAct) -> _Seen:
         """Return what an act would change now. Raises ActRefused, InvalidAct."""
@@ -157,7 +164,7 @@ class ActPages:
             row = await find_lifecycle(session, act.target)
         if row is None:
             raise ActRefused(f"there is no {act.target}")
-        digest = digest_of(self._shell, visit, "console act", _bound(act, row, result))
+        digest = digest_of(self._shell, visit, "console act", bound_to(act, row, result))
         return _Seen(result, digest, record)
 
     # long: what a page of an act shows in each of its states
@@ -178,56 +185,13 @@ class ActPages:
             "people": order.people,
             "origin": order.origin,
             "given": order.given,
-            "units": KINDS[order.act.target.partition("/")[0]].units if order.act.name == "extend" else (),
-            "end_reasons": list(END_REASONS) if order.act.name == "end" else [],
-            "revocations": list(REVOCATIONS) if order.act.name == "revoke" else [],
+            "choices": choices_of(order.act.name, order.act.target.partition("/")[0]),
             "result": seen.result if seen else None,
             "seen": seen,
-            "numbers": _numbers(seen.result) if seen else {},
+            "numbers": numbers_of(seen.result) if seen else {},
             "errors": errors or [],
             "refused": refused,
             "reason": reason,
             "meanwhile": since,
         }
         return self._shell.respond(request, "act.html", values, status)
-
-
-def _with_details(act: StaffAct, units: tuple[str, ...], given: Mapping[str, str]) -> _Order:
-    if act.name == "extend":
-        typed = {unit: str(given.get(unit, ""))[:20].strip() for unit in units if given.get(unit)}
-        if len(typed) != 1:
-            return _Order(act, typed, wrong="one_unit")
-        [(unit, text)] = typed.items()
-        if unit == "end":
-            return _Order(replace(act, details={"end": text}), typed)
-        if not (text.isascii() and text.isdigit() and 0 < int(text) <= MOST_UNITS):
-            return _Order(act, typed, wrong="number")
-        return _Order(replace(act, details={unit: int(text)}), typed)
-    if act.name == "end":
-        because = str(given.get("because", ""))
-        typed = {"because": because} if because else {}
-        if because not in END_REASONS:
-            return _Order(act, typed, wrong="because")
-        return _Order(replace(act, reason=because), typed)
-    if act.name == "revoke":
-        because = str(given.get("because", ""))
-        typed = {"because": because} if because else {}
-        if because not in REVOCATIONS:
-            return _Order(act, typed, wrong="because")
-        # The rules refuse to revoke or reject without a reason; the person's own takes its place when it is done.
-        return _Order(replace(act, reason="-", details={"answer": because}), typed)
-    return _Order(replace(act, reason="-") if act.name == "reject" else act, {})
-
-
-def _numbers(result: ActResult) -> dict[str, int]:
-    """Return how many messages vanish, move and appear, with those of claims."""
-    effects = [
-        effect for each in (result, *(claim.result for claim in result.claims)) for effect in each.effects
-    ]
-    return {name: sum(effect.change == name for effect in effects) for name in ("not_sent", "moved", "added")}
-
-
-def _bound(act: StaffAct, row: Lifecycle, result: ActResult) -> list[Any]:
-    """Return what an act is bound to. Instants count by their day: an hour more of a pause is no other preview."""
-    facts = {name: value for name, value in row.facts.items() if name != "received"}
-    return [act.target, act.name, act.reason, dict(act.details), row.state, facts, outcome_shown(result)]

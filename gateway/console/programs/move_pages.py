@@ -14,13 +14,14 @@ from sqlalchemy import select
 
 from database.models import ProgramVersion
 from gateway.access import Access
-from gateway.console.acts.binding import digest_of, is_bound, outcome_shown
+from gateway.console.acts.binding import digest_of, is_bound
 from gateway.console.acts.pages import LONGEST_REASON
 from gateway.console.programs.rules_page import PATH
 from gateway.console.shell import Shell, StaffVisit, form_of, go_back, visit_of
 from gateway.links.page import form_text
 from rules.kinds import TARGET
 from rules.program import version_label
+from staff.act_forms import outcome_shown
 from staff.program_moves import (
     MoveBatch,
     MovePreview,

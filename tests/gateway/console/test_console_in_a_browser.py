@@ -34,6 +34,9 @@ PAGES = {
     "cancel": "/console/act/cancel?target=engagement/r-2",
     "extend": "/console/act/extend?target=engagement/r-2&months=x",
     "end": "/console/act/end?target=engagement/r-2&because=no_time",
+    "acts on many": "/console/many",
+    "values for many": "/console/many/1",
+    "preview for many": "/console/many/2",
     "reports": "/console/reports",
     "feedback": "/console/feedback",
     "not there": "/console/engagement/none",
@@ -96,6 +99,9 @@ def rows() -> list[Any]:
 async def shown(sqlite_url: str, chromium: Browser) -> AsyncIterator[ServedConsole]:
     """A console for a browser."""
     async with console_fixture(sqlite_url, rows()) as console, served_console(console, chromium) as made:
+        for act in ("extend", "cancel"):
+            form = {"kind": "engagement", "act": act, "target": "engagement/r-2"}
+            await console.post("mia", "/console/many", form)
         yield made
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
 from playwright.async_api import Browser
+from sqlalchemy import select
 
+from database.models import ActBatch, ActBatchItem
+from staff import acts
 from staff.accounts.directory import add_account, find_account
+from staff.batches.steps import BatchSteps
 from tests.support.console.browsing import ServedConsole, served_console
 from tests.support.console.staff import STAFF, ConsoleFixture
 from tests.support.gateway import gateway_fixture
+from tests.support.limits import PATIENCE
 from tests.support.temporal_workers import TemporalFixture, temporal
 
 __all__ = ["temporal"]
@@ -79,3 +85,54 @@ async def test_extension_is_done_as_previewed_and_the_form_works_once(
         await context.close()
     acts = await shown.console.acts(target)
     assert [each for each in acts if each[0] == "pause"] == [("pause", "mia@staff.example")]
+
+
+@pytest.mark.rule("STA1", "STA3")
+async def test_batch_acts_once_on_each_and_leaves_out_what_changed(
+    shown: ServedConsole, temporal: TemporalFixture
+) -> None:
+    """Also where a gateway dies behind an act, before it has noted that the act is done."""
+    database = shown.console.gateway.database
+    first, second = await temporal.ask(), await temporal.ask()
+    async with shown.page("mia", java_script_enabled=False) as page:
+        await page.goto(f"/console/requests?search={temporal.mark}")
+        for handle in (first, second):
+            await page.locator(f"input[value='{handle.id}']").check()
+        await page.get_by_label("What to do").select_option("cancel")
+        await page.get_by_role("button", name="Preview for all").click()
+        button = page.locator("button.danger")
+        await button.wait_for()
+        assert "Cancel, and stop" in await button.inner_text()
+        await second.execute_update("extend", {"business_days": 3, "actor": "nora@staff.example"})
+        await page.get_by_label("Reason").fill("The mentor is on leave.")
+        await button.click()
+        await page.get_by_role("heading", name="Done", exact=True).wait_for()
+        assert "changed since the preview" in await page.inner_text("main")
+    async with database.begin() as session:
+        [batch] = await session.scalars(select(ActBatch))
+        item = await session.scalar(select(ActBatchItem).where(ActBatchItem.target == first.id))
+        assert item is not None
+        assert (batch.state, item.state) == ("done", "done")
+        batch.state, batch.reason, item.state = "running", "The mentor is on leave.", "ready"
+    services = shown.console.gateway.services
+    steps = BatchSteps(database, services.programs, temporal.client, services.now)
+    async with asyncio.timeout(PATIENCE):
+        while batch.state == "running":
+            await steps.step()
+            [batch] = await shown.console.gateway.all(ActBatch)
+    found = {row.target: row.state for row in await shown.console.gateway.all(ActBatchItem)}
+    assert found == {first.id: "done", second.id: "changed"}
+    done = [each for each in await shown.console.acts(first.id) if each[0] == "cancel"]
+    assert done == [("cancel", "mia@staff.example")]
+    assert "cancel" not in [each for each, _ in await shown.console.acts(second.id)]
+
+
+async def test_act_that_no_worker_takes_may_be_tried_again(
+    temporal: TemporalFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"request/nobody-{temporal.mark}"
+    handle = await temporal.client.start_workflow("Request", id=name, task_queue="without workers")
+    monkeypatch.setattr(acts, "UPDATE_TIMEOUT", 0.3)
+    with pytest.raises(acts.ActNotTaken, match="no worker took it"):
+        await acts.update(temporal.client, name, "cancel", {"actor": "mia", "reason": "because"})
+    await handle.terminate()

@@ -467,8 +467,18 @@ async def test_staff_send_one_message_now_and_another_after_the_end(temporal: Te
             while not await is_sent(row):  # noqa: ASYNC110 - the database sends no notice of a change
                 await asyncio.sleep(0.02)
 
+    async def at_rest() -> None:
+        """The plan that follows a delivery has been made: another would move the message back."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                raw = (await handle.describe()).raw_description
+                if not raw.pending_activities and not raw.HasField("pending_workflow_task"):
+                    return
+                await asyncio.sleep(0.02)
+
     await order("send", first)
     await sent(first)
+    await at_rest()
     await order("hold", second)
     await handle.terminate()
     async with temporal.database.begin() as session:

@@ -190,6 +190,9 @@ class WorkerOptions:
 
     interceptors: Sequence[Interceptor] = ()
     max_cached_workflows: int = 500
+    max_workflow_tasks: int = 8
+    """Workflow tasks at the same time. They share one interpreter: with more of them, one may seem to hang, which
+    Temporal assumes after two seconds. More gain nothing, and need memory."""
     max_deliveries: int = 8
     """Deliveries at the same time."""
     mails_per_second: float | None = None
@@ -251,6 +254,7 @@ def _workflow_worker(client: Client, components: Components, options: WorkerOpti
             webhooks.deliver_events,
         ],
         max_cached_workflows=options.max_cached_workflows,
+        max_concurrent_workflow_tasks=options.max_workflow_tasks,
         **options.common,
     )
 

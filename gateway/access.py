@@ -17,7 +17,7 @@ class Access(StrEnum):
     SIGNED = "signed"
     """Programs that sign what they send, or give their password."""
     LINK = "link"
-    """Whoever has the personal link, for its one purpose."""
+    """The holder of the personal link, for its one purpose."""
     THIS_MACHINE = "this machine"
     """Browsers on this machine, for the embedded pages."""
     SIGN_IN = "sign-in"

@@ -51,7 +51,9 @@ def sign_in(email: Email) -> None:
     token = _write(make)
     minutes = int(LINK_HOLDS.total_seconds() // 60)
     typer.echo(f"{read_settings().base_url.rstrip('/')}/console/link/{token}")
-    typer.echo(f"It works once, within {minutes} minutes: whoever opens it first is signed in.", err=True)
+    typer.echo(
+        f"It works once, within {minutes} minutes: the first person who opens it is signed in.", err=True
+    )
 
 
 # long: each parameter is an option of the command

@@ -97,7 +97,7 @@ class SignInPages:
             return await self._signed_in(session, current, "password", back)
 
     async def show_link(self, request: Request, token: str) -> Response:
-        """Ask whoever opened a one-time link to go on: a program that only looks at links does not use it up."""
+        """Ask the person who opened a one-time link to go on: a program that only looks at links does not use it up."""
         async with self._database.reading() as session:
             holds = await link_holds(session, token, datetime.now(UTC))
         if not holds:

@@ -1,4 +1,4 @@
-"""The work on batches, in steps: previews, then acts. Whoever takes the next step goes on where the last one ended.
+"""The work on batches, in steps: previews, then acts. The next step goes on where the last one ended.
 
 A gateway holds a batch while it works on it. Each lifecycle's result is a transaction of its own, and its act has an id
 from batch and number: after a crash at any point it is neither lost nor done twice.

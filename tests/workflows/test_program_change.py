@@ -110,7 +110,7 @@ async def test_moved_lifecycle_plans_by_its_new_version_at_once(
         async with asyncio.timeout(PATIENCE):
             while await _planned(kept, old) != 2:  # noqa: ASYNC110 - rows change outside of any event loop
                 await asyncio.sleep(0.05)
-        # A plan that is late: whoever had to notify the workflow ended before.
+        # A plan that is late: the process that had to notify the workflow ended before.
         now = datetime.now(UTC)
         async with kept.begin() as session:
             row = await find_lifecycle(session, old)

@@ -18,7 +18,7 @@ from staff.batches import batch_states
 from staff.batches.batch_states import MOST, WORKED_ON, BatchRefused
 from staff.batches.steps import BatchSteps
 from tests.gateway.console.test_console_acts import add_mail, with_a_stranger
-from tests.support.console.staff import ConsoleFixture
+from tests.support.console.staff import ConsoleFixture, console_fixture
 from tests.support.gateway import NOW
 from tests.support.limits import PATIENCE
 
@@ -152,7 +152,13 @@ async def test_batch_of_nothing_of_too_many_or_of_no_such_act_is_refused(console
         assert (await console.get("mia", odd)).status_code == 404
 
 
-async def test_batch_that_a_gateway_held_goes_on_when_its_time_is_over(console: ConsoleFixture) -> None:
+async def test_batch_that_a_gateway_held_goes_on_when_its_time_is_over(migrated_url: str) -> None:
+    async with console_fixture(migrated_url) as console:
+        await take_over(console)
+
+
+async def take_over(console: ConsoleFixture) -> None:
+    """Go on with what another gateway began, and end it by a gateway with a Temporal service that is away."""
     now = datetime.now(UTC)
     async with console.gateway.database.reading() as session:
         account = await find_account(session, "mia@staff.example")
@@ -166,3 +172,8 @@ async def test_batch_that_a_gateway_held_goes_on_when_its_time_is_over(console: 
         await session.execute(update(ActBatch).values(held_until=now))
     await work(console)
     assert await states(console) == [("engagement/r-2", "ready")]
+    await console.gateway.change(Engagement, "r-2", state="paused")
+    await start(console, 7)
+    await run(console)
+    assert await states(console) == [("engagement/r-2", "changed")]
+    assert [row.state for row in await console.gateway.all(ActBatch)] == ["done"]

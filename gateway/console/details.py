@@ -14,7 +14,7 @@ from database.models import Claim, Engagement, Lifecycle, Member, Profile, Surve
 from database.models import Request as RequestRow
 from evidence.dossier import export
 from gateway.access import Access
-from gateway.console.planned_mail.order_pages import offering
+from gateway.console.mail.order_pages import offering
 from gateway.console.shell import Shell, StaffVisit, visit_of
 from lifecycles.registry import LIFECYCLES, find_lifecycle
 from rules.engagement.confidentiality import SUSPENDED

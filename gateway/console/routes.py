@@ -9,8 +9,9 @@ from gateway.console.acts.pages import ActPages
 from gateway.console.confidential_pages import ConfidentialPages
 from gateway.console.details import DetailPages
 from gateway.console.lists import ListPages
-from gateway.console.planned_mail.ahead_page import AheadPages
-from gateway.console.planned_mail.order_pages import OrderPages
+from gateway.console.mail.ahead_page import AheadPages
+from gateway.console.mail.health_page import MailHealthPages
+from gateway.console.mail.order_pages import OrderPages
 from gateway.console.programs.move_pages import MovePages
 from gateway.console.programs.rules_page import ProgramPages
 from gateway.console.shell import Shell
@@ -22,7 +23,7 @@ from gateway.console.trouble import TroublePages
 def console_routes(shell: Shell) -> list[APIRouter]:
     """Return the routes of the console, by kind of access."""
     pages = (
-        *(TodayPages, AheadPages, ListPages, ActPages, BatchPages, OrderPages),
+        *(TodayPages, AheadPages, ListPages, ActPages, BatchPages, OrderPages, MailHealthPages),
         *(TroublePages, ConfidentialPages, ProgramPages, MovePages, DetailPages),
     )
     return [SignInPages(shell).routes(), *(router for each in pages for router in each(shell).routes())]

@@ -48,6 +48,8 @@ NOTICES: Final = frozenset(
         "moved",
         "moved_unreached",
         "none_ticked",
+        "lifted",
+        "copied",
     }
 )
 """What a page may say about the act before it, by the query `said`."""
@@ -73,6 +75,7 @@ NAVIGATION: Final = (
     NavigationItem("claims", "/console/claims"),
     NavigationItem("surveys", "/console/surveys"),
     NavigationItem("program", "/console/program"),
+    NavigationItem("health", "/console/mail-health", Access.MANAGER),
     NavigationItem("reports", "/console/reports", Access.MANAGER),
     NavigationItem("feedback", "/console/feedback", Access.MANAGER),
 )

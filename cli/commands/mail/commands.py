@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from sqlalchemy import Select, select
-from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError
@@ -27,14 +25,15 @@ from cli.commands.mail.show_command import show_mail
 from cli.groups import command_group
 from cli.output import Actor, Json, print_json_lines, print_table, working
 from cli.runner import run
-from database import audit, ledger, suppressions
-from database.models import DECISIONS, Member, Message, Suppression
+from database import ledger, suppressions
+from database.models import DECISIONS, Message, Suppression
 from database.session import Database
 from mail.reports.bounces import StoredReports, collect_bounces
 from mail.reports.report_reader import read_report, weightiest
 from rules.calendar import instant_in
 from rules.mail_address import AddressRejected, mail_address
 from staff.formatting import local, local_iso, numbered
+from staff.mail_acts import lift_suppression
 from staff.mail_fate import came_back_cause, fate
 from staff.people import People
 from worker.connections import connect, database_ready, read_programs, read_settings
@@ -227,24 +226,8 @@ def lift(
 
     async def write() -> None:
         async with database_ready(read_settings()) as database, database.begin() as session:
-            if not await suppressions.lift(session, address):
+            if not await lift_suppression(session, address, actor, reason, datetime.now(UTC)):
                 raise Failure(f"{address} is not suppressed")
-            now = datetime.now(UTC).replace(microsecond=0)
-            for subject in await _subjects(session, address):
-                if subject.startswith("member/"):
-                    member = subject.removeprefix("member/")
-                    await suppressions.settle_address_tasks(
-                        session, member, "the suppression was lifted", now
-                    )
-                await audit.append(
-                    session,
-                    subject,
-                    "act",
-                    now,
-                    {"act": "lift suppression"},
-                    actor=actor,
-                    veiled={"reason": reason, "address": address},
-                )
 
     run(write())
     typer.echo(f"{address} gets mail again.")
@@ -303,10 +286,3 @@ def classify(
         print_json_lines(dict(zip(("file", "class", "reason"), row, strict=True)) for row in rows)
         return
     print_table(("file", "class", "reason"), rows, none="No file.")
-
-
-async def _subjects(session: AsyncSession, address: str) -> list[str]:
-    """Return the members with an address. For an unknown address, return its digest, which names no person (MEM6)."""
-    members = await session.scalars(select(Member.id).where(Member.email.ilike(address, escape="\\")))
-    digest = hashlib.sha256(address.lower().encode()).hexdigest()[:16]
-    return [f"member/{member}" for member in members] or [f"address/{digest}"]

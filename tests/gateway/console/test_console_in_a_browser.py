@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page
 
-from database.models import Feedback, Message, Report, Survey, Task
+from database.models import Feedback, Message, Report, Suppression, Survey, Task
 from tests.support.browser import focused_in_turn
 from tests.support.console.browsing import ServedConsole, served_console
 from tests.support.console.staff import console_fixture
@@ -20,6 +20,7 @@ PAGES = {
     "ahead": "/console/ahead",
     "hold": "/console/messages/d-planned/hold",
     "send": "/console/messages/d-planned/send",
+    "mail health": "/console/mail-health",
     "people": "/console/people",
     "nobody found": "/console/people?search=nobody",
     "requests": "/console/requests",
@@ -92,7 +93,10 @@ def rows() -> list[Any]:
     ]
     report = Report(engagement_id="r-2", by_profile="p-ana", event_id="e", text="…", reported_at=NOW)
     words = Feedback(profile_id="p-ana", event_id="f", text="Thank you.", given_at=NOW)
-    return [*found, *tasks, *mail, report, words]
+    stopped = Suppression(
+        address="old@example.org", kind="hard", reason="550 unknown", last_at=NOW, since=NOW
+    )
+    return [*found, *tasks, *mail, report, words, stopped]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from gateway.access import Access
 from gateway.console.lists import LONGEST_SEARCH, query_of
-from gateway.console.planned_mail.order_pages import offering
+from gateway.console.mail.order_pages import offering
 from gateway.console.shell import Shell, StaffVisit, visit_of
 from lifecycles.registry import LIFECYCLES, find_lifecycles
 from rules.calendar import instant_in

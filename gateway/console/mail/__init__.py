@@ -1,0 +1,1 @@
+"""Mail on the console: what is still to go out, orders about it, and how mail fares."""

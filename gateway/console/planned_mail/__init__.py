@@ -1,1 +1,0 @@
-"""The mail that is still to go out, and what staff order for one message of it."""

@@ -233,6 +233,7 @@ def _app(settings: Settings, kept: Secrets, parts: Components, mailbox: Mailbox,
         programs=parts.programs,
         links=parts.links,
         letters=parts.letters,
+        samples=parts.samples(settings.templates / "mail"),
     )
     return create_app(
         services,

@@ -16,6 +16,7 @@ from evidence.letters import LetterService
 from gateway.console.oidc import OidcSettings
 from gateway.event_store import Unavailable
 from lifecycles.participants import Programs
+from mail.samples.mails import SampleMails
 from rules.program import Program
 from workflows.starting import notify_inbox
 
@@ -45,6 +46,8 @@ class GatewayServices:
     """The Temporal service, on which staff act; without one the console only shows."""
     oidc: OidcSettings | None = None
     """The provider by which staff sign in, if this deployment has one."""
+    samples: SampleMails | None = None
+    """The texts of mails with sample data; without them the console shows none."""
 
     async def now(self) -> datetime:
         """Return program time. Raises Unavailable."""
@@ -75,6 +78,7 @@ def services_on(
     letters: LetterService,
     clock: Clock = machine_clock,
     oidc: OidcSettings | None = None,
+    samples: SampleMails | None = None,
 ) -> GatewayServices:
     """Return the services of a gateway whose inbox workflow runs on this Temporal server."""
 
@@ -91,4 +95,5 @@ def services_on(
         checks={"temporal": temporal_ready},
         temporal=client,
         oidc=oidc,
+        samples=samples,
     )

@@ -103,6 +103,12 @@ class Composer:
                     if language.find(entry.name, number) is not None:
                         yield entry.name, number, language.name
 
+    def source(self, message: str, number: int | None, language: str) -> Path | None:
+        """Return the folder and name of the files that a text comes from, without their suffix; None without a text."""
+        templates = self._languages.get(language)
+        trio = templates.find(message, number) if templates else None
+        return trio.file if trio else None
+
     def missing(self, program: Mapping[str, object] | None = None) -> list[str]:
         """Return what is wrong with the templates, one line each; empty if all messages can go out in all languages.
 

@@ -35,6 +35,7 @@ from lifecycles.participants import Programs
 from lifecycles.registry import LIFECYCLES
 from mail.allowlist import RecipientAllowlist
 from mail.composer import Composer
+from mail.samples.mails import SampleMails
 from mail.smtp.channel import SmtpChannel
 from rules.program import Program, load_program
 from rules.program.brand import Palette
@@ -144,6 +145,10 @@ class Components:
     documents: Path = DOCUMENTS
     webhook_allow: Sequence[str] = ()
     """The networks that events may go to beside public addresses."""
+
+    def samples(self, templates: Path) -> SampleMails:
+        """Return the texts of mails with sample data; `templates` is the folder of the bundled ones."""
+        return SampleMails(self.composers, templates, self.channel, self.allowlist)
 
     @cached_property
     def webhooks(self) -> WebhookSender:

@@ -17,6 +17,8 @@ from database.links import Links
 from database.program_versions import ProgramVersionRefused
 from database.session import Database
 from lifecycles.participants import Programs
+from mail.samples.mails import SampleMails
+from mail.smtp.channel import SmtpChannel
 from mail.smtp.verdicts import DeliveryError
 from rules.program.catalogue import load_catalogue
 from worker.assembly import (
@@ -32,6 +34,7 @@ from worker.bounce_listener import BounceHandler, bounce_listener
 from worker.bounce_mailbox import BounceMailbox, polling
 from worker.connections import (
     build_components,
+    composers,
     connect,
     database_ready,
     imap_of,
@@ -154,6 +157,7 @@ async def run_gateway(settings: Settings) -> None:
     async with database_ready(settings) as database:
         await _claim_environment(settings, database, links, programs)
         client = await connect()
+        samples = _samples_of(settings, programs)
         services = services_on(
             client,
             database=database,
@@ -161,6 +165,7 @@ async def run_gateway(settings: Settings) -> None:
             links=links,
             letters=letters,
             oidc=_oidc_of(settings),
+            samples=samples,
         )
         try:
             reports = provider_reports(services, _provider_secrets(settings))
@@ -175,7 +180,19 @@ async def run_gateway(settings: Settings) -> None:
             port = listening.getsockname()[1]
             log.info("gateway_started", address=f"http://{settings.host}:{port}")
             await stop.wait()
+        if samples.channel:
+            await samples.channel.aclose()
     log.info("gateway_stopped")
+
+
+def _samples_of(settings: Settings, programs: Programs) -> SampleMails:
+    """Return the texts of mails with sample data. A gateway may lack what only workers need to send, such as a key."""
+    channel = None
+    try:
+        channel = SmtpChannel(smtp_of(settings, programs))
+    except Failure as failure:
+        log.warning("sample_mail_unavailable", reason=str(failure))
+    return SampleMails(composers(settings), settings.templates / "mail", channel, settings.allowlist)
 
 
 def _oidc_of(settings: Settings) -> OidcSettings | None:

@@ -64,6 +64,7 @@ def demo_app(demo: Demo, settings: Settings) -> FastAPI:
         links=demo.stack.parts.links,
         letters=demo.stack.parts.letters,
         clock=demo.now,
+        samples=demo.stack.parts.samples(settings.templates / "mail"),
     )
     return create_app(
         services,

@@ -14,6 +14,7 @@ from gateway.console.mail.health_page import MailHealthPages
 from gateway.console.mail.order_pages import OrderPages
 from gateway.console.programs.move_pages import MovePages
 from gateway.console.programs.rules_page import ProgramPages
+from gateway.console.programs.text_pages import TextPages
 from gateway.console.shell import Shell
 from gateway.console.sign_in import SignInPages
 from gateway.console.today import TodayPages
@@ -24,6 +25,6 @@ def console_routes(shell: Shell) -> list[APIRouter]:
     """Return the routes of the console, by kind of access."""
     pages = (
         *(TodayPages, AheadPages, ListPages, ActPages, BatchPages, OrderPages, MailHealthPages),
-        *(TroublePages, ConfidentialPages, ProgramPages, MovePages, DetailPages),
+        *(TroublePages, ConfidentialPages, ProgramPages, MovePages, TextPages, DetailPages),
     )
     return [SignInPages(shell).routes(), *(router for each in pages for router in each(shell).routes())]

@@ -50,6 +50,7 @@ NOTICES: Final = frozenset(
         "none_ticked",
         "lifted",
         "copied",
+        "test_sent",
     }
 )
 """What a page may say about the act before it, by the query `said`."""

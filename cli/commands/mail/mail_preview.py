@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 import html
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
-from uuid import uuid4
 
 import typer
 
 from cli.arguments import program_named, refuse_unknown_message
 from cli.output import Json, print_json_lines, print_table, working
 from cli.runner import run
-from mail.addresses import AddressRefused
-from mail.branding import logo_image
 from mail.composer import Composer, TemplateFailed
-from mail.context import inline_images, program_context
-from mail.mime import MailEnvelope, build_mail
-from mail.samples import sample_context
+from mail.samples.mails import (
+    SampleMails,
+    SampleOrder,
+    SampleRefused,
+    SampleUndelivered,
+    for_browser,
+    sample_of,
+)
 from mail.smtp.channel import SmtpChannel
-from mail.smtp.dkim_signing import sign
-from mail.smtp.settings import SmtpSettings
-from mail.smtp.verdicts import Acceptance, DeliveryError
+from mail.smtp.verdicts import Acceptance
 from rules.messages import CATALOGUE
 from rules.program import Program
 from rules.text import for_terminal
 from staff.formatting import numbered
 from worker.connections import composers, read_programs, read_settings, smtp_of
 from worker.errors import Failure
-from worker.settings import Settings
 
 app = typer.Typer()
 """Its commands are part of `throughline mail`."""
@@ -82,14 +80,13 @@ def preview(
 def _written(
     composer: Composer, program: Program, message: str, number: int | None, language: str, out: Path
 ) -> dict[str, Any]:
-    context = {**sample_context(message, number, language), "program": program_context(program)}
     try:
-        composed = composer.compose(message, number, language, context)
+        composed = sample_of(composer, program, message, number, language)
     except TemplateFailed as error:
         raise Failure(str(error)) from None
     stem = ".".join(filter(None, (message, str(number or ""), language)))
     files = {"html": out / f"{stem}.html", "text": out / f"{stem}.txt"}
-    files["html"].write_text(_with_images(composed.html, program), encoding="utf-8")
+    files["html"].write_text(for_browser(composed.html, program), encoding="utf-8")
     files["text"].write_text(composed.text, encoding="utf-8")
     return {
         "message": message,
@@ -98,14 +95,6 @@ def _written(
         "subject": composed.subject,
         **{kind: str(file) for kind, file in files.items()},
     }
-
-
-def _with_images(page: str, program: Program) -> str:
-    """Return a mail's HTML for a browser, which has no parts of a mail to look in."""
-    if program.logo is None:
-        return page
-    image = logo_image(program.logo)
-    return page.replace(f"cid:{image.content_id}", image.data_url)
 
 
 _GALLERY = """<!doctype html>
@@ -155,50 +144,21 @@ def send_sample(
     smtp = smtp_of(settings, programs)
 
     async def send() -> Acceptance:
+        channel = SmtpChannel(smtp)
+        samples = SampleMails(composers(settings), settings.templates / "mail", channel, settings.allowlist)
         with working(f"Sending to {to}"):
             try:
-                content = await asyncio.to_thread(_sample, settings, program, message, locale, to)
-                return await _deliver(smtp, program.sender, to, content)
-            except (AddressRefused, TemplateFailed, ValueError) as error:
-                raise Failure(f"{to}: {error}") from None
+                number = CATALOGUE[message].occurrences[0]
+                return await samples.send(
+                    SampleOrder(program, message, number, locale, to), datetime.now(UTC)
+                )
+            except SampleUndelivered as answer:
+                raise Failure(f"{smtp.host}:{smtp.port} did not take it: {answer}") from None
+            except SampleRefused as refused:
+                raise Failure(str(refused)) from None
+            finally:
+                await channel.aclose()
 
     accepted = run(send())
     answer = f"{accepted.code} {accepted.response}"
     typer.echo(for_terminal(f"{smtp.host}:{smtp.port} took {message} for {to}: {answer}"))
-
-
-def _sample(settings: Settings, program: Program, message: str, locale: str, to: str) -> bytes:
-    """Return a message with sample data, DKIM-signed where the settings have a key."""
-    number = CATALOGUE[message].occurrences[0]
-    context = {**sample_context(message, number, locale), "program": program_context(program)}
-    composed = composers(settings)(program).compose(message, number, locale, context)
-    delivery = uuid4().hex
-    envelope = MailEnvelope(
-        message_id=f"<test-{delivery}@{program.sender.rpartition('@')[2]}>",
-        date=datetime.now(UTC),
-        from_name=program.manager.name,
-        from_address=program.sender,
-        reply_to=program.mailbox,
-        to_name="",
-        to_address=to,
-        delivery=delivery,
-        language=locale,
-        images=inline_images(program),
-    )
-    content = build_mail(composed, envelope)
-    return sign(content, settings.dkim) if settings.dkim else content
-
-
-async def _deliver(smtp: SmtpSettings, sender: str, to: str, content: bytes) -> Acceptance:
-    """Hand a message to the mail server. Raises Failure if the server refuses it or cannot be reached."""
-
-    async def nothing_to_record() -> None:
-        """Samples have no row in the ledger."""
-
-    channel = SmtpChannel(smtp)
-    try:
-        return await channel.deliver(sender, to, content, before_last_byte=nothing_to_record)
-    except DeliveryError as error:
-        raise Failure(f"{smtp.host}:{smtp.port} did not take it: {error.response or error}") from None
-    finally:
-        await channel.aclose()

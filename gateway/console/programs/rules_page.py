@@ -46,6 +46,7 @@ class ProgramPages:
             "words": program_words(version, language, self._shell.pages.texts(language).has),
             "versions": [each for each in kept if each.program == program.id],
             "kinds": list(LIFECYCLES),
+            "has_texts": self._shell.services.samples is not None,
             "can_move": permits(Access.SETTING, visit.member),
             "movable": _movable,
             # How many there are in all is not for those who see only some of them.

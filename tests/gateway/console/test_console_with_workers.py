@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Browser
 from sqlalchemy import select
 
-from database.models import ActBatch, ActBatchItem
+from database.models import ActBatch, ActBatchItem, Message
 from staff import acts
 from staff.accounts.directory import add_account, find_account
 from staff.batches.steps import BatchSteps
@@ -136,3 +136,36 @@ async def test_act_that_no_worker_takes_may_be_tried_again(
     with pytest.raises(acts.ActNotTaken, match="no worker took it"):
         await acts.update(temporal.client, name, "cancel", {"actor": "mia", "reason": "because"})
     await handle.terminate()
+
+
+@pytest.mark.rule("MAIL4", "STA3")
+async def test_copy_of_an_unclear_message_is_sent_once_for_two_clicks(
+    shown: ServedConsole, temporal: TemporalFixture
+) -> None:
+    request, database = await temporal.ask(), shown.console.gateway.database
+    async with database.begin() as session:
+        row = await session.scalar(select(Message).where(Message.workflow == request.id).order_by(Message.id))
+        assert row is not None
+        row.state, delivery = "ambiguous", row.delivery
+    path, form = "/console/mail-health/again", {"delivery": delivery, "reason": "It did not arrive."}
+    script = """async ([path, form]) => {
+        const answers = await Promise.all([0, 1].map(
+            () => fetch(path, {method: "POST", body: new URLSearchParams(form)})));
+        return answers.map(answer => answer.url.split("said=")[1]);
+    }"""
+    context = await shown.browser.new_context(base_url=shown.url, bypass_csp=True)
+    page = await context.new_page()
+    await page.goto(await shown.console.link("mia"))
+    await page.click("main button")
+    assert await page.evaluate(script, [path, form]) == ["copied", "copied"]
+    await context.close()
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            rows = [each for each in await shown.console.gateway.all(Message) if each.workflow == request.id]
+            copies = [each for each in rows if each.context.get("copy_of") == delivery]
+            if [each.state for each in copies] == ["sent"]:
+                break
+            await asyncio.sleep(0.05)
+    assert [act for act in await shown.console.acts(request.id) if act[0] == "resend"] == [
+        ("resend", "mia@staff.example")
+    ]

@@ -22,7 +22,6 @@ from staff.lists.lifecycle_lists import (
     MOST_IN_A_FILE,
     ListedLifecycle,
     ListFilter,
-    count_of,
     lifecycle_page,
     states_of,
 )
@@ -80,9 +79,9 @@ class ListPages:
         scope, chosen = Scope(visit_of(request).member), self._filter(request, kind)
         async with self._shell.database.reading() as session:
             cursor = query_of(request, "after", LONGEST_CURSOR)
-            page = await lifecycle_page(session, scope, kind, chosen, cursor)
             offers = KINDS[kind].staff_acts if scope.member.may_act else ()
-            count = await count_of(session, scope, kind, chosen, MOST + 1) if offers else 0
+            counted = MOST + 1 if offers and not cursor else 0
+            page = await lifecycle_page(session, scope, kind, chosen, cursor, count=counted)
         groups = (*GROUPS, "~stalled") if kind == "engagement" else GROUPS
         values = {
             "kind": kind,
@@ -90,7 +89,7 @@ class ListPages:
             "groups": groups,
             "states": states_of(scope, kind),
             "offers": offers,
-            "count": count,
+            "count": page.found if counted else 0,
             "most": MOST,
             "page": page,
             "programs": sorted(self._shell.services.programs),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Claim, Lifecycle, Member, Profile, Task
@@ -69,8 +69,11 @@ class LifecyclePage:
 
     entries: tuple[ListedLifecycle, ...]
     following: str
+    found: int
+    """How many there are from its first one on, counted as far as was asked for."""
 
 
+# long: a page of which list, to whom, from where, how long and counted how far
 async def lifecycle_page(
     session: AsyncSession,
     scope: Scope,
@@ -78,14 +81,18 @@ async def lifecycle_page(
     chosen: ListFilter,
     cursor: str = "",
     limit: int = ROWS_A_PAGE,
+    count: int = 0,
 ) -> LifecyclePage:
-    """Return a page of a list, the last change first. `cursor` is that of the page before; a wrong one is none."""
+    """Return a page of a list, the last change first. `cursor` is that of the page before; a wrong one is none.
+
+    What is found is counted up to `count`, by the same query: one that counts would search the list twice.
+    """
     table = LIFECYCLES[kind].table
     wanted: Select[Any] = (
         select(table)
         .where(scope.rows(table), *_conditions(scope, kind, chosen))
         .order_by(table.state_since.desc(), table.workflow.desc())
-        .limit(limit + 1)
+        .limit(max(limit + 1, count))
     )
     if place := _place(cursor):
         since, workflow = place
@@ -98,7 +105,7 @@ async def lifecycle_page(
     if len(rows) > limit:
         last = shown[-1]
         following = f"{last.state_since.isoformat()}|{last.workflow}"
-    return LifecyclePage(await _entries(session, scope, shown), following)
+    return LifecyclePage(await _entries(session, scope, shown), following, len(rows))
 
 
 async def workflows_of(
@@ -116,13 +123,6 @@ async def workflows_of(
         wanted = wanted.where(table.workflow.in_(among))
     ordered = wanted.order_by(table.state_since.desc(), table.workflow.desc()).limit(most)
     return list(await session.scalars(ordered))
-
-
-async def count_of(session: AsyncSession, scope: Scope, kind: str, chosen: ListFilter, most: int) -> int:
-    """Return how many lifecycles a list has, counted up to a number."""
-    table = LIFECYCLES[kind].table
-    some = select(table.workflow).where(scope.rows(table), *_conditions(scope, kind, chosen)).limit(most)
-    return int(await session.scalar(select(func.count()).select_from(some.subquery())) or 0)
 
 
 def states_of(scope: Scope, kind: str) -> tuple[str, ...]:

@@ -80,8 +80,9 @@ class ListPages:
         async with self._shell.database.reading() as session:
             cursor = query_of(request, "after", LONGEST_CURSOR)
             offers = KINDS[kind].staff_acts if scope.member.may_act else ()
-            counted = MOST + 1 if offers and not cursor else 0
-            page = await lifecycle_page(session, scope, kind, chosen, cursor, count=counted)
+            page = await lifecycle_page(session, scope, kind, chosen, cursor)
+        # Of more than a page the preview says how many there are: to count them here would search the list twice.
+        is_whole = not cursor and not page.following
         groups = (*GROUPS, "~stalled") if kind == "engagement" else GROUPS
         values = {
             "kind": kind,
@@ -89,7 +90,7 @@ class ListPages:
             "groups": groups,
             "states": states_of(scope, kind),
             "offers": offers,
-            "count": page.found if counted else 0,
+            "count": len(page.entries) if is_whole else 0,
             "most": MOST,
             "page": page,
             "programs": sorted(self._shell.services.programs),

@@ -69,11 +69,8 @@ class LifecyclePage:
 
     entries: tuple[ListedLifecycle, ...]
     following: str
-    found: int
-    """How many there are from its first one on, counted as far as was asked for."""
 
 
-# long: a page of which list, to whom, from where, how long and counted how far
 async def lifecycle_page(
     session: AsyncSession,
     scope: Scope,
@@ -81,18 +78,14 @@ async def lifecycle_page(
     chosen: ListFilter,
     cursor: str = "",
     limit: int = ROWS_A_PAGE,
-    count: int = 0,
 ) -> LifecyclePage:
-    """Return a page of a list, the last change first. `cursor` is that of the page before; a wrong one is none.
-
-    What is found is counted up to `count`, by the same query: one that counts would search the list twice.
-    """
+    """Return a page of a list, the last change first. `cursor` is that of the page before; a wrong one is none."""
     table = LIFECYCLES[kind].table
     wanted: Select[Any] = (
         select(table)
         .where(scope.rows(table), *_conditions(scope, kind, chosen))
         .order_by(table.state_since.desc(), table.workflow.desc())
-        .limit(max(limit + 1, count))
+        .limit(limit + 1)
     )
     if place := _place(cursor):
         since, workflow = place
@@ -105,7 +98,7 @@ async def lifecycle_page(
     if len(rows) > limit:
         last = shown[-1]
         following = f"{last.state_since.isoformat()}|{last.workflow}"
-    return LifecyclePage(await _entries(session, scope, shown), following, len(rows))
+    return LifecyclePage(await _entries(session, scope, shown), following)
 
 
 async def workflows_of(

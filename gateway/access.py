@@ -24,6 +24,8 @@ class Access(StrEnum):
     """Everybody, from a page of our own: what it answers depends on what is given."""
     STAFF = "staff"
     """Everybody who is signed in; a coordinator only about people who are assigned."""
+    OVERVIEW = "overview"
+    """Viewers and managers: those who see everybody."""
     ACTING = "acting"
     """Coordinators about people who are assigned, and managers who may send."""
     MANAGER = "manager"

@@ -29,10 +29,10 @@ STAFF = "staff"
 
 
 CONSOLE_PAGES = {
-    "console": "/staff",
-    "ahead": "/staff/ahead",
-    "figures": "/staff/figures",
-    "mail": "/staff/mail",
+    "console": "/console",
+    "ahead": "/console/ahead",
+    "figures": "/console/figures",
+    "mail": "/console/mail-health",
 }
 """The pages of the console that mails to staff link to, by the name of the link."""
 

@@ -12,6 +12,7 @@ from gateway.console.lists import ListPages
 from gateway.console.mail.ahead_page import AheadPages
 from gateway.console.mail.health_page import MailHealthPages
 from gateway.console.mail.order_pages import OrderPages
+from gateway.console.programs.figures_page import FigurePages
 from gateway.console.programs.move_pages import MovePages
 from gateway.console.programs.rules_page import ProgramPages
 from gateway.console.programs.text_pages import TextPages
@@ -25,6 +26,6 @@ def console_routes(shell: Shell) -> list[APIRouter]:
     """Return the routes of the console, by kind of access."""
     pages = (
         *(TodayPages, AheadPages, ListPages, ActPages, BatchPages, OrderPages, MailHealthPages),
-        *(TroublePages, ConfidentialPages, ProgramPages, MovePages, TextPages, DetailPages),
+        *(TroublePages, ConfidentialPages, ProgramPages, MovePages, TextPages, FigurePages, DetailPages),
     )
     return [SignInPages(shell).routes(), *(router for each in pages for router in each(shell).routes())]

@@ -76,6 +76,7 @@ NAVIGATION: Final = (
     NavigationItem("claims", "/console/claims"),
     NavigationItem("surveys", "/console/surveys"),
     NavigationItem("program", "/console/program"),
+    NavigationItem("figures", "/console/figures", Access.OVERVIEW),
     NavigationItem("health", "/console/mail-health", Access.MANAGER),
     NavigationItem("reports", "/console/reports", Access.MANAGER),
     NavigationItem("feedback", "/console/feedback", Access.MANAGER),
@@ -104,6 +105,7 @@ def permits(access: Access, member: StaffMember) -> bool:
     """Return whether somebody has a kind of access at all; about whom is for each page to check."""
     return {
         Access.STAFF: True,
+        Access.OVERVIEW: member.sees_all,
         Access.ACTING: member.may_act,
         Access.MANAGER: member.is_manager,
         Access.SETTING: member.is_manager and member.may_set,

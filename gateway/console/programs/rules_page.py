@@ -31,7 +31,7 @@ class ProgramPages:
 
     async def show(self, request: Request) -> Response:
         """Show a program, of today or as one of its versions has it."""
-        visit, program = visit_of(request), self.chosen(request)
+        visit, program = visit_of(request), chosen_program(self._shell, request)
         asked = request.query_params.get("version", "")[:64]
         async with self._shell.database.reading() as session:
             version, unreadable = await self._version(request, session, program, asked)
@@ -54,14 +54,6 @@ class ProgramPages:
         }
         return self._shell.respond(request, "program.html", values)
 
-    def chosen(self, request: Request) -> Program:
-        """Return the program that is asked for, by default the first. Raises ConsoleAnswer for one that is not here."""
-        programs = self._shell.services.programs
-        name = request.query_params.get("program", "") or next(iter(programs), "")
-        if name not in programs:
-            raise self._shell.nothing(request)
-        return programs[name]
-
     async def _version(
         self, request: Request, session: AsyncSession, program: Program, asked: str
     ) -> tuple[Program, str]:
@@ -75,6 +67,15 @@ class ProgramPages:
         if version is None or version.id != program.id:
             raise self._shell.nothing(request)
         return version, ""
+
+
+def chosen_program(shell: Shell, request: Request) -> Program:
+    """Return the program that is asked for, by default the first. Raises ConsoleAnswer for one that is not here."""
+    programs = shell.services.programs
+    name = request.query_params.get("program", "") or next(iter(programs), "")
+    if name not in programs:
+        raise shell.nothing(request)
+    return programs[name]
 
 
 def _movable(version: KeptVersion) -> int:

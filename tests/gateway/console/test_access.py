@@ -87,6 +87,7 @@ async def test_only_sign_in_is_open_below_the_console(console: ConsoleFixture) -
     assert set(of_console.values()) <= {
         Access.SIGN_IN,
         Access.STAFF,
+        Access.OVERVIEW,
         Access.ACTING,
         Access.MANAGER,
         Access.SETTING,

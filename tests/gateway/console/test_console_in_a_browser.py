@@ -21,6 +21,7 @@ PAGES = {
     "hold": "/console/messages/d-planned/hold",
     "send": "/console/messages/d-planned/send",
     "mail health": "/console/mail-health",
+    "figures": "/console/figures?since=2027-10-01&until=2028-03-31",
     "people": "/console/people",
     "nobody found": "/console/people?search=nobody",
     "requests": "/console/requests",

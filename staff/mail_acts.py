@@ -51,7 +51,7 @@ async def send_again(
     async with database.begin() as session:
         row = await ledger.copy(session, delivery, actor, reason, at)
     with suppress(RPCError):
-        await start_sending(client, row)
+        await start_sending(client, row, at)
         return True
     return False
 

@@ -123,7 +123,7 @@ async def give_order(
     reached = order.order not in WAKES
     if client is not None and not reached:
         with suppress(RPCError):
-            await wake_sender(client, found)
+            await wake_sender(client, found, at)
             reached = True
     async with database.reading() as session:
         after = await session.get_one(Message, found.id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
@@ -11,8 +13,8 @@ from activities.inbox import QUEUE
 from database.models import Message
 
 
-async def wake_sender(client: Client, row: Message) -> None:
-    """Let the lifecycle of a message plan again; where it is over, let a workflow of the message's own send it.
+async def wake_sender(client: Client, row: Message, at: datetime) -> None:
+    """Let the lifecycle of a message plan again; where it is over, let a workflow of its own send it when it is due.
 
     Raises RPCError where Temporal cannot be reached.
     """
@@ -21,10 +23,10 @@ async def wake_sender(client: Client, row: Message) -> None:
     except RPCError as error:
         if error.status != RPCStatusCode.NOT_FOUND:
             raise
-        await start_sending(client, row)
+        await start_sending(client, row, at)
 
 
-async def start_sending(client: Client, row: Message) -> None:
+async def start_sending(client: Client, row: Message, at: datetime) -> None:
     """Start the workflow of one message, unless it runs already."""
     await client.start_workflow(
         "Resend",
@@ -34,6 +36,7 @@ async def start_sending(client: Client, row: Message) -> None:
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
         static_summary=own_sender(row),
+        start_delay=row.due_at - at if row.due_at and row.due_at > at else None,
     )
 
 

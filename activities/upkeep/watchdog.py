@@ -147,7 +147,7 @@ class WatchdogActivities:
             )
             found = rows.all()
         for row in found:
-            await wake_sender(self._client, row)
+            await wake_sender(self._client, row, at)
 
     async def _keep_house(self, at: datetime) -> None:
         """Remove the bodies of mail whose time is over, and wrap people's keys with the first key of the ring."""

@@ -89,6 +89,7 @@ async def test_test_mail_goes_to_ones_own_allowed_address_on_record(
             await page.get_by_role("button", name="Send me a test").click()
             assert "sent to your address" in await page.inner_text("[role=status]")
             frame = page.frame_locator("iframe.mail")
+            await frame.locator("h1").wait_for()
             assert await frame.locator("h1").count() == 1
         async with shown.page("mia") as page:
             faults = {}

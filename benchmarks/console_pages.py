@@ -31,20 +31,20 @@ REQUESTS = 20
 MILLISECONDS = 300
 
 PATHS = {
-    "today": "/console",
-    "what is ahead": "/console/ahead",
-    "ahead, of 30 days, searched": "/console/ahead?days=30&search=perez",
-    "people": "/console/people",
-    "people, searched": "/console/people?search=perez",
-    "mentees without a mentor": "/console/people?show=unmatched",
-    "mentors with places": "/console/people?show=places",
-    "engagements": "/console/engagements",
-    "engagements, searched": "/console/engagements?search=perez",
-    "pairs that stalled": "/console/engagements?state=~stalled",
-    "mail that failed": "/console/mail?trouble=failed",
-    "an engagement": "/console/engagement/r5",
-    "a person": "/console/people/m7",
-    "a preview": "/console/act/cancel?target=engagement/r7",
+    "today": "/staff",
+    "what is ahead": "/staff/ahead",
+    "ahead, of 30 days, searched": "/staff/ahead?days=30&search=perez",
+    "people": "/staff/people",
+    "people, searched": "/staff/people?search=perez",
+    "mentees without a mentor": "/staff/people?show=unmatched",
+    "mentors with places": "/staff/people?show=places",
+    "engagements": "/staff/engagements",
+    "engagements, searched": "/staff/engagements?search=perez",
+    "pairs that stalled": "/staff/engagements?state=~stalled",
+    "mail that failed": "/staff/mail/trouble?trouble=failed",
+    "an engagement": "/staff/show/engagement/r5",
+    "a person": "/staff/show/member/m7",
+    "a preview": "/staff/act/cancel?target=engagement/r7",
 }
 NAMES = ("Ana Pérez", "José García", "Marcus Oyelaran", "Lucía Ñandú", "Eva Ferrer", "Grace Okafor")
 

@@ -29,10 +29,10 @@ STAFF = "staff"
 
 
 CONSOLE_PAGES = {
-    "console": "/console",
-    "ahead": "/console/ahead",
-    "figures": "/console/figures",
-    "mail": "/console/mail-health",
+    "console": "/staff",
+    "ahead": "/staff/ahead",
+    "figures": "/staff/figures",
+    "mail": "/staff/mail",
 }
 """The pages of the console that mails to staff link to, by the name of the link."""
 

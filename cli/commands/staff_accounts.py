@@ -50,7 +50,7 @@ def sign_in(email: Email) -> None:
 
     token = _write(make)
     minutes = int(LINK_HOLDS.total_seconds() // 60)
-    typer.echo(f"{read_settings().base_url.rstrip('/')}/console/link/{token}")
+    typer.echo(f"{read_settings().base_url.rstrip('/')}/staff/link/{token}")
     typer.echo(
         f"It works once, within {minutes} minutes: the first person who opens it is signed in.", err=True
     )

@@ -26,7 +26,7 @@ def routes(demo: Demo, look: PageRenderer) -> APIRouter:
     router.get("/")(pages.show)
     router.post("/advance")(pages.advance)
     router.post("/people")(pages.sign_up)
-    router.post("/staff")(pages.staff)
+    router.post("/demo/staff")(pages.staff)
     router.post("/requests")(pages.ask)
     router.post("/cast")(pages.cast)
     router.post("/standing")(pages.standing)

@@ -22,10 +22,10 @@ class ConfidentialPages:
     def routes(self) -> list[APIRouter]:
         """Return the routes."""
         routes = self._shell.router(Access.MANAGER)
-        routes.get("/console/reports")(self.list_reports)
-        routes.post("/console/reports")(self.read_reports)
-        routes.get("/console/feedback")(self.count_feedback)
-        routes.post("/console/feedback")(self.read_feedback)
+        routes.get("/staff/reports")(self.list_reports)
+        routes.post("/staff/reports")(self.read_reports)
+        routes.get("/staff/feedback")(self.count_feedback)
+        routes.post("/staff/feedback")(self.read_feedback)
         return [routes]
 
     async def list_reports(self, request: Request) -> Response:

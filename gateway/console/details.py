@@ -39,10 +39,10 @@ class DetailPages:
     def routes(self) -> list[APIRouter]:
         """Return the routes."""
         reading, managing = self._shell.router(Access.STAFF), self._shell.router(Access.MANAGER)
-        reading.get("/console/people/{member}")(self.person)
-        managing.post("/console/dossier/{engagement}")(self.dossier)
+        reading.get("/staff/show/member/{member}")(self.person)
+        managing.post("/staff/dossier/{engagement}")(self.dossier)
         for kind in LIFECYCLES:
-            path = f"/console/{kind}/{{name:path}}"
+            path = f"/staff/show/{kind}/{{name:path}}"
             reading.get(path, name=f"page of a {kind}")(self._of(kind, self._lifecycle))
             managing.post(path, name=f"words of a {kind}")(self._of(kind, self._words))
         return [reading, managing]

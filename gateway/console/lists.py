@@ -46,11 +46,11 @@ class ListPages:
     def routes(self) -> list[APIRouter]:
         """Return the routes."""
         routes = self._shell.router(Access.STAFF)
-        routes.get("/console/people")(self.people)
-        routes.get("/console/people.csv")(self.people_file)
+        routes.get("/staff/people")(self.people)
+        routes.get("/staff/people.csv")(self.people_file)
         for kind in LIFECYCLES:
-            routes.get(f"/console/{kind}s", name=f"list of {kind}s")(self._of(kind, self._list))
-            routes.get(f"/console/{kind}s.csv", name=f"file of {kind}s")(self._of(kind, self._file))
+            routes.get(f"/staff/{kind}s", name=f"list of {kind}s")(self._of(kind, self._list))
+            routes.get(f"/staff/{kind}s.csv", name=f"file of {kind}s")(self._of(kind, self._file))
         return [routes]
 
     async def people(self, request: Request) -> Response:

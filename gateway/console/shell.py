@@ -31,8 +31,8 @@ from staff.accounts.sessions import find_session, note_request
 
 log = structlog.get_logger()
 
-HOME: Final = "/console"
-SIGN_IN: Final = "/console/sign-in"
+HOME: Final = "/staff"
+SIGN_IN: Final = "/staff/sign-in"
 MOST_BACK: Final = 500
 """Characters of an address to go back to."""
 
@@ -68,18 +68,18 @@ class NavigationItem:
 
 NAVIGATION: Final = (
     NavigationItem("today", HOME),
-    NavigationItem("ahead", "/console/ahead"),
-    NavigationItem("people", "/console/people"),
-    NavigationItem("requests", "/console/requests"),
-    NavigationItem("engagements", "/console/engagements"),
-    NavigationItem("onboardings", "/console/onboardings"),
-    NavigationItem("claims", "/console/claims"),
-    NavigationItem("surveys", "/console/surveys"),
-    NavigationItem("program", "/console/program"),
-    NavigationItem("figures", "/console/figures", Access.OVERVIEW),
-    NavigationItem("health", "/console/mail-health", Access.MANAGER),
-    NavigationItem("reports", "/console/reports", Access.MANAGER),
-    NavigationItem("feedback", "/console/feedback", Access.MANAGER),
+    NavigationItem("ahead", "/staff/ahead"),
+    NavigationItem("people", "/staff/people"),
+    NavigationItem("requests", "/staff/requests"),
+    NavigationItem("engagements", "/staff/engagements"),
+    NavigationItem("onboardings", "/staff/onboardings"),
+    NavigationItem("claims", "/staff/claims"),
+    NavigationItem("surveys", "/staff/surveys"),
+    NavigationItem("program", "/staff/program"),
+    NavigationItem("figures", "/staff/figures", Access.OVERVIEW),
+    NavigationItem("health", "/staff/mail", Access.MANAGER),
+    NavigationItem("reports", "/staff/reports", Access.MANAGER),
+    NavigationItem("feedback", "/staff/feedback", Access.MANAGER),
 )
 """The entries, in order."""
 

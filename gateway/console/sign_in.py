@@ -34,7 +34,7 @@ from staff.accounts.sessions import (
 log = structlog.get_logger()
 
 RETURN: Final = f"{SIGN_IN}/return"
-LINK: Final = "/console/link"
+LINK: Final = "/staff/link"
 """Where the one-time links lead; a token follows."""
 
 
@@ -57,7 +57,7 @@ class SignInPages:
         routes.post(SIGN_IN)(self.by_password)
         routes.get(f"{LINK}/{{token}}")(self.show_link)
         routes.post(f"{LINK}/{{token}}")(self.by_link)
-        routes.post("/console/sign-out")(self.sign_out)
+        routes.post("/staff/sign-out")(self.sign_out)
         if self._provider:
             routes.get(f"{SIGN_IN}/provider")(self.to_provider)
             routes.get(RETURN)(self.from_provider)

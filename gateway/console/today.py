@@ -35,7 +35,7 @@ class TodayPages:
         """Return the routes."""
         reading, acting = self._shell.router(Access.STAFF), self._shell.router(Access.ACTING)
         reading.get(HOME)(self.show)
-        acting.post("/console/tasks/{number}")(self.change_task)
+        acting.post("/staff/tasks/{number}")(self.change_task)
         return [reading, acting]
 
     async def show(self, request: Request) -> Response:

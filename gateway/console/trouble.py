@@ -31,10 +31,10 @@ class TroublePages:
     def routes(self) -> list[APIRouter]:
         """Return the routes."""
         routes, managing = self._shell.router(Access.STAFF), self._shell.router(Access.MANAGER)
-        routes.get("/console/mail")(self.mail)
-        routes.get("/console/events")(self.events)
-        managing.get("/console/mail/{delivery}")(self.sent)
-        managing.post("/console/mail/{delivery}")(self.read_sent)
+        routes.get("/staff/mail/trouble")(self.mail)
+        routes.get("/staff/events")(self.events)
+        managing.get("/staff/mail/sent/{delivery}")(self.sent)
+        managing.post("/staff/mail/sent/{delivery}")(self.read_sent)
         return [routes, managing]
 
     async def mail(self, request: Request) -> Response:

@@ -27,4 +27,4 @@ async def local_link(database: Database, program: Program) -> str:
                 "zone": program.hours.zone,
             }
             account = await add_account(session, ADDRESS, values, "throughline", now)
-        return f"/console/link/{await make_link(session, account, now)}"
+        return f"/staff/link/{await make_link(session, account, now)}"

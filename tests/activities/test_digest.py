@@ -169,4 +169,4 @@ async def test_one_digest_a_week_goes_out_over_restarts(tmp_path: Path) -> None:
     ]
     texts = [file.read_text("utf-8") for file in sorted(tmp_path.glob("*.eml"))]
     assert len(texts) == 2
-    assert all("Nothing to report" in text and "/console/ahead" in text for text in texts)
+    assert all("Nothing to report" in text and "/staff/ahead" in text for text in texts)

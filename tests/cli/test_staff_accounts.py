@@ -32,7 +32,7 @@ async def test_sign_in_prints_a_link_that_works_once(cli: CliFixture) -> None:
     said = await cli.throughline(
         "staff", "sign-in", "mia@example.org", THROUGHLINE_BASE_URL="https://m.example"
     )
-    assert said.out.startswith("https://m.example/console/link/")
+    assert said.out.startswith("https://m.example/staff/link/")
     assert "once" in said.err
     async with cli.database.reading() as session:
         rows = list(await session.scalars(StaffLink.__table__.select()))

@@ -233,8 +233,8 @@ async def test_other_sites_can_neither_post_to_nor_read_the_demo(one_visit: Visi
     ("path", "fields"),
     [
         ("/advance", {"by": "century"}),
-        ("/staff", {"act": "fire"}),
-        ("/staff", {"act": "extend", "target": "onboarding/p-ana", "count": "many"}),
+        ("/demo/staff", {"act": "fire"}),
+        ("/demo/staff", {"act": "extend", "target": "onboarding/p-ana", "count": "many"}),
         ("/standing", {"member": "ana", "standing": "great"}),
         ("/cast", {"acts": "perhaps"}),
     ],
@@ -255,25 +255,25 @@ async def test_request_waits_while_the_clock_advances(visit: Visit) -> None:
 @pytest.mark.rule("ONB5", "STA1", "STA3")
 async def test_staff_acts_on_the_page_show_their_changes(visit: Visit) -> None:
     first = [item.at for item in (await visit.demo.overview()).coming if item.who == "Grace Lindqvist"]
-    page = await visit.press("/staff", target="onboarding/p-grace", act="pause", reason="<b>away</b>")
+    page = await visit.press("/demo/staff", target="onboarding/p-grace", act="pause", reason="<b>away</b>")
     assert "onboarding as mentee is paused" in page
     assert "held until it is resumed" in page
     assert "<b>away" not in page
     await visit.press("/advance", by="week")
-    page = await visit.press("/staff", target="onboarding/p-grace", act="pause")
+    page = await visit.press("/demo/staff", target="onboarding/p-grace", act="pause")
     assert "Refused: it is paused already" in page
-    await visit.press("/staff", target="onboarding/p-grace", act="resume")
+    await visit.press("/demo/staff", target="onboarding/p-grace", act="resume")
     moved = [item.at for item in (await visit.demo.overview()).coming if item.who == "Grace Lindqvist"]
     assert moved[0]
     assert first[0]
     assert timedelta(days=6) <= moved[0] - first[0] <= timedelta(days=9)
-    await visit.press("/staff", target="onboarding/p-grace", act="extend", count="2")
+    await visit.press("/demo/staff", target="onboarding/p-grace", act="extend", count="2")
     coming = [item.what for item in (await visit.demo.overview()).coming if item.who == "Grace Lindqvist"]
     assert "mail: check-in 6" in coming
-    page = await visit.press("/staff", target="onboarding/p-grace", act="cancel", reason="moved")
+    page = await visit.press("/demo/staff", target="onboarding/p-grace", act="cancel", reason="moved")
     assert "No longer sent: check-in 1" in page
     assert "canceled: cancelled by staff: moved" in page
-    page = await visit.press("/staff", target="onboarding/p-grace", act="extend", count="1")
+    page = await visit.press("/demo/staff", target="onboarding/p-grace", act="extend", count="1")
     assert "Refused" in page
     await visit.press("/advance", by="month")
     assert visit.mail_to("grace@example.org") == []

@@ -38,7 +38,7 @@ from staff.lists.lifecycle_lists import ListFilter, workflows_of
 
 log = structlog.get_logger()
 
-HOME_OF_BATCHES: Final = "/console/many"
+HOME_OF_BATCHES: Final = "/staff/many"
 LONGEST_REASON: Final = 1000
 
 _HIGHEST: Final = 2**31 - 1
@@ -59,8 +59,8 @@ class BatchPages:
         routes = self._shell.router(Access.ACTING)
         routes.get(HOME_OF_BATCHES)(self.list)
         routes.post(HOME_OF_BATCHES)(self.make)
-        routes.get("/console/many/{number}")(self.show)
-        routes.post("/console/many/{number}")(self.change)
+        routes.get("/staff/many/{number}")(self.show)
+        routes.post("/staff/many/{number}")(self.change)
         return [routes]
 
     async def list(self, request: Request) -> Response:
@@ -86,7 +86,7 @@ class BatchPages:
                 targets = await workflows_of(session, scope, kind, ListFilter(), MOST + 1, ticked)
             if not targets:
                 back = form_text(form, "back")
-                return go_back(safe_back(back, f"/console/{kind}s"), "none_ticked")
+                return go_back(safe_back(back, f"/staff/{kind}s"), "none_ticked")
             try:
                 batch = await make_batch(session, visit.member, act, targets, datetime.now(UTC))
             except BatchRefused as refused:

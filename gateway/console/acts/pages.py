@@ -87,8 +87,8 @@ class ActPages:
     def routes(self) -> list[APIRouter]:
         """Return the routes."""
         routes = self._shell.router(Access.ACTING)
-        routes.get("/console/act/{act}")(self.show)
-        routes.post("/console/act/{act}")(self.do)
+        routes.get("/staff/act/{act}")(self.show)
+        routes.post("/staff/act/{act}")(self.do)
         return [routes]
 
     async def show(self, request: Request, act: str) -> Response:
@@ -151,7 +151,7 @@ class ActPages:
             raise self._shell.nothing(request)
         made = StaffAct(act, target, "", visit.member.actor)
         names = tuple(people.name(profile) for profile in profiles)
-        origin = safe_back(str(given.get("back", "")), f"/console/{target}")
+        origin = safe_back(str(given.get("back", "")), f"/staff/show/{target}")
         return _Order(read_act(made, given), origin, names)
 
     async def _preview(self, visit: StaffVisit, act: StaffAct) -> _Seen:

@@ -66,7 +66,7 @@ class AheadPages:
     def routes(self) -> list[APIRouter]:
         """Return the routes."""
         routes = self._shell.router(Access.STAFF)
-        routes.get("/console/ahead")(self.show)
+        routes.get("/staff/ahead")(self.show)
         return [routes]
 
     async def show(self, request: Request) -> Response:

@@ -15,7 +15,7 @@ from rules.calendar import local_in
 from staff.figures import Period, mail_health
 from staff.mail_acts import lift_suppression, send_again
 
-HEALTH: Final = "/console/mail-health"
+HEALTH: Final = "/staff/mail"
 DAYS: Final = (7, 30, 90)
 LONGEST_REASON: Final = 1000
 MOST_SUPPRESSED: Final = 200

@@ -62,8 +62,8 @@ class OrderPages:
     def routes(self) -> list[APIRouter]:
         """Return the routes."""
         routes = self._shell.router(Access.ACTING)
-        routes.get("/console/messages/{delivery}/{order}")(self.show)
-        routes.post("/console/messages/{delivery}/{order}")(self.give)
+        routes.get("/staff/messages/{delivery}/{order}")(self.show)
+        routes.post("/staff/messages/{delivery}/{order}")(self.give)
         return [routes]
 
     async def show(self, request: Request, delivery: str, order: str) -> Response:

@@ -19,7 +19,7 @@ from rules.calendar import local_in
 from rules.program import Program
 from staff.figures import FigureLine, Period, figure_source, figures, lines
 
-PATH: Final = "/console/figures"
+PATH: Final = "/staff/figures"
 VIEWS: Final = ("months", "whole", "before")
 """By calendar month, the whole period, or beside the period of the same length before it."""
 

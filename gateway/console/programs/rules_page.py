@@ -14,7 +14,7 @@ from rules.program import Program, version_label
 from staff.program_moves import MOVABLE
 from staff.program_words import program_words
 
-PATH = "/console/program"
+PATH = "/staff/program"
 
 
 class ProgramPages:

@@ -72,17 +72,15 @@ async def test_only_sign_in_is_open_below_the_console(console: ConsoleFixture) -
     found = all_routes(whole_gateway(console).routes)
     routes = [route for route in found if isinstance(route, APIRoute)]
     of_console = {
-        route.path: accesses_of(route.dependencies)[0]
-        for route in routes
-        if route.path.startswith("/console")
+        route.path: accesses_of(route.dependencies)[0] for route in routes if route.path.startswith("/staff")
     }
     opened = {path for path, access in of_console.items() if access is Access.SIGN_IN}
     assert opened == {
-        "/console/sign-in",
-        "/console/sign-in/provider",
-        "/console/sign-in/return",
-        "/console/sign-out",
-        "/console/link/{token}",
+        "/staff/sign-in",
+        "/staff/sign-in/provider",
+        "/staff/sign-in/return",
+        "/staff/sign-out",
+        "/staff/link/{token}",
     }
     assert set(of_console.values()) <= {
         Access.SIGN_IN,
@@ -96,6 +94,6 @@ async def test_only_sign_in_is_open_below_the_console(console: ConsoleFixture) -
 
 @pytest.mark.parametrize("who", ["vito", "reader"])
 async def test_who_may_not_act_is_refused_like_what_is_not_there(console: ConsoleFixture, who: str) -> None:
-    refused = await console.post(who, "/console/tasks/1", {"change": "done"})
-    missing = await console.post("mia", "/console/tasks/1", {"change": "done"})
+    refused = await console.post(who, "/staff/tasks/1", {"change": "done"})
+    missing = await console.post("mia", "/staff/tasks/1", {"change": "done"})
     assert (refused.status_code, missing.status_code) == (404, 404)

@@ -40,7 +40,7 @@ def mail(delivery: str, days: float = 1, **values: Any) -> Message:
 
 def deliveries(page: httpx.Response) -> list[str]:
     """The messages on a page for which something can be ordered, each once, in order."""
-    return list(dict.fromkeys(re.findall(r'href="/console/messages/([^/"]+)/', page.text)))
+    return list(dict.fromkeys(re.findall(r'href="/staff/messages/([^/"]+)/', page.text)))
 
 
 async def prepare(console: ConsoleFixture) -> None:
@@ -59,7 +59,7 @@ async def prepare(console: ConsoleFixture) -> None:
 
 async def test_messages_stand_by_day_and_person_with_their_filters(console: ConsoleFixture) -> None:
     await prepare(console)
-    page = await console.get("mia", "/console/ahead")
+    page = await console.get("mia", "/staff/ahead")
     assert deliveries(page) == ["late", "a-1", "a-2", "m-1", "e-1"]
     assert "Overdue (1)" in page.text
     assert re.search(r"\d\d:\d\d <span class=\"small\">\([^)]*, New York\)", page.text)
@@ -72,16 +72,16 @@ async def test_messages_stand_by_day_and_person_with_their_filters(console: Cons
         f"day={(NOW + timedelta(days=1)).date()}": ["a-1", "a-2"],
         "program=none&days=x&day=0001-01-01&kind=x&after=0001-01-01T00:00:00%2B23:00|1": deliveries(page),
     }
-    found = {query: deliveries(await console.get("mia", f"/console/ahead?{query}")) for query in wanted}
+    found = {query: deliveries(await console.get("mia", f"/staff/ahead?{query}")) for query in wanted}
     assert found == wanted
-    person = await console.get("mia", "/console/people/ana")
+    person = await console.get("mia", "/staff/show/member/ana")
     assert set(deliveries(person)) == {"late", "a-1", "a-2", "far", "none"}
-    assert "a-1" in deliveries(await console.get("mia", "/console/engagement/r-2"))
+    assert "a-1" in deliveries(await console.get("mia", "/staff/show/engagement/r-2"))
 
 
 async def test_pages_follow_each_other_without_a_gap(console: ConsoleFixture) -> None:
     await console.add(*(mail(f"d-{n}", 1 + n // 40) for n in range(60)))
-    first = await console.get("mia", "/console/ahead?days=14")
+    first = await console.get("mia", "/staff/ahead?days=14")
     [following] = re.findall(r'href="([^"]*after=[^"]*)"', first.text)
     second = await console.get("mia", html.unescape(following))
     assert [len(deliveries(first)), len(deliveries(second))] == [50, 10]
@@ -90,29 +90,29 @@ async def test_pages_follow_each_other_without_a_gap(console: ConsoleFixture) ->
 
 async def test_coordinator_sees_and_orders_only_what_is_theirs(console: ConsoleFixture) -> None:
     await prepare(console)
-    assert deliveries(await console.get("cora", "/console/ahead")) == ["late", "a-1", "a-2", "m-1"]
-    assert deliveries(await console.get("cora", "/console/ahead?search=eva")) == []
+    assert deliveries(await console.get("cora", "/staff/ahead")) == ["late", "a-1", "a-2", "m-1"]
+    assert deliveries(await console.get("cora", "/staff/ahead?search=eva")) == []
     for who in ("vito", "reader"):
-        page = await console.get(who, "/console/ahead")
+        page = await console.get(who, "/staff/ahead")
         assert (page.status_code, deliveries(page)) == (200, [])
     allowed = {("mia", "a-1"), ("mia", "e-1"), ("cora", "a-1")}
     for who in ("mia", "reader", "cora", "vito"):
         for delivery in ("a-1", "e-1"):
-            path = f"/console/messages/{delivery}/hold"
+            path = f"/staff/messages/{delivery}/hold"
             page = await console.get(who, path)
             sent = await console.post(who, path, {"digest": "x", "reason": "because"})
             wanted = (200, 409) if (who, delivery) in allowed else (404, 404)
             assert (page.status_code, sent.status_code) == wanted
     await console.gateway.change(Engagement, "r-2", state=SUSPENDED)
-    assert deliveries(await console.get("cora", "/console/ahead")) == ["a-2"]
-    assert (await console.get("cora", "/console/messages/a-1/hold")).status_code == 404
-    assert (await console.get("mia", "/console/messages/a-1/hold")).status_code == 200
+    assert deliveries(await console.get("cora", "/staff/ahead")) == ["a-2"]
+    assert (await console.get("cora", "/staff/messages/a-1/hold")).status_code == 404
+    assert (await console.get("mia", "/staff/messages/a-1/hold")).status_code == 200
 
 
 async def test_order_is_shown_given_on_record_and_leads_back(console: ConsoleFixture) -> None:
     await prepare(console)
-    back = "/console/ahead?days=14&search=ana"
-    path = "/console/messages/a-1/skip"
+    back = "/staff/ahead?days=14&search=ana"
+    path = "/staff/messages/a-1/skip"
     page = await console.get("mia", f"{path}?back=%2Fconsole%2Fahead%3Fdays%3D14%26search%3Dana")
     assert "It is not sent" in page.text
     form = {name: html.unescape(value) for name, value in fields_of(page, path).items()}
@@ -123,19 +123,19 @@ async def test_order_is_shown_given_on_record_and_leads_back(console: ConsoleFix
     # A form works once, and its order can be taken back.
     again = await console.post("mia", path, {**form, "reason": "They spoke already."})
     assert (again.status_code, "is given already" in again.text) == (409, True)
-    listed = await console.get("mia", "/console/ahead")
+    listed = await console.get("mia", "/staff/ahead")
     assert "will be left out" in listed.text
-    path = "/console/messages/a-1/release"
+    path = "/staff/messages/a-1/release"
     form = fields_of(await console.get("mia", path), path)
     answer = await console.post("mia", path, {**form, "reason": "After all."})
-    assert answer.headers["location"] == "/console?said=unreached"
+    assert answer.headers["location"] == "/staff?said=unreached"
     found = [act for act, actor in await console.acts("engagement/r-2") if actor == "mia@staff.example"]
     assert found == ["skip message", "release message"]
 
 
 async def test_order_on_a_message_that_changed_does_nothing(console: ConsoleFixture) -> None:
     await prepare(console)
-    path = "/console/messages/a-1/hold"
+    path = "/staff/messages/a-1/hold"
     form = fields_of(await console.get("mia", path), path)
     [row] = [each for each in await console.gateway.all(Message) if each.delivery == "a-1"]
     await console.gateway.change(Message, row.id, due_at=NOW + timedelta(days=3))
@@ -146,12 +146,12 @@ async def test_order_on_a_message_that_changed_does_nothing(console: ConsoleFixt
     # Neither a foreign preview nor an altered one counts.
     fresh = fields_of(answer, path)
     other = await console.post("cora", path, {**fresh, "reason": "because"})
-    sent = await console.post("mia", "/console/messages/a-1/skip", {**fresh, "reason": "because"})
+    sent = await console.post("mia", "/staff/messages/a-1/skip", {**fresh, "reason": "because"})
     assert (other.status_code, sent.status_code) == (409, 409)
     # To send now is bound to the message, whatever the minute.
-    path = "/console/messages/a-1/send"
+    path = "/staff/messages/a-1/send"
     form = fields_of(await console.get("mia", path), path)
     console.gateway.at = NOW + timedelta(minutes=5)
     assert (await console.post("mia", path, {**form, "reason": "They wait."})).status_code == 303
-    for wrong in ("/console/messages/a-1/erase", "/console/messages/unknown/hold"):
+    for wrong in ("/staff/messages/a-1/erase", "/staff/messages/unknown/hold"):
         assert (await console.get("mia", wrong)).status_code == 404

@@ -29,7 +29,7 @@ CANCEL = {"kind": "engagement", "act": "cancel"}
 
 async def make(console: ConsoleFixture, who: str, form: dict[str, Any]) -> str:
     """Make a batch and preview it; returns the address of its page."""
-    answer = await console.post(who, "/console/many", form)
+    answer = await console.post(who, "/staff/many", form)
     assert answer.status_code == 303, answer.text
     await work(console)
     return str(answer.headers["location"])
@@ -65,7 +65,7 @@ async def states(console: ConsoleFixture) -> list[tuple[str, str]]:
 async def test_all_of_a_filter_is_previewed_with_numbers_and_exceptions(console: ConsoleFixture) -> None:
     await add_mail(console)
     await with_a_stranger(console)
-    listed = await console.get("mia", "/console/engagements?search=ana")
+    listed = await console.get("mia", "/staff/engagements?search=ana")
     assert "All 2 of this filter" in listed.text
     await console.gateway.change(Engagement, "r-3", facts={"engagement": "r-3"})
     path = await make(console, "mia", {**CANCEL, "all": "1", "search": "ana", "state": "~open"})
@@ -81,7 +81,7 @@ async def test_all_of_a_filter_is_previewed_with_numbers_and_exceptions(console:
     running = await console.get("mia", path)
     assert running.headers["refresh"] == "3"
     assert "refresh" not in (await console.get("mia", f"{path}?still")).headers
-    assert f'href="{path}"' in (await console.get("mia", "/console/many")).text
+    assert f'href="{path}"' in (await console.get("mia", "/staff/many")).text
 
 
 async def test_act_that_needs_values_asks_for_them_first(console: ConsoleFixture) -> None:
@@ -112,8 +112,8 @@ async def test_nobody_acts_on_others_people_or_sees_their_batches(console: Conso
     await with_a_stranger(console)
     both = ["engagement/r-2", "engagement/r-3", "request/r-1", "engagement/none", "x"]
     for who in ("vito", "reader"):
-        assert (await console.post(who, "/console/many", {**CANCEL, "target": both})).status_code == 404
-        assert 'name="target"' not in (await console.get(who, "/console/engagements")).text
+        assert (await console.post(who, "/staff/many", {**CANCEL, "target": both})).status_code == 404
+        assert 'name="target"' not in (await console.get(who, "/staff/engagements")).text
     path = await make(console, "cora", {**CANCEL, "target": both})
     assert await states(console) == [("engagement/r-2", "ready")]
     assert (await console.get("cora", path)).status_code == 200
@@ -135,20 +135,20 @@ async def test_nobody_acts_on_others_people_or_sees_their_batches(console: Conso
 
 
 async def test_batch_of_nothing_of_too_many_or_of_no_such_act_is_refused(console: ConsoleFixture) -> None:
-    none = await console.post("mia", "/console/many", {**CANCEL, "target": ["engagement/none"]})
-    assert none.headers["location"] == "/console/engagements?said=none_ticked"
+    none = await console.post("mia", "/staff/many", {**CANCEL, "target": ["engagement/none"]})
+    assert none.headers["location"] == "/staff/engagements?said=none_ticked"
     for wrong in ({"kind": "member", "act": "cancel"}, {}):
-        assert (await console.post("mia", "/console/many", wrong)).status_code == 404
+        assert (await console.post("mia", "/staff/many", wrong)).status_code == 404
     accept = {"kind": "engagement", "act": "accept", "target": ["engagement/r-2"]}
-    assert (await console.post("mia", "/console/many", accept)).status_code == 422
+    assert (await console.post("mia", "/staff/many", accept)).status_code == 422
     [row] = await console.gateway.all(Engagement)
     columns = ("program", "policy_version", "state", "state_since", "mentee_id", "mentor_id", "started_at")
     values = {name: getattr(row, name) for name in (*columns, "facts")}
     await console.add(*(Engagement(workflow=f"engagement/m-{n}", id=f"m-{n}", **values) for n in range(MOST)))
-    assert "on all pages (500 at most)" in (await console.get("mia", "/console/engagements")).text
-    many = await console.post("mia", "/console/many", {**CANCEL, "all": "1"})
+    assert "on all pages (500 at most)" in (await console.get("mia", "/staff/engagements")).text
+    many = await console.post("mia", "/staff/many", {**CANCEL, "all": "1"})
     assert (many.status_code, "too many at once" in many.text) == (422, True)
-    for odd in (f"/console/many/{2**70}", "/console/many/x"):
+    for odd in (f"/staff/many/{2**70}", "/staff/many/x"):
         assert (await console.get("mia", odd)).status_code == 404
 
 

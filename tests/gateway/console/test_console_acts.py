@@ -14,7 +14,7 @@ from tests.support.console.staff import ConsoleFixture
 from tests.support.gateway import NOW
 
 TARGET = "engagement/r-2"
-CANCEL = f"/console/act/cancel?target={TARGET}"
+CANCEL = f"/staff/act/cancel?target={TARGET}"
 
 
 def fields_of(page: httpx.Response, action: str) -> dict[str, str]:
@@ -70,7 +70,7 @@ async def test_act_that_was_previewed_on_other_facts_does_nothing(
     console: ConsoleFixture, change: str
 ) -> None:
     await add_mail(console)
-    form = fields_of(await console.get("mia", CANCEL), "/console/act/cancel")
+    form = fields_of(await console.get("mia", CANCEL), "/staff/act/cancel")
     values = dict(CHANGES[change])
     if "facts" in values:
         [row] = await console.gateway.all(Engagement)
@@ -79,12 +79,12 @@ async def test_act_that_was_previewed_on_other_facts_does_nothing(
     async with console.gateway.database.begin() as session:
         data = {"act": "extend", "id": "a-1", "months": "3"}
         await audit.append(session, TARGET, "act", NOW, data, actor="colleague@staff.example")
-    answer = await console.post("mia", "/console/act/cancel", {**form, "reason": "moved away"})
+    answer = await console.post("mia", "/staff/act/cancel", {**form, "reason": "moved away"})
     assert answer.status_code == 409
     assert "Nothing was done" in answer.text
     assert "colleague@staff.example" in answer.text
     assert "moved away" in answer.text
-    assert fields_of(answer, "/console/act/cancel")["digest"] != form["digest"]
+    assert fields_of(answer, "/staff/act/cancel")["digest"] != form["digest"]
 
 
 ALTERED: dict[str, dict[str, str]] = {
@@ -96,33 +96,33 @@ ALTERED: dict[str, dict[str, str]] = {
 
 @pytest.mark.parametrize("altered", ALTERED)
 async def test_altered_form_does_nothing(console: ConsoleFixture, altered: str) -> None:
-    form = fields_of(await console.get("mia", CANCEL), "/console/act/cancel")
+    form = fields_of(await console.get("mia", CANCEL), "/staff/act/cancel")
     form |= {"reason": "because", **ALTERED[altered]}
-    assert (await console.post("mia", "/console/act/cancel", form)).status_code == 409
+    assert (await console.post("mia", "/staff/act/cancel", form)).status_code == 409
 
 
 async def test_preview_of_one_person_is_no_preview_of_another(console: ConsoleFixture) -> None:
-    form = fields_of(await console.get("mia", CANCEL), "/console/act/cancel")
-    answer = await console.post("cora", "/console/act/cancel", {**form, "reason": "because"})
+    form = fields_of(await console.get("mia", CANCEL), "/staff/act/cancel")
+    answer = await console.post("cora", "/staff/act/cancel", {**form, "reason": "because"})
     assert answer.status_code == 409
 
 
 async def test_act_needs_a_reason_and_values_that_can_be_read(console: ConsoleFixture) -> None:
-    form = fields_of(await console.get("mia", CANCEL), "/console/act/cancel")
-    assert "Give a reason" in (await console.post("mia", "/console/act/cancel", form)).text
-    extend = f"/console/act/extend?target={TARGET}"
+    form = fields_of(await console.get("mia", CANCEL), "/staff/act/cancel")
+    assert "Give a reason" in (await console.post("mia", "/staff/act/cancel", form)).text
+    extend = f"/staff/act/extend?target={TARGET}"
     asked = await console.get("mia", extend)
     assert "What changes" not in asked.text
     assert "whole number" in (await console.get("mia", f"{extend}&months=1e3")).text
     assert "Fill in one" in (await console.get("mia", f"{extend}&months=1&end=2028-12-01")).text
     assert "What changes" in (await console.get("mia", f"{extend}&months=2")).text
-    ended = await console.get("mia", f"/console/act/end?target={TARGET}&because=no_time")
+    ended = await console.get("mia", f"/staff/act/end?target={TARGET}&because=no_time")
     assert "What changes" in ended.text
 
 
 async def test_act_without_temporal_says_so_and_changes_nothing(console: ConsoleFixture) -> None:
-    form = fields_of(await console.get("mia", CANCEL), "/console/act/cancel")
-    answer = await console.post("mia", "/console/act/cancel", {**form, "reason": "because"})
+    form = fields_of(await console.get("mia", CANCEL), "/staff/act/cancel")
+    answer = await console.post("mia", "/staff/act/cancel", {**form, "reason": "because"})
     assert answer.status_code == 409
     assert "no Temporal service" in answer.text
 
@@ -157,7 +157,7 @@ async def test_who_may_do_which_act_on_whom(console: ConsoleFixture) -> None:
                 else ("cancel", "extend", "pause", "end")
             )
             for act in acts:
-                path = f"/console/act/{act}"
+                path = f"/staff/act/{act}"
                 page = await console.get(who, f"{path}?target={target}")
                 sent = await console.post(who, path, {"target": target, "digest": "x", "reason": "because"})
                 found[who, act, target] = (page.status_code == 200, sent.status_code != 404)
@@ -172,7 +172,7 @@ async def test_act_that_no_such_lifecycle_takes_is_not_there(console: ConsoleFix
         ("cancel", "engagement/none"),
         ("cancel", "x"),
     ):
-        assert (await console.get("mia", f"/console/act/{act}?target={target}")).status_code == 404
+        assert (await console.get("mia", f"/staff/act/{act}?target={target}")).status_code == 404
 
 
 @pytest.mark.rule("STA2", "STA3")
@@ -189,16 +189,16 @@ async def test_task_is_done_dismissed_or_set_aside_at_the_same_place(console: Co
         for number in range(3)
     ]
     await console.add(*tasks)
-    back = "/console?tasks=all&page=1"
-    done = await console.post("mia", "/console/tasks/1", {"change": "done", "back": back})
+    back = "/staff?tasks=all&page=1"
+    done = await console.post("mia", "/staff/tasks/1", {"change": "done", "back": back})
     assert done.headers["location"] == f"{back}&said=done"
-    assert (await console.post("cora", "/console/tasks/1", {"change": "done"})).status_code == 409
-    assert (await console.post("mia", "/console/tasks/2", {"change": "dismiss"})).status_code == 422
-    await console.post("mia", "/console/tasks/2", {"change": "dismiss", "note": "They met in June."})
+    assert (await console.post("cora", "/staff/tasks/1", {"change": "done"})).status_code == 409
+    assert (await console.post("mia", "/staff/tasks/2", {"change": "dismiss"})).status_code == 422
+    await console.post("mia", "/staff/tasks/2", {"change": "dismiss", "note": "They met in June."})
     for until in ("", "2028-03-14", "yesterday"):
         form = {"change": "snooze", "until": until}
-        assert (await console.post("mia", "/console/tasks/3", form)).status_code == 422
-    await console.post("cora", "/console/tasks/3", {"change": "snooze", "until": "2028-03-20"})
+        assert (await console.post("mia", "/staff/tasks/3", form)).status_code == 422
+    await console.post("cora", "/staff/tasks/3", {"change": "snooze", "until": "2028-03-20"})
     rows = await console.gateway.all(Task)
     assert [row.state for row in rows] == ["done", "dismissed", "snoozed"]
     assert await console.acts(TARGET) == [
@@ -206,7 +206,7 @@ async def test_task_is_done_dismissed_or_set_aside_at_the_same_place(console: Co
         ("task dismissed", "mia@staff.example"),
         ("task snoozed", "cora@staff.example"),
     ]
-    assert "Not looked at (0)" in (await console.get("mia", "/console")).text
-    assert "Ask them." in (await console.get("mia", "/console?tasks=waiting")).text
+    assert "Not looked at (0)" in (await console.get("mia", "/staff")).text
+    assert "Ask them." in (await console.get("mia", "/staff?tasks=waiting")).text
     console.gateway.at = NOW.replace(day=20)
-    assert "Not looked at (1)" in (await console.get("mia", "/console")).text
+    assert "Not looked at (1)" in (await console.get("mia", "/staff")).text

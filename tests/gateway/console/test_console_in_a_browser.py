@@ -16,34 +16,34 @@ from tests.support.console.staff import console_fixture
 from tests.support.gateway import NOW, at_the_gate
 
 PAGES = {
-    "today": "/console?tasks=all",
-    "ahead": "/console/ahead",
-    "hold": "/console/messages/d-planned/hold",
-    "send": "/console/messages/d-planned/send",
-    "mail health": "/console/mail-health",
-    "figures": "/console/figures?since=2027-10-01&until=2028-03-31",
-    "people": "/console/people",
-    "nobody found": "/console/people?search=nobody",
-    "requests": "/console/requests",
-    "engagements": "/console/engagements",
-    "claims": "/console/claims",
-    "mail": "/console/mail?trouble=failed",
-    "one mail": "/console/mail/d-failed",
-    "events": "/console/events",
-    "person": "/console/people/ana",
-    "engagement": "/console/engagement/r-2",
-    "claim": "/console/claim/r-2/mentor/CPP",
-    "cancel": "/console/act/cancel?target=engagement/r-2",
-    "extend": "/console/act/extend?target=engagement/r-2&months=x",
-    "end": "/console/act/end?target=engagement/r-2&because=no_time",
-    "acts on many": "/console/many",
-    "values for many": "/console/many/1",
-    "preview for many": "/console/many/2",
-    "reports": "/console/reports",
-    "feedback": "/console/feedback",
-    "not there": "/console/engagement/none",
+    "today": "/staff?tasks=all",
+    "ahead": "/staff/ahead",
+    "hold": "/staff/messages/d-planned/hold",
+    "send": "/staff/messages/d-planned/send",
+    "mail health": "/staff/mail",
+    "figures": "/staff/figures?since=2027-10-01&until=2028-03-31",
+    "people": "/staff/people",
+    "nobody found": "/staff/people?search=nobody",
+    "requests": "/staff/requests",
+    "engagements": "/staff/engagements",
+    "claims": "/staff/claims",
+    "mail": "/staff/mail/trouble?trouble=failed",
+    "one mail": "/staff/mail/sent/d-failed",
+    "events": "/staff/events",
+    "person": "/staff/show/member/ana",
+    "engagement": "/staff/show/engagement/r-2",
+    "claim": "/staff/show/claim/r-2/mentor/CPP",
+    "cancel": "/staff/act/cancel?target=engagement/r-2",
+    "extend": "/staff/act/extend?target=engagement/r-2&months=x",
+    "end": "/staff/act/end?target=engagement/r-2&because=no_time",
+    "acts on many": "/staff/many",
+    "values for many": "/staff/many/1",
+    "preview for many": "/staff/many/2",
+    "reports": "/staff/reports",
+    "feedback": "/staff/feedback",
+    "not there": "/staff/show/engagement/none",
 }
-OPEN = {"sign in": "/console/sign-in", "used link": "/console/link/none"}
+OPEN = {"sign in": "/staff/sign-in", "used link": "/staff/link/none"}
 
 LAYOUT = """() => {
   const faults = [], root = document.documentElement;
@@ -106,7 +106,7 @@ async def shown(sqlite_url: str, chromium: Browser) -> AsyncIterator[ServedConso
     async with console_fixture(sqlite_url, rows()) as console, served_console(console, chromium) as made:
         for act in ("extend", "cancel"):
             form = {"kind": "engagement", "act": act, "target": "engagement/r-2"}
-            await console.post("mia", "/console/many", form)
+            await console.post("mia", "/staff/many", form)
         yield made
 
 
@@ -147,11 +147,11 @@ async def test_pages_have_no_violation_in_any_size_and_theme(shown: ServedConsol
 
 async def test_task_is_dealt_with_without_script_and_leads_back(shown: ServedConsole) -> None:
     async with shown.page("mia", java_script_enabled=False) as page:
-        await page.goto("/console?tasks=all")
+        await page.goto("/staff?tasks=all")
         assert "Misconduct" in await page.inner_text("section >> nth=0")
         task = page.locator("li", has=page.locator(".tag", has_text="Address not mailed"))
         await task.get_by_role("button", name="Done").click()
-        assert page.url.endswith("/console?tasks=all&said=done")
+        assert page.url.endswith("/staff?tasks=all&said=done")
         assert "The task is closed" in await page.inner_text("[role=status]")
         task = page.locator("li", has=page.locator(".tag", has_text="Pair without meetings"))
         await task.locator("summary", has_text="Dismiss").click()
@@ -173,14 +173,14 @@ async def test_search_preview_and_reading_work_without_script(shown: ServedConso
         await page.get_by_role("button", name="Show what would change").click()
         assert "What changes" in await page.inner_text("main")
         assert await page.get_by_role("button", name="Extend").count() == 1
-        await page.goto("/console/reports")
+        await page.goto("/staff/reports")
         await page.get_by_role("button", name="Read report 1").click()
         assert await page.locator(".words").count() == 1
 
 
 async def test_keyboard_reaches_everything_and_shows_where_it_is(shown: ServedConsole) -> None:
     async with shown.page("mia") as page:
-        await page.goto("/console/people")
+        await page.goto("/staff/people")
         found = await focused_in_turn(page)
         assert found[0].startswith("a Skip to the content")
         assert not [each for each in found if each.endswith("(unseen)")]
@@ -190,7 +190,7 @@ async def test_keyboard_reaches_everything_and_shows_where_it_is(shown: ServedCo
 async def test_password_can_be_pasted(shown: ServedConsole) -> None:
     context = await shown.browser.new_context(base_url=shown.url)
     page = await context.new_page()
-    await page.goto("/console/sign-in")
+    await page.goto("/staff/sign-in")
     await page.locator("#email").fill("correct horse battery")
     await page.locator("#email").press("Control+a")
     await page.locator("#email").press("Control+x")
@@ -205,7 +205,7 @@ async def test_form_of_another_site_is_refused_by_the_browsers_word(shown: Serve
         await page.goto(f"{foreign}/healthz")
         script = f"""() => {{
           const form = document.createElement("form");
-          form.method = "post"; form.action = "{shown.url}/console/tasks/1";
+          form.method = "post"; form.action = "{shown.url}/staff/tasks/1";
           form.innerHTML = '<input name="change" value="done">';
           document.body.append(form); form.submit();
         }}"""

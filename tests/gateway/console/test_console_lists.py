@@ -62,7 +62,7 @@ SEARCHES = {
 async def test_people_are_found_without_accents_and_case(staffed: ConsoleFixture) -> None:
     found = {}
     for search in SEARCHES:
-        answer = await (await staffed.client("mia")).get("/console/people.csv", params={"search": search})
+        answer = await (await staffed.client("mia")).get("/staff/people.csv", params={"search": search})
         found[search] = {row["member"] for row in rows_of(answer.text)}
     assert found == SEARCHES
 
@@ -70,7 +70,7 @@ async def test_people_are_found_without_accents_and_case(staffed: ConsoleFixture
 async def test_lifecycles_are_found_by_person_and_id(staffed: ConsoleFixture) -> None:
     client = await staffed.client("mia")
     for search, wanted in {"oyelaran": {"r-2"}, "r-3": {"r-3"}, "castillo": {"r-2", "r-3"}}.items():
-        answer = await client.get("/console/engagements.csv", params={"search": search})
+        answer = await client.get("/staff/engagements.csv", params={"search": search})
         assert {row["id"].partition("/")[2] for row in rows_of(answer.text)} == wanted
 
 
@@ -102,33 +102,33 @@ async def test_coordinator_sees_nothing_of_others_people(staffed: ConsoleFixture
         data = {"state": "active", "due": NOW.isoformat()}
         await audit.append(session, "engagement/r-3", "state", NOW, data, veiled={"cause": "Eva accepted"})
     pages = [
-        "/console?tasks=all",
-        "/console/people",
-        "/console/people.csv",
-        "/console/people?search=eva",
-        "/console/people/ana",
-        "/console/engagements",
-        "/console/engagements.csv",
-        "/console/engagements?search=eva",
-        "/console/requests",
-        "/console/requests.csv",
-        "/console/mail?trouble=failed",
-        "/console/events",
-        "/console/engagement/r-2",
+        "/staff?tasks=all",
+        "/staff/people",
+        "/staff/people.csv",
+        "/staff/people?search=eva",
+        "/staff/show/member/ana",
+        "/staff/engagements",
+        "/staff/engagements.csv",
+        "/staff/engagements?search=eva",
+        "/staff/requests",
+        "/staff/requests.csv",
+        "/staff/mail/trouble?trouble=failed",
+        "/staff/events",
+        "/staff/show/engagement/r-2",
     ]
     for path in pages:
         answer = await staffed.get("cora", path)
         assert answer.status_code == 200, path
         shown = answer.text.replace('value="eva"', "")
         assert [word for word in NOT_HIS if word in shown] == [], path
-    hidden = ("/console/people/eva", "/console/engagement/r-3", "/console/request/r-3")
-    unknown = ("/console/people/none", "/console/engagement/none", "/console/request/none")
+    hidden = ("/staff/show/member/eva", "/staff/show/engagement/r-3", "/staff/show/request/r-3")
+    unknown = ("/staff/show/member/none", "/staff/show/engagement/none", "/staff/show/request/none")
     for path, other in zip(hidden, unknown, strict=True):
         answer, missing = await staffed.get("cora", path), await staffed.get("cora", other)
         assert (answer.status_code, missing.status_code) == (404, 404)
         assert answer.text == missing.text
-    assert "Ana Pérez Castillo" in (await staffed.get("cora", "/console/people")).text
-    assert (await staffed.get("mia", "/console/engagement/r-3")).status_code == 200
+    assert "Ana Pérez Castillo" in (await staffed.get("cora", "/staff/people")).text
+    assert (await staffed.get("mia", "/staff/show/engagement/r-3")).status_code == 200
 
 
 async def test_coordinator_of_a_program_sees_its_people(staffed: ConsoleFixture) -> None:
@@ -136,11 +136,11 @@ async def test_coordinator_of_a_program_sees_its_people(staffed: ConsoleFixture)
         cora = await find_account(session, "cora@staff.example")
         assert cora is not None
         await assign(session, cora, "program/asis-global", "test", datetime.now(UTC))
-    assert (await staffed.get("cora", "/console/engagement/r-3")).status_code == 200
-    assert "Eva" in (await staffed.get("cora", "/console/people")).text
+    assert (await staffed.get("cora", "/staff/show/engagement/r-3")).status_code == 200
+    assert "Eva" in (await staffed.get("cora", "/staff/people")).text
 
 
-MANAGERS_ONLY = ("/console/reports", "/console/feedback")
+MANAGERS_ONLY = ("/staff/reports", "/staff/feedback")
 
 
 @pytest.mark.rule("ENG8", "STA3")
@@ -166,12 +166,12 @@ async def test_misconduct_and_free_texts_are_for_managers_on_record(staffed: Con
         ):
             await audit.append(session, "engagement/r-2", kind, NOW, data, veiled=veiled)
     pages = [
-        "/console?tasks=all",
-        "/console/engagements",
-        "/console/engagements.csv",
-        "/console/engagement/r-2",
-        "/console/people/ana",
-        "/console/events?state=refused",
+        "/staff?tasks=all",
+        "/staff/engagements",
+        "/staff/engagements.csv",
+        "/staff/show/engagement/r-2",
+        "/staff/show/member/ana",
+        "/staff/events?state=refused",
     ]
     for who in ("vito", "cora"):
         for path in pages:
@@ -179,21 +179,21 @@ async def test_misconduct_and_free_texts_are_for_managers_on_record(staffed: Con
             assert "misconduct" not in text, (who, path)
             assert not {"suspended", "suspendida"} & set(text.split()), (who, path)
             assert GOALS.lower() not in text
-        paused = rows_of((await staffed.get(who, "/console/engagements.csv?state=paused")).text)
+        paused = rows_of((await staffed.get(who, "/staff/engagements.csv?state=paused")).text)
         assert [row["state"] for row in paused] == ["paused"]
         for path in MANAGERS_ONLY:
             assert (await staffed.get(who, path)).status_code == 404
             assert (await staffed.post(who, path, {"report": "1"})).status_code == 404
-        for path in ("/console/engagement/r-2", "/console/dossier/r-2"):
+        for path in ("/staff/show/engagement/r-2", "/staff/dossier/r-2"):
             assert (await staffed.post(who, path)).status_code == 404
-    home = (await staffed.get("mia", "/console")).text
+    home = (await staffed.get("mia", "/staff")).text
     assert home.index("Misconduct") < home.index("Read the report")
-    assert SECRET not in (await staffed.get("mia", "/console/reports")).text
-    assert SECRET in (await staffed.post("mia", "/console/reports", {"report": "1"})).text
-    assert SECRET in (await staffed.post("mia", "/console/feedback")).text
-    assert GOALS not in (await staffed.get("mia", "/console/engagement/r-2")).text
-    assert GOALS in (await staffed.post("mia", "/console/engagement/r-2")).text
-    dossier = await staffed.post("mia", "/console/dossier/r-2")
+    assert SECRET not in (await staffed.get("mia", "/staff/reports")).text
+    assert SECRET in (await staffed.post("mia", "/staff/reports", {"report": "1"})).text
+    assert SECRET in (await staffed.post("mia", "/staff/feedback")).text
+    assert GOALS not in (await staffed.get("mia", "/staff/show/engagement/r-2")).text
+    assert GOALS in (await staffed.post("mia", "/staff/show/engagement/r-2")).text
+    dossier = await staffed.post("mia", "/staff/dossier/r-2")
     assert dossier.headers["content-type"] == "application/zip"
     read = [(act, actor) for act, actor in await staffed.acts("engagement/r-2") if actor]
     assert read == [(f"{what} read", "mia@staff.example") for what in ("report", "words", "dossier")]
@@ -212,7 +212,7 @@ async def test_file_keeps_names_and_takes_no_formula(console: ConsoleFixture) ->
     await console.add(
         member("evil", '=HYPERLINK("https://evil.example","x")'), member("quote", 'A "B", C\nD')
     )
-    answer = await console.get("mia", "/console/people.csv")
+    answer = await console.get("mia", "/staff/people.csv")
     assert answer.headers["content-disposition"] == 'attachment; filename="people.csv"'
     assert answer.text.startswith("\ufeff")
     names = {row["member"]: row["name"] for row in rows_of(answer.text)}
@@ -234,10 +234,10 @@ async def test_special_lists_find_who_waits_and_who_has_a_place(staffed: Console
     await staffed.gateway.change(Profile, "p-eva", mentees_at_a_time=2)
     shown = {}
     for show in ("unmatched", "places"):
-        rows = rows_of((await staffed.get("mia", f"/console/people.csv?show={show}")).text)
+        rows = rows_of((await staffed.get("mia", f"/staff/people.csv?show={show}")).text)
         shown[show] = {row["member"] for row in rows}
     assert shown == {"unmatched": {"alone"}, "places": {"free", "eva"}}
-    stalled = rows_of((await staffed.get("mia", "/console/engagements.csv?state=~stalled")).text)
+    stalled = rows_of((await staffed.get("mia", "/staff/engagements.csv?state=~stalled")).text)
     assert [row["id"] for row in stalled] == ["engagement/r-3"]
 
 
@@ -245,13 +245,13 @@ async def test_pages_of_a_list_have_every_row_once(staffed: ConsoleFixture) -> N
     same = [member(f"m{number:03}", f"Same Name {number % 7}") for number in range(120)]
     requests = [request_row(f"q-{number}") for number in range(110)]
     await staffed.add(*same, *requests)
-    for path, total in (("/console/people", 123), ("/console/requests", 112)):
+    for path, total in (("/staff/people", 123), ("/staff/requests", 112)):
         seen: list[str] = []
         at = path
         for _ in range(5):
             page = (await staffed.get("mia", at)).text
             kind = "people" if "people" in path else "request"
-            seen += [each.partition('"')[0] for each in page.split(f'<td><a href="/console/{kind}/')[1:]]
+            seen += [each.partition('"')[0] for each in page.split(f'<td><a href="/staff/show/{kind}/')[1:]]
             if "after=" not in page:
                 break
             following = page.rpartition('<nav class="pages"')[2].split('href="')[-1].partition('"')[0]
@@ -280,7 +280,7 @@ async def test_every_page_is_there_in_the_language_of_its_reader(sqlite_url: str
             "/survey/r-2/mentor",
         ]
         for path in pages:
-            answer = await console.get(who, f"/console{path}")
+            answer = await console.get(who, f"/staff{path}")
             assert answer.status_code == 200, path
             assert f'<html lang="{language}"' in answer.text
 
@@ -318,7 +318,7 @@ async def test_mail_is_read_as_it_was_sent_by_managers_on_record(staffed: Consol
         assert await mail_bodies.keep(session, row, NOW)
     services = replace(staffed.gateway.services, database=keyed)
     staffed.gateway.app = create_app(services, webhook_secrets=[])
-    path = "/console/mail/d-sent"
+    path = "/staff/mail/sent/d-sent"
     looked = await staffed.get("mia", path)
     assert "A mentor for you" in looked.text
     assert "Dear" not in looked.text
@@ -328,5 +328,5 @@ async def test_mail_is_read_as_it_was_sent_by_managers_on_record(staffed: Consol
     for who in ("cora", "vito"):
         assert (await staffed.get(who, path)).status_code == 404
         assert (await staffed.post(who, path)).status_code == 404
-    assert (await staffed.get("mia", "/console/mail/none")).status_code == 404
+    assert (await staffed.get("mia", "/staff/mail/sent/none")).status_code == 404
     await keyed.close()

@@ -43,12 +43,12 @@ async def test_two_managers_act_once_and_the_second_learns_of_the_first(
     shown: ServedConsole, temporal: TemporalFixture
 ) -> None:
     target = f"onboarding/{temporal.profile('mentee')}"
-    path = f"/console/act/cancel?target={target}"
+    path = f"/staff/act/cancel?target={target}"
     async with shown.page("nora", java_script_enabled=False) as second:
         await second.goto(path)
         await second.get_by_label("Reason").fill("She asked me to.")
         async with shown.page("mia", java_script_enabled=False) as first:
-            await first.goto(f"/console/{target}")
+            await first.goto(f"/staff/show/{target}")
             await first.get_by_role("link", name="Cancel").click()
             button = first.locator("form[method=post] button.danger")
             assert "Cancel, and stop 4 messages" in await button.inner_text()
@@ -70,17 +70,17 @@ async def test_extension_is_done_as_previewed_and_the_form_works_once(
 ) -> None:
     target = f"onboarding/{temporal.profile('mentor')}"
     async with shown.page("mia") as page:
-        await page.goto(f"/console/act/pause?target={target}")
+        await page.goto(f"/staff/act/pause?target={target}")
         fields = {name: await page.input_value(f"[name={name}]") for name in ("digest", "record", "target")}
         await page.get_by_label("Reason").fill("On holiday.")
         await page.locator("main form[method=post] button").click()
         assert page.url.endswith("said=acted")
-        script = """fields => fetch("/console/act/pause", {method: "POST", body: new URLSearchParams(fields)})
+        script = """fields => fetch("/staff/act/pause", {method: "POST", body: new URLSearchParams(fields)})
             .then(answer => answer.status)"""
         context = await shown.browser.new_context(base_url=shown.url, bypass_csp=True)
         await context.add_cookies(await page.context.cookies())  # type: ignore[arg-type]
         replaying = await context.new_page()
-        await replaying.goto("/console")
+        await replaying.goto("/staff")
         assert await replaying.evaluate(script, {**fields, "reason": "again"}) == 409
         await context.close()
     acts = await shown.console.acts(target)
@@ -95,7 +95,7 @@ async def test_batch_acts_once_on_each_and_leaves_out_what_changed(
     database = shown.console.gateway.database
     first, second = await temporal.ask(), await temporal.ask()
     async with shown.page("mia", java_script_enabled=False) as page:
-        await page.goto(f"/console/requests?search={temporal.mark}")
+        await page.goto(f"/staff/requests?search={temporal.mark}")
         for handle in (first, second):
             await page.locator(f"input[value='{handle.id}']").check()
         await page.get_by_label("What to do").select_option("cancel")
@@ -147,7 +147,7 @@ async def test_copy_of_an_unclear_message_is_sent_once_for_two_clicks(
         row = await session.scalar(select(Message).where(Message.workflow == request.id).order_by(Message.id))
         assert row is not None
         row.state, delivery = "ambiguous", row.delivery
-    path, form = "/console/mail-health/again", {"delivery": delivery, "reason": "It did not arrive."}
+    path, form = "/staff/mail/again", {"delivery": delivery, "reason": "It did not arrive."}
     script = """async ([path, form]) => {
         const answers = await Promise.all([0, 1].map(
             () => fetch(path, {method: "POST", body: new URLSearchParams(form)})));

@@ -60,20 +60,20 @@ async def test_page_shows_by_its_name_what_it_has_no_word_for(console: ConsoleFi
     unknown = Task(kind="moon_is_full", subject="x/y", cause="1", action="Wait.", opened_at=NOW, due_at=NOW)
     await console.add(unknown)
     for who in ("mia", "vito"):
-        answer = await console.get(who, "/console")
+        answer = await console.get(who, "/staff")
         assert answer.status_code == 200
         assert "moon is full" in answer.text
 
 
 async def test_address_that_is_not_served_is_a_page_of_the_console(console: ConsoleFixture) -> None:
-    answer = await console.get("mia", "/console/nowhere")
+    answer = await console.get("mia", "/staff/nowhere")
     assert answer.status_code == 404
     assert "There is nothing here" in answer.text
 
 
 async def test_act_that_began_on_a_list_leads_back_to_it(console: ConsoleFixture) -> None:
-    path = "/console/act/cancel?target=engagement/r-2"
-    page = await console.get("mia", f"{path}&back=/console%3Ftasks%3Dall%26page%3D2")
-    assert 'href="/console?tasks=all&amp;page=2"' in page.text
+    path = "/staff/act/cancel?target=engagement/r-2"
+    page = await console.get("mia", f"{path}&back=/staff%3Ftasks%3Dall%26page%3D2")
+    assert 'href="/staff?tasks=all&amp;page=2"' in page.text
     elsewhere = await console.get("mia", f"{path}&back=https://evil.example/")
     assert "evil.example" not in elsewhere.text

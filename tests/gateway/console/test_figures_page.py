@@ -12,15 +12,15 @@ from gateway.console.programs.figures_page import plots
 from staff.figures import FigureLine
 from tests.support.console.staff import ConsoleFixture
 
-FIGURES = "/console/figures"
+FIGURES = "/staff/figures"
 
 
 async def test_viewers_and_managers_see_figures_and_coordinators_do_not(console: ConsoleFixture) -> None:
     for path in (FIGURES, f"{FIGURES}.csv"):
         found = {who: (await console.get(who, path)).status_code for who in ("mia", "vito", "cora")}
         assert found == {"mia": 200, "vito": 200, "cora": 404}
-    assert FIGURES in (await console.get("vito", "/console")).text
-    assert FIGURES not in (await console.get("cora", "/console")).text
+    assert FIGURES in (await console.get("vito", "/staff")).text
+    assert FIGURES not in (await console.get("cora", "/staff")).text
 
 
 async def test_table_plots_and_file_say_the_same(console: ConsoleFixture) -> None:

@@ -12,7 +12,7 @@ from tests.support.gateway import NOW
 
 pytestmark = pytest.mark.rule("MAIL3", "MAIL10", "STA3")
 
-HEALTH = "/console/mail-health"
+HEALTH = "/staff/mail"
 ADDRESS = "ana@example.org"
 
 
@@ -54,8 +54,8 @@ async def test_suppression_is_lifted_once_with_a_reason_by_who_may(console: Cons
 async def test_copy_is_refused_without_right_reason_or_service(console: ConsoleFixture) -> None:
     await prepare(console)
     path, form = f"{HEALTH}/again", {"delivery": "unclear", "reason": "She asked."}
-    assert "Send a copy" in (await console.get("mia", "/console/mail?trouble=ambiguous")).text
-    assert "Send a copy" not in (await console.get("reader", "/console/mail?trouble=ambiguous")).text
+    assert "Send a copy" in (await console.get("mia", "/staff/mail/trouble?trouble=ambiguous")).text
+    assert "Send a copy" not in (await console.get("reader", "/staff/mail/trouble?trouble=ambiguous")).text
     found = {who: (await console.post(who, path, form)).status_code for who in ("cora", "reader", "mia")}
     assert found == {"cora": 404, "reader": 404, "mia": 409}
     assert (await console.post("mia", path, {"delivery": "unclear"})).status_code == 422

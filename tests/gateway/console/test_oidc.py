@@ -97,7 +97,7 @@ async def signing_in(console: ConsoleFixture, provider: Provider) -> AsyncIterat
 
 async def lead(client: httpx.AsyncClient, provider: Provider) -> dict[str, str]:
     """Follow the button to the provider; return what the browser brings there."""
-    answer = await client.get("/console/sign-in/provider?back=/console%3Ftasks%3Dall")
+    answer = await client.get("/staff/sign-in/provider?back=/staff%3Ftasks%3Dall")
     assert answer.status_code == 303
     target = urlsplit(answer.headers["location"])
     assert f"{target.scheme}://{target.netloc}{target.path}" == f"{provider.url}/authorize"
@@ -107,21 +107,21 @@ async def lead(client: httpx.AsyncClient, provider: Provider) -> dict[str, str]:
 
 
 async def come_back(client: httpx.AsyncClient, **query: str) -> httpx.Response:
-    return await client.get("/console/sign-in/return", params=query, headers={"sec-fetch-site": "cross-site"})
+    return await client.get("/staff/sign-in/return", params=query, headers={"sec-fetch-site": "cross-site"})
 
 
 async def test_provider_signs_in_who_has_an_account(console: ConsoleFixture) -> None:
     provider = Provider()
     async with signing_in(console, provider) as client:
         query = await lead(client, provider)
-        assert query["redirect_uri"] == f"{BASE}/console/sign-in/return"
+        assert query["redirect_uri"] == f"{BASE}/staff/sign-in/return"
         assert query["code_challenge_method"] == "S256"
         answer = await come_back(client, code="c-1", state=query["state"])
-        assert (answer.status_code, answer.headers["location"]) == (303, "/console?tasks=all")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/staff?tasks=all")
         [asked] = provider.asked
         assert asked["grant_type"] == "authorization_code"
         assert len(asked["code_verifier"]) >= 43
-        assert (await client.get("/console")).status_code == 200
+        assert (await client.get("/staff")).status_code == 200
     [mia] = [each for each in await console.gateway.all(StaffAccount) if each.name == "Mia Manager"]
     assert mia.oidc_subject == f"{provider.url}|248289"
 
@@ -148,7 +148,7 @@ async def test_answer_that_proves_nothing_signs_nobody_in(console: ConsoleFixtur
         provider.metadata = WRONG[name].metadata
         answer = await come_back(client, code="c-1", state=query["state"])
         assert answer.status_code == 403
-        assert (await client.get("/console")).status_code == 303
+        assert (await client.get("/staff")).status_code == 303
 
 
 async def test_answer_to_another_sign_in_is_refused(console: ConsoleFixture) -> None:
@@ -177,5 +177,5 @@ async def test_provider_that_is_away_leaves_the_other_ways(console: ConsoleFixtu
     provider = Provider()
     async with signing_in(console, provider) as client:
         provider.metadata = {"token_endpoint": "file:///etc/passwd"}
-        assert (await client.get("/console/sign-in/provider")).status_code == 403
-        assert "Sign in with your organization" in (await client.get("/console/sign-in")).text
+        assert (await client.get("/staff/sign-in/provider")).status_code == 403
+        assert "Sign in with your organization" in (await client.get("/staff/sign-in")).text

@@ -21,8 +21,8 @@ from tests.support.gateway import bundled
 from tests.support.programs.program_files import changed_program
 from worker.assembly import keep_program_versions
 
-PAGE = "/console/program"
-MOVE = "/console/program/move"
+PAGE = "/staff/program"
+MOVE = "/staff/program/move"
 
 
 @pytest.fixture

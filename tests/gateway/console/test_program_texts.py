@@ -21,7 +21,7 @@ from tests.support.gateway import ROOT
 from tests.support.servers.capturing_smtp import CapturingSmtp
 from worker.assembly import Composers
 
-TEXTS = "/console/program/texts"
+TEXTS = "/staff/program/texts"
 
 
 def use(console: ConsoleFixture, samples: SampleMails) -> None:

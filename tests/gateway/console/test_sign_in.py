@@ -34,17 +34,17 @@ async def try_password(
     transport = httpx.ASGITransport(console.gateway.app, client=(address, 1))
     form = {"email": f"{who.upper()}@staff.example ", "password": password, "back": back}
     async with httpx.AsyncClient(transport=transport, base_url="https://mentoring.example.org") as client:
-        return await client.post("/console/sign-in", data=form, headers={"sec-fetch-site": "same-origin"})
+        return await client.post("/staff/sign-in", data=form, headers={"sec-fetch-site": "same-origin"})
 
 
 async def test_nobody_sees_the_console_without_signing_in(console: ConsoleFixture) -> None:
-    answer = await console.get("", "/console?tasks=all")
+    answer = await console.get("", "/staff?tasks=all")
     assert answer.status_code == 303
-    assert answer.headers["location"] == "/console/sign-in?back=%2Fconsole%3Ftasks%3Dall"
+    assert answer.headers["location"] == "/staff/sign-in?back=%2Fconsole%3Ftasks%3Dall"
     form = await console.get("", answer.headers["location"])
     assert form.status_code == 200
-    assert 'value="/console?tasks=all"' in form.text
-    assert (await console.post("", "/console/tasks/1", {"change": "done"})).status_code == 401
+    assert 'value="/staff?tasks=all"' in form.text
+    assert (await console.post("", "/staff/tasks/1", {"change": "done"})).status_code == 401
 
 
 async def test_link_signs_in_once_and_a_look_does_not_use_it(console: ConsoleFixture) -> None:
@@ -52,8 +52,8 @@ async def test_link_signs_in_once_and_a_look_does_not_use_it(console: ConsoleFix
     assert (await console.get("", path)).status_code == 200
     assert (await console.get("", path)).status_code == 200
     used = await console.post("", path)
-    assert (used.status_code, used.headers["location"]) == (303, "/console")
-    assert (await console.get("", "/console")).status_code == 200
+    assert (used.status_code, used.headers["location"]) == (303, "/staff")
+    assert (await console.get("", "/staff")).status_code == 200
     again = await console.post("", path)
     assert again.status_code == 410
     assert (await console.get("", path)).status_code == 410
@@ -66,7 +66,7 @@ async def test_session_cookie_and_headers_are_strict(console: ConsoleFixture) ->
     assert cookie.startswith(f"{COOKIE}=")
     assert {"secure", "httponly", "samesite=strict", "path=/"} <= parts
     assert not any(part.startswith("domain") for part in parts)
-    page = await console.get("", "/console")
+    page = await console.get("", "/staff")
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
@@ -79,11 +79,11 @@ async def test_session_cookie_and_headers_are_strict(console: ConsoleFixture) ->
 
 async def test_password_signs_in_and_leads_on_to_the_console_only(console: ConsoleFixture) -> None:
     await give_password(console)
-    answer = await try_password(console, PASSWORD, back="/console?tasks=all")
-    assert (answer.status_code, answer.headers["location"]) == (303, "/console?tasks=all")
-    for elsewhere in ("https://evil.example/", "//evil.example", "/console/../l/x\\", "/consoleevil"):
+    answer = await try_password(console, PASSWORD, back="/staff?tasks=all")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/staff?tasks=all")
+    for elsewhere in ("https://evil.example/", "//evil.example", "/staff/../l/x\\", "/consoleevil"):
         answer = await try_password(console, PASSWORD, back=elsewhere)
-        assert answer.headers["location"] == "/console"
+        assert answer.headers["location"] == "/staff"
     [account] = [each for each in await console.gateway.all(StaffAccount) if each.name == "Mia Manager"]
     assert account.password.startswith("$argon2id$")
     assert (await console.acts(f"staff/{account.id}"))[-1] == ("signed in", "mia@staff.example")
@@ -109,7 +109,7 @@ async def test_wrong_passwords_delay_only_their_own_address(console: ConsoleFixt
     # Others are not locked out: she herself from elsewhere, by a link, and in a session that she has.
     assert (await try_password(console, PASSWORD, address="192.0.2.2")).status_code == 303
     assert (await console.post("", await console.link("mia"))).status_code == 303
-    assert (await console.get("mia", "/console")).status_code == 200
+    assert (await console.get("mia", "/staff")).status_code == 200
     # The delay passes, and the right password forgets the wrong ones.
     async with console.gateway.database.begin() as session:
         await session.execute(update(SignInAttempt).values(last_at=datetime.now(UTC) - attempts.FIRST_DELAY))
@@ -136,12 +136,12 @@ async def test_delay_grows_to_an_hour(console: ConsoleFixture) -> None:
 async def test_session_ends_idle_and_after_its_time(
     console: ConsoleFixture, aged: dict[str, timedelta]
 ) -> None:
-    assert (await console.get("mia", "/console")).status_code == 200
+    assert (await console.get("mia", "/staff")).status_code == 200
     async with console.gateway.database.begin() as session:
         [(column, age)] = aged.items()
         at = datetime.now(UTC) - age if column == "seen_at" else datetime.now(UTC)
         await session.execute(update(StaffSession).values({column: at}))
-    assert (await console.get("mia", "/console")).status_code == 303
+    assert (await console.get("mia", "/staff")).status_code == 303
 
 
 async def test_request_keeps_a_session_from_ending_idle(console: ConsoleFixture) -> None:
@@ -149,17 +149,17 @@ async def test_request_keeps_a_session_from_ending_idle(console: ConsoleFixture)
     nearly = datetime.now(UTC) - IDLE + timedelta(minutes=5)
     async with console.gateway.database.begin() as session:
         await session.execute(update(StaffSession).values(seen_at=nearly))
-    assert (await console.get("mia", "/console")).status_code == 200
+    assert (await console.get("mia", "/staff")).status_code == 200
     [row] = await console.gateway.all(StaffSession)
     assert row.seen_at > nearly + timedelta(minutes=30)
 
 
 @pytest.mark.parametrize("change", ["role", "password", "closed", "signed out"])
 async def test_sessions_end_with_role_password_and_account(console: ConsoleFixture, change: str) -> None:
-    assert (await console.get("vito", "/console")).status_code == 200
+    assert (await console.get("vito", "/staff")).status_code == 200
     now = datetime.now(UTC)
     if change == "signed out":
-        answer = await console.post("vito", "/console/sign-out")
+        answer = await console.post("vito", "/staff/sign-out")
         assert "Max-Age=0" in answer.headers["set-cookie"]
     else:
         async with console.gateway.database.begin() as session:
@@ -172,7 +172,7 @@ async def test_sessions_end_with_role_password_and_account(console: ConsoleFixtu
                 await change_account(session, account, values, "test", now)
     async with console.gateway.database.reading() as session:
         assert list(await session.scalars(select(StaffSession))) == []
-    assert (await console.get("vito", "/console")).status_code == 303
+    assert (await console.get("vito", "/staff")).status_code == 303
 
 
 FOREIGN = {
@@ -187,20 +187,20 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("headers", FOREIGN.values(), ids=FOREIGN)
-@pytest.mark.parametrize("path", ["/console/sign-in", "/console/sign-out", "/console/tasks/1"])
+@pytest.mark.parametrize("path", ["/staff/sign-in", "/staff/sign-out", "/staff/tasks/1"])
 async def test_form_from_a_foreign_site_is_refused(
     console: ConsoleFixture, path: str, headers: dict[str, str]
 ) -> None:
     answer = await (await console.client("mia")).post(path, data={"change": "done"}, headers=headers)
     assert answer.status_code == 403
-    assert (await console.get("mia", "/console")).status_code == 200
+    assert (await console.get("mia", "/staff")).status_code == 200
 
 
 async def test_link_from_a_mail_opens_the_page_with_its_strict_cookie(console: ConsoleFixture) -> None:
-    answer = await console.get("", "/console?tasks=all", **{"sec-fetch-site": "cross-site"})
+    answer = await console.get("", "/staff?tasks=all", **{"sec-fetch-site": "cross-site"})
     assert answer.status_code == 200
-    assert '<meta http-equiv="refresh" content="0; url=/console?tasks=all">' in answer.text
-    onward = await console.get("", "/console?tasks=all", **{"sec-fetch-site": "same-origin"})
+    assert '<meta http-equiv="refresh" content="0; url=/staff?tasks=all">' in answer.text
+    onward = await console.get("", "/staff?tasks=all", **{"sec-fetch-site": "same-origin"})
     assert onward.status_code == 303
 
 
@@ -213,5 +213,5 @@ async def test_database_keeps_no_token_that_signs_in(console: ConsoleFixture) ->
     async with httpx.AsyncClient(
         transport=stolen, base_url="https://mentoring.example.org", cookies={COOKIE: row.token}
     ) as client:
-        assert (await client.get("/console")).status_code == 303
+        assert (await client.get("/staff")).status_code == 303
     assert path.rpartition("/")[2] not in str(await console.gateway.all(StaffSession))

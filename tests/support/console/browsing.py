@@ -33,7 +33,7 @@ class ServedConsole:
             page = await context.new_page()
             await page.goto(await self.console.link(who))
             await page.click("main button")
-            await page.wait_for_url(f"{self.url}/console")
+            await page.wait_for_url(f"{self.url}/staff")
             yield page
         finally:
             await context.close()

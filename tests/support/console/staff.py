@@ -58,7 +58,7 @@ class ConsoleFixture:
         async with self.gateway.database.begin() as session:
             account = await find_account(session, f"{who}@staff.example")
             assert account is not None
-            return f"/console/link/{await make_link(session, account, datetime.now(UTC))}"
+            return f"/staff/link/{await make_link(session, account, datetime.now(UTC))}"
 
     async def get(self, who: str, path: str, **headers: str) -> httpx.Response:
         """What somebody sees at a path. No redirect is followed."""

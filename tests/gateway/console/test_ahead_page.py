@@ -113,7 +113,7 @@ async def test_order_is_shown_given_on_record_and_leads_back(console: ConsoleFix
     await prepare(console)
     back = "/staff/ahead?days=14&search=ana"
     path = "/staff/messages/a-1/skip"
-    page = await console.get("mia", f"{path}?back=%2Fconsole%2Fahead%3Fdays%3D14%26search%3Dana")
+    page = await console.get("mia", f"{path}?back=%2Fstaff%2Fahead%3Fdays%3D14%26search%3Dana")
     assert "It is not sent" in page.text
     form = {name: html.unescape(value) for name, value in fields_of(page, path).items()}
     assert form["back"] == back

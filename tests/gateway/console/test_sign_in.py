@@ -40,7 +40,7 @@ async def try_password(
 async def test_nobody_sees_the_console_without_signing_in(console: ConsoleFixture) -> None:
     answer = await console.get("", "/staff?tasks=all")
     assert answer.status_code == 303
-    assert answer.headers["location"] == "/staff/sign-in?back=%2Fconsole%3Ftasks%3Dall"
+    assert answer.headers["location"] == "/staff/sign-in?back=%2Fstaff%3Ftasks%3Dall"
     form = await console.get("", answer.headers["location"])
     assert form.status_code == 200
     assert 'value="/staff?tasks=all"' in form.text

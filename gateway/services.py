@@ -13,7 +13,7 @@ from temporalio.client import Client
 from database.links import Links
 from database.session import Database
 from evidence.letters import LetterService
-from gateway.console.oidc import OidcSettings
+from gateway.console.entry.oidc import OidcSettings
 from gateway.event_store import Unavailable
 from lifecycles.participants import Programs
 from mail.samples.mails import SampleMails

@@ -14,6 +14,10 @@ from pydantic import TypeAdapter, ValidationError
 Facts = TypeVar("Facts")
 
 
+class UnreadableFacts(ValueError):
+    """Facts in a row that this version cannot read; the text names fields, and no values (MEM6)."""
+
+
 def facts_to_row(facts: object, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return facts as the JSON that a lifecycle's row keeps.
 
@@ -24,7 +28,7 @@ def facts_to_row(facts: object, before: Mapping[str, Any] | None = None) -> dict
         return dumped
     try:
         known = _dumped(facts_from_row(kind, dict(before)))
-    except ValidationError:
+    except UnreadableFacts:
         return dumped
     if known == before:
         return dumped
@@ -33,8 +37,12 @@ def facts_to_row(facts: object, before: Mapping[str, Any] | None = None) -> dict
 
 
 def facts_from_row(kind: type[Facts], row: dict[str, Any]) -> Facts:
-    """Return facts from a lifecycle's row."""
-    facts: Facts = _adapter(kind).validate_python(row)
+    """Return facts from a lifecycle's row. Raises UnreadableFacts."""
+    try:
+        facts: Facts = _adapter(kind).validate_python(row)
+    except ValidationError as error:
+        fields = sorted({".".join(map(str, each["loc"])) or kind.__name__ for each in error.errors()})
+        raise UnreadableFacts(f"its facts cannot be read: {', '.join(fields)}") from None
     return facts
 
 

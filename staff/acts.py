@@ -27,7 +27,8 @@ from database import audit
 from database.ledger import AgendaChanges
 from database.models import Lifecycle
 from database.session import Database
-from lifecycles.participants import Programs
+from lifecycles.facts import UnreadableFacts
+from lifecycles.participants import NotOnRecord, Programs
 from lifecycles.registry import find_lifecycle
 from rules.acts import Act
 from rules.agenda import MessageChange, Refused
@@ -186,7 +187,7 @@ async def preview_act(database: Database, programs: Programs, act: StaffAct, at:
         row = await _find(session, act.target)
         try:
             seen = await preview(session, row, asked, programs, at, load_catalogue())
-        except Refused as refused:
+        except (Refused, UnreadableFacts, NotOnRecord) as refused:
             raise ActRefused(f"{act.target}: {refused}") from None
         return await act_result(session, programs, seen)
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Message
+from database.models import Lifecycle, Message
 from database.staff_orders import is_sent_early
-from lifecycles.facts import facts_from_row
-from lifecycles.participants import Participant, Programs, participants
+from lifecycles.facts import UnreadableFacts, facts_from_row
+from lifecycles.participants import NotOnRecord, Participant, Programs, participants
 from lifecycles.registry import find_lifecycles, lifecycle_of
 from lifecycles.situation import pinned_program
 from rules.due_day import DERIVATIONS, Case, derive, postponed, sentence
@@ -38,11 +38,15 @@ async def explain(
     rules: dict[str, Program] = {}
     versions: dict[tuple[str, str | None], Program] = {}
     for workflow, lifecycle in (await find_lifecycles(session, (row.workflow for row in rows))).items():
-        facts[workflow] = facts_from_row(lifecycle_of(workflow).facts, lifecycle.facts)
+        try:
+            facts[workflow] = facts_from_row(lifecycle_of(workflow).facts, lifecycle.facts)
+        except UnreadableFacts:
+            # Without facts, the rule of a message is all that can be said of its day.
+            continue
         if lifecycle.program in programs:
             version = (lifecycle.program, lifecycle.program_version)
             if version not in versions:
-                versions[version] = await pinned_program(session, programs, lifecycle)
+                versions[version] = await _version(session, programs, lifecycle)
             rules[workflow] = versions[version]
     mentors = {getattr(each, "mentor", "") for each in facts.values()}
     people = await participants(session, {row.to_profile for row in rows} | mentors)
@@ -52,6 +56,14 @@ async def explain(
         )
         for row in rows
     }
+
+
+async def _version(session: AsyncSession, programs: Programs, lifecycle: Lifecycle) -> Program:
+    """Return the program of a lifecycle; by the newest version where its own is not in the database."""
+    try:
+        return await pinned_program(session, programs, lifecycle)
+    except NotOnRecord:
+        return programs[lifecycle.program]
 
 
 def _explanation(

@@ -50,7 +50,7 @@ from worker.shutdown import stopping
 from workflows.starting import housekeeping, notify_inbox
 
 if TYPE_CHECKING:
-    from gateway.console.oidc import OidcSettings
+    from gateway.console.entry.oidc import OidcSettings
     from gateway.provider_signatures import ProviderSecrets
 
 log = structlog.get_logger()
@@ -197,7 +197,7 @@ def _samples_of(settings: Settings, programs: Programs) -> SampleMails:
 
 def _oidc_of(settings: Settings) -> OidcSettings | None:
     """Return the provider by which staff sign in, if there is one. Raises Failure if only a part of it is set."""
-    from gateway.console.oidc import OidcSettings
+    from gateway.console.entry.oidc import OidcSettings
 
     issuer, client, secret = (
         settings.oidc_issuer,

@@ -170,6 +170,7 @@ def _as_json(view: View) -> Head:
             for each in schedule.ahead
         ],
         "coming": [_coming(each, zones) for each in schedule.coming],
+        "unreadable": [{"of": each.workflow, "why": each.why} for each in schedule.unreadable],
         "happened": [
             {
                 "at": local_iso(each.at, each.zone),
@@ -371,6 +372,8 @@ def _print_ahead(schedule: Schedule, on_all_clocks: bool) -> None:
         rows.append((each.due, each.zone, ("mail", numbered(each.message, each.number), each.to, because)))
     for item in schedule.coming:
         rows.append((item.at, first, (item.kind, item.what, item.workflow, item.why)))
+    for gap in schedule.unreadable:
+        rows.append((None, first, ("unreadable", "its dates ahead", gap.workflow, gap.why)))
     rows.sort(key=lambda row: (row[0] is None, str(row[0])))
     columns = [f"{role}, {zone.rpartition('/')[2].replace('_', ' ')}" for role, zone in zones.items()]
     print_table(

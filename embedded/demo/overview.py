@@ -158,7 +158,7 @@ async def _state_changes(
             subjects.zone(item.workflow),
         )
         for row in subjects.rows
-        for item in await upcoming(session, [row], programs, now)
+        for item in (await upcoming(session, [row], programs, now)).changes
         if item.kind == "state"
     ]
 

@@ -40,6 +40,7 @@ class DetailPages:
         """Return the routes."""
         reading, managing = self._shell.router(Access.STAFF), self._shell.router(Access.MANAGER)
         reading.get("/staff/show/member/{member}")(self.person)
+        reading.get("/staff/show/profile/{profile}")(self.profile)
         managing.post("/staff/dossier/{engagement}")(self.dossier)
         for kind in LIFECYCLES:
             path = f"/staff/show/{kind}/{{name:path}}"
@@ -49,18 +50,30 @@ class DetailPages:
 
     async def person(self, request: Request, member: str) -> Response:
         """Show a person: the profiles, what runs, lies ahead and happened."""
-        visit, scope = visit_of(request), Scope(visit_of(request).member)
         async with self._shell.database.reading() as session:
-            if not await scope.sees(session, f"member/{member}"):
+            return await self._person(request, session, member)
+
+    async def profile(self, request: Request, profile: str) -> Response:
+        """Show the person of a profile."""
+        scope = Scope(visit_of(request).member)
+        async with self._shell.database.reading() as session:
+            row = await session.get(Profile, profile)
+            if row is None or not await scope.sees(session, f"profile/{profile}"):
                 raise self._shell.nothing(request)
-            view = await member_view(
-                session,
-                member,
-                self._shell.services.programs,
-                visit.at,
-                partial(scope.seen, session),
-                is_confidant=visit.member.is_manager,
-            )
+            return await self._person(request, session, row.member_id)
+
+    async def _person(self, request: Request, session: AsyncSession, member: str) -> Response:
+        visit, scope = visit_of(request), Scope(visit_of(request).member)
+        if not await scope.sees(session, f"member/{member}"):
+            raise self._shell.nothing(request)
+        view = await member_view(
+            session,
+            member,
+            self._shell.services.programs,
+            visit.at,
+            partial(scope.seen, session),
+            is_confidant=visit.member.is_manager,
+        )
         values = {
             "view": view,
             "actors": {each.partition(" ")[0]: view.name for each in view.profiles},

@@ -8,16 +8,18 @@ from gateway.console.acts.batch_pages import BatchPages
 from gateway.console.acts.pages import ActPages
 from gateway.console.confidential_pages import ConfidentialPages
 from gateway.console.details import DetailPages
+from gateway.console.entry.sign_in import SignInPages
 from gateway.console.lists import ListPages
 from gateway.console.mail.ahead_page import AheadPages
 from gateway.console.mail.health_page import MailHealthPages
 from gateway.console.mail.order_pages import OrderPages
+from gateway.console.old_addresses import old_addresses
 from gateway.console.programs.figures_page import FigurePages
 from gateway.console.programs.move_pages import MovePages
 from gateway.console.programs.rules_page import ProgramPages
 from gateway.console.programs.text_pages import TextPages
+from gateway.console.search_page import SearchPages
 from gateway.console.shell import Shell
-from gateway.console.sign_in import SignInPages
 from gateway.console.today import TodayPages
 from gateway.console.trouble import TroublePages
 
@@ -26,6 +28,8 @@ def console_routes(shell: Shell) -> list[APIRouter]:
     """Return the routes of the console, by kind of access."""
     pages = (
         *(TodayPages, AheadPages, ListPages, ActPages, BatchPages, OrderPages, MailHealthPages),
-        *(TroublePages, ConfidentialPages, ProgramPages, MovePages, TextPages, FigurePages, DetailPages),
+        *(TroublePages, ConfidentialPages, ProgramPages, MovePages, TextPages, FigurePages, SearchPages),
+        DetailPages,
     )
-    return [SignInPages(shell).routes(), *(router for each in pages for router in each(shell).routes())]
+    found = [router for each in pages for router in each(shell).routes()]
+    return [SignInPages(shell).routes(), *found, old_addresses()]

@@ -21,7 +21,7 @@ from starlette.datastructures import FormData
 from database.session import Database
 from gateway.access import Access
 from gateway.console.acts.batch_work import BatchWork
-from gateway.console.same_origin import comes_from_elsewhere, is_foreign
+from gateway.console.entry.same_origin import comes_from_elsewhere, is_foreign
 from gateway.event_store import Unavailable
 from gateway.pages import TEMPLATES, Pages
 from gateway.request_body import TooLarge, read_form

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, ClassVar, Generic, TypeVar
 
-from pydantic import ValidationError
 from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.datastructures import FormData
@@ -30,7 +29,7 @@ from gateway.links.page import (
 )
 from gateway.links.reader import isolated
 from gateway.pages import Text
-from lifecycles.facts import facts_from_row
+from lifecycles.facts import UnreadableFacts, facts_from_row
 from lifecycles.participants import Participant, participants
 from rules.calendar import add_months
 from rules.engagement import MOST_MONTHS_AHEAD, EngagementFacts, planned_end
@@ -275,7 +274,7 @@ def facts_of(facts: type[Facts], row: Request | Engagement) -> Facts | None:
     """Return the facts of a row; None if they cannot be read."""
     try:
         return facts_from_row(facts, row.facts)
-    except ValidationError:
+    except UnreadableFacts:
         return None
 
 

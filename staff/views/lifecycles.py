@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -12,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import DECISIONS, Event, Lifecycle, Message, Profile, Task
 from database.tasks import by_urgency
-from lifecycles.participants import Programs
+from lifecycles.facts import UnreadableFacts
+from lifecycles.participants import NotOnRecord, Programs
 from lifecycles.registry import LIFECYCLES, find_lifecycle
 from staff.people import People
 from staff.upcoming import coming, dates_of
@@ -28,14 +30,22 @@ from staff.views.read_model import (
     Party,
     Schedule,
     ScheduledChange,
+    UnreadableLifecycle,
 )
+
+
+def _signer_of(row: Any) -> dict[str, str]:
+    """Return who signs for a claim: nobody where its facts do not say."""
+    signer = row.facts.get("counterpart") if isinstance(row.facts, dict) else None
+    return {"signer": str(signer)} if signer else {}
+
 
 PARTIES: Mapping[str, Callable[[Any], dict[str, str]]] = MappingProxyType(
     {
         "onboarding": lambda row: {"profile": row.profile_id},
         "request": lambda row: {"mentee": row.mentee_id, "mentor": row.mentor_id},
         "engagement": lambda row: {"mentee": row.mentee_id, "mentor": row.mentor_id},
-        "claim": lambda row: {"claimant": row.profile_id, "signer": str(row.facts["counterpart"])},
+        "claim": lambda row: {"claimant": row.profile_id, **_signer_of(row)},
         "survey": lambda row: {"profile": row.profile_id},
     }
 )
@@ -68,20 +78,21 @@ async def lifecycle_view(
         for role, profile in profiles.items()
     )
     mails = await messages_where(session, Message.workflow == workflow)
-    zone = program_zone(row.program, programs)
+    zone, ahead = program_zone(row.program, programs), await upcoming(session, [row], programs, now)
     return LifecycleView(
         summary=(await summaries_of(session, [row], programs))[0],
         parties=parties,
-        details=_details(row, await dates_of(session, row, programs, now)),
+        details=_details(row, await _dates(session, row, programs, now)),
         schedule=Schedule(
             zones=tuple((party.role, party.zone) for party in parties),
             ahead=await message_views(session, undecided(mails), programs),
-            coming=await upcoming(session, [row], programs, now),
+            coming=ahead.changes,
             happened=await history(
                 session, [workflow], mails, Reader(zone, row.program, people, is_confidant)
             ),
             tasks=await open_tasks(session, [workflow], zone),
             events=await open_events(session, [workflow], zone),
+            unreadable=ahead.unreadable,
         ),
     )
 
@@ -158,18 +169,42 @@ def undecided(mails: Iterable[Message]) -> list[Message]:
     return [mail for mail in mails if mail.state not in DECISIONS]
 
 
+@dataclass(frozen=True, slots=True)
+class Upcoming:
+    """What comes in lifecycles if nobody acts, apart from mail."""
+
+    changes: tuple[ScheduledChange, ...]
+    """In order."""
+    unreadable: tuple[UnreadableLifecycle, ...]
+
+
 async def upcoming(
     session: AsyncSession, rows: Iterable[Lifecycle], programs: Programs, now: datetime
-) -> tuple[ScheduledChange, ...]:
-    """Return what comes in these lifecycles if nobody acts, apart from mail, in order."""
-    found = [
-        ScheduledChange(
-            item.at, item.kind, item.what, item.why, row.workflow, program_zone(row.program, programs)
-        )
-        for row in rows
-        for item in await coming(session, row, programs, max(now, row.state_since))
-    ]
-    return tuple(sorted(found, key=lambda item: item.at))
+) -> Upcoming:
+    """Return what comes in these lifecycles. One of which nothing can be computed stops none of the others."""
+    changes: list[ScheduledChange] = []
+    unreadable: list[UnreadableLifecycle] = []
+    for row in rows:
+        zone = program_zone(row.program, programs)
+        try:
+            ahead = await coming(session, row, programs, max(now, row.state_since))
+        except (UnreadableFacts, NotOnRecord) as error:
+            unreadable.append(UnreadableLifecycle(row.workflow, str(error)))
+            continue
+        changes += [
+            ScheduledChange(each.at, each.kind, each.what, each.why, row.workflow, zone) for each in ahead
+        ]
+    return Upcoming(tuple(sorted(changes, key=lambda each: each.at)), tuple(unreadable))
+
+
+async def _dates(
+    session: AsyncSession, row: Lifecycle, programs: Programs, now: datetime
+) -> Mapping[str, Any]:
+    """Return the days that decide a lifecycle; none where they cannot be computed."""
+    try:
+        return await dates_of(session, row, programs, now)
+    except (UnreadableFacts, NotOnRecord):
+        return {}
 
 
 async def open_tasks(session: AsyncSession, subjects: Sequence[str], zone: str) -> tuple[OpenTask, ...]:

@@ -53,6 +53,7 @@ async def member_view(
         rows = await seen(rows)
         visible = {row.workflow for row in rows}
         mails = [mail for mail in mails if mail.workflow in visible]
+    ahead = await upcoming(session, rows, programs, now)
     own = [f"member/{name}", *(f"profile/{profile.id}" for profile in profiles)]
     return MemberView(
         id=name,
@@ -74,10 +75,11 @@ async def member_view(
         schedule=Schedule(
             zones=(("member", zone),),
             ahead=await message_views(session, undecided(mails), programs),
-            coming=await upcoming(session, rows, programs, now),
+            coming=ahead.changes,
             happened=await history(session, _with(own, rows), mails, Reader(zone, is_confidant=is_confidant)),
             tasks=await open_tasks(session, _with(own, rows), zone),
             events=await open_events(session, _with(own, rows), zone),
+            unreadable=ahead.unreadable,
         ),
     )
 
@@ -92,6 +94,7 @@ async def profile_view(session: AsyncSession, name: str, programs: Programs, now
     rows = await rows_of(session, [profile])
     subjects = _with([f"profile/{name}"], rows)
     mails = await messages_where(session, Message.to_profile == name)
+    ahead = await upcoming(session, rows, programs, now)
     return ProfileView(
         id=name,
         member=f"{people.name(name)} ({profile.member_id})",
@@ -107,10 +110,11 @@ async def profile_view(session: AsyncSession, name: str, programs: Programs, now
         schedule=Schedule(
             zones=((profile.role, zone),),
             ahead=await message_views(session, undecided(mails), programs),
-            coming=await upcoming(session, rows, programs, now),
+            coming=ahead.changes,
             happened=await history(session, subjects, mails, Reader(zone, profile.program, people)),
             tasks=await open_tasks(session, subjects, zone),
             events=await open_events(session, subjects, zone),
+            unreadable=ahead.unreadable,
         ),
     )
 

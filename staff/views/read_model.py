@@ -149,6 +149,14 @@ class OpenEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadableLifecycle:
+    """A lifecycle of which nothing can be computed, and why."""
+
+    workflow: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Schedule:
     """What lies ahead, what happened, and what needs attention."""
 
@@ -160,6 +168,8 @@ class Schedule:
     happened: tuple[HistoryItem, ...]
     tasks: tuple[OpenTask, ...]
     events: tuple[OpenEvent, ...]
+    unreadable: tuple[UnreadableLifecycle, ...] = ()
+    """The lifecycles whose changes ahead are not among `coming`."""
 
 
 @dataclass(frozen=True, slots=True)

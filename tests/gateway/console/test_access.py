@@ -16,7 +16,7 @@ from embedded.mail_pages import PageRenderer, mail_routes
 from embedded.mailbox import Mailbox
 from gateway.access import Access, accesses_of
 from gateway.app import create_app
-from gateway.console.oidc import OidcSettings
+from gateway.console.entry.oidc import OidcSettings
 from gateway.provider_reports import router as provider_reports
 from gateway.provider_signatures import ProviderSecrets
 from tests.support.console.staff import ConsoleFixture

@@ -23,6 +23,8 @@ PAGES = {
     "mail health": "/staff/mail",
     "figures": "/staff/figures?since=2027-10-01&until=2028-03-31",
     "people": "/staff/people",
+    "search": "/staff/search?q=perez",
+    "empty search": "/staff/search",
     "nobody found": "/staff/people?search=nobody",
     "requests": "/staff/requests",
     "engagements": "/staff/engagements",
@@ -126,7 +128,7 @@ async def faults_of(page: Page) -> list[str]:
     return found
 
 
-IN_SPANISH = ("today", "ahead", "hold", "people", "engagement", "cancel", "not there")
+IN_SPANISH = ("today", "search", "ahead", "hold", "people", "engagement", "cancel", "not there")
 """Words are of another length there; the colors are the same."""
 
 
@@ -159,6 +161,15 @@ async def test_task_is_dealt_with_without_script_and_leads_back(shown: ServedCon
         await task.get_by_role("button", name="Dismiss").click()
         assert "on record" in await page.inner_text("[role=status]")
         assert await page.locator(".tasks > li").count() == 1
+
+
+async def test_search_on_each_page_finds_a_pair(shown: ServedConsole) -> None:
+    async with shown.page("cora", java_script_enabled=False) as page:
+        await page.goto("/staff/ahead")
+        await page.get_by_label("Persona, pareja o identificador").fill("pérez")
+        await page.get_by_label("Persona, pareja o identificador").press("Enter")
+        await page.locator("section", has_text="Mentorías").locator("a").first.click()
+        assert "Ana Pérez Castillo" in await page.inner_text("h1")
 
 
 async def test_search_preview_and_reading_work_without_script(shown: ServedConsole) -> None:

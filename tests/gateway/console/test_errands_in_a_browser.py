@@ -11,7 +11,7 @@ from playwright.async_api import Browser, Locator, Page
 
 from database import ledger
 from database.models import Message, Request
-from tests.gateway.console.test_ahead_page import mail
+from tests.gateway.console.mail.test_ahead_page import mail
 from tests.gateway.console.test_console_in_a_browser import rows
 from tests.support.cli import ROOT
 from tests.support.console.browsing import ServedConsole, served_console

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import StaffAccount
 from gateway.access import Access
-from gateway.console.oidc import STATE_HOLDS, Identity, OidcProvider, ProviderRefused
+from gateway.console.entry.oidc import STATE_HOLDS, Identity, OidcProvider, ProviderRefused
 from gateway.console.shell import HOME, SIGN_IN, Shell, form_of, go_back, safe_back
 from gateway.links.page import form_text
 from gateway.pages import Text

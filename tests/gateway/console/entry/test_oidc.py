@@ -18,7 +18,7 @@ from joserfc.jwk import RSAKey
 
 from database.models import StaffAccount
 from gateway.app import create_app
-from gateway.console.oidc import OidcSettings
+from gateway.console.entry.oidc import OidcSettings
 from tests.support.console.staff import BASE, ConsoleFixture
 from worker.http_server import address, listen, served
 

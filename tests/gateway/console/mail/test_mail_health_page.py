@@ -6,7 +6,7 @@ import pytest
 
 from database.models import Message, Suppression
 from database.suppressions import reason_for
-from tests.gateway.console.test_ahead_page import mail
+from tests.gateway.console.mail.test_ahead_page import mail
 from tests.support.console.staff import ConsoleFixture
 from tests.support.gateway import NOW
 

@@ -1,0 +1,1 @@
+"""Who comes in: signing in, an OpenID provider, and forms of other sites."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,10 @@ ON_PROGRAM_TIME = ("rules", "database", "lifecycles", "mail", "evidence", "activ
 KNOW_TEMPORAL = ROOMS[ROOMS.index("activities") :]
 
 DATA_FOR_RULES = {"holidays", "tzdata", "pydantic", "pydantic_core", "email_validator", "idna"}
+FOR_PAIRING = {"numpy", "scipy"}
+"""What only the central pairing computes with: an extra that no other process needs."""
+
+PAIRING = "rules/pairing"
 INPUT_AND_OUTPUT = {
     *("asyncio", "concurrent", "multiprocessing", "os", "random", "secrets", "shutil", "signal"),
     *("ftplib", "http", "imaplib", "poplib", "selectors", "smtplib", "socket", "ssl", "urllib"),
@@ -47,17 +52,20 @@ CLOCKS = {
 }
 
 
-def faults(room: str, source: str) -> list[str]:
-    """What a module of a room may not import or read, each as `line: what`."""
+def faults(folder: str, source: str) -> list[str]:
+    """What a module of a room, or of the pairing, may not import or read, each as `line: what`."""
+    room = folder.partition("/")[0]
     tree = ast.parse(source)
-    found = [f"{line}: imports {name}" for line, name in _imports(tree) if not _may_import(room, name)]
+    found = [f"{line}: imports {name}" for line, name in _imports(tree) if not _may_import(folder, name)]
     if room in ON_PROGRAM_TIME:
         found += [f"{line}: reads the clock by {name}" for line, name in _names(tree) if _is_clock(name)]
     return found
 
 
-def _may_import(room: str, name: str) -> bool:
-    top = name.partition(".")[0]
+def _may_import(folder: str, name: str) -> bool:
+    room, top = folder.partition("/")[0], name.partition(".")[0]
+    if top in FOR_PAIRING:
+        return folder == PAIRING
     if top in NOT_THE_PRODUCT:
         return False
     if top in ROOMS:
@@ -89,6 +97,10 @@ def _names(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
 
 
+def _folder(room: str, path: Path) -> str:
+    return PAIRING if (ROOT / PAIRING) in path.parents else room
+
+
 @pytest.mark.rule("T6")
 @pytest.mark.parametrize("room", ROOMS)
 def test_room_imports_only_lower_rooms_and_reads_no_clock(room: str) -> None:
@@ -97,7 +109,7 @@ def test_room_imports_only_lower_rooms_and_reads_no_clock(room: str) -> None:
     assert [
         f"{path.relative_to(ROOT)}:{fault}"
         for path in modules
-        for fault in faults(room, path.read_text(encoding="utf-8"))
+        for fault in faults(_folder(room, path), path.read_text(encoding="utf-8"))
     ] == []
 
 
@@ -106,6 +118,9 @@ def test_room_imports_only_lower_rooms_and_reads_no_clock(room: str) -> None:
     [
         ("rules", "import sqlalchemy"),
         ("rules", "from asyncio import sleep"),
+        ("rules", "import numpy as np"),
+        ("rules/pairing", "import sqlalchemy"),
+        ("activities", "from scipy.optimize import linear_sum_assignment"),
         ("rules", "from database.models import Member"),
         ("rules", "def late():\n    import temporalio.workflow"),
         ("database", "import activities.mail"),
@@ -143,4 +158,12 @@ def test_read_of_the_wall_clock_is_found(source: str) -> None:
 
 def test_workflow_clock_and_standard_library_are_allowed() -> None:
     assert faults("workflows", "from datetime import datetime\nat = workflow.now()") == []
+    assert faults("rules/pairing", "import numpy as np\nfrom scipy import sparse") == []
     assert faults("rules", "import holidays\nfrom zoneinfo import ZoneInfo\nfrom rules import agenda") == []
+
+
+def test_pairing_imports_numbers_only_when_called() -> None:
+    """The gateway runs without them, and a workflow's sandbox never loads them."""
+    found = "import sys, rules.pairing; print([name for name in ('numpy', 'scipy') if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", found], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"

@@ -1,5 +1,6 @@
 """A program file, validated: every number of the rulebook (COH5)."""
 
+from rules.program.pairing_policy import PairingPolicy
 from rules.program.policies import CreditPolicy, EngagementPolicy, OnboardingPolicy, RequestPolicy
 from rules.program.program import (
     OF_ITS_VERSION,
@@ -18,6 +19,7 @@ __all__ = [
     "CreditPolicy",
     "EngagementPolicy",
     "OnboardingPolicy",
+    "PairingPolicy",
     "Program",
     "Question",
     "RequestPolicy",

@@ -11,6 +11,7 @@ from rules.calendar import Calendar, Hours, calendar_for
 from rules.program.brand import Brand
 from rules.program.catalogue import BUNDLED_CATALOGUE, Catalogue, load_catalogue
 from rules.program.logo import LARGEST_LOGO, Logo, read_logo
+from rules.program.pairing_policy import PairingPolicy
 from rules.program.policies import (
     CreditPolicy,
     EngagementPolicy,
@@ -38,7 +39,15 @@ from rules.program.toml_schema import (
 from rules.program.values import LANGUAGE, MOST_CHECKED, resources
 from rules.validation import Issue, ValidationError, email, identifier, nearest, quote, single_line
 
-OF_ITS_VERSION: Final = ("policy_version", "onboarding", "request", "engagement", "credit", "survey")
+OF_ITS_VERSION: Final = (
+    "policy_version",
+    "onboarding",
+    "request",
+    "engagement",
+    "credit",
+    "survey",
+    "pairing",
+)
 """The settings that a running lifecycle keeps as they were when it began."""
 
 
@@ -74,6 +83,7 @@ class Program:
     events: EventPolicy = nested(EventPolicy)
     mail: MailPolicy = nested(MailPolicy)
     brand: Brand = nested(Brand, default=Brand())
+    pairing: PairingPolicy | None = nested(PairingPolicy, default=None)
     fingerprint: str = ""
     logo: Logo | None = None
     source: str = ""

@@ -163,11 +163,16 @@ def in_language(named: Mapping[str, str], language: str) -> str:
 
 
 def settings(made: object, name: str) -> list[Setting]:
-    """Return every value of a table and of its inner tables, under the table's name, in the order of the schema."""
+    """Return every value of a table and of its inner tables, under the table's name, in the order of the schema.
+
+    An optional table that the file does not have yields nothing.
+    """
     found: list[Setting] = []
     for field in _keys(type(made)):
         value, metadata = getattr(made, field.name), field.metadata
-        if table := metadata.get("of"):
+        if (table := metadata.get("of")) and value is None:
+            continue
+        if table:
             found += [setting for inner in _keys(table) for setting in _settings(value, field.name, inner)]
         elif isinstance(value, Mapping):
             found += [

@@ -1,0 +1,121 @@
+"""The words of an explanation of pairs, in English and Spanish, for staff and candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+PHRASES: Mapping[str, Mapping[str, str]] = {
+    "en": {
+        "both": "both",
+        "similar_country": "same country",
+        "different_country": "different countries",
+        "similar_background": "similar backgrounds",
+        "different_background": "different backgrounds",
+        "similar_age": "similar ages",
+        "different_age": "different ages",
+        "same_time": "same time of day",
+        "time_close": "up to two hours apart",
+        "locked": "locked by staff",
+        "no_language": "no language in common",
+        "same_employer": "same employer",
+        "over_places": "more mentees than this mentor takes",
+    },
+    "es": {
+        "both": "en común",
+        "similar_country": "mismo país",
+        "different_country": "países distintos",
+        "similar_background": "trayectorias parecidas",
+        "different_background": "trayectorias distintas",
+        "similar_age": "edades parecidas",
+        "different_age": "edades distintas",
+        "same_time": "misma hora local",
+        "time_close": "máximo dos horas de diferencia",
+        "locked": "pareja fijada por el equipo",
+        "no_language": "sin idioma en común",
+        "same_employer": "misma empresa",
+        "over_places": "más personas de las que acompaña a la vez",
+    },
+}
+"""By language: the phrase of each kind of reason."""
+
+CAUSES: Mapping[str, Mapping[str, str]] = {
+    "en": {
+        "standing": "The membership is not in good standing.",
+        "no_mentors": "There is no mentor in this cohort.",
+        "no_mentees": "There is no mentee in this cohort.",
+        "no_places": "This mentor takes no mentee at the moment.",
+        "mentors_taken": "Every possible mentor is taken: there are more mentees than places.",
+        "mentees_taken": "Every possible mentee has a mentor: there are more places than mentees.",
+        "same_member": "The only other person is the same member in the other role.",
+        "forbidden": "Staff ruled out every possible pair.",
+        "employer": "Everyone else works for the same employer.",
+        "language": "Nobody else speaks the same language.",
+        "several": "Every possible pair is ruled out, for different reasons.",
+        "locked_absent": "One of the two no longer takes part.",
+        "locked_standing": "The membership of one of the two is not in good standing.",
+        "locked_same_member": "The two are the same member.",
+        "locked_forbidden": "The pair is locked and ruled out at the same time.",
+        "locked_twice": "The mentee is locked with another mentor.",
+    },
+    "es": {
+        "standing": "La membresía no está al día.",
+        "no_mentors": "No hay mentores ni mentoras en esta cohorte.",
+        "no_mentees": "No hay personas por acompañar en esta cohorte.",
+        "no_places": "Por ahora no recibe a nadie.",
+        "mentors_taken": "Todos los cupos posibles están ocupados: hay más personas que cupos.",
+        "mentees_taken": "Todas las personas posibles ya tienen acompañamiento: hay más cupos que personas.",
+        "same_member": "La única otra persona es el mismo miembro con el otro rol.",
+        "forbidden": "El equipo descartó todas las parejas posibles.",
+        "employer": "Las demás personas trabajan en la misma empresa.",
+        "language": "Nadie más habla el mismo idioma.",
+        "several": "Todas las parejas posibles están descartadas, por motivos distintos.",
+        "locked_absent": "Una de las dos personas ya no participa.",
+        "locked_standing": "La membresía de una de las dos personas no está al día.",
+        "locked_same_member": "Las dos son la misma persona.",
+        "locked_forbidden": "La pareja está fijada y descartada a la vez.",
+        "locked_twice": "La persona ya tiene fijado otro mentor u otra mentora.",
+    },
+}
+"""By language: why somebody has no pair, and why a lock does not hold."""
+
+LANGUAGE_NAMES: Mapping[str, Mapping[str, str]] = {
+    "en": {
+        "ar": "Arabic",
+        "ca": "Catalan",
+        "de": "German",
+        "en": "English",
+        "es": "Spanish",
+        "fr": "French",
+        "gn": "Guarani",
+        "hi": "Hindi",
+        "ht": "Haitian Creole",
+        "it": "Italian",
+        "ja": "Japanese",
+        "ko": "Korean",
+        "nl": "Dutch",
+        "pt": "Portuguese",
+        "qu": "Quechua",
+        "ru": "Russian",
+        "zh": "Chinese",
+    },
+    "es": {
+        "ar": "árabe",
+        "ca": "catalán",
+        "de": "alemán",
+        "en": "inglés",
+        "es": "español",
+        "fr": "francés",
+        "gn": "guaraní",
+        "hi": "hindi",
+        "ht": "criollo haitiano",
+        "it": "italiano",
+        "ja": "japonés",
+        "ko": "coreano",
+        "nl": "neerlandés",
+        "pt": "portugués",
+        "qu": "quechua",
+        "ru": "ruso",
+        "zh": "chino",
+    },
+}
+"""By language: the names of languages by their codes; a code that is missing is shown itself."""

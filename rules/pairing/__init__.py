@@ -95,6 +95,7 @@ def assess(mentee: Candidate, mentor: Candidate, policy: PairingPolicy) -> Propo
 
 
 def _unavailable(missing: ModuleNotFoundError) -> PairingUnavailableError:
+    package = (missing.name or "SciPy").partition(".")[0]
     return PairingUnavailableError(
-        f"central pairing needs {missing.name}, which is not installed: pip install 'throughline[pairing]'"
+        f"central pairing needs {package}, which is not installed: pip install 'throughline[pairing]'"
     )

@@ -13,7 +13,7 @@ from rules.mail_address import AddressRejected, mail_address
 
 _FIELDS = (
     *("name", "email", "time_zone", "country", "subdivision", "languages"),
-    *("nationality", "birth_year", "years_management", "certifications"),
+    *("nationality", "birth_year", "years_management", "employer", "certifications"),
 )
 _LISTS = ("languages", "certifications")
 

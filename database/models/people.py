@@ -33,6 +33,7 @@ class Member(Base):
     nationality: Mapped[str | None] = mapped_column(String(2))
     birth_year: Mapped[int | None]
     years_management: Mapped[int | None]
+    employer: Mapped[str | None] = mapped_column(Text)
     certifications: Mapped[list[Any]] = mapped_column(default=list)
     preferences: Mapped[dict[str, Any]] = mapped_column(default=dict)
     updated_at: Mapped[datetime]

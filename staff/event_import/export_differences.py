@@ -25,7 +25,7 @@ EXPORTED: Final = ("member.updated", "profile.created", "profile.updated", "prof
 
 MEMBER_FIELDS: Final = (
     *("name", "email", "standing", "time_zone", "country", "subdivision", "languages"),
-    *("nationality", "birth_year", "years_management", "certifications"),
+    *("nationality", "birth_year", "years_management", "employer", "certifications"),
 )
 PROFILE_FIELDS: Final = ("mentees_at_a_time", "areas", "interests", "goals", "languages")
 FIXED_FIELDS: Final = ("member", "role", "program")

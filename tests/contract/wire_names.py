@@ -160,7 +160,7 @@ STAFF_TASKS = """
 EVENTS = {
     "member.updated": """
         member! name! email! standing! time_zone country subdivision languages nationality birth_year
-        years_management certifications
+        years_management employer certifications
     """,
     "profile.created": """
         profile! member! role! program mentees_at_a_time areas interests goals languages
@@ -246,7 +246,7 @@ ROUTES = """
 TABLES = {
     "members": """
         id name email email_given standing standing_since time_zone country subdivision languages nationality birth_year
-        years_management certifications preferences updated_at folded
+        years_management employer certifications preferences updated_at folded
     """,
     "profiles": """
         id member_id role program mentees_at_a_time areas interests goals languages created_at updated_at withdrawn_at

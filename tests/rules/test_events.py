@@ -125,6 +125,7 @@ FULL: dict[str, dict[str, Any]] = {
         "nationality": "VE",
         "birth_year": 1990,
         "years_management": 5.0,
+        "employer": " Andina  S.A. ",
         "certifications": [
             {"code": "PSP", "cycle_start": date(2027, 1, 1), "cycle_end": "2029-12-31", "no": 7}
         ],
@@ -162,6 +163,7 @@ def test_accepted_data_is_normalized() -> None:
     assert member["subdivision"] == "ANT"
     assert member["languages"] == ["es", "en", "pt-br"]
     assert (member["birth_year"], member["years_management"]) == (1990, 5)
+    assert member["employer"] == "Andina  S.A."
     assert member["certifications"] == [
         {"code": "PSP", "cycle_start": "2027-01-01", "cycle_end": "2029-12-31"}
     ]
@@ -340,6 +342,7 @@ WRONG: dict[tuple[str, str], list[object]] = {
     ("member.updated", "subdivision"): ["US-", "US NY", "A" * 8, 1],
     ("member.updated", "birth_year"): [1899, 2101, "1990", 1990.5, True, float("nan")],
     ("member.updated", "years_management"): [-1, 81, float("inf")],
+    ("member.updated", "employer"): ["", "a" * 201, "a\nb", 5],
     ("profile.created", "mentees_at_a_time"): [-1, 1001, "2", True, 10**400],
     ("profile.created", "areas"): [{}, 7, ["a"] * 51],
     ("request.created", "months"): [0, 121, "6"],

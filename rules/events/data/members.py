@@ -19,6 +19,7 @@ from rules.events.fields import (
     Role,
     Topics,
     ZoneName,
+    line,
     pattern,
     whole_number,
 )
@@ -95,6 +96,9 @@ class MemberUpdated(EventData):
     )
     years_management: Clearable[Annotated[int, whole_number(0, 80)]] = Field(
         None, description="Years of experience in management."
+    )
+    employer: Clearable[Annotated[str, line()]] = Field(
+        None, description="The employer's name; colleagues are not paired with each other."
     )
     certifications: ClearableList[Certifications] = Field(
         None, description="The certifications that the member holds."

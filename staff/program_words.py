@@ -9,7 +9,10 @@ from typing import Final
 from rules.program import Program
 from rules.program.toml_schema import Setting
 
-SECTIONS: Final = ("onboarding", "request", "engagement", "credit", "survey", "hours", "mail", "events")
+SECTIONS: Final = (
+    *("onboarding", "cohort", "request", "engagement", "credit"),
+    *("survey", "hours", "mail", "events"),
+)
 """The sections of rules, in the order in which people live through them."""
 
 WITHOUT_WORDS: Final = "without_words"

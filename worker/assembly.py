@@ -40,6 +40,7 @@ from mail.smtp.channel import SmtpChannel
 from rules.program import Program, load_program
 from rules.program.brand import Palette
 from rules.program.catalogue import Catalogue, load_catalogue
+from rules.program.toml_schema import Mistake, ProgramError
 from worker.workflow_runtime import WORKFLOWS, RedactErrors, workflow_runner
 from workflows.agenda_loop import MAIL_QUEUE
 
@@ -62,13 +63,19 @@ def webhook_sender(environment: str, allowed: Sequence[str]) -> WebhookSender:
 def load_programs(folder: Path) -> dict[str, Program]:
     """Return the programs of a folder by id.
 
-    Raises ProgramError with all mistakes of a file, OSError if the folder has no program.
+    Raises ProgramError with all mistakes of a file, and for two of one id; OSError if the folder has no program.
     """
     files = [file for file in sorted(folder.glob("*.toml")) if file.name != "catalogue.toml"]
     if not files:
         raise FileNotFoundError(f"no program file in {folder}")
-    programs = [load_program(file) for file in files]
-    return {program.id: program for program in programs}
+    programs: dict[str, Program] = {}
+    for file in files:
+        program = load_program(file)
+        if program.id in programs:
+            reason = f"must differ from that of every other file in the folder, unlike {program.id}"
+            raise ProgramError((Mistake(str(file), "id", reason),))
+        programs[program.id] = program
+    return programs
 
 
 def versions_of(programs: Programs) -> dict[str, str]:

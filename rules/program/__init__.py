@@ -1,5 +1,6 @@
 """A program file, validated: every number of the rulebook (COH5)."""
 
+from rules.program.cohort_policy import CohortPolicy
 from rules.program.pairing_policy import PairingPolicy
 from rules.program.policies import CreditPolicy, EngagementPolicy, OnboardingPolicy, RequestPolicy
 from rules.program.program import (
@@ -16,6 +17,7 @@ from rules.program.values import NEEDED_RESOURCES
 __all__ = [
     "NEEDED_RESOURCES",
     "OF_ITS_VERSION",
+    "CohortPolicy",
     "CreditPolicy",
     "EngagementPolicy",
     "OnboardingPolicy",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from rules.program.toml_schema import (
+    content_of,
     field,
     in_language,
     parse,
@@ -136,7 +137,7 @@ class Catalogue:
 
 def parse_catalogue(text: str, file: str) -> Catalogue:
     """Parse the text of a catalogue. Raises ProgramError with every mistake, each under the name `file`."""
-    return parse(Catalogue, text, file, texts_at="name")
+    return parse(Catalogue, content_of(text, file), lambda path: file, texts_at="name")
 
 
 def load_catalogue(path: Path = BUNDLED_CATALOGUE) -> Catalogue:

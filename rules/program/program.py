@@ -10,6 +10,8 @@ from typing import Any, Final
 from rules.calendar import Calendar, Hours, calendar_for
 from rules.program.brand import Brand
 from rules.program.catalogue import BUNDLED_CATALOGUE, Catalogue, load_catalogue
+from rules.program.cohort_policy import CohortPolicy
+from rules.program.extension import LayeredFile, read_layers
 from rules.program.logo import LARGEST_LOGO, Logo, read_logo
 from rules.program.pairing_policy import PairingPolicy
 from rules.program.policies import (
@@ -30,7 +32,6 @@ from rules.program.toml_schema import (
     field,
     nested,
     parse,
-    read_text,
     settings,
     table,
     texts_missing,
@@ -47,6 +48,7 @@ OF_ITS_VERSION: Final = (
     "credit",
     "survey",
     "pairing",
+    "cohort",
 )
 """The settings that a running lifecycle keeps as they were when it began."""
 
@@ -56,8 +58,9 @@ class Program:
     """A program (COH5); each field describes itself by its `about`.
 
     `hours` is what `rules.calendar.calendar_for` takes, `fingerprint` the SHA-256 of the file's content, which names
-    the version of the file, `source` the text of the file, and `logo` that of the brand; a program that is not read
-    from a folder has none.
+    the version of the file, `source` the text of the file, with what it extends, and `logo` that of the brand; a
+    program that is not read from a folder has none. `cohort` makes it a cohort program; without it members choose each
+    other all year round.
     """
 
     id: str = field(identifier, "COH5", about="the id by which events name the program")
@@ -84,6 +87,7 @@ class Program:
     mail: MailPolicy = nested(MailPolicy)
     brand: Brand = nested(Brand, default=Brand())
     pairing: PairingPolicy | None = nested(PairingPolicy, default=None)
+    cohort: CohortPolicy | None = nested(CohortPolicy, default=None)
     fingerprint: str = ""
     logo: Logo | None = None
     source: str = ""
@@ -129,34 +133,39 @@ def parse_program(text: str, file: str, catalogue: Catalogue | None = None) -> P
 
     With a catalogue, certifications that it does not have, and caps above its own, are mistakes too.
     """
+    return _parsed(LayeredFile.alone(text, file), catalogue)
+
+
+def _parsed(file: LayeredFile, catalogue: Catalogue | None) -> Program:
     program = parse(
         Program,
-        text,
-        file,
+        file.content,
+        file.file_of,
         texts_at="text",
         also=lambda content: _across(content, catalogue),
     )
-    return replace(program, source=text)
+    return replace(program, source=file.text)
 
 
 def load_program(path: Path, catalogue: Catalogue | None = None) -> Program:
     """Load a program file. Raises ProgramError with every mistake, or if the file cannot be read.
 
-    It is checked against the given catalogue, or the `catalogue.toml` beside it, or the bundled one. The logo of its
-    brand is read from the file beside it.
+    It is merged over the files that it extends, and checked against the given catalogue, or the `catalogue.toml` beside
+    it, or the bundled one. The logo of its brand is read from the file beside it.
     """
-    text = read_text(path)
+    file = read_layers(path)
     if catalogue is None:
         beside = path.with_name("catalogue.toml")
         catalogue = load_catalogue(beside if beside.is_file() else BUNDLED_CATALOGUE)
-    program = parse_program(text, str(path), catalogue)
+    program = _parsed(file, catalogue)
     if program.brand.logo is None:
         return program
     try:
         return replace(program, logo=_read_logo(path.with_name(program.brand.logo)))
     except ValidationError as wrong:
         reason = f"{program.brand.logo} {wrong}"
-        raise ProgramError((Mistake(str(path), "brand.logo", reason),)) from None
+        named = file.file_of(("brand", "logo"))
+        raise ProgramError((Mistake(named, "brand.logo", reason),)) from None
 
 
 def _read_logo(path: Path) -> Logo:
@@ -171,8 +180,14 @@ def _read_logo(path: Path) -> Logo:
 
 
 def _across(content: Mapping[str, Any], catalogue: Catalogue | None) -> Iterator[Issue]:
-    """Yield an issue for each text of the foot that lacks a language, and for what contradicts the catalogue."""
+    """Yield an issue for a text of the foot that lacks a language, a link that is none, and by the catalogue."""
     yield from texts_missing(content, "footer")
+    link = _inside(content, "cohort", "graduation", str) or "graduation"
+    links = content.get("resources")
+    if "cohort" in content and isinstance(links, dict) and link not in links:
+        yield Issue(
+            ("cohort", "graduation"), f"must be a key of resources, not {quote(link)}{nearest(link, links)}"
+        )
     if catalogue is not None:
         yield from _against(content, catalogue)
 

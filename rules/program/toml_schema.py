@@ -186,18 +186,17 @@ def settings(made: object, name: str) -> list[Setting]:
 
 def parse(
     table: type[T],
-    text: str,
-    file: str,
+    content: Mapping[str, Any],
+    file_of: Callable[[tuple[str | int, ...]], str],
     *,
     texts_at: str,
     also: Callable[[Mapping[str, Any]], Iterator[Issue]] = lambda content: iter(()),
 ) -> T:
-    """Parse a whole file into its table, which has `languages` and a `fingerprint` of the content.
+    """Parse a whole content into its table, which has `languages` and a `fingerprint` of the content.
 
-    Tables of texts by language stand at keys named `texts_at`; `also` finds what is wrong across sections.
-    Raises ProgramError with every mistake, each under the name `file`.
+    Tables of texts by language stand at keys named `texts_at`; `also` finds what is wrong across sections. `file_of`
+    is the name of the file that a value comes from. Raises ProgramError with every mistake, each under that name.
     """
-    content = _content(text, file)
     faults = Issues()
     made: Any = None
     try:
@@ -207,12 +206,13 @@ def parse(
     faults.found += texts_missing(content, texts_at)
     faults.found += also(content)
     if faults.found:
-        raise ProgramError(_mistakes(faults.found, file))
+        raise ProgramError(_mistakes(faults.found, file_of))
     read: T = dataclasses.replace(made, fingerprint=hashlib.sha256(canonical(content)).hexdigest())
     return read
 
 
-def _content(text: str, file: str) -> dict[str, Any]:
+def content_of(text: str, file: str) -> dict[str, Any]:
+    """Return what the text of a file says. Raises ProgramError if it is no TOML, or too large to be read."""
     if len(text) > LARGEST_FILE:
         raise _refused(file, "the file", f"must be at most {LARGEST_FILE} characters long")
     for number, written in enumerate(text.split("\n"), 1):
@@ -298,10 +298,12 @@ def _dotted(path: tuple[str | int, ...]) -> str:
     return dotted or "the file"
 
 
-def _mistakes(faults: list[Issue], file: str) -> tuple[Mistake, ...]:
-    mistakes = [Mistake(file, _dotted(fault.path), fault.reason) for fault in faults[:MOST_MISTAKES]]
+def _mistakes(faults: list[Issue], file_of: Callable[[tuple[str | int, ...]], str]) -> tuple[Mistake, ...]:
+    mistakes = [
+        Mistake(file_of(fault.path), _dotted(fault.path), fault.reason) for fault in faults[:MOST_MISTAKES]
+    ]
     if len(faults) > MOST_MISTAKES:
-        mistakes.append(Mistake(file, "the file", f"has {len(faults) - MOST_MISTAKES} more mistakes"))
+        mistakes.append(Mistake(file_of(()), "the file", f"has {len(faults) - MOST_MISTAKES} more mistakes"))
     return tuple(mistakes)
 
 

@@ -406,7 +406,7 @@ def test_every_table_and_key_is_required() -> None:
     assert {key for key, reason in found.items() if reason == "is missing"} == {
         field.name
         for field in fields(Program)
-        if field.name not in ("fingerprint", "source", "brand", "logo", "pairing")
+        if field.name not in ("fingerprint", "source", "brand", "logo", "cohort", "pairing")
     }
 
 

@@ -220,7 +220,7 @@ async def test_refusal_page_uses_the_browser_language(sqlite_gateway: GatewayFix
 
 async def test_refusal_page_names_no_contact_of_another_program(sqlite_url: str) -> None:
     async with gateway_fixture(sqlite_url) as first:
-        (program,) = first.programs.values()
+        program = first.programs["asis-global"]
     other = replace(program, id="other", mailbox="other@example.org")
     async with gateway_fixture(sqlite_url, [], programs={"asis-global": program, "other": other}) as made:
         unknown = await made.client.get("/l/x")

@@ -142,7 +142,9 @@ def test_scheduled_cohorts_open_windows_of_their_own() -> None:
 
 
 @given(
-    at=st.datetimes(datetime(2026, 1, 1), datetime(2032, 12, 31), timezones=st.just(UTC)),
+    at=st.integers(0, 7 * 365 * 24 * 60).map(
+        lambda minutes: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes)
+    ),
     zone=st.sampled_from(["America/Mexico_City", "Pacific/Apia", "America/Santiago", "Asia/Beirut"]),
 )
 def test_instant_is_in_the_window_by_its_local_date(at: datetime, zone: str) -> None:
@@ -152,7 +154,8 @@ def test_instant_is_in_the_window_by_its_local_date(at: datetime, zone: str) -> 
         date(local.year, 4, 21) <= local <= date(local.year, 5, 6)
     )
     ahead = next_opening(POLICY, home, at)
-    assert ahead and ahead.opens > local
+    assert ahead
+    assert ahead.opens > local
 
 
 @pytest.mark.rule("COH5")
@@ -183,7 +186,8 @@ def test_wrong_days_of_a_cohort_are_refused(table: str, key: str, part_of_reason
 @pytest.mark.rule("COH5")
 def test_cohorts_need_no_yearly_window() -> None:
     program = cohort_program("[cohort]\nmonths = 4\n")
-    assert program.cohort and not program.cohort.is_yearly
+    assert program.cohort
+    assert not program.cohort.is_yearly
     assert days_of_year(program.cohort, 2028) is None
     assert window_at(program.cohort, program_calendar(program), datetime(2028, 5, 1, tzinfo=UTC)) is None
     shown = {each.key: each.value for each in program.describe() if each.section == "cohort"}

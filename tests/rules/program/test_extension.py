@@ -175,7 +175,8 @@ def test_colombian_program_gives_certificates_and_no_credit() -> None:
     )
     assert program.languages[0] == "es"
     assert (program.hours.zone, program.hours.country) == ("America/Bogota", "CO")
-    assert program.cohort and not program.cohort.is_yearly
+    assert program.cohort
+    assert not program.cohort.is_yearly
     assert (program.credit.mentor, program.credit.mentee, program.credit.certifications) == (0, 0, ())
     assert not shared_links(program, base)
 

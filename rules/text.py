@@ -33,6 +33,8 @@ _UNSAFE_IN_TERMINAL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u206
 
 def folded(text: str) -> str:
     """Return text as a search compares it: in lower case, without accents and marks, single spaces."""
+    if text.isascii():
+        return " ".join(text.lower().split())
     apart = unicodedata.normalize("NFKD", text.casefold())
     return " ".join("".join(each for each in apart if not unicodedata.combining(each)).split())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from rules.text import (
     LONGEST_KEPT_REPLY,
     LONGEST_TEXT,
+    folded,
     for_database,
     for_header,
     for_mail,
@@ -73,3 +75,11 @@ def test_long_text_is_cut() -> None:
     assert len(for_database("x" * LONGEST_TEXT + "y")) == LONGEST_TEXT
     assert len(from_mail_server("x" * LONGEST_KEPT_REPLY + "y")) == LONGEST_KEPT_REPLY
     assert for_header("word " * 9, 12) == "word word w…"
+
+
+@pytest.mark.parametrize(
+    "text", ["  Physical\tSecurity \x0b\x1c A ", "Física\u00a0 Cuántica", "ÑANDÚ", "", " "]
+)
+def test_folded_text_is_lower_case_without_accents_and_doubled_spaces(text: str) -> None:
+    plain = "".join(each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
+    assert folded(text) == " ".join(plain.casefold().split())

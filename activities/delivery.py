@@ -289,6 +289,9 @@ class MailActivities:
         self, session: AsyncSession, row: Message, mail: PreparedMail, at: datetime
     ) -> ClaimedMessage:
         """Claim a message; render it unless an earlier attempt did: each attempt sends the same bytes (MAIL2)."""
+        if row.member_id:
+            # Made here, before anything is out, so that nothing more can fail after the server's answer.
+            await person_keys.ensure(session, row.member_id, at)
         recipient, content = row.recipient, row.content
         if recipient is None or content is None:
             composed = self._composer(mail.program).compose(
@@ -297,9 +300,6 @@ class MailActivities:
             recipient = row.recipient = mail.address
             content = row.content = await self._channel.sign(build_mail(composed, mail.envelope))
             row.subject, row.message_id = composed.subject, mail.envelope.message_id
-        if row.member_id:
-            # Made here, before anything is out, so that nothing more can fail after the server's answer.
-            await person_keys.ensure(session, row.member_id, at)
         row.state, row.claimed_at, row.claimed_by = "claimed", at, _new_claim()
         row.attempts += 1
         return ClaimedMessage(row, recipient, content, row.claimed_by, at)

@@ -22,10 +22,10 @@ START = datetime(2035, 3, 5, 10)  # noqa: DTZ001 - scenarios are local to the zo
 HOMES = (("America/New_York", "US"), ("America/Bogota", "CO"), ("Europe/Madrid", "ES"))
 
 
-def _scenario() -> str:
-    """The scenario file: a pair asks and answers each day; everybody answers what they are asked."""
+def scenario(pairs: int) -> str:
+    """Return the scenario file: a pair asks and answers each day; everybody answers what they are asked."""
     parts = [f'program = "asis-global"\nstart = {START.isoformat()}\nuntil = "P9M"']
-    for number in range(PAIRS):
+    for number in range(pairs):
         zone, country = HOMES[number % len(HOMES)]
         asked = START + timedelta(days=1 + number % 25)
         for role, code in (("mentor", "CPP"), ("mentee", "PSP")):
@@ -80,7 +80,7 @@ async def measure() -> list[Figure]:
     programs = load_programs(ROOT / "programs")
     with tempfile.TemporaryDirectory(prefix="throughline-bench-") as folder:
         file = Path(folder) / "program.toml"
-        file.write_text(_scenario())
+        file.write_text(scenario(PAIRS))
         began = time.perf_counter()
         rows = await rehearse(
             read_scenario(file, programs), programs, ROOT / "templates" / "mail", ROOT / "programs"

@@ -11,6 +11,7 @@ from typing import Any
 import rfc8785
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import object_session
 
 from database import outbox
 from database.models import AuditRecord
@@ -18,6 +19,9 @@ from rules.engagement.confidentiality import is_confidential
 from rules.kinds import kind_of, parts_of
 
 GENESIS = "0" * 64
+
+_APPENDED = "appended"
+"""What a session's `info` has the last record under that it appended, by chain."""
 
 CONFIDENTIAL = "misconduct/"
 """The chains of what the parties of an engagement must not learn begin with this; its id follows (ENG8)."""
@@ -61,21 +65,31 @@ def content(record: AuditRecord) -> dict[str, Any]:
 
 # Built once: these statements run for each append or look-up, many thousand times.
 _LAST = (
-    select(AuditRecord.sequence, AuditRecord.hash)
+    select(AuditRecord)
     .where(AuditRecord.chain == bindparam("chain"))
     .order_by(AuditRecord.sequence.desc())
     .limit(1)
 )
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:chain, 0))")
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:chain, 0))")
-_RECORDS = select(AuditRecord.data).where(
-    AuditRecord.subject == bindparam("subject"), AuditRecord.kind == bindparam("kind")
+_RECORDS = select(AuditRecord.kind, AuditRecord.data).where(
+    AuditRecord.subject == bindparam("subject"), AuditRecord.kind.in_(bindparam("kinds", expanding=True))
 )
 
 
 async def records_of(session: AsyncSession, subject: str, kind: str) -> Sequence[dict[str, Any]]:
     """Return the data of a subject's records of one kind."""
-    return (await session.scalars(_RECORDS, {"subject": subject, "kind": kind})).all()
+    return (await records_by_kind(session, subject, kind))[kind]
+
+
+async def records_by_kind(
+    session: AsyncSession, subject: str, *kinds: str
+) -> Mapping[str, Sequence[dict[str, Any]]]:
+    """Return the data of a subject's records of some kinds, by kind."""
+    found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}
+    for kind, data in await session.execute(_RECORDS, {"subject": subject, "kinds": kinds}):
+        found[kind].append(data)
+    return found
 
 
 async def lock(session: AsyncSession, subject: str) -> None:
@@ -117,7 +131,7 @@ async def append(
     """
     chain = _chain_for(subject, kind, data)
     await lock(session, subject)
-    last = (await session.execute(_LAST, {"chain": chain})).first()
+    last = await _last(session, chain)
     salt = secrets.token_hex(16) if veiled else None
     record = AuditRecord(
         chain=chain,
@@ -134,10 +148,21 @@ async def append(
     )
     record.hash = digest(content(record))
     session.add(record)
+    session.info.setdefault(_APPENDED, {})[chain] = record
     if not chain.startswith(CONFIDENTIAL):
         await outbox.put(session, record, also or {})
-    await session.flush()
     return record
+
+
+async def _last(session: AsyncSession, chain: str) -> AuditRecord | None:
+    """Return the last record of a chain, whose lock the transaction has.
+
+    What this transaction has appended is the last, unless a savepoint took it back: that leaves it in no session.
+    """
+    appended: AuditRecord | None = session.info.get(_APPENDED, {}).get(chain)
+    if appended is not None and object_session(appended) is session.sync_session:
+        return appended
+    return await session.scalar(_LAST, {"chain": chain})
 
 
 def without_stand_ins(records: Iterable[AuditRecord]) -> Iterator[AuditRecord]:

@@ -88,13 +88,13 @@ async def next_events(
     held_until: datetime,
     busy: Mapping[int, Collection[str]],
     most: int,
-) -> list[Waiting]:
-    """Return events of a shard that no event of another one precedes, in their order, and lock their subjects.
+) -> tuple[list[Waiting], bool]:
+    """Return events of a shard that no event of another one precedes, in their order, and whether these are all.
 
-    `busy` are the events that are being applied, with their subjects: they and what they precede are left out. None as
-    shard stands for all. An event in the list may share a subject with one before it.
+    Their subjects are locked. What an earlier version stored must be routed before (`route_unrouted`). `busy` are the
+    events that are being applied, with their subjects: they and what they precede are left out. None as shard stands
+    for all. An event in the list may share a subject with one before it.
     """
-    await route_unrouted(session)
     rows = await _window(session, shard, held_until)
     taken = {subject for subjects in busy.values() for subject in subjects}
     free = []
@@ -105,9 +105,10 @@ async def next_events(
             free.append(row)
         else:
             taken |= row.subjects
+    waiting = sum(row.id not in busy for row in rows)
     free = free[:most]
     if shard is None or not free:
-        return free
+        return free, len(free) == waiting
     subjects = set[str]().union(*(row.subjects for row in free))
     await _lock(session, subjects)
     before = await _first_of_others(session, shard, held_until, subjects)
@@ -118,7 +119,7 @@ async def next_events(
             taken |= row.subjects
         else:
             found.append(row)
-    return found
+    return found, len(found) == waiting
 
 
 async def locked(session: AsyncSession, waiting: Sequence[Waiting]) -> dict[int, Event]:

@@ -292,12 +292,11 @@ async def decide(
     """
     if row.state in DECISIONS:
         raise ValueError(f"message {row.id} is already decided as {row.state}")
-    row.state = decision
-    row.reason = reason
-    row.decided_at = recorded_at(row.due_at, at) if decision == "sent" else at.replace(microsecond=0)
-    row.response = response
-    is_out = decision in ("sent", "ambiguous")
-    if (is_out and await mail_bodies.keep(session, row, row.decided_at)) or decision != "ambiguous":
+    decided_at = recorded_at(row.due_at, at) if decision == "sent" else at.replace(microsecond=0)
+    # Before the row changes: the look-up of the key would write it a first time.
+    is_kept = decision in ("sent", "ambiguous") and await mail_bodies.keep(session, row, decided_at)
+    row.state, row.reason, row.decided_at, row.response = decision, reason, decided_at, response
+    if is_kept or decision != "ambiguous":
         row.content = None
     data: dict[str, Any] = {
         "message": row.message,
@@ -311,9 +310,9 @@ async def decide(
     if reason:
         data["reason"] = reason
     veiled = {"subject": row.subject} if row.subject else None
-    await audit.append(session, row.workflow, "mail", row.decided_at, data, veiled=veiled)
+    await audit.append(session, row.workflow, "mail", decided_at, data, veiled=veiled)
     if decision == "sent" and "copy_of" in row.context:
-        await _settle_tasks_of_originals(session, row, row.decided_at)
+        await _settle_tasks_of_originals(session, row, decided_at)
 
 
 async def _settle_tasks_of_originals(session: AsyncSession, copy: Message, at: datetime) -> None:

@@ -21,6 +21,8 @@ from database.key_ring import KeyRing
 from database.models import PersonKey
 
 _PURPOSE: Final = "throughline.person-keys"
+_MOST_KNOWN: Final = 100_000
+"""The most people of whom a process remembers that they have a key, which takes about 10 MB."""
 _NONCE: Final = 12
 """Bytes of an AES-GCM nonce (NIST SP 800-38D, 8.2.2: random ones of 96 bits)."""
 
@@ -42,8 +44,13 @@ def decrypt(key: bytes, hidden: bytes, name: str) -> bytes | None:
 async def ensure(session: AsyncSession, member: str, at: datetime) -> None:
     """Make a person's key, unless there is one, or the session has no key ring."""
     ring = _ring(session)
-    known = select(PersonKey.member_id).where(PersonKey.member_id == member)
-    if ring is None or await session.scalar(known) is not None:
+    known = session.info.get("people_with_keys", set[str]())
+    if ring is None or member in known:
+        return
+    if await session.scalar(select(PersonKey.member_id).where(PersonKey.member_id == member)) is not None:
+        if len(known) >= _MOST_KNOWN:
+            known.clear()
+        known.add(member)
         return
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     wrapped = ring.seal(_PURPOSE, f"{member}|{secrets.token_hex(32)}")

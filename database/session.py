@@ -18,6 +18,7 @@ from sqlalchemy import event, text
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
 
 from database.key_ring import KeyRing
 from database.outbox import KnownEndpoints
@@ -40,14 +41,19 @@ class Database:
 
     `timeout` is in seconds: PostgreSQL is given up when it takes longer to connect, to answer a statement, or to have
     a connection free. `keys` is the deployment's key ring, which signs the ids of deliveries; sessions carry it as
-    `info["keys"]`, and as `info["endpoints"]` what is known of the endpoints of other systems. Raises ValueError for
+    `info["keys"]`, as `info["endpoints"]` what is known of the endpoints of other systems, and as
+    `info["people_with_keys"]` people whose key was found: its row stays for good. Raises ValueError for
     an address of another kind.
     """
 
     def __init__(
         self, url: str, *, pool_size: int = 10, timeout: float = TIMEOUT, keys: KeyRing | None = None
     ) -> None:
-        self._info: dict[Any, Any] = {"keys": keys, "endpoints": KnownEndpoints()}
+        self._info: dict[Any, Any] = {
+            "keys": keys,
+            "endpoints": KnownEndpoints(),
+            "people_with_keys": set[str](),
+        }
         self.url = _with_driver(url)
         self.is_sqlite = self.url.startswith("sqlite")
         # Parameters are hidden because error texts travel into logs and workflow histories (MEM6).
@@ -76,7 +82,9 @@ class Database:
         # instead.
         async with (
             self._writing,
-            AsyncSession(self.engine, expire_on_commit=False, info=self._info) as session,
+            AsyncSession(
+                self.engine, sync_session_class=_WritingSession, expire_on_commit=False, info=self._info
+            ) as session,
             session.begin(),
         ):
             yield session
@@ -150,6 +158,20 @@ class _InlineConnection(aiosqlite.Connection):
             self._connection.close()
             self._connection = None
         return super().stop()
+
+
+class _WritingSession(Session):
+    """Holds the rows of its transaction: a session refers to them weakly, and would read one again and again."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.rows: set[object] = set()
+
+
+@event.listens_for(_WritingSession, "loaded_as_persistent")
+@event.listens_for(_WritingSession, "pending_to_persistent")
+def _hold(session: _WritingSession, row: object) -> None:
+    session.rows.add(row)
 
 
 def is_conflict(error: DBAPIError) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -83,14 +83,15 @@ async def record(
     """
     for act, reason in applied.refused:
         await record_refusal(session, row.workflow, act, reason, at)
-    await _record_acts(session, row.workflow, applied.done, at)
+    known = await audit.records_by_kind(session, row.workflow, "act", "state")
+    await _record_acts(session, row.workflow, applied.done, known["act"], at)
     row.program = situation.program.id
     row.policy_version = situation.program.policy_version
     row.program_version = situation.program.fingerprint
     row.facts = facts_to_row(applied.facts, before=row.facts)
     state_before = row.state
     row.closed_at = await _record_state_changes(
-        session, row, agenda, applied, at, horizon.until if horizon else at
+        session, row, agenda, applied, known["state"], at, horizon.until if horizon else at
     )
     if horizon and row.closed_at is None:
         # Its plan is due already; it only waits for the rest of the history.
@@ -186,8 +187,14 @@ async def resolve_reason(session: AsyncSession, reason: str) -> str:
     return before + str(event.data.get("reason") or "").strip() if event else reason
 
 
-async def _record_acts(session: AsyncSession, workflow: str, acts: Sequence[Act], at: datetime) -> None:
-    known = {data.get("id") for data in await audit.records_of(session, workflow, "act")} if acts else set()
+async def _record_acts(
+    session: AsyncSession,
+    workflow: str,
+    acts: Sequence[Act],
+    recorded: Sequence[Mapping[str, Any]],
+    at: datetime,
+) -> None:
+    known = {data.get("id") for data in recorded}
     for act in acts:
         if act.id in known:
             continue
@@ -224,11 +231,13 @@ async def record_refusal(session: AsyncSession, workflow: str, act: Act, reason:
     )
 
 
+# long: the agenda and what led to it, what is on record of it, and the two instants
 async def _record_state_changes(
     session: AsyncSession,
     row: Lifecycle,
     agenda: Agenda,
     applied: AppliedActs[Any],
+    known: Sequence[Mapping[str, Any]],
     at: datetime,
     until: datetime,
 ) -> datetime | None:
@@ -240,9 +249,7 @@ async def _record_state_changes(
     """
     if row.closed_at is not None:
         return row.closed_at
-    recorded = {
-        (data["state"], data["due"]) for data in await audit.records_of(session, row.workflow, "state")
-    }
+    recorded = {(data["state"], data["due"]) for data in known}
     begun = agenda.state_changes[0].due
     reported = {max(act.at, begun) for act in applied.done if act.at}
     if not recorded:

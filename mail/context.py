@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.links import Link, Links
 from database.models import Message
-from lifecycles.participants import Participant, participant
+from lifecycles.participants import Participant, UnknownProfile, participants
+from lifecycles.registry import find_lifecycle
 from mail.branding import brand_context, logo_image
 from mail.credit_context import attachments
 from mail.digest import digest_context
@@ -72,7 +73,8 @@ async def prepare_mail(
     """Read everything about a message that is about to go out at `at`, an instant of program time."""
     if row.to_profile == STAFF:
         return await _to_staff(session, row, program, links, at)
-    reader = await participant(session, row.to_profile)
+    people = await _people_of(session, row)
+    reader = people[row.to_profile]
 
     def link(purpose: str, detail: str, subject: str = row.workflow) -> str:
         expires = (row.due_at or at) + timedelta(days=program.mail.link_days)
@@ -89,7 +91,7 @@ async def prepare_mail(
         "links": own_links,
         "dates": _dates(row.context),
     }
-    about = await lifecycle_context(LifecycleMail(session, row, reader, program, link))
+    about = await lifecycle_context(LifecycleMail(session, row, reader, program, link, people))
     for name, value in about.items():
         known = context.get(name)
         context[name] = {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value
@@ -107,6 +109,16 @@ async def prepare_mail(
         envelope,
         reader.member.preferences,
     )
+
+
+async def _people_of(session: AsyncSession, row: Message) -> dict[str, Participant]:
+    """Return the reader and, where the lifecycle is one of a pair, the other person. Raises UnknownProfile."""
+    lifecycle = await find_lifecycle(session, row.workflow)
+    pair = [getattr(lifecycle, each, None) for each in ("mentee_id", "mentor_id")]
+    people = await participants(session, [row.to_profile, *filter(None, pair)])
+    if row.to_profile not in people:
+        raise UnknownProfile(f"profile {row.to_profile} is not in the database")
+    return people
 
 
 def program_context(program: Program) -> dict[str, object]:

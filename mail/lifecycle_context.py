@@ -31,6 +31,8 @@ class LifecycleMail:
     link: Callable[..., str]
     """Makes a personal link of the reader, from its purpose, a preset choice (or an empty text), and its subject where
     that is another lifecycle."""
+    people: Mapping[str, Participant]
+    """The reader and, where they are known already, others of the lifecycle, by profile."""
 
 
 async def _onboarding(mail: LifecycleMail) -> dict[str, object]:
@@ -115,7 +117,8 @@ async def _request_of(mail: LifecycleMail) -> Request:
 async def _pair(mail: LifecycleMail, request: Request, *, show_address: bool = True) -> dict[str, object]:
     """Return what a mail says of the other person, and of the request between the two."""
     reader_is_mentee = mail.reader.profile.id == request.mentee_id
-    other = await participant(mail.session, request.mentor_id if reader_is_mentee else request.mentee_id)
+    profile = request.mentor_id if reader_is_mentee else request.mentee_id
+    other = mail.people.get(profile) or await participant(mail.session, profile)
     shown = {
         "name": other.member.name,
         "first_name": first_name(other.member.name),

@@ -181,11 +181,13 @@ async def _blocked_before(session: AsyncSession, row: Event, commands: list[Work
     updated = [command.workflow for command in commands if command.kind == "update"]
     if not updated:
         return None
-    waiting = await session.execute(
-        select(Event.waits_for, Event.effects).where(
-            Event.state == "held", Event.waits_for.in_(updated), Event.id < row.id
+    # What this transaction has changed of the row itself does not matter here, and is written once, at its end.
+    with session.no_autoflush:
+        waiting = await session.execute(
+            select(Event.waits_for, Event.effects).where(
+                Event.state == "held", Event.waits_for.in_(updated), Event.id < row.id
+            )
         )
-    )
     return next((workflow for workflow, effects in waiting if effects), None)
 
 

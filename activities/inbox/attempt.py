@@ -33,6 +33,9 @@ ROUND = 60.0
 LOOK_AGAIN = 0.1
 """Seconds after which the answers of commands that are on their way are recorded together."""
 
+NEW_ARRIVALS = 0.3
+"""Seconds after which an attempt looks for new events while commands are on their way. Each look is a transaction."""
+
 CONFLICTS = 5
 """How often a transaction is repeated that the database ended in favour of another one."""
 
@@ -64,6 +67,8 @@ class Effect:
     """Events that are applied, refused or held: what they preceded may go on."""
     shards: set[int] = field(default_factory=set)
     """Shards of this and of others that have something to do now."""
+    is_all: bool = True
+    """Whether it took everything of the shard that waits."""
 
 
 class Attempt:
@@ -83,6 +88,9 @@ class Attempt:
         self._at = at
         self._wake = wake
         self._sending: dict[asyncio.Task[Hold | Refusal | None], Waiting] = {}
+        self._is_routed = self._left_some = False
+        self._looks_at = 0.0
+        """When to look for events, by the event loop's clock: at once, and again when something has changed."""
 
     async def run(self) -> bool:
         """Apply events until none waits, or for ROUND seconds; return whether none waits."""
@@ -90,8 +98,9 @@ class Attempt:
         try:
             while True:
                 ended = await self._end([task for task in self._sending if task.done()])
-                goes_on = asyncio.get_running_loop().time() < ends
-                began = goes_on and len(self._sending) < AT_ONCE and await self._begin()
+                goes_on = (now := asyncio.get_running_loop().time()) < ends
+                looks = goes_on and len(self._sending) < AT_ONCE and now >= self._looks_at
+                began = looks and await self._begin()
                 if ended or began:
                     continue
                 if not self._sending:
@@ -109,9 +118,17 @@ class Attempt:
         except FaultyEvent as faulty:
             await self._set_aside(faulty.event, faulty.__cause__)
             return True
+        self._is_routed, self._left_some = True, not effect.is_all
+        took_some = bool(effect.begun or effect.settled)
+        if not (took_some and (self._goes_on_with(effect) or not effect.is_all)):
+            self._looks_at = asyncio.get_running_loop().time() + NEW_ARRIVALS
         for waiting, begun in effect.begun:
             self._sending[asyncio.create_task(self._application.send(begun, self._at))] = waiting
-        return bool(effect.begun or effect.settled)
+        return took_some
+
+    def _goes_on_with(self, effect: Effect) -> bool:
+        """Return whether what was settled lets events of this shard go on."""
+        return self._shard in effect.shards or (self._shard is None and bool(effect.settled))
 
     async def _end(self, tasks: list[asyncio.Task[Hold | Refusal | None]]) -> bool:
         """Record in one transaction how these events ended; return whether there were any."""
@@ -126,7 +143,9 @@ class Attempt:
                 await self._set_aside(waiting, error)
         while outcomes:
             try:
-                await self._repeated(lambda session: self._record(session, outcomes))
+                effect = await self._repeated(lambda session: self._record(session, outcomes))
+                if self._goes_on_with(effect) or self._left_some:
+                    self._looks_at = 0.0
             except FaultyEvent as faulty:
                 del outcomes[faulty.event.id]
                 await self._set_aside(faulty.event, faulty.__cause__)
@@ -136,7 +155,10 @@ class Attempt:
 
     async def _write(self, session: AsyncSession) -> Effect:
         effect, busy = Effect(), {each.id: each.subjects for each in self._sending.values()}
-        found = await event_queue.next_events(session, self._shard, self._at - GRACE_PERIOD, busy, BATCH)
+        if not self._is_routed:
+            await event_queue.route_unrouted(session)
+        held_until = self._at - GRACE_PERIOD
+        found, effect.is_all = await event_queue.next_events(session, self._shard, held_until, busy, BATCH)
         rows = await event_queue.locked(session, found) if found else {}
         precede = set[str]()
         for waiting in found:
@@ -145,6 +167,7 @@ class Attempt:
             row = rows[waiting.id]
             if waiting.subjects & precede:
                 precede |= waiting.subjects
+                effect.is_all = False
                 continue
             if row.state in OVER:
                 effect.settled.append(waiting)
@@ -164,6 +187,7 @@ class Attempt:
             if released:
                 # One of them may be earlier than the events that come next.
                 effect.shards |= {each.shard for each in released if each.shard is not None}
+                effect.is_all = False
                 break
         await self._settle(session, rows, effect)
         return effect
@@ -198,6 +222,7 @@ class Attempt:
     async def _set_aside(self, waiting: Waiting, error: BaseException | None) -> None:
         """Set an event aside on which the program fails: it must not block the events behind it."""
         log.error("event_application_failed", event_id=waiting.id, exc_info=error)
+        self._looks_at = 0.0
 
         async def write(session: AsyncSession) -> Effect:
             effect, rows = Effect(settled=[waiting]), await event_queue.locked(session, [waiting])

@@ -10,7 +10,7 @@ from rules.program import Program
 from rules.program.toml_schema import Setting
 
 SECTIONS: Final = (
-    *("onboarding", "cohort", "request", "engagement", "credit"),
+    *("onboarding", "cohort", "pairing", "request", "engagement", "credit"),
     *("survey", "hours", "mail", "events"),
 )
 """The sections of rules, in the order in which people live through them."""

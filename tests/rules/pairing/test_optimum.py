@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,10 +10,7 @@ from ortools.graph.python.min_cost_flow import SimpleMinCostFlow
 
 from rules.pairing import optimum
 from rules.pairing.optimum import NotOptimalError, PairingTooLargeError, best_assignment
-
-UNPAIRED = -1
-
-Case = tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_], npt.NDArray[np.int64], npt.NDArray[np.bool_]]
+from tests.support.model.every_assignment import UNPAIRED, Case, first_of_all
 
 pytestmark = pytest.mark.rule("COH2")
 
@@ -40,27 +36,6 @@ def random_case(mentees: int, mentors: int, seed: int, scores: int, density: flo
     )
 
 
-def first_of_all(case: Case) -> list[int]:
-    """The first of the best of all assignments: by pairs, fit, earlier pairs, and then by the mentors in order."""
-    fit, possible, places, earlier = (part.tolist() for part in case)
-    mentors = len(places)
-    states: dict[tuple[int, ...], tuple[int, int, int, tuple[int, ...]]] = {tuple(places): (0, 0, 0, ())}
-    for row, scores in enumerate(fit):
-        following: dict[tuple[int, ...], tuple[int, int, int, tuple[int, ...]]] = {}
-        for free, (pairs, total, kept, so_far) in states.items():
-            choices = [(free, (pairs, total, kept, (*so_far, mentors)))]
-            for column in range(mentors):
-                if possible[row][column] and free[column]:
-                    fewer = (*free[:column], free[column] - 1, *free[column + 1 :])
-                    value = (pairs - 1, total - scores[column], kept - earlier[row][column])
-                    choices.append((fewer, (*value, (*so_far, column))))
-            for state, value_so_far in choices:
-                following[state] = min(following.get(state, value_so_far), value_so_far)
-        states = following
-    best = min(states.values())[3]
-    return [UNPAIRED if each == mentors else each for each in best]
-
-
 @st.composite
 def small_cases(draw: st.DrawFn) -> Case:
     mentees, mentors = draw(st.integers(1, 7)), draw(st.integers(1, 7))
@@ -75,7 +50,7 @@ def small_cases(draw: st.DrawFn) -> Case:
     return case_of(matrix(st.sampled_from(scores)), possible, places, matrix(st.sampled_from([0, 0, 1])))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(small_cases())
 def test_answer_is_the_first_of_all_best_assignments(case: Case) -> None:
     assert best_assignment(*case) == first_of_all(case)

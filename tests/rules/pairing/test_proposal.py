@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,9 +24,11 @@ from rules.pairing import (
 )
 from rules.pairing.vocabulary import CAUSES
 from rules.program import PairingPolicy
+from tests.support.model.every_assignment import UNPAIRED, first_of_all
 
 ROOT = Path(__file__).resolve().parents[3]
 AREAS = PairingPolicy(style="different", areas=1)
+MIXED = PairingPolicy(style="different", areas=2, nationality=1)
 NATIONS = PairingPolicy(style="different", nationality=1)
 
 pytestmark = pytest.mark.rule("COH2")
@@ -82,6 +85,43 @@ def test_answer_is_the_same_for_any_order_of_rows(
     chance.shuffle(people)
     turned = [chance.sample(each, len(each)) for each in given_pairs]
     assert propose(people, AREAS, **_named(turned)) == first
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(), st.integers(1, 7), st.integers(1, 7), st.randoms(use_true_random=False))
+def test_proposal_is_the_best_of_all_that_locks_and_bounds_allow(
+    seed: int, mentees: int, mentors: int, chance: random.Random
+) -> None:
+    """Written out again: who may be paired, what locks take, and the best of every assignment that is left."""
+    people = crowd(seed, mentees, mentors)
+    ours = [each for each in people if each.role == "mentee"]
+    theirs = [each for each in people if each.role == "mentor"]
+    every = [(e.profile, o.profile) for e in ours for o in theirs]
+    forbidden, earlier = (chance.sample(every, min(len(every), 4)) for _ in range(2))
+    eligible = [each.profile for each in people if each.good_standing]
+    mentee_locked = chance.choice(ours).profile
+    lock = (mentee_locked, chance.choice(theirs).profile)
+    holds = set(lock) <= set(eligible) and lock not in forbidden
+    rows = [e for e in ours if e.profile in eligible and not (holds and e.profile == mentee_locked)]
+    columns = [o for o in theirs if o.profile in eligible]
+
+    def possible(e: Candidate, o: Candidate) -> bool:
+        colleagues = e.employer is not None and e.employer == o.employer
+        speak = bool(set(e.languages) & set(o.languages))
+        return speak and not colleagues and (e.profile, o.profile) not in forbidden
+
+    case = (
+        np.array([[assess(e, o, MIXED).fit for o in columns] for e in rows], np.int32),
+        np.array([[possible(e, o) for o in columns] for e in rows], np.bool_),
+        np.array([max(o.places - (holds and o.profile == lock[1]), 0) for o in columns], np.int64),
+        np.array([[(e.profile, o.profile) in earlier for o in columns] for e in rows], np.bool_),
+    )
+    best = first_of_all(case) if rows and columns else []
+    expected = [(e.profile, columns[at].profile) for e, at in zip(rows, best, strict=False) if at != UNPAIRED]
+    proposal = propose(people, MIXED, locked=[lock], forbidden=forbidden, earlier=earlier)
+    assert keys(proposal) == sorted([*expected, *([lock] if holds else [])])
+    assert bool(proposal.broken_locks) != holds
+    assert set(proposal.changed) == set(earlier) - set(keys(proposal))
 
 
 def _named(pairs: Iterable[list[tuple[str, str]]]) -> dict[str, Any]:

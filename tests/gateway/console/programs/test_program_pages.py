@@ -21,7 +21,7 @@ from tests.support.gateway import bundled
 from tests.support.programs.program_files import changed_program
 from worker.assembly import keep_program_versions, load_programs
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 PAGE = "/staff/program"
 MOVE = "/staff/program/move"
 

@@ -19,7 +19,13 @@ from database.tasks import settle_tasks
 from evidence.letters import RENDER_RETRY_INTERVAL, LetterService
 from lifecycles.capacity import refuse_without_place, superseded_by, without_place
 from lifecycles.claims import claims_due, pending_commands
-from lifecycles.engagements import EngagementContext, engagement_row, situation_of
+from lifecycles.engagements import (
+    EngagementContext,
+    engagement_row,
+    keep_steps,
+    situation_of,
+    with_curriculum,
+)
 from lifecycles.onboardings import load_onboarding, match_ends, onboarding_row, open_onboardings
 from lifecycles.participants import Programs
 from lifecycles.recording import Planned, history_horizon, record, settle_lapses
@@ -191,7 +197,7 @@ class AgendaActivities:
 
     @activity.defn
     async def plan_engagement(self, order: PlanEngagement) -> PlannedEngagement:
-        """Apply acts to an engagement, and record its agenda (ENG1–ENG11, MEM2)."""
+        """Apply acts to an engagement, and record its agenda (ENG1–ENG11, MEM2, COH4)."""
         return await self._engagements.make(order)
 
     async def _plan_engagement(self, order: PlanEngagement) -> PlannedEngagement:
@@ -203,12 +209,14 @@ class AgendaActivities:
             if row is None:
                 row = engagement_row(facts, situation.program)
                 session.add(row)
+            facts = await with_curriculum(session, facts, situation.program, row, at)
 
             async def apply(facts: EngagementFacts, act: Act) -> EngagementFacts:
                 return situation.apply(facts, act, at)
 
             applied = await apply_acts(facts, order.acts, apply)
             facts, agenda = applied.facts, situation.agenda(applied.facts)
+            await keep_steps(session, facts, applied.done)
             horizon = await history_horizon(session, row, order.acts, facts.taken_over_at, at)
             if horizon:
                 # What follows from dates waits until all history of the take-over is applied (T10).

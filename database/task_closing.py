@@ -76,6 +76,9 @@ CLOSINGS: Mapping[str, Closing] = MappingProxyType(
             "one of the two called it a good fit, or the engagement is over", _answered_well, _RUNNING
         ),
         "inactive": Closing("a meeting was confirmed, or the engagement is over", _met_since, _RUNNING),
+        "curriculum_lagging": Closing(
+            "enough steps are done, or the engagement is over", states=_RUNNING, follows_agenda=True
+        ),
         "party_withdrawn": Closing(
             "staff resumed the engagement or ended it", states=frozenset({"paused", "suspended"})
         ),

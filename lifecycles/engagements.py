@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Engagement, Lifecycle, Profile, Request
+from database import ledger
+from database.models import (
+    DECISIONS,
+    CurriculumProgress,
+    Engagement,
+    Lifecycle,
+    Profile,
+    Request,
+)
 from lifecycles.facts import facts_from_row, facts_to_row
 from lifecycles.participants import Participant, Programs, participants_of, program_of
 from lifecycles.situation import pinned_program
@@ -18,7 +26,8 @@ from rules.acts import Act
 from rules.agenda import Agenda, StateChange, closing_change
 from rules.calendar import Calendar
 from rules.credit import GateDays
-from rules.engagement import EngagementFacts
+from rules.engagement import ROLES, EngagementFacts, StepOf
+from rules.engagement.curriculum import begun, done_at, moved
 from rules.pauses import Pause
 from rules.program import Program, program_calendar
 
@@ -36,13 +45,14 @@ class EngagementSituation:
         return program_calendar(self.program)
 
     def agenda(self, facts: EngagementFacts) -> Agenda:
-        """Return the engagement's agenda (ENG1–ENG11)."""
+        """Return the engagement's agenda (ENG1–ENG11, COH4)."""
         return engagement.agenda(
             facts,
             self.program.engagement,
             self.calendar,
             self.people[facts.mentor].calendar(self.program),
             self.people[facts.mentee].calendar(self.program),
+            self.program.curriculum,
         )
 
     def apply(self, facts: EngagementFacts, act: Act, now: datetime) -> EngagementFacts:
@@ -125,6 +135,58 @@ async def load_engagement(
     situation = EngagementSituation(people, await pinned_program(session, programs, row))
     closing = closing_change(situation.agenda(facts), at) if row.closed_at else None
     return EngagementContext(facts, people, situation.program, closing)
+
+
+async def with_curriculum(
+    session: AsyncSession, facts: EngagementFacts, program: Program, row: Lifecycle, at: datetime
+) -> EngagementFacts:
+    """Return the facts of an engagement with its curriculum by a version of its program.
+
+    It begins with the first plan by a version that has one. Another version moves only what is pending: what was mailed
+    before stays as it is (CPE12).
+    """
+    if program.curriculum is None:
+        return facts
+    if facts.curriculum is None:
+        first = program_calendar(program).date_of(facts.mailed_at)
+        return begun(facts, first, program.fingerprint, [])
+    if facts.curriculum.version == program.fingerprint:
+        return facts
+    return moved(facts, program.fingerprint, await _mailed(session, facts, row.workflow), at)
+
+
+async def keep_steps(session: AsyncSession, facts: EngagementFacts, acts: Sequence[Act]) -> None:
+    """Keep the steps that acts report as done, each once: for staff, and for a later pair of the same person."""
+    for act in acts:
+        if act.name != "curriculum_done" or facts.curriculum is None:
+            continue
+        role, step = facts.role(act.by), act.details["step"]
+        at = done_at(facts.curriculum.done, role, step)
+        key = (facts.engagement, facts.profile(role), step)
+        if at is not None and await session.get(CurriculumProgress, key) is None:
+            session.add(
+                CurriculumProgress(
+                    engagement_id=key[0], profile_id=key[1], step=step, done_at=at, by=act.actor[:200]
+                )
+            )
+
+
+async def _mailed(session: AsyncSession, facts: EngagementFacts, workflow: str) -> list[StepOf]:
+    """Return the steps whose mails were decided otherwise than by an agenda that dropped them."""
+    found: dict[tuple[str, str], StepOf] = {}
+    for row in await ledger.rows_of(session, workflow):
+        role, _, name = row.message.partition(".")
+        if (
+            name != "curriculum"
+            or role not in ROLES
+            or row.state not in DECISIONS
+            or row.state == "cancelled"
+        ):
+            continue
+        step = StepOf(role, str(row.context["step"]), row.decided_at or row.planned_at)
+        found.setdefault((role, step.step), step)
+    known = {(each.by, each.step): each for each in facts.curriculum.mailed} if facts.curriculum else {}
+    return list({**found, **known}.values())
 
 
 def engagements_of(member: str) -> list[Select[str, str]]:

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Claim, Engagement, Lifecycle, Message, Onboarding, Request, Survey
 from lifecycles.claims import claims_of_member, load_claim
-from lifecycles.engagements import engagements_of, situation_of
+from lifecycles.engagements import engagements_of, situation_of, with_curriculum
 from lifecycles.facts import facts_from_row
 from lifecycles.onboardings import load_onboarding, onboardings_of
 from lifecycles.participants import Programs, program_of
@@ -36,6 +36,7 @@ from rules.program import Program
 from rules.request import RequestFacts
 from rules.survey import SurveyFacts
 
+Governed = Callable[[AsyncSession, Any, Program, Lifecycle, datetime], Awaitable[Any]]
 Load = Callable[[AsyncSession, Programs, Any, datetime, Lifecycle | None], Awaitable[Situation[Any]]]
 
 
@@ -53,6 +54,8 @@ class LifecycleKind:
     """
     open_of: Callable[[str], list[Select[str, str]]]
     """Return queries for the open ones that depend on a member: workflow id, and the profile concerned."""
+    governed: Governed | None = None
+    """Return the facts as the first plan by another version of the program changes them; None where it does not."""
 
 
 LIFECYCLES: Mapping[str, LifecycleKind] = MappingProxyType(
@@ -62,7 +65,7 @@ LIFECYCLES: Mapping[str, LifecycleKind] = MappingProxyType(
         ),
         "request": LifecycleKind(KINDS["request"], Request, RequestFacts, load_request, requests_of),
         "engagement": LifecycleKind(
-            KINDS["engagement"], Engagement, EngagementFacts, situation_of, engagements_of
+            KINDS["engagement"], Engagement, EngagementFacts, situation_of, engagements_of, with_curriculum
         ),
         "claim": LifecycleKind(KINDS["claim"], Claim, ClaimFacts, load_claim, claims_of_member),
         "survey": LifecycleKind(KINDS["survey"], Survey, SurveyFacts, load_survey, surveys_of),
@@ -152,7 +155,9 @@ async def outcome_under(
     situation, facts = await _read(session, row, programs, at)
     governed = program_of(programs, row.program).governed_by(version)
     moved: Situation[Any] = replace(cast(Any, situation), program=governed)
-    return ChangeOutcome(moved, situation.agenda(facts), facts, moved.agenda(facts))
+    prepare = lifecycle_of(row.workflow).governed
+    after = await prepare(session, facts, governed, row, at) if prepare else facts
+    return ChangeOutcome(moved, situation.agenda(facts), after, moved.agenda(after))
 
 
 async def agenda_after(

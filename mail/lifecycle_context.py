@@ -12,7 +12,7 @@ from datetime import date
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Claim, Engagement, Message, Request
-from lifecycles.participants import Participant, participant
+from lifecycles.participants import NotOnRecord, Participant, participant
 from mail.credit_context import SURVEY_MINUTES, claim_context, decision_of_staff
 from mail.template_environment import first_name
 from mail.turns import shared_mail
@@ -54,6 +54,28 @@ async def _engagement(mail: LifecycleMail) -> dict[str, object]:
             "months": request.months,
             "certificate": "letter" in mail.row.context,
         },
+        **(_step(mail) if mail.row.message.endswith(".curriculum") else {}),
+    }
+
+
+def _step(mail: LifecycleMail) -> dict[str, object]:
+    """Return what a mail says of its step of the curriculum (COH4). Raises NotOnRecord where there is no such."""
+    policy, id = mail.program.curriculum, str(mail.row.context["step"])
+    step = policy.step(id) if policy else None
+    if policy is None or step is None:
+        raise NotOnRecord(f"step {id} is not in the curriculum of {mail.program.id}")
+    locale = mail.reader.locale(mail.program)
+    material = {"material": step.link} if step.link else {}
+    return {
+        "step": {
+            "place": policy.place(id),
+            "of": len(policy.steps),
+            "kind": step.kind,
+            "title": step.title_in(locale),
+            "text": step.text_in(locale),
+            "is_shared": "yes" if step.who == "both" else "",
+        },
+        "links": {"step_done": mail.link("curriculum", id), **material},
     }
 
 
@@ -106,7 +128,9 @@ async def lifecycle_context(mail: LifecycleMail) -> dict[str, object]:
     """Return what a mail says about its lifecycle, with the personal links that its kind offers."""
     kind = KINDS[mail.row.workflow.partition("/")[0]]
     links = {name: mail.link(purpose, detail) for name, (purpose, detail) in kind.links.items()}
-    return {"links": links, **await CONTEXTS[kind.name](mail)}
+    about = await CONTEXTS[kind.name](mail)
+    own = about.get("links")
+    return {**about, "links": {**links, **(own if isinstance(own, dict) else {})}}
 
 
 async def _request_of(mail: LifecycleMail) -> Request:

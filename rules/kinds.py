@@ -100,6 +100,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                     "extend": ("extend", ""),
                     "end": ("end", ""),
                     "report": ("report", ""),
+                    "step_done": ("curriculum", ""),
                 },
             ),
             Kind(

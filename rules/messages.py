@@ -113,6 +113,8 @@ _MESSAGES = (
     _message(_NUDGE, "mentee.discovery", "ENG2", thread="mentee.discovery", numbers=(1, 2)),
     _message(_NUDGE, "mentor.pulse", "ENG4", numbers=(1, 2), open_ended=True),
     _message(_NUDGE, "mentee.pulse", "ENG4", numbers=(1, 2), open_ended=True),
+    _message(_NUDGE, "mentor.curriculum", "COH4", numbers=(1, 2), open_ended=True),
+    _message(_NUDGE, "mentee.curriculum", "COH4", numbers=(1, 2), open_ended=True),
     _message(_NUDGE, "mentor.wrap_up", "ENG5"),
     _message(_NUDGE, "mentee.wrap_up", "ENG5"),
     _message(_OWED, "mentor.extended", "ENG5", "ENG6"),
@@ -174,6 +176,7 @@ _MOST_URGENT_FIRST = (
     "discovery",
     "declined_checkin",
     "survey",
+    "curriculum",
     "checkin",
     "pulse",
 )

@@ -45,6 +45,7 @@ SAME_MODULE: Mapping[str, str] = {
         ONE_SUBJECT,
     ),
     **dict.fromkeys(("events", "mail", "program", "staff", "processes", "digest"), ONE_SUBJECT),
+    "curriculum": "the curriculum of a program, seen by each room",
     "base": "what the modules of one folder share",
     "decisions": "how a room decides: on a delivery, on credit",
     "messages": "the messages of the mail; the messages that Temporal carries, its own word for signals and updates",

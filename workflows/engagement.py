@@ -1,6 +1,6 @@
 """An engagement of two people, from acceptance to its end, and the claims and surveys that it opens.
 
-ENG1–ENG11, CPE3, CPE7, SUR2, MEM2, STA1.
+ENG1–ENG11, COH4, CPE3, CPE7, SUR2, MEM2, STA1.
 """
 
 from __future__ import annotations
@@ -63,6 +63,9 @@ class EngagementWorkflow(LifecycleWorkflow[EngagementFacts]):
                 "A party answers how the discovery call went (ENG2).", needs=("by", "answer")
             ),
             "met": MessageSpec("A party answers whether they met (ENG4).", needs=("by", "answer")),
+            "curriculum_done": MessageSpec(
+                "A party did a step of the curriculum (COH4).", needs=("by", "step")
+            ),
             "misconduct": MessageSpec("A report of misconduct: everything stops (ENG8)."),
         }
     )

@@ -67,11 +67,12 @@ class ActInput:
     domains: list[str] = field(default_factory=list)
     heard_at: datetime | None = None
     history: bool = False
+    step: str = ""
 
     def __post_init__(self) -> None:
         refuse_local(self.at)
         refuse_local(self.heard_at)
-        for name in ("reason", "actor", "event", "by", "answer", "end"):
+        for name in ("reason", "actor", "event", "by", "answer", "end", "step"):
             object.__setattr__(self, name, for_database(getattr(self, name)))
         object.__setattr__(self, "domains", [for_database(domain) for domain in self.domains])
 
@@ -87,6 +88,7 @@ class ActInput:
             "business_days": str(self.business_days or ""),
             "check_ins": str(self.check_ins or ""),
             "domains": "\n".join(self.domains),
+            "step": self.step,
             "good": "" if self.good is None else "yes" if self.good else "no",
         }
         return Act(

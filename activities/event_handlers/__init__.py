@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from activities.event_handlers import (
     claims,
+    curriculum,
     engagements,
     mail,
     members,
@@ -36,6 +37,7 @@ HANDLERS: Mapping[str, Handler] = MappingProxyType(
         "engagement.extension_agreed": engagements.extension_agreed,
         "engagement.ended": engagements.engagement_ended,
         "engagement.misconduct_reported": engagements.misconduct_reported,
+        "curriculum.done": curriculum.step_done,
         "claim.domains_chosen": claims.domains_chosen,
         "claim.submitted": claims.claim_submitted,
         "letter.signed": claims.letter_signed,

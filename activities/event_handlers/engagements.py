@@ -21,28 +21,30 @@ from rules.engagement.confidentiality import DROPPED_BY_SUSPENSION
 
 async def discovery_answered(context: HandlerContext, event: StoredEvent) -> list[WorkflowCommand]:
     """Pass on how the discovery call went (ENG2)."""
-    return await _act(context, event, "discovery", answer=event.data["answer"])
+    return await engagement_act(context, event, "discovery", answer=event.data["answer"])
 
 
 async def plan_agreed(context: HandlerContext, event: StoredEvent) -> list[WorkflowCommand]:
     """Pass on the length that both agreed on (ENG3)."""
     months, end = event.data.get("months", 0), event.data.get("end", "")
-    return await _act(context, event, "plan_agreed", actor="mentor and mentee", months=months, end=end)
+    return await engagement_act(
+        context, event, "plan_agreed", actor="mentor and mentee", months=months, end=end
+    )
 
 
 async def meeting_answered(context: HandlerContext, event: StoredEvent) -> list[WorkflowCommand]:
     """Pass on the answer to "did you meet?" (ENG4)."""
-    return await _act(context, event, "met", answer=event.data["answer"])
+    return await engagement_act(context, event, "met", answer=event.data["answer"])
 
 
 async def extension_agreed(context: HandlerContext, event: StoredEvent) -> list[WorkflowCommand]:
     """Pass on one side's agreement to a new end (ENG5)."""
-    return await _act(context, event, "agree_extension", end=event.data["end"])
+    return await engagement_act(context, event, "agree_extension", end=event.data["end"])
 
 
 async def engagement_ended(context: HandlerContext, event: StoredEvent) -> list[WorkflowCommand]:
     """Pass on that one of the two ends it (ENG7)."""
-    return await _act(context, event, "end", reason=event.data["reason"])
+    return await engagement_act(context, event, "end", reason=event.data["reason"])
 
 
 async def misconduct_reported(context: HandlerContext, event: StoredEvent) -> list[WorkflowCommand]:
@@ -61,7 +63,7 @@ async def misconduct_reported(context: HandlerContext, event: StoredEvent) -> li
     if row.closed_at:
         await _stop_mail(context.session, row, event.occurred_at)
         return await _notify_staff(context.session, row, event)
-    return await _act(context, event, "misconduct")
+    return await engagement_act(context, event, "misconduct")
 
 
 async def keep_goals(context: HandlerContext, event: StoredEvent) -> None:
@@ -96,10 +98,10 @@ async def _engagement(context: HandlerContext, event: StoredEvent) -> Engagement
     return row
 
 
-async def _act(
+async def engagement_act(
     context: HandlerContext, event: StoredEvent, name: str, **details: Any
 ) -> list[WorkflowCommand]:
-    """Return the act on the engagement. Free text stays in the database (MEM6)."""
+    """Return the act of an event on its engagement. Free text stays in the database (MEM6)."""
     row = await _engagement(context, event)
     return [WorkflowCommand("update", row.workflow, name, event.act(by=event.data.get("by", ""), **details))]
 

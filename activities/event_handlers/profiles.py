@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -12,6 +15,7 @@ from lifecycles.capacity import places_left
 from lifecycles.onboardings import onboarding_row
 from lifecycles.workflow_commands import WorkflowCommand, start
 from rules.onboarding import OnboardingFacts
+from rules.program import Program
 
 
 async def profile_created(context: HandlerContext, event: StoredEvent) -> list[WorkflowCommand]:
@@ -29,6 +33,7 @@ async def profile_created(context: HandlerContext, event: StoredEvent) -> list[W
             member_id=member.id,
             role=data["role"],
             program=program,
+            partner=_partner(data, context.programs[program]),
             mentees_at_a_time=data.get("mentees_at_a_time"),
             areas=data.get("areas", []),
             interests=data.get("interests", []),
@@ -56,7 +61,9 @@ async def profile_updated(context: HandlerContext, event: StoredEvent) -> list[W
     """Write what a profile changed; a mentor without a place left takes no open request any more (MEM4)."""
     session = context.session
     profile = await session.get_one(Profile, event.data["profile"])
-    for name in ("mentees_at_a_time", "areas", "interests", "goals", "languages"):
+    if profile.program in context.programs:
+        _partner(event.data, context.programs[profile.program])
+    for name in ("mentees_at_a_time", "areas", "interests", "goals", "languages", "partner"):
         if name in event.data:
             setattr(profile, name, event.data[name])
     profile.updated_at = event.occurred_at
@@ -69,6 +76,15 @@ async def profile_updated(context: HandlerContext, event: StoredEvent) -> list[W
     if profile.mentees_at_a_time:
         reason = "the mentor has no place left"
     return await _close_requests_to(session, profile, reason, event)
+
+
+def _partner(data: Mapping[str, Any], program: Program) -> str | None:
+    """Return the partner that a profile names. Raises RefusedEvent for one that its program does not have (COH4)."""
+    partner = data.get("partner")
+    if partner and program.partners and program.partner(partner) is None:
+        known = ", ".join(each.id for each in program.partners)
+        raise RefusedEvent(f"partner {partner} is none of {program.id}: {known}")
+    return partner
 
 
 async def profile_withdrawn(context: HandlerContext, event: StoredEvent) -> list[WorkflowCommand]:

@@ -3,6 +3,7 @@
 from database.models.base import Base, Instant, Json, Serial
 from database.models.lifecycles import (
     Claim,
+    CurriculumProgress,
     Engagement,
     Feedback,
     Letter,
@@ -56,6 +57,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointHead",
     "Claim",
+    "CurriculumProgress",
     "Engagement",
     "Environment",
     "Event",

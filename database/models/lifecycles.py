@@ -82,6 +82,17 @@ class Meeting(Base):
     answered_at: Mapped[datetime]
 
 
+class CurriculumProgress(Base):
+    """A step of the curriculum that somebody did in an engagement (COH4). `by` is who reported it."""
+
+    __tablename__ = "curriculum_progress"
+    engagement_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    profile_id: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)
+    step: Mapped[str] = mapped_column(String(40), primary_key=True)
+    done_at: Mapped[datetime]
+    by: Mapped[str] = mapped_column(String(200))
+
+
 class Claim(Lifecycle, Base):
     """One person's claim of credit, for one engagement and one certification (CPE3)."""
 

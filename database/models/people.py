@@ -61,13 +61,17 @@ class PersonKey(Base):
 
 
 class Profile(Base):
-    """A member's part in a program, as mentor or as mentee. One member may have several (MEM5)."""
+    """A member's part in a program, as mentor or as mentee. One member may have several (MEM5).
+
+    `partner` is the organisation through which the member takes part, of those that the program names (COH4).
+    """
 
     __tablename__ = "profiles"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     member_id: Mapped[str] = mapped_column(ForeignKey("members.id"), index=True)
     role: Mapped[str] = mapped_column(String(10))
     program: Mapped[str] = mapped_column(String(64))
+    partner: Mapped[str | None] = mapped_column(String(64), index=True)
     mentees_at_a_time: Mapped[int | None]
     areas: Mapped[list[Any]] = mapped_column(default=list)
     interests: Mapped[list[Any]] = mapped_column(default=list)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from evidence.letters import letter_text
 from gateway.event_store import EventStore
 from gateway.links.claim import ChooseDomains, MarkSubmitted, SignLetter, WriteLetter
+from gateway.links.curriculum import DoStep
 from gateway.links.engagement import (
     AgreeExtension,
     AgreePlan,
@@ -40,6 +41,7 @@ def link_handlers(services: GatewayServices, store: EventStore) -> dict[str, Lin
         "extend": AgreeExtension(*shared),
         "end": EndEngagement(*shared),
         "report": ReportMisconduct(*shared),
+        "curriculum": DoStep(*shared),
         # about a claim
         "sign": SignLetter(*claim),
         "letter": WriteLetter(*claim),

@@ -55,6 +55,8 @@ _LINKS = (
     "met_no",
     "extend",
     "end",
+    "step_done",
+    "material",
     "report",
     "domains",
     "sign",
@@ -83,6 +85,9 @@ _WORDS: Mapping[str, Mapping[str, object]] = {
         "action": "Check the user name and password of the mail account, then resume the channel.",
         "text": "We spoke twice. The second call was not about mentoring.",
         "reason": "The form names another domain than the letter.",
+        "step": "A diary of your energy",
+        "step_text": "For one week, note each evening what gave you energy and what took it.\nBring the two "
+        "longest lists to your next meeting.",
     },
     "es": {
         "program": "Programa de Mentoría para Líderes de Seguridad",
@@ -97,6 +102,9 @@ _WORDS: Mapping[str, Mapping[str, object]] = {
         "action": "Revise el usuario y la clave de la cuenta de correo y reanude el canal.",
         "text": "Hablamos dos veces. La segunda llamada no fue sobre mentoría.",
         "reason": "El formulario indica un dominio distinto del de la carta.",
+        "step": "Un diario de su energía",
+        "step_text": "Durante una semana, anote cada noche qué le dio energía y qué se la quitó.\nLleve las dos "
+        "listas más largas a su próxima reunión.",
     },
 }
 
@@ -130,6 +138,7 @@ _PROGRAM = {
     "mailbox": "mentoring@example.org",
 }
 _TERMS = {"answer_days": 2, "months": 6, "credit_months": 6, "mentor_credits": 9, "mentee_credits": 5}
+_STEP = {"of": 12, "kind": "task", "is_shared": "yes"}
 _CLAIM = {
     "certification": "CPP",
     "cap": 30,
@@ -198,6 +207,7 @@ def sample_context(message: str, number: int | None, locale: str) -> dict[str, o
         "request": {"id": "r-1041", "message": words["request"], "areas": words["areas"], "months": 6},
         "engagement": {"id": "r-1041", "goals": words["goals"], "months": 6, "certificate": False},
         "claim": _claim(words, _OF_THE_OTHERS_CLAIM.get(message, role)),
+        "step": {**_STEP, "place": number or 1, "title": words["step"], "text": words["step_text"]},
         "survey": {"id": f"survey/r-1041/{role}", "minutes": 3},
         "checkpoint": dict(_CHECKPOINT),
         "digest": dict(_DIGEST),

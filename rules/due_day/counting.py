@@ -58,6 +58,8 @@ class Counted:
     """What `since` is, for an amount of 0."""
     at: datetime | None = None
     """The instant itself, where it is no send time: a close of business (T2)."""
+    breaks: int = 0
+    """By how many days of breaks in the curriculum the day moves (COH4)."""
 
 
 @dataclass(frozen=True, slots=True)

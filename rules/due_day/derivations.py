@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from types import MappingProxyType
 from typing import Final
@@ -10,6 +11,7 @@ from typing import Final
 from rules.calendar import add_months
 from rules.credit.timeline import timeline_of
 from rules.due_day.counting import AtOnce, Case, Counted
+from rules.engagement.curriculum import Curriculum
 from rules.engagement.dates import end_changes, pulse_day, start_day
 from rules.messages import CATALOGUE
 
@@ -108,6 +110,19 @@ def _pulse(case: Case) -> Derivation:
     )
 
 
+def _step(case: Case) -> Derivation:
+    """Return the day of a step of the curriculum: weeks from the start, with the breaks on the way (COH4)."""
+    policy, role = case.program.curriculum, case.message.partition(".")[0]
+    if policy is None or case.facts.curriculum is None:
+        return AtOnce("COH4", "the step opened")
+    curriculum = Curriculum(case.facts, policy, case.counting, {role: case.recipient.calendar})
+    planned = next((each for each in curriculum.sequence(role) if each.place == case.number), None)
+    if planned is None:
+        return AtOnce("COH4", "the step opened")
+    since, breaks = curriculum.starts_on, curriculum.break_days(planned)
+    return replace(_after_days("COH4", since, (planned.day - since).days), breaks=breaks)
+
+
 def _wrap_up(case: Case) -> Derivation:
     policy = case.program.engagement
     ends = end_changes(case.facts, policy, case.counting)[-1].given
@@ -184,6 +199,7 @@ _BY_NAME: Final[Mapping[str, Rule]] = {
     "*.match": _at_once("ENG1", "the mentor accepted the request"),
     "*.discovery": _discovery,
     "*.pulse": _pulse,
+    "*.curriculum": _step,
     "*.wrap_up": _wrap_up,
     "*.extended": _at_once("ENG5", "a new end was set"),
     "*.completed": _completed,

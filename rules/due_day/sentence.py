@@ -22,7 +22,8 @@ def sentence(case: Case, derived: Derivation) -> str:
         return f"{words}; held until it is resumed"
     if derived.at is not None:
         return words + _from_instant(case, derived.at, case.due)
-    return words + _moved(case, derived.day, case.due)
+    day = derived.day + derived.breaks * _DAY
+    return words + _broken(derived, day) + _moved(case, day, case.due)
 
 
 def postponed(words: str, reader: CalendarOwner, due: datetime, cap: int | None) -> str:
@@ -43,6 +44,13 @@ def _counted(case: Case, derived: Counted) -> str:
     if derived.unit == "business day" and (holidays := _holidays_between(case.acting, derived)):
         words += f" ({holidays})"
     return words
+
+
+def _broken(derived: Counted, day: date) -> str:
+    if not derived.breaks:
+        return ""
+    days = f"{derived.breaks} day{'' if derived.breaks == 1 else 's'}"
+    return f", moved by {days} of a break to {_full(day)}"
 
 
 def _holidays_between(acting: CalendarOwner, derived: Counted) -> str:

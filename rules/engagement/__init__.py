@@ -1,4 +1,4 @@
-"""Engagements: what is due when, and what may be done to them (ENG1–ENG11)."""
+"""Engagements: what is due when, and what may be done to them (ENG1–ENG11, COH4)."""
 
 from rules.engagement.acts import (
     agree_extension,
@@ -18,7 +18,17 @@ from rules.engagement.acts import (
 )
 from rules.engagement.agenda import BETWEEN_NOTICES, agenda, state_at, times_reported
 from rules.engagement.dates import end_day, gate_day, planned_end, pulse_at, start_day
-from rules.engagement.facts import END_REASONS, MOST_MONTHS_AHEAD, ROLES, STAFF, EngagementFacts, NewEnd, Vote
+from rules.engagement.facts import (
+    END_REASONS,
+    MOST_MONTHS_AHEAD,
+    ROLES,
+    STAFF,
+    CurriculumCourse,
+    EngagementFacts,
+    NewEnd,
+    StepOf,
+    Vote,
+)
 
 __all__ = [
     "BETWEEN_NOTICES",
@@ -26,8 +36,10 @@ __all__ = [
     "MOST_MONTHS_AHEAD",
     "ROLES",
     "STAFF",
+    "CurriculumCourse",
     "EngagementFacts",
     "NewEnd",
+    "StepOf",
     "Vote",
     "agenda",
     "agree_extension",

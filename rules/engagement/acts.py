@@ -13,6 +13,7 @@ from rules.acts import Act, Lapse, record_standing
 from rules.agenda import Ended, Refused
 from rules.calendar import Calendar, add_months
 from rules.engagement.confidentiality import NEUTRAL
+from rules.engagement.curriculum import do_step
 from rules.engagement.dates import (
     as_if_resumed,
     end_changes,
@@ -329,7 +330,10 @@ def closed_because(facts: EngagementFacts, state: str, on: date | None = None) -
 
 
 def apply(facts: EngagementFacts, act: Act, state: str, now: datetime, program: Program) -> EngagementFacts:
-    """Return an engagement's facts after an act in a state (ENG2–ENG8, ENG11, MEM2, MEM7, T9, T10). Raises Refused."""
+    """Return an engagement's facts after an act in a state (ENG2–ENG8, ENG11, MEM2, MEM7, COH4, T9, T10).
+
+    Raises Refused.
+    """
     after = _apply(facts, act, state, now, program)
     if after.ended and after.ended is not facts.ended:
         after = replace(after, ended=replace(after.ended, heard_at=act.heard_at, history=act.history))
@@ -358,6 +362,10 @@ def _apply(facts: EngagementFacts, act: Act, state: str, now: datetime, program:
                 raise Refused("the answer is yes or no")
             number = pulse_at(facts, policy, calendar, at)
             return answer_pulse(facts, act.by, details["answer"] == "yes", number, state)
+        case "curriculum_done":
+            role = facts.role(act.by)
+            _refuse_unless_open(facts, state)
+            return do_step(facts, role, details.get("step", ""), at, program.curriculum)
         case "end":
             return end(facts, act.by or STAFF, act.reason, at, state, act.actor)
         case "cancel":

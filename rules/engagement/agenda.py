@@ -16,6 +16,7 @@ from rules.acts import lapse_tasks
 from rules.agenda import Agenda, Ended, PlannedMail, PlannedTask, StateChange, without_past
 from rules.calendar import Calendar
 from rules.engagement.confidentiality import DROPPED_BY_SUSPENSION, PAUSED_BY_STAFF, SUSPENDED
+from rules.engagement.curriculum import done_at, lagging_tasks
 from rules.engagement.dates import end_changes, held_since
 from rules.engagement.facts import (
     MISCONDUCT,
@@ -28,21 +29,28 @@ from rules.engagement.facts import (
 )
 from rules.engagement.plan import Draft, DraftKey, MailHistory, MessagePlan, mail_histories
 from rules.pauses import Pause, after_pause, is_paused
-from rules.program import EngagementPolicy
+from rules.program import CurriculumPolicy, EngagementPolicy
 
 BETWEEN_NOTICES: Final = timedelta(days=1)
 """How long after a notice to staff the next one about the same cause may leave."""
 
 
+# long: the facts, the two parts of the policy, and three calendars
 def agenda(
-    facts: EngagementFacts, policy: EngagementPolicy, program: Calendar, mentor: Calendar, mentee: Calendar
+    facts: EngagementFacts,
+    policy: EngagementPolicy,
+    program: Calendar,
+    mentor: Calendar,
+    mentee: Calendar,
+    curriculum: CurriculumPolicy | None = None,
 ) -> Agenda:
-    """Return everything that an engagement does (ENG1–ENG11, MEM2).
+    """Return everything that an engagement does (ENG1–ENG11, MEM2, COH4).
 
     The calendars are the program's own and those of the two people. While the engagement is suspended, only staff
     are mailed.
     """
-    whole = _whole_agenda(MessagePlan(facts, policy, program, {"mentor": mentor, "mentee": mentee}))
+    calendars = {"mentor": mentor, "mentee": mentee}
+    whole = _whole_agenda(MessagePlan(facts, policy, program, calendars, curriculum))
     return without_past(whole, facts.taken_over_at)
 
 
@@ -126,19 +134,20 @@ def _planned_mail(facts: EngagementFacts, history: MailHistory) -> PlannedMail:
     """Return a message under its key. Each time that it was dropped begins another step, since no key is reused."""
     draft = history.draft
     message = f"{draft.role}.{draft.name}"
+    step = f"{message}.{draft.about}" if draft.about else message
     return PlannedMail(
-        step=f"{message}.{history.times_dropped + 1}" if history.times_dropped else message,
+        step=f"{step}.{history.times_dropped + 1}" if history.times_dropped else step,
         due=draft.due,
         message=message,
         to=facts.mentor if draft.role == "mentor" else facts.mentee,
         occurrence=draft.occurrence + history.repeated,
-        number=draft.occurrence if draft.numbered else None,
+        number=draft.occurrence if draft.numbered else draft.place,
         context=draft.context,
     )
 
 
 def _answered(plan: MessagePlan, draft: Draft) -> bool:
-    """Return whether the reader has already answered the question that the message asks (ENG2, ENG4, MAIL4)."""
+    """Return whether the reader has already answered the question that the message asks (ENG2, ENG4, MAIL4, COH4)."""
     if draft.name == "discovery":
         held = plan.held_since is not None and plan.held_since < draft.due
         return any(
@@ -149,6 +158,8 @@ def _answered(plan: MessagePlan, draft: Draft) -> bool:
         return any(
             answer.by == draft.role and answer.number >= draft.occurrence for answer in plan.facts.answered
         )
+    if draft.name == "curriculum" and plan.facts.curriculum:
+        return done_at(plan.facts.curriculum.done, draft.role, draft.about) is not None
     return False
 
 
@@ -231,8 +242,15 @@ def _planned_tasks(plan: MessagePlan) -> list[PlannedTask]:
     """Return the tasks that open by date; an open pause holds back those that are due after it began."""
     held = plan.held_since
     return [
-        task for task in (*_stalled_tasks(plan), *_inactive_tasks(plan)) if held is None or task.due < held
+        task
+        for task in (*_stalled_tasks(plan), *_inactive_tasks(plan), *_lagging_tasks(plan))
+        if held is None or task.due < held
     ]
+
+
+def _lagging_tasks(plan: MessagePlan) -> Iterator[PlannedTask]:
+    if plan.curriculum:
+        yield from lagging_tasks(plan.curriculum, plan.finished_pauses, plan.closes)
 
 
 def _stalled_tasks(plan: MessagePlan) -> Iterator[PlannedTask]:

@@ -90,6 +90,35 @@ class MisconductReport:
 
 
 @dataclass(frozen=True, slots=True)
+class StepOf:
+    """A step of the curriculum for one side (COH4)."""
+
+    by: str
+    """The side: `mentor` or `mentee`."""
+    step: str
+    """The step's id."""
+    at: datetime
+    """When it was done, or its mail was decided."""
+
+
+@dataclass(frozen=True, slots=True)
+class CurriculumCourse:
+    """Where the two are in the curriculum of their program (COH4)."""
+
+    starts_on: str
+    """The day from which weeks count, YYYY-MM-DD: the later of the kick-off and the first day of the two."""
+    version: str
+    """The fingerprint of the program version whose steps are planned."""
+    moved_at: datetime | None = None
+    """When they went on to that version, where they began with another one."""
+    carried: list[StepOf] = field(default_factory=list)
+    """What they did in an earlier pair of the same cohort."""
+    done: list[StepOf] = field(default_factory=list)
+    mailed: list[StepOf] = field(default_factory=list)
+    """The steps whose mails were decided before the last change of the version: no version moves them."""
+
+
+@dataclass(frozen=True, slots=True)
 class EngagementFacts:
     """Everything that decides an engagement: ids, instants and dates only (MEM6)."""
 
@@ -125,6 +154,8 @@ class EngagementFacts:
     """The take-over that it was history at: nobody is mailed about the time before (T10)."""
     withdrawals: list[Lapse] = field(default_factory=list)
     """The profiles of the two that were withdrawn, and when (MEM7)."""
+    curriculum: CurriculumCourse | None = None
+    """None in a program without a curriculum, and before the first plan."""
 
     @property
     def mailed_at(self) -> datetime:
@@ -142,6 +173,10 @@ class EngagementFacts:
     def paused(self) -> bool:
         """Whether a pause is open, by staff or by a suspension: nothing is mailed (ENG8, ENG11)."""
         return any(pause.until is None for pause in self.pauses)
+
+    def profile(self, role: str) -> str:
+        """Return the profile of `mentor` or `mentee`."""
+        return self.mentor if role == "mentor" else self.mentee
 
     def role(self, by: str) -> str:
         """Return `mentor` or `mentee` for a profile, or for one of these words. Raises Refused for anybody else."""

@@ -18,11 +18,12 @@ from functools import partial
 from itertools import pairwise
 
 from rules.calendar import Calendar
+from rules.engagement.curriculum import Curriculum, PlannedStep
 from rules.engagement.dates import end_changes, finished_pauses, held_since, pulse_day, start_day
 from rules.engagement.facts import ROLES, EngagementFacts
 from rules.engagement.moments import Moment, moments_of
 from rules.pauses import merge_pauses
-from rules.program import EngagementPolicy
+from rules.program import CurriculumPolicy, EngagementPolicy
 
 DraftKey = tuple[str, str, int]
 
@@ -42,10 +43,15 @@ class Draft:
     """Whether the occurrence is shown to the reader, as in the third pulse."""
     scheduled: bool = True
     """Whether it waits for the send time (T4), rather than going out at once."""
+    place: int | None = None
+    """The number that the reader sees, where that is not the occurrence."""
+    about: str = ""
+    """What one of several messages of a name is about: the step of a curriculum. Its place may change, its id does
+    not."""
 
     @property
     def key(self) -> DraftKey:
-        return self.role, self.name, self.occurrence
+        return self.role, f"{self.name}.{self.about}" if self.about else self.name, self.occurrence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +76,15 @@ class PossibleMessage:
     """Whether the moment of a number calls for it. Known without its due instant, with `not_before`."""
     changes: Sequence[int] = ()
     """The moments at which `called_for` changes, by number."""
+    about: str = ""
+    """As of the draft."""
+    place: int | None = None
+    """The number that the reader sees, where that is not the occurrence."""
 
     def draft(self, due: datetime) -> Draft:
         """Return the message as it is due at an instant."""
         named = (self.role, self.name, due, self.context, self.occurrence, self.numbered, self.scheduled)
-        return Draft(*named)
+        return Draft(*named, self.place, self.about)
 
 
 @dataclass(slots=True)
@@ -108,6 +118,7 @@ class MessagePlan:
         policy: EngagementPolicy,
         program: Calendar,
         calendars: dict[str, Calendar],
+        curriculum: CurriculumPolicy | None = None,
     ) -> None:
         self.facts, self.policy, self.program, self.calendars = facts, policy, program, calendars
         self.start = start_day(facts, program)
@@ -118,6 +129,10 @@ class MessagePlan:
         self.held_since = held_since(facts, self.closes)
         self.moments = moments_of(facts, policy, program)
         self.instants = [moment.at for moment in self.moments]
+        has_steps = curriculum and facts.curriculum
+        self.curriculum = (
+            Curriculum(facts, curriculum, program, calendars) if curriculum and has_steps else None
+        )
 
     def send_at(self, calendar: Calendar, day: date) -> datetime:
         """Return when mail of a day goes out on a calendar, moved by the pauses."""
@@ -156,6 +171,7 @@ class MessagePlan:
             yield from self._discovery(role)
             yield from self._pulses(role)
             yield self._wrap_up(role)
+            yield from self._steps(role)
         for role in ROLES:
             yield PossibleMessage(
                 role=role,
@@ -274,6 +290,21 @@ class MessagePlan:
             in_time.append(0 if moment.suspended else sent)
         return before_end, in_time
 
+    def _steps(self, role: str) -> Iterator[PossibleMessage]:
+        """Yield the mail of each step of the curriculum; none of one whose mail was decided by another version."""
+        if self.curriculum is None:
+            return
+        for planned in self.curriculum.sequence(role):
+            if not self.curriculum.is_mailed(planned):
+                yield PossibleMessage(
+                    role=role,
+                    name="curriculum",
+                    due=partial(_opens, self.curriculum, planned),
+                    context={"step": planned.step.id},
+                    about=planned.step.id,
+                    place=planned.place,
+                )
+
     def _wrap_up(self, role: str) -> PossibleMessage:
         return PossibleMessage(
             role=role,
@@ -288,6 +319,10 @@ class MessagePlan:
         day = end.given - timedelta(days=self.policy.wrap_up_days)
         due = moment.pauses.send_after(day, self.calendars[role], end.moves_from)
         return due if day >= self.start and due > end.set_at else None
+
+
+def _opens(curriculum: Curriculum, planned: PlannedStep, moment: Moment) -> datetime:
+    return curriculum.opens(planned, moment.pauses)
 
 
 def _reaches(last: list[int], number: int, moment: int) -> bool:

@@ -1,8 +1,15 @@
 """A program file, validated: every number of the rulebook (COH5)."""
 
 from rules.program.cohort_policy import CohortPolicy
+from rules.program.curriculum_policy import Break, CurriculumPolicy, CurriculumStep
 from rules.program.pairing_policy import PairingPolicy
-from rules.program.policies import CreditPolicy, EngagementPolicy, OnboardingPolicy, RequestPolicy
+from rules.program.policies import (
+    CreditPolicy,
+    EngagementPolicy,
+    OnboardingPolicy,
+    Partner,
+    RequestPolicy,
+)
 from rules.program.program import (
     OF_ITS_VERSION,
     Program,
@@ -17,11 +24,15 @@ from rules.program.values import NEEDED_RESOURCES
 __all__ = [
     "NEEDED_RESOURCES",
     "OF_ITS_VERSION",
+    "Break",
     "CohortPolicy",
     "CreditPolicy",
+    "CurriculumPolicy",
+    "CurriculumStep",
     "EngagementPolicy",
     "OnboardingPolicy",
     "PairingPolicy",
+    "Partner",
     "Program",
     "Question",
     "RequestPolicy",

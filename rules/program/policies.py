@@ -24,6 +24,7 @@ from rules.program.values import (
 )
 from rules.validation import (
     Issue,
+    Issues,
     certification_code,
     choice,
     email,
@@ -36,6 +37,7 @@ from rules.validation import (
 )
 
 ROLES = ("mentor", "mentee")
+MOST_PARTNERS = 200
 
 
 @table
@@ -148,6 +150,32 @@ class Manager:
     digest_time: time = field(
         time_of_day, "STA4", about="when the weekly digest goes out on Monday, in that zone", default=time(8)
     )
+
+
+@table
+class Partner:
+    """An organisation whose people take part in the cohorts of a program (COH4)."""
+
+    id: str = field(identifier, "COH4", about="the id by which profiles and cohorts name it")
+    name: str = field(single_line(), "COH4", about="its name")
+    contact: str = field(email, "COH4", about="the mail address of who looks after its people")
+
+
+def partners(value: object) -> tuple[Partner, ...]:
+    """Read the partners of a program. Raises ValidationError, also for an id that is there twice."""
+    found = tuple_of(table_validator(Partner), most=MOST_PARTNERS)(value)
+    faults, seen = Issues(), set[str]()
+    for position, partner in enumerate(found):
+        if partner.id in seen:
+            faults.add(f"{partner.id} is there twice", position, "id")
+        seen.add(partner.id)
+    faults.settle()
+    return found
+
+
+def partners_shown(found: tuple[Partner, ...]) -> str:
+    """Return the partners on one line."""
+    return ", ".join(f"{each.id} ({each.name})" for each in found) or "none"
 
 
 @table

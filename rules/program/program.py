@@ -11,6 +11,7 @@ from rules.calendar import Calendar, Hours, calendar_for
 from rules.program.brand import Brand
 from rules.program.catalogue import BUNDLED_CATALOGUE, Catalogue, load_catalogue
 from rules.program.cohort_policy import CohortPolicy
+from rules.program.curriculum_policy import CurriculumPolicy
 from rules.program.extension import LayeredFile, read_layers
 from rules.program.logo import LARGEST_LOGO, Logo, read_logo
 from rules.program.pairing_policy import PairingPolicy
@@ -22,7 +23,10 @@ from rules.program.policies import (
     MailPolicy,
     Manager,
     OnboardingPolicy,
+    Partner,
     RequestPolicy,
+    partners,
+    partners_shown,
 )
 from rules.program.survey_policy import SurveyPolicy
 from rules.program.toml_schema import (
@@ -49,6 +53,7 @@ OF_ITS_VERSION: Final = (
     "survey",
     "pairing",
     "cohort",
+    "curriculum",
 )
 """The settings that a running lifecycle keeps as they were when it began."""
 
@@ -88,6 +93,10 @@ class Program:
     brand: Brand = nested(Brand, default=Brand())
     pairing: PairingPolicy | None = nested(PairingPolicy, default=None)
     cohort: CohortPolicy | None = nested(CohortPolicy, default=None)
+    curriculum: CurriculumPolicy | None = nested(CurriculumPolicy, default=None)
+    partners: tuple[Partner, ...] = field(
+        partners, "COH4", about="the organisations whose people take part", default=(), show=partners_shown
+    )
     fingerprint: str = ""
     logo: Logo | None = None
     source: str = ""
@@ -111,6 +120,10 @@ class Program:
         hours = replace(version.hours, closing_days=self.hours.closing_days, holidays=self.hours.holidays)
         kept = {name: getattr(version, name) for name in OF_ITS_VERSION}
         return replace(self, hours=hours, fingerprint=version.fingerprint, source=version.source, **kept)
+
+    def partner(self, id: str) -> Partner | None:
+        """Return a partner by id; None where there is none."""
+        return next((partner for partner in self.partners if partner.id == id), None)
 
     def describe(self) -> list[Setting]:
         """Return every setting in the order of the file: section, key, value, rule ids, and what it is about."""
@@ -188,6 +201,7 @@ def _across(content: Mapping[str, Any], catalogue: Catalogue | None) -> Iterator
         yield Issue(
             ("cohort", "graduation"), f"must be a key of resources, not {quote(link)}{nearest(link, links)}"
         )
+    yield from texts_missing(content, "title")
     if catalogue is not None:
         yield from _against(content, catalogue)
 

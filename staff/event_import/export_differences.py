@@ -27,7 +27,7 @@ MEMBER_FIELDS: Final = (
     *("name", "email", "standing", "time_zone", "country", "subdivision", "languages"),
     *("nationality", "birth_year", "years_management", "employer", "certifications"),
 )
-PROFILE_FIELDS: Final = ("mentees_at_a_time", "areas", "interests", "goals", "languages")
+PROFILE_FIELDS: Final = ("mentees_at_a_time", "areas", "interests", "goals", "languages", "partner")
 FIXED_FIELDS: Final = ("member", "role", "program")
 """What a profile keeps for ever."""
 

@@ -40,7 +40,7 @@ UPDATES = {
     "Onboarding": "cancel extend matched pause resume withdrawn",
     "Request": "accept cancel decline extend withdraw",
     "Engagement": """
-        agree_extension cancel discovery end extend met misconduct pause plan_agreed resume
+        agree_extension cancel curriculum_done discovery end extend met misconduct pause plan_agreed resume
     """,
     "Claim": "accept cancel choose_domains reject reopen revoke sign submit",
     "Survey": "answered cancel",
@@ -76,6 +76,10 @@ FACTS = {
     "EngagementFacts": """
         engagement mentee mentor started_at months acts answered discovery met new_ends votes pauses reports lapses
         ended ended_by end_reason heard_at taken_over_at withdrawals withdrawals.at withdrawals.profile
+        curriculum curriculum.starts_on curriculum.version curriculum.moved_at
+        curriculum.carried curriculum.carried.by curriculum.carried.step curriculum.carried.at
+        curriculum.done curriculum.done.by curriculum.done.step curriculum.done.at
+        curriculum.mailed curriculum.mailed.by curriculum.mailed.step curriculum.mailed.at
         answered.by answered.number
         discovery.answer discovery.at discovery.by
         new_ends.at new_ends.by new_ends.end new_ends.event new_ends.months
@@ -112,7 +116,7 @@ FACTS = {
 }
 
 HISTORY_VALUES = {
-    "ActInput": "reason actor at event by answer end months business_days check_ins good domains heard_at history",
+    "ActInput": "reason actor at event by answer end months business_days check_ins good domains heard_at history step",
     "Matched": "request at heard_at history no_fit",
     "Answer": "state moved dropped added",
     "MessageChange": "key message to number was due",
@@ -154,7 +158,7 @@ STAFF_TASKS = """
     mentor_review member_lapsed mentee_unmatched request_unanswered discovery_stalled inactive evidence_missing
     outside_cycle misconduct mail_failed mail_ambiguous address_suppressed event_unapplied record_altered
     letter_failed mail_channel act_failed plan_failed workflow_gone workflow_stalled
-    letter_script_missing party_withdrawn webhook_disabled webhook_undelivered
+    letter_script_missing party_withdrawn curriculum_lagging webhook_disabled webhook_undelivered
 """
 
 EVENTS = {
@@ -163,9 +167,9 @@ EVENTS = {
         years_management employer certifications
     """,
     "profile.created": """
-        profile! member! role! program mentees_at_a_time areas interests goals languages
+        profile! member! role! program mentees_at_a_time areas interests goals languages partner
     """,
-    "profile.updated": "profile! mentees_at_a_time areas interests goals languages",
+    "profile.updated": "profile! mentees_at_a_time areas interests goals languages partner",
     "profile.withdrawn": "profile!",
     "request.created": "request! mentee! mentor! message areas months",
     "request.accepted": "request! reason",
@@ -177,6 +181,7 @@ EVENTS = {
     "engagement.extension_agreed": "engagement! by! end!",
     "engagement.ended": "engagement! by! reason!",
     "engagement.misconduct_reported": "engagement! by! text!",
+    "curriculum.done": "engagement! by! step!",
     "claim.domains_chosen": "engagement! by! certification! domains!",
     "letter.signed": "engagement! by! for! name! certification purpose domains shown",
     "claim.submitted": "engagement! by! certification!",
@@ -223,6 +228,7 @@ MESSAGES = """
     mentee.request_unanswered mentee.request_declined mentor.declined_checkin mentor.request_canceled
     mentee.request_canceled mentor.request_expired mentee.request_expired mentee.mentor_unavailable
     mentor.match mentee.match mentor.discovery mentee.discovery mentor.pulse mentee.pulse
+    mentor.curriculum mentee.curriculum
     mentor.wrap_up mentee.wrap_up mentor.extended mentee.extended mentor.completed mentee.completed
     mentor.ended mentee.ended mentor.canceled mentee.canceled
     mentor.credit_precheck mentee.credit_precheck mentee.sign_confirmation mentor.write_letter
@@ -235,8 +241,8 @@ MESSAGES = """
 """
 
 LINKS = """
-    unsubscribe preferences feedback answer withdraw discovery met plan extend end report domains sign letter claim
-    survey
+    unsubscribe preferences feedback answer withdraw discovery met plan extend end report curriculum domains sign
+    letter claim survey
 """
 
 ROUTES = """
@@ -249,7 +255,8 @@ TABLES = {
         years_management employer certifications preferences updated_at folded
     """,
     "profiles": """
-        id member_id role program mentees_at_a_time areas interests goals languages created_at updated_at withdrawn_at
+        id member_id role program partner mentees_at_a_time areas interests goals languages created_at updated_at
+        withdrawn_at
     """,
     "onboardings": """
         profile_id workflow program policy_version program_version state state_since facts next_at closed_at
@@ -270,6 +277,7 @@ TABLES = {
         engagement_id role profile_id answers answered_at workflow program policy_version
         program_version state state_since facts next_at closed_at
     """,
+    "curriculum_progress": "engagement_id profile_id step done_at by",
     "meetings": "id engagement_id by_profile event_id answer met_on answered_at",
     "reports": "id engagement_id by_profile event_id text reported_at",
     "feedback": "id profile_id event_id text given_at",

@@ -44,6 +44,7 @@ SMALLEST: dict[str, dict[str, Any]] = {
     "engagement.extension_agreed": {"engagement": "r-1", "by": "p-1", "end": "2028-12-31"},
     "engagement.ended": {"engagement": "r-1", "by": "p-1", "reason": "goals_met"},
     "engagement.misconduct_reported": {"engagement": "r-1", "by": "p-1", "text": "He asked for money."},
+    "curriculum.done": {"engagement": "r-1", "by": "p-1", "step": "good_time_journal"},
     "claim.domains_chosen": {
         "engagement": "r-1",
         "by": "p-1",

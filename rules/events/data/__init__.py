@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from rules.events.data.claims import ClaimDomainsChosen, ClaimSubmitted, LetterSigned
+from rules.events.data.curriculum import CurriculumDone
 from rules.events.data.engagements import (
     EngagementDiscovery,
     EngagementEnded,
@@ -47,6 +48,7 @@ _MODELS: tuple[type[EventData], ...] = (
     EngagementExtensionAgreed,
     EngagementEnded,
     EngagementMisconductReported,
+    CurriculumDone,
     ClaimDomainsChosen,
     LetterSigned,
     ClaimSubmitted,

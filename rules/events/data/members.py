@@ -122,6 +122,9 @@ class _Wishes(_ProfileEvent):
     languages: ClearableList[Languages] = Field(
         None, description="Languages like es or es-CO, the preferred one first."
     )
+    partner: Clearable[Id] = Field(
+        None, description="The partner through which the member takes part, by its id in the program."
+    )
 
 
 class ProfileCreated(_Wishes):

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database import ledger, suppressions
+from database import ledger, program_trials, suppressions
 from database.models import Message, Task
 from database.tasks import OPEN, PROGRAM, close_task, open_task, settle_tasks
 from mail.allowlist import RecipientAllowlist
@@ -52,6 +52,10 @@ async def _suppressed_because(
 ) -> str | None:
     if not allowlist.allows(mail.address):
         return "the address is not on this environment's allow-list"
+    # Only a deployment in production has programs in trial: in all others the allow-list says who is mailed.
+    is_limited = allowlist.production and not row.message.startswith("staff.")
+    if is_limited and not await program_trials.mails(session, mail.program, mail.address):
+        return program_trials.WITHHELD
     if reason := await suppressions.reason_for(session, mail.address):
         return reason
     if row.message_class == MessageClass.NUDGE and mail.unsubscribed(row.message):

@@ -25,7 +25,7 @@ from activities.upkeep.checkpoints import CheckpointActivities
 from activities.upkeep.digest import DigestActivities
 from activities.upkeep.watchdog import WatchdogActivities
 from activities.webhooks import AddressPolicy, WebhookActivities, WebhookSender
-from database import environment, program_versions, webhook_endpoints
+from database import environment, program_trials, program_versions, webhook_endpoints
 from database.environment import Deployment
 from database.links import Links
 from database.session import Database
@@ -116,6 +116,21 @@ async def keep_program_versions(database: Database, programs: Programs) -> None:
     except IntegrityError:
         # Two workers found a new version at the same moment; the other one has written it.
         await keep()
+
+
+async def begin_trials(database: Database, programs: Programs) -> None:
+    """Put programs that are new to a deployment in production into trial: they mail staff and guests only."""
+    tables = [entry.table for entry in LIFECYCLES.values()]
+
+    async def begin() -> None:
+        async with database.begin() as session:
+            await program_trials.begin_new(session, programs.values(), tables, datetime.now(UTC))
+
+    try:
+        await begin()
+    except IntegrityError:
+        # Two workers found a new program at the same moment; the other one has put it into trial.
+        await begin()
 
 
 class Composers:

@@ -24,6 +24,7 @@ from rules.program.catalogue import load_catalogue
 from worker.assembly import (
     Components,
     WorkerOptions,
+    begin_trials,
     claim_environment,
     keep_program_versions,
     letter_service,
@@ -67,6 +68,8 @@ async def run_worker(settings: Settings) -> None:
         try:
             await _claim_environment(settings, database, links_of(settings), programs)
             await _keep_program_versions(database, programs)
+            if settings.production:
+                await begin_trials(database, programs)
             client = await connect()
             await _check_mail_server(components, settings)
             await _work(settings, database, components, client)

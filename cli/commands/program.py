@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import program_move
+from cli.commands import program_move, trial_commands
 from cli.groups import command_group
 from cli.output import Json, print_json, print_json_lines, print_table, working
 from cli.runner import run
@@ -22,6 +22,7 @@ from worker.errors import Failure
 
 app = command_group("Check and print program files; move what runs to a version.")
 program_move.register(app)
+trial_commands.register(app)
 
 
 @app.command()

@@ -45,6 +45,7 @@ from database.models.staff import (
     StaffLink,
     StaffSession,
 )
+from database.models.trials import ProgramTrial, TrialGuest
 
 __all__ = [
     "DECISIONS",
@@ -78,6 +79,7 @@ __all__ = [
     "OutboxEvent",
     "PersonKey",
     "Profile",
+    "ProgramTrial",
     "ProgramVersion",
     "Report",
     "Request",
@@ -90,5 +92,6 @@ __all__ = [
     "Suppression",
     "Survey",
     "Task",
+    "TrialGuest",
     "WebhookEndpoint",
 ]

@@ -18,6 +18,7 @@ from gateway.console.programs.figures_page import FigurePages
 from gateway.console.programs.move_pages import MovePages
 from gateway.console.programs.rules_page import ProgramPages
 from gateway.console.programs.text_pages import TextPages
+from gateway.console.programs.trial_pages import TrialPages
 from gateway.console.search_page import SearchPages
 from gateway.console.shell import Shell
 from gateway.console.today import TodayPages
@@ -29,7 +30,7 @@ def console_routes(shell: Shell) -> list[APIRouter]:
     pages = (
         *(TodayPages, AheadPages, ListPages, ActPages, BatchPages, OrderPages, MailHealthPages),
         *(TroublePages, ConfidentialPages, ProgramPages, MovePages, TextPages, FigurePages, SearchPages),
-        DetailPages,
+        *(TrialPages, DetailPages),
     )
     found = [router for each in pages for router in each(shell).routes()]
     return [SignInPages(shell).routes(), *found, old_addresses()]

@@ -51,6 +51,7 @@ NOTICES: Final = frozenset(
         "lifted",
         "copied",
         "test_sent",
+        "went_live",
     }
 )
 """What a page may say about the act before it, by the query `said`."""

@@ -47,6 +47,11 @@ class SmtpChannel:
     refused login, a message that is accepted that of a refused account.
     """
 
+    @property
+    def settings(self) -> SmtpSettings:
+        """The relay, and how it is used."""
+        return self._settings
+
     def __init__(self, settings: SmtpSettings, reserve: Reserve | None = None) -> None:
         self._settings = settings
         self._reserve = reserve or self._reserve_here

@@ -22,9 +22,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.exceptions import ApplicationError
 
 from activities.delivery import MailActivities, Outcome
-from database import ledger, mail_bodies, suppressions
+from database import ledger, mail_bodies, program_trials, suppressions
 from database.links import Links
-from database.models import DECISIONS, Message, Task
+from database.models import DECISIONS, Message, ProgramTrial, Task, TrialGuest
 from database.session import Database
 from mail.allowlist import RecipientAllowlist
 from mail.smtp.channel import SmtpChannel
@@ -617,6 +617,31 @@ async def test_outside_production_only_listed_recipients_are_mailed(
         (outcome,) = await send(mail, COMPLIANCE.key)
     assert outcome.decision == decision
     assert bool(hostile_smtp.sessions) == (decision == "sent")
+
+
+@pytest.mark.rule("MAIL1", "MAIL8")
+async def test_trial_suppresses_mail_to_all_but_guests_for_good(
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
+) -> None:
+    async with deliveries.database.begin() as session:
+        session.add(ProgramTrial(program="asis-global", since=DUE))
+    await deliveries.plan(COMPLIANCE, NUDGE)
+    async with deliveries.mailing(hostile_smtp) as mail:
+        (outcome,) = await send(mail, COMPLIANCE.key)
+        assert outcome.decision == "suppressed"
+        assert (await deliveries.row(COMPLIANCE.key)).reason == program_trials.WITHHELD
+        assert await deliveries.tasks() == []
+        async with deliveries.database.begin() as session:
+            session.add(
+                TrialGuest(program="asis-global", address="ana@example.org", added_by="x", added_at=DUE)
+            )
+        (outcome,) = await send(mail, NUDGE.key)
+        assert outcome.decision == "sent"
+        async with deliveries.database.begin() as session:
+            (await session.get_one(ProgramTrial, "asis-global")).live_at = DUE
+        (outcome,) = await send(mail, COMPLIANCE.key)
+        assert outcome.decision == "suppressed"
+    assert len(hostile_smtp.accepted) == 1
 
 
 @pytest.mark.rule("MAIL8")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from database.models import ProgramTrial
 from tests.support.cli import CliFixture
 from tests.support.programs.program_files import changed_folder, changed_program
 from worker.assembly import keep_program_versions
@@ -50,6 +52,36 @@ async def test_lifecycle_and_program_show_their_version(cli: CliFixture, tmp_pat
     assert cli.program.fingerprint[:12] in words.out
     settings = await cli.throughline("program", "show", "--json", THROUGHLINE_PROGRAMS=str(folder))
     assert {line["key"]: line["value"] for line in settings.lines}["fingerprint"] == changed.fingerprint
+
+
+async def test_trial_has_guests_and_ends_with_a_reason(cli: CliFixture) -> None:
+    production = {"THROUGHLINE_PRODUCTION": "true"}
+    id = "asis-global"
+    refused = await cli.throughline("program", "trial", id, "--begin", "--reason", "New.")
+    assert (refused.status, "only a deployment in production" in refused.err) == (1, True)
+    assert (await cli.throughline("program", "trial", id, "--begin", **production)).status == 2
+    again = await cli.throughline("program", "trial", id, "--begin", "--reason", "New.", **production)
+    assert (again.status, "has people already" in again.err) == (1, True)
+    async with cli.database.begin() as session:
+        session.add(ProgramTrial(program=id, since=datetime.now(UTC)))
+    begun = await cli.throughline("program", "trial", id, "--json", **production)
+    assert (begun.json["in_trial"], begun.json["guests"]) == (True, [])
+    for act in ("add", "remove", "add"):
+        done = await cli.throughline("program", "guests", act, id, "Eva@Example.org", **production)
+        assert done.status == 0, done.err
+    listed = await cli.throughline("program", "guests", "list", id, "--json", **production)
+    assert listed.lines == [{"address": "eva@example.org"}]
+    wrong = await cli.throughline("program", "guests", "add", id, "eva", **production)
+    assert (wrong.status, "no address" in wrong.err) == (1, True)
+    assert (await cli.throughline("program", "go-live", id, **production)).status == 2
+    early = await cli.throughline("program", "go-live", id, "--reason", "Now.", **production)
+    assert (early.status, "open points" in early.err) == (1, True)
+    live = await cli.throughline(
+        "program", "go-live", id, "--reason", "Now.", "--actor", "lina", "--although-open", **production
+    )
+    assert live.status == 0, live.err
+    shown = (await cli.throughline("program", "trial", "--json", **production)).json
+    assert (shown["in_trial"], shown["live_by"], shown["reason"]) == (False, "lina", "Now.")
 
 
 async def test_versions_before_the_first_start_are_none(cli: CliFixture) -> None:

@@ -326,6 +326,8 @@ TABLES = {
     "act_batches": "id account_id kind act given reason state made_at started_at ended_at held_until",
     "act_batch_items": "batch_id number target state tries digest outcome said",
     "sign_in_attempts": "key failures last_at",
+    "program_trials": "program since live_at live_by live_because",
+    "trial_guests": "program address added_by added_at",
     "program_versions": "fingerprint program policy_version content first_seen_at",
 }
 
@@ -416,8 +418,13 @@ COMMANDS = {
     "webhook remove": "NAME --actor",
     "webhook types": "--json",
     "program check": "FILE --json",
+    "program go-live": "PROGRAM --actor --although-open --reason",
+    "program guests add": "PROGRAM ADDRESS --actor --reason",
+    "program guests list": "PROGRAM --json",
+    "program guests remove": "PROGRAM ADDRESS --actor --reason",
     "program move": "PROGRAM --actor --from --json --preview --reason --to",
     "program show": "WHICH --json",
+    "program trial": "PROGRAM --actor --begin --json --reason",
     "program versions": "WHICH --json",
     "db upgrade": "",
     "db adopt": "",

@@ -24,7 +24,7 @@ from temporalio.client import Client
 
 from database import events, ledger
 from database.key_ring import KeyRing
-from database.models import DECISIONS, AuditRecord, Message, Request
+from database.models import DECISIONS, AuditRecord, Message, ProgramTrial, Request
 from database.session import Database
 from embedded.temporal_servers import HOST, binary, free_port
 from rules.events import Envelope
@@ -256,6 +256,11 @@ async def migrated(url: str) -> AsyncIterator[Database]:
     database = Database(url)
     try:
         await database.upgrade()
+        async with database.begin() as session:
+            # The people of these tests are mailed, though the deployment is new and in production.
+            session.add(
+                ProgramTrial(program="asis-global", since=datetime.now(UTC), live_at=datetime.now(UTC))
+            )
         yield database
     finally:
         await database.close()

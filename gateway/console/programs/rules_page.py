@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database import program_versions
+from database.program_trials import trial_of
 from database.program_versions import KeptVersion, ProgramVersionRefused, kept_versions
 from gateway.access import Access
 from gateway.console.shell import Shell, permits, visit_of
@@ -36,6 +37,7 @@ class ProgramPages:
         async with self._shell.database.reading() as session:
             version, unreadable = await self._version(request, session, program, asked)
             kept = await kept_versions(session, [entry.table for entry in LIFECYCLES.values()])
+            trial = await trial_of(session, program.id)
         language = visit.member.language
         values = {
             "program": program,
@@ -43,6 +45,7 @@ class ProgramPages:
             "version": version,
             "unreadable": unreadable,
             "version_label": version_label,
+            "in_trial": trial is not None and trial.live_at is None,
             "words": program_words(version, language, self._shell.pages.texts(language).has),
             "versions": [each for each in kept if each.program == program.id],
             "kinds": list(LIFECYCLES),

@@ -1,6 +1,7 @@
 """The tables."""
 
 from database.models.base import Base, Instant, Json, Serial
+from database.models.cohorts import Cohort, CohortMember, CohortPair
 from database.models.lifecycles import (
     Claim,
     CurriculumProgress,
@@ -58,6 +59,9 @@ __all__ = [
     "Checkpoint",
     "CheckpointHead",
     "Claim",
+    "Cohort",
+    "CohortMember",
+    "CohortPair",
     "CurriculumProgress",
     "Engagement",
     "Environment",

@@ -58,7 +58,10 @@ class Request(Lifecycle, Base):
 
 
 class Engagement(Lifecycle, Base):
-    """Two people who work together, from the day of acceptance. Its id is its request's."""
+    """Two people who work together, from the day of acceptance. Its id is its request's.
+
+    One that `cohort` began has none: that is the id of a cohort of its program (COH3).
+    """
 
     __tablename__ = "engagements"
     id: Mapped[str] = mapped_column(String(64), unique=True)
@@ -67,6 +70,7 @@ class Engagement(Lifecycle, Base):
     goals: Mapped[str | None] = mapped_column(Text)
     end_reason: Mapped[str | None] = mapped_column(Text)
     started_at: Mapped[datetime]
+    cohort: Mapped[str | None] = mapped_column(String(64), index=True)
 
 
 class Meeting(Base):

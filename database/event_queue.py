@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, and_, case, delete, func, insert, literal,
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database import audit
-from database.models import Event, EventSubject, Message, Profile, Request
+from database.models import Engagement, Event, EventSubject, Message, Profile, Request
 from rules.events.parties import Parties, parties_of
 from rules.kinds import kind_of
 
@@ -232,7 +232,8 @@ class _Known:
         profiles = [*self.pairs.get(parties.engagement or "", ()), *parties.profiles]
         members = [*parties.members, *(self.members[each] for each in profiles if each in self.members)]
         members += [self.readers[mail] for mail in parties.mails if mail in self.readers]
-        found = [f"member/{member}" for member in members]
+        found = [f"cohort/{parties.cohort}"] if parties.cohort else []
+        found += [f"member/{member}" for member in members]
         # A profile that is not known yet stands for itself, and so does one that an event makes known.
         unknown = {*parties.profiles} if parties.members else {*profiles} - self.members.keys()
         found += [f"profile/{profile}" for profile in profiles if profile in unknown]
@@ -248,6 +249,13 @@ async def _pairs(session: AsyncSession, requests: set[str]) -> dict[str, tuple[s
         select(Request.id, Request.mentee_id, Request.mentor_id).where(Request.id.in_(requests))
     )
     pairs = {request: (mentee, mentor) for request, mentee, mentor in known}
+    # An engagement of a cohort has no request.
+    of_cohorts = await session.execute(
+        select(Engagement.id, Engagement.mentee_id, Engagement.mentor_id).where(
+            Engagement.id.in_(requests - pairs.keys())
+        )
+    )
+    pairs |= {engagement: (mentee, mentor) for engagement, mentee, mentor in of_cohorts}
     about = [f"request/{request}" for request in requests - pairs.keys()]
     for data in await _stored(session, "request.created", about):
         pairs.setdefault(data.get("request", ""), (data.get("mentee", ""), data.get("mentor", "")))

@@ -4,6 +4,8 @@ Only this module and `staff_orders` change the state of a delivery. Each step ru
 that finds the row in another state than it expects changes nothing and returns so.
 """
 
+# long: the states of a delivery, in one place
+
 from __future__ import annotations
 
 import hashlib
@@ -142,6 +144,24 @@ async def plan(
     """
     await audit.lock(session, workflow)
     rows = await rows_of(session, workflow, lock=True)
+    return await plan_among(session, (workflow, program), rows, mails, at, because, members)
+
+
+# long: as `plan`, among the rows that the caller has read
+async def plan_among(
+    session: AsyncSession,
+    of: tuple[str, str],
+    rows: list[Message],
+    mails: Sequence[PlannedMail],
+    at: datetime,
+    because: str,
+    members: dict[str, str],
+) -> AgendaChanges:
+    """Write a part of a workflow's agenda into its planned messages, as `plan` does for all of it.
+
+    `of` is workflow and program. `rows` are the messages that the part may change; the caller has the chain's lock.
+    """
+    workflow, program = of
     changes = compare(rows, mails)
     by_key = {row.key: row for row in rows}
     wanted = {mail.key: mail for mail in mails}

@@ -103,6 +103,13 @@ CLOSINGS: Mapping[str, Closing] = MappingProxyType(
         "webhook_disabled": Closing("the endpoint is enabled again"),
         "webhook_undelivered": Closing("every event that was given up is sent again, or no longer kept"),
         "act_failed": Closing("staff alone: the program does not know whether the act is still wanted"),
+        "pairing_review": Closing(
+            "staff confirmed the pairs, or cancelled the cohort", states=frozenset({"review"})
+        ),
+        "pair_broken": Closing(
+            "there is another pair, or the cohort is over",
+            states=frozenset({"review", "confirmed", "running"}),
+        ),
         "workflow_gone": Closing("the workflow runs again"),
         "plan_failed": Closing("the lifecycle was planned again", lambda facts, task: "it was planned again"),
     }

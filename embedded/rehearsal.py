@@ -19,6 +19,7 @@ from embedded.scenario import Scenario, ScenarioError, ScenarioEvent
 from embedded.stack import EmbeddedStack, StackOptions, embedded_stack, set_faults
 from lifecycles.timeline import timeline
 from rules.program import Program
+from workflows.starting import announce_cohorts
 
 SOURCE_OF_EVENTS = "/throughline/rehearsal"
 
@@ -47,6 +48,8 @@ async def rehearse(
         if events_file is not None:
             await _collect_events(ready)
         await ready.advance(scenario.start)
+        program = {scenario.program: programs[scenario.program]}
+        await announce_cohorts(ready.clock.client, ready.database, program, scenario.start)
         await _play(scenario, ready, progress)
         await ready.wait_idle()
         zone = programs[scenario.program].hours.zone

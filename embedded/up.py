@@ -9,7 +9,7 @@ import secrets
 import socket
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -112,7 +112,9 @@ async def up(*, data: Path, port: int | None, ui: bool = False) -> int:
         app = _app(settings, kept, parts.all, mailbox, server.client)
         await stack.enter_async_context(served(app, listening))
         await notify_inbox(server.client, database)
-        await stack.enter_async_context(housekeeping(server.client, database))
+        await stack.enter_async_context(
+            housekeeping(server.client, database, parts.all.programs, lambda: datetime.now(UTC))
+        )
         database_file, temporal = folder / DATABASE, f"127.0.0.1:{server.port}"
         write_connection(folder, _connection(kept, address(listening), database_file, temporal))
         program = next(iter(parts.all.programs.values()))

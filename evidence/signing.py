@@ -101,8 +101,9 @@ async def _words_of(
     if facts.role == "mentor":
         return LetterWords("", domains, [])
     row = await session.get_one(Engagement, f"engagement/{facts.engagement}")
-    asked = await session.get_one(Request, f"request/{facts.engagement}")
-    stated = (event.data.get("purpose"), row.goals, asked.message, ", ".join(map(str, asked.areas)))
+    asked = await session.get(Request, f"request/{facts.engagement}")
+    of_request = (asked.message, ", ".join(map(str, asked.areas))) if asked else ()
+    stated = (event.data.get("purpose"), row.goals, *of_request)
     purpose = next(filter(None, (for_pdf(str(text or "")) for text in stated)), "")
     certification = situation.certification
     found = {word: certification.domain(word) if certification else None for word in domains}

@@ -103,8 +103,12 @@ async def record(
         await close_settled_tasks(session, row, agenda, applied.facts, at.replace(microsecond=0))
     when, because = _when(agenda, applied.done, at), await resolve_reason(session, agenda.dropped_because)
     members = {profile: who.member.id for profile, who in situation.people.items()}
-    changes = await ledger.plan(
-        session, row.workflow, situation.program.id, agenda.mails, when, because, members
+    changes = (
+        ledger.AgendaChanges()
+        if agenda.has_batches
+        else await ledger.plan(
+            session, row.workflow, situation.program.id, agenda.mails, when, because, members
+        )
     )
     wakes = [] if row.closed_at else agenda.wakes_after(at)
     row.next_at = wakes[0] if wakes else None

@@ -17,8 +17,9 @@ from typing import Any, cast
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Claim, Engagement, Lifecycle, Message, Onboarding, Request, Survey
+from database.models import Claim, Cohort, Engagement, Lifecycle, Message, Onboarding, Request, Survey
 from lifecycles.claims import claims_of_member, load_claim
+from lifecycles.cohorts.cohort_situation import cohorts_of, load_cohort
 from lifecycles.engagements import engagements_of, situation_of, with_curriculum
 from lifecycles.facts import facts_from_row
 from lifecycles.onboardings import load_onboarding, onboardings_of
@@ -28,6 +29,7 @@ from lifecycles.situation import Situation, pinned_program
 from lifecycles.surveys import load_survey, surveys_of
 from rules.acts import Act
 from rules.agenda import Agenda, Refused
+from rules.cohort import CohortFacts
 from rules.credit import ClaimFacts
 from rules.engagement import EngagementFacts
 from rules.kinds import KINDS, Kind
@@ -45,7 +47,7 @@ class LifecycleKind:
     """One kind of lifecycle, from its rows to its rules."""
 
     kind: Kind
-    table: type[Onboarding | Request | Engagement | Claim | Survey]
+    table: type[Onboarding | Request | Engagement | Claim | Survey | Cohort]
     facts: type[Any]
     load: Load
     """Return the situation of facts: people and program, as the database has them at an instant.
@@ -69,6 +71,7 @@ LIFECYCLES: Mapping[str, LifecycleKind] = MappingProxyType(
         ),
         "claim": LifecycleKind(KINDS["claim"], Claim, ClaimFacts, load_claim, claims_of_member),
         "survey": LifecycleKind(KINDS["survey"], Survey, SurveyFacts, load_survey, surveys_of),
+        "cohort": LifecycleKind(KINDS["cohort"], Cohort, CohortFacts, load_cohort, cohorts_of),
     }
 )
 """All kinds of lifecycle, by the first part of their workflow ids."""

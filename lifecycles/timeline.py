@@ -15,7 +15,7 @@ from database.models import AuditRecord, Message
 from database.session import Database
 from lifecycles.registry import LIFECYCLES
 
-KINDS: Final = ("mail", "state", "task", "credit", "refused", "came_back")
+KINDS: Final = ("mail", "state", "task", "credit", "refused", "came_back", "pair")
 """The kinds of audit records that make the timeline."""
 
 
@@ -96,6 +96,9 @@ def _row(record: AuditRecord, zone: str) -> dict[str, Any]:
         row |= {"task": data["task"], "subject": record.subject}
     elif record.kind == "came_back":
         row |= {name: data[name] for name in ("message", "to", "workflow", "class", "reason")}
+    elif record.kind == "pair":
+        names = ("cohort", "mentee", "mentor", "fit", "engagement")
+        row |= {**{name: data[name] for name in names}, "why": veiled.get("why")}
     elif record.kind == "credit":
         row |= {"claim": record.subject, **data}
     else:

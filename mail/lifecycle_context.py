@@ -11,12 +11,13 @@ from datetime import date
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Claim, Engagement, Message, Request
+from database.models import Claim, CohortPair, Engagement, Message, Request
 from lifecycles.participants import NotOnRecord, Participant, participant
 from mail.credit_context import SURVEY_MINUTES, claim_context, decision_of_staff
 from mail.template_environment import first_name
 from mail.turns import shared_mail
 from rules.kinds import KINDS, parts_of
+from rules.pairing import Reason, in_common
 from rules.program import Program
 
 
@@ -40,18 +41,21 @@ async def _onboarding(mail: LifecycleMail) -> dict[str, object]:
 
 
 async def _request(mail: LifecycleMail) -> dict[str, object]:
-    return await _pair(mail, await _request_of(mail), show_address=False)
+    request = await _request_of(mail)
+    if request is None:
+        raise LookupError(f"there is no {mail.row.workflow}")
+    return await _pair(mail, request, request, show_address=False)
 
 
 async def _engagement(mail: LifecycleMail) -> dict[str, object]:
-    request = await _request_of(mail)
     row = await mail.session.get_one(Engagement, mail.row.workflow)
+    request = await _request_of(mail)
     return {
-        **await _pair(mail, request),
+        **await _pair(mail, row, request),
         "engagement": {
             "id": row.id,
             "goals": row.goals or "",
-            "months": request.months,
+            "months": _months(row, request),
             "certificate": "letter" in mail.row.context,
         },
         **(_step(mail) if mail.row.message.endswith(".curriculum") else {}),
@@ -84,7 +88,7 @@ async def _claim(mail: LifecycleMail) -> dict[str, object]:
     claim = await claim_context(mail.session, row, mail.program, mail.reader.locale(mail.program))
     decision = await decision_of_staff(mail.session, row, mail.row.context.get("step"))
     return {
-        **await _pair(mail, await _request_of(mail)),
+        **await _of_engagement(mail),
         "claim": {**claim, **decision, "others": await _other_claims(mail)},
         "dates": {"started": date.fromisoformat(row.facts["started_on"])},
     }
@@ -109,8 +113,30 @@ async def _other_claims(mail: LifecycleMail) -> list[dict[str, object]]:
 
 async def _survey(mail: LifecycleMail) -> dict[str, object]:
     return {
-        **await _pair(mail, await _request_of(mail)),
+        **await _of_engagement(mail),
         "survey": {"id": mail.row.workflow, "minutes": SURVEY_MINUTES},
+    }
+
+
+async def _cohort(mail: LifecycleMail) -> dict[str, object]:
+    """Return what a mail of a cohort says: of the other one of a pair, and what the two have in common (COH2)."""
+    cohort = {"id": parts_of(mail.row.workflow)[0]}
+    number = str(mail.row.context.get("pair", ""))
+    if not number:
+        return {"cohort": cohort}
+    pair = await mail.session.get_one(CohortPair, int(number))
+    is_mentee = mail.reader.profile.id == pair.mentee_id
+    other = await participant(mail.session, pair.mentor_id if is_mentee else pair.mentee_id)
+    why = [Reason.from_plain(each) for each in pair.why or ()]
+    return {
+        "cohort": cohort,
+        "other": {
+            "name": other.member.name,
+            "first_name": first_name(other.member.name),
+            "role": other.profile.role,
+            "email": other.member.email,
+        },
+        "pair": {"in_common": list(in_common(why, mail.reader.locale(mail.program)))},
     }
 
 
@@ -120,6 +146,7 @@ CONTEXTS: Mapping[str, Callable[[LifecycleMail], Awaitable[dict[str, object]]]] 
     "engagement": _engagement,
     "claim": _claim,
     "survey": _survey,
+    "cohort": _cohort,
 }
 """What a mail about a lifecycle says beyond its reader, by kind."""
 
@@ -133,15 +160,27 @@ async def lifecycle_context(mail: LifecycleMail) -> dict[str, object]:
     return {**about, "links": {**links, **(own if isinstance(own, dict) else {})}}
 
 
-async def _request_of(mail: LifecycleMail) -> Request:
-    """Return the request that the lifecycle began with: an engagement, claim or survey carries its id."""
-    return await mail.session.get_one(Request, f"request/{parts_of(mail.row.workflow)[0]}")
+async def _request_of(mail: LifecycleMail) -> Request | None:
+    """Return the request that the lifecycle began with; None for an engagement that a cohort began (COH3)."""
+    return await mail.session.get(Request, f"request/{parts_of(mail.row.workflow)[0]}")
 
 
-async def _pair(mail: LifecycleMail, request: Request, *, show_address: bool = True) -> dict[str, object]:
-    """Return what a mail says of the other person, and of the request between the two."""
-    reader_is_mentee = mail.reader.profile.id == request.mentee_id
-    profile = request.mentor_id if reader_is_mentee else request.mentee_id
+async def _of_engagement(mail: LifecycleMail) -> dict[str, object]:
+    """Return what the mail of a claim or a survey says of the two people."""
+    row = await mail.session.get_one(Engagement, f"engagement/{parts_of(mail.row.workflow)[0]}")
+    return await _pair(mail, row, await _request_of(mail))
+
+
+def _months(row: Engagement, request: Request | None) -> int | None:
+    return request.months if request else row.facts.get("months")
+
+
+async def _pair(
+    mail: LifecycleMail, pair: Request | Engagement, request: Request | None, *, show_address: bool = True
+) -> dict[str, object]:
+    """Return what a mail says of the other person, and of the request between the two, where there is one."""
+    reader_is_mentee = mail.reader.profile.id == pair.mentee_id
+    profile = pair.mentor_id if reader_is_mentee else pair.mentee_id
     other = mail.people.get(profile) or await participant(mail.session, profile)
     shown = {
         "name": other.member.name,
@@ -153,9 +192,9 @@ async def _pair(mail: LifecycleMail, request: Request, *, show_address: bool = T
     return {
         "other": shown,
         "request": {
-            "id": request.id,
-            "message": request.message or "",
-            "areas": list(request.areas),
-            "months": request.months,
+            "id": pair.id,
+            "message": (request.message if request else None) or "",
+            "areas": list(request.areas) if request else [],
+            "months": request.months if request else None,
         },
     }

@@ -81,6 +81,8 @@ class Agenda:
     """When the lifecycle ends in the state that it has by then, where no state change ends it."""
     recheck_at: tuple[datetime, ...] = ()
     """Further instants at which something outside the agenda comes due."""
+    has_batches: bool = False
+    """Whether its mail is planned apart, in batches of people: a meetup's. `mails` is empty then."""
 
     def state_at(self, at: datetime) -> str:
         """Return the state in force at an instant; before any change is due, the state of the first one."""

@@ -129,6 +129,16 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 of_engagement=True,
                 links={"survey": ("survey", "")},
             ),
+            Kind(
+                name="cohort",
+                workflow="Cohort",
+                id_pattern=_ID,
+                subject="cohort",
+                open_states=("announced", "open", "pairing", "review", "confirmed", "running"),
+                closed_states=("closed", "canceled"),
+                staff_acts=("cancel",),
+                follows_standing=False,
+            ),
         )
     }
 )

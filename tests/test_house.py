@@ -32,10 +32,12 @@ ONE_SUBJECT = "one subject; the room says which side of it"
 
 SAME_MODULE: Mapping[str, str] = {
     **dict.fromkeys(
-        ("onboarding", "request", "engagement", "claim", "survey"), "a kind of lifecycle, seen by its room"
+        ("onboarding", "request", "engagement", "claim", "survey", "cohort"),
+        "a kind of lifecycle, seen by its room",
     ),
     **dict.fromkeys(
-        ("claims", "engagements", "requests", "surveys"), "rows and acts of a kind of lifecycle, by room"
+        ("claims", "engagements", "requests", "surveys", "cohorts"),
+        "rows and acts of a kind of lifecycle, by room",
     ),
     **dict.fromkeys(
         ("acts", "agenda", "facts"), "a part of each lifecycle's rules, and what all of them share"

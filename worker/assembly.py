@@ -17,6 +17,7 @@ from temporalio.client import Client
 from temporalio.worker import Interceptor, Worker
 
 from activities.claims import ClaimActivities
+from activities.cohorts import CohortActivities
 from activities.delivery import MailActivities
 from activities.inbox import QUEUE, InboxActivities
 from activities.planning import AgendaActivities
@@ -257,6 +258,7 @@ def _workflow_worker(client: Client, components: Components, options: WorkerOpti
     claims = ClaimActivities(database, programs, components.letters)
     surveys = SurveyActivities(database, programs)
     inbox = InboxActivities(database, programs, client, components.catalogue)
+    cohorts = CohortActivities(database, programs, inbox.perform_commands)
     watchdog = WatchdogActivities(database, programs, client)
     checkpoints = CheckpointActivities(database, programs, client)
     digest = DigestActivities(database, programs, client)
@@ -272,6 +274,9 @@ def _workflow_worker(client: Client, components: Components, options: WorkerOpti
             agenda.plan_engagement,
             claims.plan_claim,
             surveys.plan_survey,
+            cohorts.plan_cohort,
+            cohorts.propose_pairs,
+            cohorts.start_pairs,
             inbox.apply_events,
             inbox.hand_over_inbox,
             inbox.perform_commands,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -127,7 +127,9 @@ async def _work(settings: Settings, database: Database, components: Components, 
             mailbox = BounceMailbox(imap, database, partial(notify_inbox, client, database))
             await stack.enter_async_context(polling(mailbox, settings.imap_interval))
         await notify_inbox(client, database)
-        await stack.enter_async_context(housekeeping(client, database))
+        await stack.enter_async_context(
+            housekeeping(client, database, components.programs, lambda: datetime.now(UTC))
+        )
         log.info("worker_started", environment=settings.environment, programs=", ".join(components.programs))
         await stop.wait()
         log.info("worker_shutdown_started")

@@ -13,6 +13,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from lifecycles.participants import NotOnRecord
 from workflows.claim import ClaimWorkflow
+from workflows.cohorts.cohort import CohortWorkflow
 from workflows.engagement import EngagementWorkflow
 from workflows.inbox import InboxShardWorkflow, InboxWorkflow
 from workflows.onboarding import OnboardingWorkflow
@@ -38,6 +39,7 @@ WORKFLOWS: Sequence[type] = (
     DigestWorkflow,
     ClaimWorkflow,
     SurveyWorkflow,
+    CohortWorkflow,
     WebhookWorkflow,
 )
 """All workflow types."""

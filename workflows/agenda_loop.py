@@ -45,6 +45,15 @@ PLAN_AGAIN_AFTER = timedelta(minutes=5)
 UNPLANNED = "it cannot be done now, and nothing has changed: the database does not answer. Try again later."
 """What the sender of an update reads when no plan can be made."""
 
+MOST_KEYS = 25
+"""How many messages one delivery activity sends, one after another. More go side by side in several.
+
+A lifecycle of two people never has so many; a meetup has. A summary of more keys would exceed what Temporal takes.
+"""
+
+MOST_NAMED = 6
+"""How many keys the summary of a delivery activity names. Temporal takes 400 bytes."""
+
 MOST_EVENTS_UNPLANNED = 1_000
 """The length of a history at which a run that cannot plan continues as new.
 
@@ -202,6 +211,8 @@ class AgendaLoop:
                 self._changed = True
                 raise
             self._planned = planned
+            # A decided message never comes back, so that its key can be forgotten once no plan has it.
+            self._done &= {mail.key for mail in planned.mails}
             return planned
 
     async def _goes_on_as_new(self) -> bool:
@@ -274,11 +285,11 @@ class AgendaLoop:
 
     def _send(self, keys: list[str]) -> None:
         fresh = [key for key in keys if key not in self._sending and key not in self._done]
-        if not fresh:
-            return
-        task = asyncio.create_task(self._deliver(fresh))
-        for key in fresh:
-            self._sending[key] = task
+        for start in range(0, len(fresh), MOST_KEYS):
+            batch = fresh[start : start + MOST_KEYS]
+            task = asyncio.create_task(self._deliver(batch))
+            for key in batch:
+                self._sending[key] = task
 
     async def _deliver(self, keys: list[str]) -> list[Outcome]:
         outcomes: list[Outcome] = []
@@ -294,7 +305,9 @@ class AgendaLoop:
                     backoff_coefficient=2,
                     maximum_interval=timedelta(minutes=5),
                 ),
-                summary=", ".join(keys),
+                summary=", ".join(keys)
+                if len(keys) <= MOST_NAMED
+                else f"{len(keys)} messages, from {keys[0]}",
             )
         except ActivityError:
             workflow.logger.warning("delivery ended without an outcome; retrying")

@@ -88,9 +88,13 @@ class LifecycleWorkflow(Generic[Facts]):
                 if not self._takes_cancellation(error):
                     raise
                 continue
+            await self._finish_run()
             if not closed:
                 workflow.continue_as_new(replace(self._facts, received=self._carried()))
             return self._state
+
+    async def _finish_run(self) -> None:
+        """Wait for what a workflow does beside its agenda, before it ends or goes on as new."""
 
     def _takes_cancellation(self, error: BaseException) -> bool:
         """Make Temporal's own cancellation the act `cancel`; return whether it was one.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from activities.inbox import QUEUE
@@ -17,6 +19,10 @@ from activities.inbox.wakeup import wake_shards
 from activities.webhooks import start_webhooks
 from database.event_queue import waiting_shards
 from database.session import Database
+from lifecycles.cohorts.membership import current_or_next, keep_cohort
+from lifecycles.facts import facts_from_row
+from lifecycles.participants import Programs
+from rules.cohort import CohortFacts
 from workflows.upkeep.checkpoints import CHECKPOINTS, CheckpointsWorkflow
 from workflows.upkeep.digest import DIGEST, DigestWorkflow
 from workflows.upkeep.watchdog import WATCHDOG, WatchdogWorkflow
@@ -53,15 +59,57 @@ async def start_housekeeping(client: Client) -> None:
         )
 
 
-@asynccontextmanager
-async def housekeeping(client: Client, database: Database, every: float = LOOK_EVERY) -> AsyncIterator[None]:
-    """Have the housekeeping workflows and those of endpoints run within the block.
+async def announce_cohorts(client: Client, database: Database, programs: Programs, at: datetime) -> None:
+    """Announce the current or next cohort of each program with a yearly window, where that is not done (COH1).
 
-    An end from outside lasts `every` seconds at most.
+    Each announces the one after it when its window is over: this is for a new deployment and a new program.
     """
-    await start_housekeeping(client)
-    await start_webhooks(client, database)
-    task = asyncio.create_task(_keep(client, database, every))
+    for program in programs.values():
+        facts = current_or_next(program, at)
+        if facts is None:
+            continue
+        async with database.begin() as session:
+            row = await keep_cohort(session, facts, program)
+            is_open = row.closed_at is None
+            days = (row.opens_on, row.closes_on, row.kick_off_on, row.months)
+            kept = facts_from_row(CohortFacts, row.facts)
+        if not is_open:
+            continue
+        with suppress(WorkflowAlreadyStartedError):
+            await client.start_workflow(
+                "Cohort",
+                kept,
+                id=f"cohort/{kept.cohort}",
+                task_queue=QUEUE,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                static_summary=f"cohort/{kept.cohort}",
+            )
+            continue
+        if days != (facts.opens, facts.closes, facts.kick_off, facts.months):
+            # The program file has other days than when it was announced.
+            await client.get_workflow_handle(f"cohort/{kept.cohort}").signal("replan")
+
+
+@asynccontextmanager
+async def housekeeping(
+    client: Client,
+    database: Database,
+    programs: Programs,
+    now: Callable[[], datetime],
+    every: float = LOOK_EVERY,
+) -> AsyncIterator[None]:
+    """Have the housekeeping workflows, those of endpoints and those of yearly cohorts run within the block.
+
+    An end from outside lasts `every` seconds at most. `now` is program time.
+    """
+
+    async def begin() -> None:
+        await start_housekeeping(client)
+        await start_webhooks(client, database)
+        await announce_cohorts(client, database, programs, now())
+
+    await begin()
+    task = asyncio.create_task(_keep(begin, every))
     try:
         yield
     finally:
@@ -70,11 +118,10 @@ async def housekeeping(client: Client, database: Database, every: float = LOOK_E
             await task
 
 
-async def _keep(client: Client, database: Database, every: float) -> None:
+async def _keep(begin: Callable[[], Awaitable[None]], every: float) -> None:
     while True:
         await asyncio.sleep(every)
         try:
-            await start_housekeeping(client)
-            await start_webhooks(client, database)
+            await begin()
         except (RPCError, RuntimeError, OSError, SQLAlchemyError) as error:
             log.warning("housekeeping_not_started", error=type(error).__name__)

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from activities.event_handlers import (
     claims,
+    cohorts,
     curriculum,
     engagements,
     mail,
@@ -43,6 +44,11 @@ HANDLERS: Mapping[str, Handler] = MappingProxyType(
         "letter.signed": claims.letter_signed,
         "survey.answered": surveys.survey_answered,
         "mail.bounced": mail.mail_bounced,
+        "cohort.scheduled": cohorts.cohort_scheduled,
+        "cohort.confirmed": cohorts.cohort_confirmed,
+        "cohort.pair_locked": cohorts.pair_marked,
+        "cohort.pair_forbidden": cohorts.pair_marked,
+        "cohort.pair_changed": cohorts.pair_changed,
         "staff.cancel": staff.staff_act,
         "staff.extend": staff.staff_act,
         "staff.pause": staff.staff_act,

@@ -12,6 +12,7 @@ from activities.event_handlers.base import HandlerContext, RefusedEvent, Repeate
 from database.models import Engagement, Member, Profile, Request
 from database.tasks import settle_tasks
 from lifecycles.capacity import places_left
+from lifecycles.cohorts.membership import join, leave
 from lifecycles.onboardings import onboarding_row
 from lifecycles.workflow_commands import WorkflowCommand, start
 from rules.onboarding import OnboardingFacts
@@ -54,7 +55,7 @@ async def profile_created(context: HandlerContext, event: StoredEvent) -> list[W
     )
     workflow = f"onboarding/{data['profile']}"
     session.add(onboarding_row(workflow, facts, context.programs[program]))
-    return [start("Onboarding", workflow, facts)]
+    return [start("Onboarding", workflow, facts), *await _joined(context, event)]
 
 
 async def profile_updated(context: HandlerContext, event: StoredEvent) -> list[WorkflowCommand]:
@@ -67,15 +68,25 @@ async def profile_updated(context: HandlerContext, event: StoredEvent) -> list[W
         if name in event.data:
             setattr(profile, name, event.data[name])
     profile.updated_at = event.occurred_at
+    joined = await _joined(context, event)
     if profile.role != "mentor" or "mentees_at_a_time" not in event.data:
-        return []
+        return joined
     await session.flush()
     if await places_left(session, profile) != 0:
-        return []
+        return joined
     reason = "the mentor's profile is on hold"
     if profile.mentees_at_a_time:
         reason = "the mentor has no place left"
-    return await _close_requests_to(session, profile, reason, event)
+    return joined + await _close_requests_to(session, profile, reason, event)
+
+
+async def _joined(context: HandlerContext, event: StoredEvent) -> list[WorkflowCommand]:
+    """Have a profile take part in the cohort whose window it signs up in (COH1, COH3)."""
+    profile = await context.session.get_one(Profile, event.data["profile"])
+    program = context.programs.get(profile.program)
+    if program is None or event.history:
+        return []
+    return await join(context.session, program, profile, event.occurred_at, event.heard_at)
 
 
 def _partner(data: Mapping[str, Any], program: Program) -> str | None:
@@ -94,6 +105,7 @@ async def profile_withdrawn(context: HandlerContext, event: StoredEvent) -> list
     if profile.withdrawn_at:
         return []
     profile.withdrawn_at = event.occurred_at
+    await leave(session, profile, event.occurred_at)
     for kind in ("mentee_unmatched", "mentor_review"):
         why = "the profile was withdrawn"
         await settle_tasks(session, f"onboarding/{profile.id}", kind, (), why, event.occurred_at)

@@ -126,6 +126,21 @@ class SurveyStateChanged(OutgoingData):
     since: Moment = Field(description=_SINCE)
 
 
+class CohortStateChanged(OutgoingData):
+    """A cohort is in another state."""
+
+    event_type = "cohort.state_changed"
+    example: ClassVar[dict[str, Any]] = {
+        "cohort": "asis-laac-2028",
+        "state": "running",
+        "since": "2028-05-23T15:00:00+00:00",
+    }
+
+    cohort: Id = Field(description="The cohort's id.")
+    state: Annotated[str, _state("cohort")] = Field(description="The state.")
+    since: Moment = Field(description=_SINCE)
+
+
 class LifecycleExtended(OutgoingData):
     """Staff extended an onboarding, a request or an engagement."""
 
@@ -288,6 +303,7 @@ _MODELS: tuple[type[OutgoingData], ...] = (
     EngagementStateChanged,
     ClaimStateChanged,
     SurveyStateChanged,
+    CohortStateChanged,
     LifecycleExtended,
     ClaimDecided,
     LetterMade,

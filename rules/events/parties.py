@@ -19,6 +19,7 @@ class Parties:
     profiles: tuple[str, ...] = ()
     engagement: str | None = None
     """The id of an engagement or its request: they are one."""
+    cohort: str | None = None
     mails: tuple[str, ...] = ()
     """Mails that came back, by delivery or Message-ID."""
 
@@ -28,14 +29,17 @@ def parties_of(data: Mapping[str, Any]) -> Parties:
     names = {key: value for key, value in data.items() if isinstance(value, str)}
     profiles = [names[key] for key in _PROFILES if key in names]
     engagement = names.get("request") or names.get("engagement")
+    cohort = names.get("cohort")
     target = names.get("target", "")
     if (kind := kind_of(target)) and (parts := parts_of(target)):
         if kind.of_engagement:
             engagement = engagement or parts[0]
-        else:
+        elif kind.subject == "profile":
             profiles.append(parts[0])
+        elif kind.name == "cohort":
+            cohort = cohort or parts[0]
     members = (names["member"],) if "member" in names else ()
     mails = [names["delivery"]] if "delivery" in names else []
     if message_id := names.get("message_id"):
         mails.append("<" + message_id.strip().removeprefix("<").removesuffix(">") + ">")
-    return Parties(members, tuple(dict.fromkeys(profiles)), engagement, tuple(mails))
+    return Parties(members, tuple(dict.fromkeys(profiles)), engagement, cohort, tuple(mails))

@@ -77,6 +77,10 @@ class Scope:
             seen: ColumnElement[bool] = table.engagement_id.in_(pairs)
             return seen
         columns = [getattr(table, name) for name in _PARTIES if hasattr(table, name)]
+        if not columns:
+            # What is about a whole program is for those to whom that is assigned.
+            of_program: ColumnElement[bool] = table.program.in_(self._assigned("program"))
+            return of_program
         return and_(*(column.in_(self.profiles()) for column in columns))
 
     def messages(self) -> ColumnElement[bool]:
@@ -132,8 +136,8 @@ class Scope:
             kind = subject.partition("/")[0]
             if kind in ("member", "profile"):
                 found[subject] = subject
-            elif row := await find_lifecycle(session, subject):
-                found[subject] = f"profile/{_first_of(row)}"
+            elif (row := await find_lifecycle(session, subject)) and (first := _first_of(row)):
+                found[subject] = f"profile/{first}"
         return found
 
     def state(self, row: Lifecycle) -> str:
@@ -165,7 +169,10 @@ def shown_state(state: str, member: StaffMember) -> str:
 
 
 def _first_of(row: Lifecycle) -> str:
-    """Return the person whom a lifecycle is first of all about: the mentee of a pair, the claimant of a claim."""
+    """Return the person whom a lifecycle is first of all about: the mentee of a pair, the claimant of a claim.
+
+    Empty for one that is about nobody alone.
+    """
     if isinstance(row, Claim):
         return row.profile_id
-    return next(iter(parties_of(row).values()))
+    return next(iter(parties_of(row).values()), "")

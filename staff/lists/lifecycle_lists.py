@@ -158,7 +158,7 @@ def _search(table: Any, search: str) -> ColumnElement[bool]:
         .where(or_(members_found(search), Profile.id == search.strip()))
     )
     columns = [getattr(table, name) for name in _PEOPLE if hasattr(table, name)]
-    by_id = table.workflow.contains(search.strip(), autoescape=True)
+    by_id: ColumnElement[bool] = table.workflow.contains(search.strip(), autoescape=True)
     return or_(by_id, *(column.in_(profiles) for column in columns))
 
 

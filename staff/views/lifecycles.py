@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import DECISIONS, Event, Lifecycle, Message, Profile, Task
+from database.models import DECISIONS, Cohort, CohortMember, Event, Lifecycle, Message, Profile, Task
 from database.tasks import by_urgency
 from lifecycles.facts import UnreadableFacts
 from lifecycles.participants import NotOnRecord, Programs
@@ -47,6 +47,8 @@ PARTIES: Mapping[str, Callable[[Any], dict[str, str]]] = MappingProxyType(
         "engagement": lambda row: {"mentee": row.mentee_id, "mentor": row.mentor_id},
         "claim": lambda row: {"claimant": row.profile_id, **_signer_of(row)},
         "survey": lambda row: {"profile": row.profile_id},
+        # Its members may be thousands: they have a page and a command of their own.
+        "cohort": lambda row: {},
     }
 )
 """Who takes part in a lifecycle of each kind: profiles by role."""
@@ -56,6 +58,7 @@ _OWNERS = ("profile_id", "mentee_id", "mentor_id")
 
 _DETAILS = (
     *("areas", "months", "goals", "end_reason", "answer_reason"),
+    *("opens_on", "closes_on", "kick_off_on", "partners"),
     *("certification", "credit_date", "cycle_start", "cycle_end", "domains", "earned", "countable"),
 )
 """The columns of some kinds that staff see."""
@@ -154,7 +157,12 @@ async def rows_of(session: AsyncSession, profiles: Iterable[Profile]) -> list[Li
     rows: list[Lifecycle] = []
     for kind in LIFECYCLES.values():
         owners = [getattr(kind.table, name) for name in _OWNERS if hasattr(kind.table, name)]
-        rows += await session.scalars(select(kind.table).where(or_(*(owner.in_(ids) for owner in owners))))
+        if owners:
+            rows += await session.scalars(
+                select(kind.table).where(or_(*(owner.in_(ids) for owner in owners)))
+            )
+    takes_part = select(CohortMember.cohort_id).where(CohortMember.profile_id.in_(ids))
+    rows += await session.scalars(select(Cohort).where(Cohort.id.in_(takes_part)))
     return rows
 
 

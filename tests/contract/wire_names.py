@@ -6,13 +6,13 @@ in no list here may be changed freely.
 
 from __future__ import annotations
 
-WORKFLOW_TYPES = (
-    "Checkpoints Claim Digest Engagement Inbox InboxShard Onboarding Request Resend Survey Watchdog Webhook"
-)
+WORKFLOW_TYPES = """
+    Checkpoints Claim Cohort Digest Engagement Inbox InboxShard Onboarding Request Resend Survey Watchdog Webhook
+"""
 
 WORKFLOW_IDS = """
     onboarding/ request/ engagement/ claim/ survey/ checkpoint/ resend/ inbox inbox/ watchdog checkpoints digest digest/
-    webhook/ alarm/
+    webhook/ alarm/ cohort/
 """
 
 TASK_QUEUES = "throughline throughline-mail"
@@ -34,6 +34,7 @@ SIGNALS = {
         accept cancel choose_domains engagement_changed reject reopen replan revoke sign standing submit
     """,
     "Survey": "answered cancel replan",
+    "Cohort": "cancel confirm pair replan reschedule",
 }
 
 UPDATES = {
@@ -44,11 +45,12 @@ UPDATES = {
     """,
     "Claim": "accept cancel choose_domains reject reopen revoke sign submit",
     "Survey": "answered cancel",
+    "Cohort": "cancel confirm pair reschedule",
 }
 
 ACTIVITIES = """
     apply_events deliver_events hand_over_inbox look_for_checkpoint look_for_digest look_for_overdue plan_claim
-    plan_engagement plan_onboarding plan_request plan_survey send_mail tell
+    plan_cohort plan_engagement plan_onboarding plan_request plan_survey propose_pairs send_mail start_pairs tell
 """
 
 FACTS = {
@@ -113,6 +115,15 @@ FACTS = {
         received.pending.by received.pending.event received.pending.signal received.pending.unreadable
         received.pending.heard_at received.pending.history
     """,
+    "CohortFacts": """
+        cohort program announced_at opens closes kick_off months partners by_event asked proposals proposed_at
+        confirmations confirmed_at ended taken_over_at
+        ended.state ended.at ended.cause ended.actor ended.heard_at ended.history
+        received received.signals received.updates received.pending received.pending.id received.pending.name
+        received.pending.actor received.pending.reason received.pending.details received.pending.at
+        received.pending.by received.pending.event received.pending.signal received.pending.unreadable
+        received.pending.heard_at received.pending.history
+    """,
 }
 
 HISTORY_VALUES = {
@@ -138,6 +149,9 @@ HISTORY_VALUES = {
     "WebhookTurn": "enabled",
     "PlanSurvey": "workflow facts at acts",
     "PlannedSurvey": "planned facts",
+    "PlanCohort": "workflow facts at acts",
+    "PlannedCohort": "planned facts work effects",
+    "ProposePairs": "workflow number",
 }
 
 STATES = {
@@ -149,6 +163,7 @@ STATES = {
         not_eligible canceled
     """,
     "survey": "open answered closed canceled",
+    "cohort": "announced open pairing review confirmed running closed canceled",
     "delivery": """
         planned claimed handed_over sent ambiguous failed skipped suppressed cancelled
     """,
@@ -159,6 +174,7 @@ STAFF_TASKS = """
     outside_cycle misconduct mail_failed mail_ambiguous address_suppressed event_unapplied record_altered
     letter_failed mail_channel act_failed plan_failed workflow_gone workflow_stalled
     letter_script_missing party_withdrawn curriculum_lagging webhook_disabled webhook_undelivered
+    pairing_review pair_broken
 """
 
 EVENTS = {
@@ -190,6 +206,11 @@ EVENTS = {
     "meetup.scheduled": "meetup! program! title! starts_at! time_zone! duration link resources",
     "meetup.changed": "meetup! program title starts_at time_zone duration link resources",
     "meetup.canceled": "meetup! program title starts_at time_zone duration link resources",
+    "cohort.scheduled": "cohort! program! opens! closes! kick_off! months partners",
+    "cohort.confirmed": "cohort! actor!",
+    "cohort.pair_locked": "cohort! mentee! mentor! actor! reason!",
+    "cohort.pair_forbidden": "cohort! mentee! mentor! actor! reason!",
+    "cohort.pair_changed": "cohort! mentee! mentor! actor! reason!",
     "staff.cancel": "target! actor! reason!",
     "staff.extend": "target! actor! reason! check_ins business_days months end",
     "staff.pause": "target! actor! reason!",
@@ -207,6 +228,7 @@ OUTGOING_EVENTS = {
     "engagement.state_changed": "engagement! state! since!",
     "claim.state_changed": "engagement! role! certification! state! since!",
     "survey.state_changed": "engagement! role! state! since!",
+    "cohort.state_changed": "cohort! state! since!",
     "lifecycle.extended": "lifecycle! check_ins business_days months end",
     "claim.decided": "engagement! role! certification! status! earned countable",
     "letter.made": "lifecycle! letter! letter_kind! sha256!",
@@ -266,7 +288,7 @@ TABLES = {
         program_version state state_since facts next_at closed_at
     """,
     "engagements": """
-        id mentee_id mentor_id goals end_reason started_at workflow program policy_version
+        id mentee_id mentor_id goals end_reason started_at cohort workflow program policy_version
         program_version state state_since facts next_at closed_at
     """,
     "claims": """
@@ -278,6 +300,14 @@ TABLES = {
         program_version state state_since facts next_at closed_at
     """,
     "curriculum_progress": "engagement_id profile_id step done_at by",
+    "cohorts": """
+        id opens_on closes_on kick_off_on months partners proposal proposed_at figures workflow program policy_version
+        program_version state state_since facts next_at closed_at
+    """,
+    "cohort_members": "cohort_id profile_id role partner joined_at left_at unpaired_because unpaired_told_at",
+    "cohort_pairs": """
+        id cohort_id mentee_id mentor_id state mark run fit why told_at confirmed_at engagement broken_because
+    """,
     "meetings": "id engagement_id by_profile event_id answer met_on answered_at",
     "reports": "id engagement_id by_profile event_id text reported_at",
     "feedback": "id profile_id event_id text given_at",
@@ -343,10 +373,10 @@ DOSSIER = {
 
 TIMELINE = """
     at kind message number to workflow decision subject reason state task claim status earned countable event mails
-    workflows_open
+    workflows_open cohort mentee mentor fit why engagement
 """
 
-TIMELINE_KINDS = "mail state task credit refused came_back end"
+TIMELINE_KINDS = "mail state task credit refused came_back pair end"
 
 FAULTS = "smtp_down smtp_4xx smtp_5xx_recipient smtp_drop_after_data database_down worker_killed"
 
@@ -390,6 +420,14 @@ COMMANDS = {
     "report list": "--json",
     "report show": "REPORT --actor --json",
     "feedback list": "--actor --json",
+    "cohort list": "--json",
+    "cohort show": "COHORT --csv --json",
+    "cohort pair": "COHORT --actor --csv --dry-run --json --reason",
+    "cohort lock": "COHORT MENTEE MENTOR --actor --reason --undo",
+    "cohort forbid": "COHORT MENTEE MENTOR --actor --reason --undo",
+    "cohort exchange": "COHORT MENTEE MENTOR --actor --reason",
+    "cohort confirm": "COHORT --actor --reason",
+    "cohort report": "COHORT --csv --json",
     "mail log": "--json --limit --member --message --since --state",
     "mail ahead": "--days --json --limit --member --program",
     "mail health": "--days --json --program",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -62,7 +62,7 @@ async def reset(env: WorkflowEnvironment, workflow: str, to: str) -> None:
 @pytest.mark.rule("STA2", "MAIL1", "CPE11")
 async def test_housekeeping_comes_back_after_cancel_and_terminate(temporal: TemporalFixture) -> None:
     client = temporal.client
-    async with housekeeping(client, temporal.database, every=0.2):
+    async with housekeeping(client, temporal.database, {}, lambda: datetime.now(UTC), every=0.2):
         for workflow, end in ((WATCHDOG, "cancel"), (CHECKPOINTS, "terminate"), (WATCHDOG, "terminate")):
             handle = client.get_workflow_handle(workflow)
             await until(lambda workflow=workflow: runs(client, workflow))  # type: ignore[misc]

@@ -6,6 +6,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from rules.events.data.claims import ClaimDomainsChosen, ClaimSubmitted, LetterSigned
+from rules.events.data.cohorts import (
+    CohortConfirmed,
+    CohortPairChanged,
+    CohortPairForbidden,
+    CohortPairLocked,
+    CohortScheduled,
+)
 from rules.events.data.curriculum import CurriculumDone
 from rules.events.data.engagements import (
     EngagementDiscovery,
@@ -57,6 +64,11 @@ _MODELS: tuple[type[EventData], ...] = (
     MeetupScheduled,
     MeetupChanged,
     MeetupCanceled,
+    CohortScheduled,
+    CohortConfirmed,
+    CohortPairLocked,
+    CohortPairForbidden,
+    CohortPairChanged,
     StaffCancel,
     StaffExtend,
     StaffPause,

@@ -49,6 +49,9 @@ class Commands(TopGroup):
                 "Act on a running onboarding, request, engagement, claim or survey; manage staff accounts.",
             ),
             LazyCommand(
+                "cohort", "cohorts:app", "Show cohorts, pair their members, and decide on the pairs."
+            ),
+            LazyCommand(
                 "mail", "mail:app", "List, preview and resend messages; manage suppressed addresses."
             ),
             LazyCommand("audit", "audit:app", "Export and verify the evidence of an engagement."),

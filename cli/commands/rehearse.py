@@ -149,6 +149,8 @@ def _shown(row: dict[str, Any]) -> tuple[str, str, str, str]:
         case "credit":
             credits = f"{row.get('earned')} earned, {row.get('countable')} countable"
             return _when(row), f"credit {row.get('status')}", row["claim"], credits
+        case "pair":
+            return _when(row), f"pair {row['mentor']}, fit {row['fit']}", row["mentee"], row["why"] or ""
         case _:
             return _when(row), f"refused {row.get('event')}", row["subject"], reason
 

@@ -45,10 +45,13 @@ class EngagementSituation:
         return program_calendar(self.program)
 
     def agenda(self, facts: EngagementFacts) -> Agenda:
-        """Return the engagement's agenda (ENG1–ENG11, COH4)."""
+        """Return the engagement's agenda (ENG1–ENG11, COH4); one of a cohort is invited to graduation (COH3)."""
+        policy, cohort = self.program.engagement, self.program.cohort
+        if facts.cohort and cohort is not None:
+            policy = replace(policy, wrap_up_days=cohort.graduation_days)
         return engagement.agenda(
             facts,
-            self.program.engagement,
+            policy,
             self.calendar,
             self.people[facts.mentor].calendar(self.program),
             self.people[facts.mentee].calendar(self.program),

@@ -131,6 +131,7 @@ def program_context(program: Program) -> dict[str, object]:
         "manager_title": program.manager.title,
         "mailbox": program.mailbox,
         "language": program.languages[0],
+        "is_cohort": program.cohort is not None,
         "resources": dict(program.resources),
         "brand": brand_context(program),
         "terms": {

@@ -125,6 +125,12 @@ _MESSAGES = (
     _message(_OWED, "mentee.ended", "ENG2", "ENG7"),
     _message(_OWED, "mentor.canceled", "ENG6"),
     _message(_OWED, "mentee.canceled", "ENG6"),
+    # cohorts
+    _message(_OWED, "member.window_closed", "COH1"),
+    _message(_OWED, "mentor.paired", "COH2"),
+    _message(_OWED, "mentee.paired", "COH2"),
+    _message(_OWED, "member.unpaired", "COH2"),
+    _message(_OWED, "member.graduation", "COH3"),
     # credit
     _message(_NUDGE, "mentor.credit_precheck", "CPE7"),
     _message(_NUDGE, "mentee.credit_precheck", "CPE7"),

@@ -65,6 +65,7 @@ _LINKS = (
     "verify",
     "certificate",
     "survey",
+    "graduation",
     "task",
     "console",
     "ahead",
@@ -84,6 +85,7 @@ _WORDS: Mapping[str, Mapping[str, object]] = {
         "cause": "the mail server refuses our sign-in",
         "action": "Check the user name and password of the mail account, then resume the channel.",
         "text": "We spoke twice. The second call was not about mentoring.",
+        "in_common": ["Physical security", "Spanish"],
         "reason": "The form names another domain than the letter.",
         "step": "A diary of your energy",
         "step_text": "For one week, note each evening what gave you energy and what took it.\nBring the two "
@@ -101,6 +103,7 @@ _WORDS: Mapping[str, Mapping[str, object]] = {
         "cause": "el servidor de correo rechaza nuestra clave",
         "action": "Revise el usuario y la clave de la cuenta de correo y reanude el canal.",
         "text": "Hablamos dos veces. La segunda llamada no fue sobre mentoría.",
+        "in_common": ["Seguridad física", "Español"],
         "reason": "El formulario indica un dominio distinto del de la carta.",
         "step": "Un diario de su energía",
         "step_text": "Durante una semana, anote cada noche qué le dio energía y qué se la quitó.\nLleve las dos "
@@ -127,6 +130,10 @@ _DATES: Mapping[str, date] = {
     "gate": date(2028, 9, 14),
     "cycle_start": date(2027, 1, 1),
     "cycle_end": date(2029, 12, 31),
+    "kick_off": date(2028, 5, 23),
+    "opens_on": date(2029, 4, 21),
+    "window_opens": datetime(2029, 4, 21, 6, 0, tzinfo=UTC),
+    "window_closes": datetime(2029, 5, 7, 5, 59, tzinfo=UTC),
 }
 _OUTSIDE_CYCLE = {"cycle_start": date(2025, 7, 1), "cycle_end": date(2028, 6, 30)}
 """The cycle of a claim whose gate lies outside of it (CPE4)."""
@@ -206,6 +213,8 @@ def sample_context(message: str, number: int | None, locale: str) -> dict[str, o
         "links": {name: f"https://mentoring.example.org/l/{name}/4fJ2" for name in _LINKS},
         "request": {"id": "r-1041", "message": words["request"], "areas": words["areas"], "months": 6},
         "engagement": {"id": "r-1041", "goals": words["goals"], "months": 6, "certificate": False},
+        "cohort": {"id": "example-2028"},
+        "pair": {"in_common": words["in_common"]},
         "claim": _claim(words, _OF_THE_OTHERS_CLAIM.get(message, role)),
         "step": {**_STEP, "place": number or 1, "title": words["step"], "text": words["step_text"]},
         "survey": {"id": f"survey/r-1041/{role}", "minutes": 3},
@@ -230,6 +239,7 @@ def _program(words: Mapping[str, object], locale: str) -> dict[str, object]:
         "name": words["program"],
         "manager_title": words["title"],
         "language": locale,
+        "is_cohort": False,
         "resources": {name: f"https://members.example.org/mentoring/{name}" for name in _RESOURCES},
         "terms": dict(_TERMS),
     }

@@ -129,6 +129,17 @@ def _wrap_up(case: Case) -> Derivation:
     return _after_days("ENG5", ends, -policy.wrap_up_days)
 
 
+def _graduation(case: Case) -> Derivation:
+    ends = end_changes(case.facts, case.program.engagement, case.counting)[-1].given
+    return _after_days("COH3", ends, -(case.program.cohort.graduation_days if case.program.cohort else 0))
+
+
+def _match(case: Case) -> Derivation:
+    if case.facts.cohort:
+        return AtOnce("COH3", "the cohort started")
+    return AtOnce("ENG1", "the mentor accepted the request")
+
+
 def _completed(case: Case) -> Derivation:
     ended = case.facts.ended
     if ended and ended.state == "completed":
@@ -196,7 +207,7 @@ _BY_NAME: Final[Mapping[str, Rule]] = {
     "mentor.request_expired": _deadline("REQ8", lambda case: case.program.request.expires_business_days),
     "mentee.request_expired": _deadline("REQ8", lambda case: case.program.request.expires_business_days),
     "mentee.mentor_unavailable": _at_once("MEM4", "the mentor could take nobody"),
-    "*.match": _at_once("ENG1", "the mentor accepted the request"),
+    "*.match": _match,
     "*.discovery": _discovery,
     "*.pulse": _pulse,
     "*.curriculum": _step,
@@ -204,6 +215,10 @@ _BY_NAME: Final[Mapping[str, Rule]] = {
     "*.extended": _at_once("ENG5", "a new end was set"),
     "*.completed": _completed,
     "*.ended": _ended,
+    "member.window_closed": _at_once("COH1", "somebody signed up outside the window"),
+    "*.paired": _at_once("COH2", "staff confirmed the pairs"),
+    "member.unpaired": _at_once("COH2", "there was no pair for the person"),
+    "member.graduation": _graduation,
     "*.canceled": _at_once("ENG6", "staff cancelled the engagement"),
     "*.credit_precheck": _precheck,
     "mentee.sign_confirmation": _evidence,

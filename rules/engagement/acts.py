@@ -54,13 +54,14 @@ def agree_plan(
 ) -> EngagementFacts:
     """Set the length or end that the parties agreed on with their plan (ENG3).
 
-    A plan without either changes nothing, and neither does an event that was applied before. Raises Refused if the
+    A plan without either changes nothing, and neither does an event that was applied before. In a cohort the end is the
+    same for all: a plan leaves it (COH3). Raises Refused if the
     engagement is over, suspended or was already extended, and for an end that has passed.
     """
     if _is_repeated(facts, new.event):
         return facts
     _refuse_unless_open(facts, state)
-    if not new.months and not new.end:
+    if facts.cohort or not (new.months or new.end):
         return facts
     if any(earlier.by != "plan" for earlier in facts.new_ends):
         raise Refused("the engagement was extended since; agree on another extension instead")
@@ -78,10 +79,12 @@ def agree_extension(
     """Record the consent of a party, by profile, to a new end; it holds once both agree on the same one (ENG5).
 
     A vote for another end replaces that side's earlier vote. Raises Refused if the engagement is over or suspended,
-    and for an end that is not later than the planned one.
+    in a cohort (COH3), and for an end that is not later than the planned one.
     """
     role = facts.role(by)
     _refuse_unless_open(facts, state)
+    if facts.cohort:
+        raise Refused("all pairs of a cohort end on one day; only staff extend it")
     extended = _with_end(facts, new, policy, program)
     end = extended.new_ends[-1].end
     votes = {vote.by: vote for vote in facts.votes}

@@ -19,6 +19,7 @@ from rules.engagement.confidentiality import DROPPED_BY_SUSPENSION, PAUSED_BY_ST
 from rules.engagement.curriculum import done_at, lagging_tasks
 from rules.engagement.dates import end_changes, held_since
 from rules.engagement.facts import (
+    GRADUATION,
     MISCONDUCT,
     ROLES,
     STAFF,
@@ -97,7 +98,8 @@ def _closing_change(facts: EngagementFacts, closes: datetime, held: datetime | N
 
 def _state_changes(facts: EngagementFacts) -> list[StateChange]:
     """Return the changes before the end: active, paused, suspended, and back."""
-    changes = [StateChange(facts.started_at, "active", "the mentor accepted the request")]
+    began = "the cohort started" if facts.cohort else "the mentor accepted the request"
+    changes = [StateChange(facts.started_at, "active", began)]
     instants = {at for pause in facts.pauses for at in (pause.since, pause.until) if at is not None}
     for at in sorted(instants):
         if is_paused(_suspensions(facts), at):
@@ -138,7 +140,7 @@ def _planned_mail(facts: EngagementFacts, history: MailHistory) -> PlannedMail:
     return PlannedMail(
         step=f"{step}.{history.times_dropped + 1}" if history.times_dropped else step,
         due=draft.due,
-        message=message,
+        message=f"member.{draft.name}" if draft.name == GRADUATION else message,
         to=facts.mentor if draft.role == "mentor" else facts.mentee,
         occurrence=draft.occurrence + history.repeated,
         number=draft.occurrence if draft.numbered else draft.place,

@@ -100,8 +100,11 @@ def given_ends(facts: EngagementFacts, policy: EngagementPolicy, program: Calend
     """Return the first planned end, and the one after each change, as they were set."""
     start = start_day(facts, program)
     anchor, months, moves_from = start, facts.months or policy.default_months, facts.started_at
+    first = NewEnd(facts.started_at, "request", months=months)
+    if facts.ends_on:
+        first = NewEnd(facts.started_at, "cohort", end=facts.ends_on)
     given = []
-    for new in (NewEnd(facts.started_at, "request", months=months), *facts.new_ends):
+    for new in (first, *facts.new_ends):
         if new.end:
             anchor, months, moves_from = date.fromisoformat(new.end), 0, new.at
         elif new.by in ("request", "plan"):

@@ -13,6 +13,9 @@ ROLES = ("mentor", "mentee")
 STAFF = "staff"
 """Who acts for the program, and the recipient of mail to the program's own people."""
 
+GRADUATION = "graduation"
+"""The message before the end of a cohort's engagement, which is one message to both (COH3)."""
+
 WITHDRAWN = "withdrawn"
 """The cause of the pause that a withdrawn profile opens (MEM7)."""
 
@@ -156,6 +159,10 @@ class EngagementFacts:
     """The profiles of the two that were withdrawn, and when (MEM7)."""
     curriculum: CurriculumCourse | None = None
     """None in a program without a curriculum, and before the first plan."""
+    cohort: str = ""
+    """The cohort that paired the two; empty where the mentee asked the mentor (COH3)."""
+    ends_on: str = ""
+    """The planned last day that the cohort has for all its pairs, YYYY-MM-DD."""
 
     @property
     def mailed_at(self) -> datetime:

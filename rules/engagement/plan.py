@@ -20,7 +20,7 @@ from itertools import pairwise
 from rules.calendar import Calendar
 from rules.engagement.curriculum import Curriculum, PlannedStep
 from rules.engagement.dates import end_changes, finished_pauses, held_since, pulse_day, start_day
-from rules.engagement.facts import ROLES, EngagementFacts
+from rules.engagement.facts import GRADUATION, ROLES, EngagementFacts
 from rules.engagement.moments import Moment, moments_of
 from rules.pauses import merge_pauses
 from rules.program import CurriculumPolicy, EngagementPolicy
@@ -308,7 +308,7 @@ class MessagePlan:
     def _wrap_up(self, role: str) -> PossibleMessage:
         return PossibleMessage(
             role=role,
-            name="wrap_up",
+            name=GRADUATION if self.facts.cohort else "wrap_up",  # COH3
             due=partial(self._wrap_up_at, role),
             context=self._context(ends=self.ends[-1].day),
             asks_about_end=True,

@@ -51,7 +51,7 @@ def read_layers(path: Path) -> LayeredFile:
     """Read a program file and all that it extends. Raises ProgramError, naming the file and the key."""
     text = read_text(path)
     content = content_of(text, str(path))
-    layers = [(path, content)]
+    layers: list[tuple[Path, Mapping[str, Any]]] = [(path, content)]
     while _KEY in layers[-1][1]:
         layers.append(_extended(layers))
     if len(layers) == 1:

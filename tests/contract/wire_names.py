@@ -82,6 +82,7 @@ FACTS = {
         curriculum.carried curriculum.carried.by curriculum.carried.step curriculum.carried.at
         curriculum.done curriculum.done.by curriculum.done.step curriculum.done.at
         curriculum.mailed curriculum.mailed.by curriculum.mailed.step curriculum.mailed.at
+        cohort ends_on
         answered.by answered.number
         discovery.answer discovery.at discovery.by
         new_ends.at new_ends.by new_ends.end new_ends.event new_ends.months
@@ -253,6 +254,7 @@ MESSAGES = """
     mentor.curriculum mentee.curriculum
     mentor.wrap_up mentee.wrap_up mentor.extended mentee.extended mentor.completed mentee.completed
     mentor.ended mentee.ended mentor.canceled mentee.canceled
+    member.window_closed mentor.paired mentee.paired member.unpaired member.graduation
     mentor.credit_precheck mentee.credit_precheck mentee.sign_confirmation mentor.write_letter
     mentor.credit_ready mentee.credit_ready mentor.credit_outside_cycle mentee.credit_outside_cycle
     mentor.credit_accepted mentee.credit_accepted mentor.credit_rejected mentee.credit_rejected

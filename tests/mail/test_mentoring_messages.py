@@ -26,6 +26,7 @@ LINKS = {
     "pulse": {"met", "plan", "end", "report"},
     "wrap_up": {"extend", "end"},
     "extended": {"plan"},
+    "graduation": {"graduation"},
 }
 """The personal links of each message, beside those of every mail."""
 
@@ -48,10 +49,14 @@ DATES = {
     "completed": {"started", "ends"},
     "ended": {"started", "ends"},
     "canceled": {"started", "ends"},
+    "window_closed": {"opens_on", "window_opens", "window_closes"},
+    "paired": {"kick_off", "ends"},
+    "unpaired": {"opens_on"},
+    "graduation": {"started", "ends"},
 }
 """The dates that the rules give to each message."""
 
-AFTER_ACCEPTANCE = {"match", "discovery", "pulse", "wrap_up", "extended"}
+AFTER_ACCEPTANCE = {"match", "discovery", "pulse", "wrap_up", "extended", "paired"}
 """The messages that show the other's address."""
 
 NOTHING_SAID = {"request": {"message": "", "areas": [], "months": None}, "engagement": {"goals": ""}}

@@ -300,6 +300,7 @@ class MailActivities:
             recipient = row.recipient = mail.address
             content = row.content = await self._channel.sign(build_mail(composed, mail.envelope))
             row.subject, row.message_id = composed.subject, mail.envelope.message_id
+            row.text_version = composed.text_version
         row.state, row.claimed_at, row.claimed_by = "claimed", at, _new_claim()
         row.attempts += 1
         return ClaimedMessage(row, recipient, content, row.claimed_by, at)

@@ -35,7 +35,7 @@ from mail.allowlist import RecipientAllowlist
 from mail.smtp.channel import SmtpChannel
 from mail.smtp.settings import SmtpSettings
 from staff.accounts.local_manager import ADDRESS, local_link
-from worker.assembly import Components, Composers, WorkerOptions, workers
+from worker.assembly import Components, Composers, WorkerOptions, keep_texts, workers
 from worker.connection_file import NAME, command_for, write_connection
 from worker.connections import read_programs, read_settings, webhook_allow
 from worker.errors import Failure
@@ -136,6 +136,7 @@ async def _claim(parts: Components) -> None:
     """Make the database this deployment's. Raises Failure if it is another's, or has versions that cannot be read."""
     try:
         await parts.claim_environment()
+        await keep_texts(parts.database, parts.programs, parts.composers)
     except (EnvironmentRefused, ProgramVersionRefused) as refused:
         raise Failure(str(refused)) from None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from jinja2 import Template, TemplateError
@@ -103,6 +104,14 @@ class Composer:
                     if language.find(entry.name, number) is not None:
                         yield entry.name, number, language.name
 
+    def sources(self) -> dict[str, tuple[str, Mapping[str, str]]]:
+        """Return fingerprint and templates of each text, by language and name, as `es/mentee.match`."""
+        return {
+            f"{language.name}/{trio.file.name}": (trio.fingerprint, trio.sources)
+            for language in self._languages.values()
+            for trio in language.trios()
+        }
+
     def source(self, message: str, number: int | None, language: str) -> Path | None:
         """Return the folder and name of the files that a text comes from, without their suffix; None without a text."""
         templates = self._languages.get(language)
@@ -149,6 +158,9 @@ class _Trio:
     subject: Template
     text: Sequence[Template]
     html: Sequence[Template]
+    sources: Mapping[str, str]
+    """The three templates as they are written, by suffix."""
+    fingerprint: str
 
     def fill(self, values: dict[str, object]) -> Composed:
         suffix = "subject"
@@ -160,7 +172,8 @@ class _Trio:
             preview = for_header((rest or greeting).partition("\n\n")[0], _PREVIEW)
             suffix = "mjml"
             values |= {"subject": subject, "preview": preview}
-            return Composed(subject, text, "".join(piece.render(values) for piece in self.html))
+            html = "".join(piece.render(values) for piece in self.html)
+            return Composed(subject, text, html, self.fingerprint)
         except Exception as error:
             # A program's own template may raise anything that the sandbox allows.
             raise TemplateFailed(f"{error} ({self.file}.{suffix})") from None
@@ -223,6 +236,12 @@ class _LanguageTemplates:
                     return folder[name]
         return None
 
+    def trios(self) -> Iterator[_Trio]:
+        """Yield the templates that are used: of several of one name, those of the first folder."""
+        names = {name for folder in self._folders for name in folder}
+        for name in sorted(names):
+            yield next(folder[name] for folder in self._folders if name in folder)
+
     def _read(self, folder: Path, frame: _Frame, problems: list[str]) -> dict[str, _Trio]:
         sources: dict[str, dict[str, str]] = {}
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
@@ -249,10 +268,15 @@ class _LanguageTemplates:
                 text = [self._text.piece(source) for source in frame.text(files[suffix])]
                 suffix = "mjml"
                 html = [self._html.piece(source) for source in frame.html(files[suffix])]
-                trios[name] = _Trio(folder / name, subject, text, html)
+                trios[name] = _Trio(folder / name, subject, text, html, files, _fingerprint(files))
             except (TemplateError, ValueError, OSError) as error:
                 problems.append(f"{folder / name}.{suffix}: {error}")
         return trios
+
+
+def _fingerprint(files: Mapping[str, str]) -> str:
+    """Return the SHA-256 of the templates of a text."""
+    return sha256("\0".join(files[suffix] for suffix in _SUFFIXES).encode()).hexdigest()
 
 
 def _named(message: str, number: int | None) -> str:

@@ -39,6 +39,8 @@ class Composed:
     subject: str
     text: str
     html: str
+    text_version: str = ""
+    """The fingerprint of the templates that it was written with."""
 
 
 @dataclass(frozen=True, slots=True)

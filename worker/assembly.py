@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+import getpass
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -26,7 +30,7 @@ from activities.upkeep.checkpoints import CheckpointActivities
 from activities.upkeep.digest import DigestActivities
 from activities.upkeep.watchdog import WatchdogActivities
 from activities.webhooks import AddressPolicy, WebhookActivities, WebhookSender
-from database import environment, program_trials, program_versions, webhook_endpoints
+from database import environment, program_trials, program_versions, text_versions, webhook_endpoints
 from database.environment import Deployment
 from database.links import Links
 from database.session import Database
@@ -132,6 +136,26 @@ async def begin_trials(database: Database, programs: Programs) -> None:
     except IntegrityError:
         # Two workers found a new program at the same moment; the other one has put it into trial.
         await begin()
+
+
+async def keep_texts(
+    database: Database, programs: Programs, composers: Callable[[Program], Composer]
+) -> None:
+    """Keep the texts of mails that a worker starts with, and who started it: staff read what changed when."""
+    by = f"{getpass.getuser()} on {socket.gethostname()}, throughline {version('throughline')}"
+    for program in programs.values():
+        texts = (await asyncio.to_thread(composers, program)).sources()
+        for attempt in (1, 2):
+            try:
+                async with database.begin() as session:
+                    count = await text_versions.keep(session, program.id, texts, by, datetime.now(UTC))
+                break
+            except IntegrityError:
+                # Two workers found a new text at the same moment; the other one has written it.
+                if attempt == 2:
+                    raise
+        if count:
+            log.info("texts_kept", program=program.id, count=count)
 
 
 class Composers:

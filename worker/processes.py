@@ -27,6 +27,7 @@ from worker.assembly import (
     begin_trials,
     claim_environment,
     keep_program_versions,
+    keep_texts,
     letter_service,
     versions_of,
     workers,
@@ -68,6 +69,7 @@ async def run_worker(settings: Settings) -> None:
         try:
             await _claim_environment(settings, database, links_of(settings), programs)
             await _keep_program_versions(database, programs)
+            await keep_texts(database, programs, components.composers)
             if settings.production:
                 await begin_trials(database, programs)
             client = await connect()

@@ -46,6 +46,7 @@ from database.models.staff import (
     StaffLink,
     StaffSession,
 )
+from database.models.texts import TextVersion
 from database.models.trials import ProgramTrial, TrialGuest
 
 __all__ = [
@@ -96,6 +97,7 @@ __all__ = [
     "Suppression",
     "Survey",
     "Task",
+    "TextVersion",
     "TrialGuest",
     "WebhookEndpoint",
 ]

@@ -22,6 +22,7 @@ class Message(Base):
     planned instant of a nudge
     that waits, or waited, for a later morning (MAIL11). `staff_order` is `skip`, `hold` or `send`, with who gave it,
     when and why; `ordered_at` stays after a release (`database/staff_orders.py`).
+    `text_version` is the fingerprint of the text that it was written with (`database/text_versions.py`).
     """
 
     __tablename__ = "messages"
@@ -66,6 +67,7 @@ class Message(Base):
     ordered_by: Mapped[str | None] = mapped_column(String(200))
     ordered_at: Mapped[datetime | None]
     order_reason: Mapped[str | None] = mapped_column(Text)
+    text_version: Mapped[str | None] = mapped_column(String(64), index=True)
 
     @property
     def key(self) -> str:

@@ -17,6 +17,7 @@ from gateway.console.old_addresses import old_addresses
 from gateway.console.programs.figures_page import FigurePages
 from gateway.console.programs.move_pages import MovePages
 from gateway.console.programs.rules_page import ProgramPages
+from gateway.console.programs.text_history_page import TextHistoryPages
 from gateway.console.programs.text_pages import TextPages
 from gateway.console.programs.trial_pages import TrialPages
 from gateway.console.search_page import SearchPages
@@ -30,7 +31,7 @@ def console_routes(shell: Shell) -> list[APIRouter]:
     pages = (
         *(TodayPages, AheadPages, ListPages, ActPages, BatchPages, OrderPages, MailHealthPages),
         *(TroublePages, ConfidentialPages, ProgramPages, MovePages, TextPages, FigurePages, SearchPages),
-        *(TrialPages, DetailPages),
+        *(TrialPages, TextHistoryPages, DetailPages),
     )
     found = [router for each in pages for router in each(shell).routes()]
     return [SignInPages(shell).routes(), *found, old_addresses()]

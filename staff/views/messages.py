@@ -59,6 +59,8 @@ def _view(row: Message, zone: str, explained: Explanation) -> MessageView:
         ordered_by=row.ordered_by,
         subject=row.subject,
         zone=zone,
+        program=row.program,
+        text_version=row.text_version,
     )
 
 

@@ -82,6 +82,9 @@ class MessageView:
     order: str | None = None
     """What staff ordered for it: `skip`, `hold` or `send`; None where it goes by its plan."""
     ordered_by: str | None = None
+    program: str = ""
+    text_version: str | None = None
+    """The fingerprint of the text that it was written with; None until then, and of mails of before there was one."""
 
 
 @dataclass(frozen=True, slots=True)

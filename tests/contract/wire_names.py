@@ -321,7 +321,7 @@ TABLES = {
         id delivery workflow step occurrence message number message_class program to_profile member_id context
         planned_at due_at state reason decided_at claimed_at claimed_by attempts attempted_at trouble message_id
         recipient subject content response came_back came_back_at came_back_reason delivered_at postponed_from
-        staff_order ordered_by ordered_at order_reason
+        staff_order ordered_by ordered_at order_reason text_version
     """,
     "bounces": "delivery kind at",
     "mail_bodies": "delivery member_id program content kept_at removed_at",
@@ -359,6 +359,7 @@ TABLES = {
     "act_batch_items": "batch_id number target state tries digest outcome said",
     "sign_in_attempts": "key failures last_at",
     "program_trials": "program since live_at live_by live_because",
+    "text_versions": "id program file fingerprint content first_seen_at seen_by",
     "trial_guests": "program address added_by added_at",
     "program_versions": "fingerprint program policy_version content first_seen_at",
 }

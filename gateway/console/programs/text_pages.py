@@ -15,7 +15,7 @@ from gateway.access import Access
 from gateway.console.programs.rules_page import PATH
 from gateway.console.shell import Shell, form_of, go_back, visit_of
 from gateway.links.page import form_text
-from mail.composer import TemplateFailed
+from mail.composer import Composer, TemplateFailed
 from mail.mime import Composed
 from mail.samples.mails import SampleMails, SampleOrder, SampleRefused, SampleUndelivered, for_browser
 from rules.messages import CATALOGUE
@@ -126,6 +126,7 @@ class TextPages:
             "number": chosen.number,
             "numbers": CATALOGUE[chosen.message].occurrences,
             "composed": composed,
+            "file": _file_of(self._samples(request).composers(chosen.program), chosen),
             "query": chosen.query,
             "can_send": member.is_manager and member.may_act,
             "unsent": unsent,
@@ -178,6 +179,12 @@ class TextPages:
         if number not in occurrences:
             raise self._shell.nothing(request)
         return _Chosen(program, message, number, self._language(request, program, given.get("language", "")))
+
+
+def _file_of(composer: Composer, chosen: _Chosen) -> str:
+    """Return the text's language and name, by which its versions are found."""
+    source = composer.source(chosen.message, chosen.number, chosen.language)
+    return f"{chosen.language}/{source.name}" if source else ""
 
 
 def _shared(program: Program, language: str) -> dict[str, Any]:

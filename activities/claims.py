@@ -21,7 +21,7 @@ from lifecycles.participants import Programs
 from lifecycles.recording import Planned, record, settle_lapses
 from lifecycles.situation import apply_acts
 from rules.acts import Act
-from rules.credit import ClaimFacts
+from rules.credit import EARNED, ClaimFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class ClaimActivities:
     async def plan_claim(self, order: PlanClaim) -> PlannedClaim:
         """Bring a claim up to its engagement and its owner's record, apply acts, record agenda and decision.
 
-        CPE1–CPE12, MEM2.
+        CPE1–CPE12, CPE14, MEM2.
         """
         return await self._claims.make(order)
 
@@ -91,6 +91,9 @@ class ClaimActivities:
             changes = await _changes_since(session, order.workflow, known)
             decisions = DecisionRecorder(session, self._programs, self._letters.catalogue, situation)
             await decisions.record(row, facts, before, changes[:-1], at)
+            if row.state in EARNED:
+                letter = row.decision["inputs"]["letter"]
+                await self._letters.badges.issue(session, situation.program, letter, at)
             if not planned.closed and await self._letters.unfinished(session, facts.claim):
                 retry_at = at + RENDER_RETRY_INTERVAL
                 planned = replace(planned, wake_at=min(retry_at, planned.wake_at or retry_at))

@@ -55,6 +55,9 @@ class Commands(TopGroup):
                 "mail", "mail:app", "List, preview and resend messages; manage suppressed addresses."
             ),
             LazyCommand("audit", "audit:app", "Export and verify the evidence of an engagement."),
+            LazyCommand(
+                "badge", "badges:app", "Check and export digital badges, and rotate the keys that sign them."
+            ),
         ),
         "Run in production": (
             LazyCommand("worker", "processes:worker", "Run a worker: workflows, planning and delivery."),

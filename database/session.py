@@ -92,7 +92,7 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """Open a transaction that only reads: on SQLite it does not wait for writers."""
-        async with AsyncSession(self._reading, expire_on_commit=False) as session:
+        async with AsyncSession(self._reading, expire_on_commit=False, info=self._info) as session:
             yield session
 
     async def check(self) -> None:

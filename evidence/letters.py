@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database import audit, ledger
 from database.models import Claim, Letter
 from database.tasks import open_task, settle_tasks
+from evidence.badges.issuing import BadgeIssuer
 from evidence.letter_codes import new_code
 from evidence.letter_values import (
     CertificateContent,
@@ -62,6 +63,7 @@ class LetterService:
 
     def __init__(self, catalogue: Catalogue, documents: DocumentRenderer, base_url: str) -> None:
         self.catalogue = catalogue
+        self.badges = BadgeIssuer(documents, base_url)
         self._documents = documents
         self._base_url = base_url.rstrip("/")
 
@@ -180,6 +182,7 @@ class LetterService:
             if letter.sha256 is None:
                 waiting = True
             else:
+                await self.badges.issue(session, context.program, letter.id, at)
                 planned = await _with_certificate(session, planned, content, letter, at)
         return planned, waiting
 

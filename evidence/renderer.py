@@ -130,6 +130,18 @@ class DocumentRenderer:
             raise DocumentError(f"{kind} in {locale}: the layout failed") from None
         return RenderedDocument(content, "".join(sorted(lacking)))
 
+    def badge_words(self, kind: str, locale: str, data: Mapping[str, object]) -> dict[str, str]:
+        """Return the texts of a badge of a kind, `credit` or `participation`, by their names (CPE14).
+
+        Raises DocumentError like `statement`.
+        """
+        try:
+            return self._texts_in(locale).badge(
+                kind, {key: _clean(value, key) for key, value in data.items()}
+            )
+        except _UNFIT as error:
+            raise _failed(f"badge of {kind}", locale, error) from None
+
     def _view(self, kind: str, locale: str, data: dict[str, Any]) -> dict[str, object]:
         """Return what the layout shows, with an unsigned translation for each further language (CPE8)."""
         translations = data.pop("translations", None) or {}
@@ -184,6 +196,11 @@ class _DocumentTexts:
 
     def statement(self, kind: str, data: Mapping[str, object]) -> str:
         return re.sub(r"\n{3,}", "\n\n", self._words[kind]["statement"].render(data)).strip()
+
+    def badge(self, kind: str, data: Mapping[str, object]) -> dict[str, str]:
+        return {
+            name: " ".join(text.render(data).split()) for name, text in self._words["badge"][kind].items()
+        }
 
     def view(self, kind: str, data: Mapping[str, Any]) -> dict[str, object]:
         """Return what the layout shows, as text."""

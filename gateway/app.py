@@ -1,4 +1,4 @@
-"""The gateway: events in, personal links, letters to verify, the console and health: one web application."""
+"""The gateway: events in, personal links, letters to verify, badges, the console and health: one web application."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from gateway import events, health, verification
+from gateway import badge_pages, events, health, verification
 from gateway.console.acts.batch_work import BatchWork
 from gateway.console.routes import console_routes
 from gateway.console.shell import HOME, Shell
@@ -64,6 +64,7 @@ def create_app(
     app.include_router(events.router(store, signatures))
     app.include_router(links_router(services, pages, {**link_handlers(services, store), **(handlers or {})}))
     app.include_router(verification.router(services, pages))
+    app.include_router(badge_pages.router(services, pages))
     for router in console_routes(shell):
         app.include_router(router)
     for router in routers:

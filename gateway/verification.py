@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from database.models import Engagement, Letter
 from database.session import Database
+from evidence.badges.issuing import badge_of
 from evidence.letter_codes import as_written
 from gateway.access import Access, declared
 from gateway.links.page import LinkPage, message_page
@@ -60,36 +61,40 @@ def router(services: GatewayServices, pages: Pages) -> APIRouter:
         language = pages.language(request.headers.get("accept-language", ""))
         program = only_program(services.programs)
         try:
-            found, name = await _look_up(services.database, letter)
+            found, name, badge = await _look_up(services.database, letter)
         except (SQLAlchemyError, OSError, UnicodeError) as error:
             log.warning("letter_lookup_failed", error=type(error).__name__)
             page = LinkPage("unavailable.html", {"fields": []}, 503)
         else:
             program = services.programs.get(name) or program
-            page = _letter_page(found, program) if found else message_page("verify.unknown", status=404)
+            page = (
+                _letter_page(found, program, badge) if found else message_page("verify.unknown", status=404)
+            )
         values = {**page.values, "site_context": site_context(program)}
         return pages.respond(page.template, language, values, page.status)
 
     return routes
 
 
-async def _look_up(database: Database, id: str) -> tuple[Letter | None, str]:
-    """Return a letter and the id of its program."""
+async def _look_up(database: Database, id: str) -> tuple[Letter | None, str, str | None]:
+    """Return a letter, the id of its program, and the path of its badge if it has one."""
     if len(id) > LONGEST_CODE or not id.isprintable():
-        return None, ""
+        return None, "", None
     async with database.reading() as session:
         letter = await session.get(Letter, id) or await session.get(Letter, as_written(id))
         if letter is None or letter.sha256 is None:
-            return None, ""
+            return None, "", None
         program = select(Engagement.program).where(Engagement.id == letter.engagement_id)
-        return letter, await session.scalar(program) or ""
+        badge = await badge_of(session, letter.id)
+        return letter, await session.scalar(program) or "", badge and f"/badges/{badge.id}"
 
 
-def _letter_page(letter: Letter, program: Program | None) -> LinkPage:
+def _letter_page(letter: Letter, program: Program | None, badge: str | None) -> LinkPage:
     """Return what a letter itself states, and no more. Its dates are those that it prints."""
     here = program.hours.zone if program else "UTC"
     values = {
         "letter": letter,
+        "badge": badge,
         "facts": _facts(letter, here),
         "statement": " ".join(re.findall(".{8}", fingerprint(letter.statement))),
         "revoked": local_in(here, letter.revoked_at).date() if letter.revoked_at else None,

@@ -16,7 +16,7 @@ from database.models import Message
 from lifecycles.participants import Participant, UnknownProfile, participants
 from lifecycles.registry import find_lifecycle
 from mail.branding import brand_context, logo_image
-from mail.credit_context import attachments
+from mail.credit_context import attachments, badge_link
 from mail.digest import digest_context
 from mail.lifecycle_context import LifecycleMail, lifecycle_context
 from mail.mime import InlineImage, MailEnvelope
@@ -84,6 +84,7 @@ async def prepare_mail(
     own_links = {"feedback": link("feedback", ""), "preferences": link("preferences", row.message)}
     if letter:
         own_links["verify"] = f"{links.base_url}/verify/{letter}"
+        own_links |= await badge_link(session, links.base_url, letter)
     context: dict[str, object] = {
         "program": program_context(program),
         "to": person(reader, program),
@@ -91,7 +92,9 @@ async def prepare_mail(
         "links": own_links,
         "dates": _dates(row.context),
     }
-    about = await lifecycle_context(LifecycleMail(session, row, reader, program, link, people))
+    about = await lifecycle_context(
+        LifecycleMail(session, row, reader, program, link, people, links.base_url)
+    )
     for name, value in about.items():
         known = context.get(name)
         context[name] = {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value

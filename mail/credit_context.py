@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Claim, Engagement, Letter
+from database.models import Badge, Claim, Engagement, Letter
 from lifecycles.recording import resolve_reason
 from mail.mime import MailAttachment
 from rules import credit
@@ -60,6 +60,12 @@ async def attachments(session: AsyncSession, letter_id: str | None) -> tuple[Mai
         return ()
     name = "certificate" if letter.kind == "certificate" else f"letter-{letter.certification}"
     return (MailAttachment(f"{name}.pdf", "application/pdf", letter.document),)
+
+
+async def badge_link(session: AsyncSession, base_url: str, letter_id: str | None) -> dict[str, str]:
+    """Return the address of a letter's badge as the link `badge`; empty where it has none (CPE14)."""
+    id = await session.scalar(select(Badge.id).where(Badge.letter_id == letter_id)) if letter_id else None
+    return {"badge": f"{base_url}/badges/{id}"} if id else {}
 
 
 async def _would_count(session: AsyncSession, row: Claim) -> int:

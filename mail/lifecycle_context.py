@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Claim, CohortPair, Engagement, Message, Request
 from lifecycles.participants import NotOnRecord, Participant, participant
-from mail.credit_context import SURVEY_MINUTES, claim_context, decision_of_staff
+from mail.credit_context import SURVEY_MINUTES, badge_link, claim_context, decision_of_staff
 from mail.template_environment import first_name
 from mail.turns import shared_mail
 from rules.kinds import KINDS, parts_of
@@ -34,6 +34,8 @@ class LifecycleMail:
     that is another lifecycle."""
     people: Mapping[str, Participant]
     """The reader and, where they are known already, others of the lifecycle, by profile."""
+    base_url: str
+    """Where the gateway is reached from outside."""
 
 
 async def _onboarding(mail: LifecycleMail) -> dict[str, object]:
@@ -103,7 +105,8 @@ async def _other_claims(mail: LifecycleMail) -> list[dict[str, object]]:
             "links": {
                 name: mail.link(purpose, detail, row.workflow)
                 for name, (purpose, detail) in kind.links.items()
-            },
+            }
+            | await badge_link(mail.session, mail.base_url, message.context.get("letter")),
             "cycle_start": date.fromisoformat(message.context["cycle_start"]),
             "cycle_end": date.fromisoformat(message.context["cycle_end"]),
         }

@@ -25,6 +25,7 @@ from database import audit, event_queue, ledger, mail_bodies, outbox, person_key
 from database.models import DECISIONS, Message, Task
 from database.session import Database
 from database.tasks import OPEN, open_task, settle_tasks
+from evidence.badges import badge_keys
 from lifecycles.participants import Programs
 from lifecycles.registry import LIFECYCLES
 from mail.decisions import decide_ambiguous, open_message_task
@@ -150,12 +151,13 @@ class WatchdogActivities:
             await wake_sender(self._client, row, at)
 
     async def _keep_house(self, at: datetime) -> None:
-        """Remove the bodies of mail whose time is over, and wrap people's keys with the first key of the ring."""
+        """Remove the bodies of mail whose time is over, and seal keys with the first key of the ring."""
         days = {program.id: program.mail.mail_content_days for program in self._programs.values()}
         while True:
             async with self._database.begin() as session:
                 removed = await mail_bodies.remove_expired(session, days, MAIL_CONTENT_DAYS, at)
                 wrapped = await person_keys.rewrap(session, BATCH)
+                await badge_keys.seal_again(session)
             if not removed and not wrapped:
                 return
 

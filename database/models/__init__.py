@@ -1,5 +1,6 @@
 """The tables."""
 
+from database.models.badge_tables import Badge, BadgeAchievement, BadgeKey, BadgeStatus
 from database.models.base import Base, Instant, Json, Serial
 from database.models.cohorts import Cohort, CohortMember, CohortPair
 from database.models.lifecycles import (
@@ -54,6 +55,10 @@ __all__ = [
     "ActBatch",
     "ActBatchItem",
     "AuditRecord",
+    "Badge",
+    "BadgeAchievement",
+    "BadgeKey",
+    "BadgeStatus",
     "Base",
     "Bounce",
     "ChannelStop",

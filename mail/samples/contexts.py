@@ -63,6 +63,7 @@ _LINKS = (
     "letter",
     "claim",
     "verify",
+    "badge",
     "certificate",
     "survey",
     "graduation",

@@ -271,6 +271,8 @@ LINKS = """
 
 ROUTES = """
     POST:/events GET:/healthz GET:/readyz GET:/l/{token} POST:/l/{token} GET:/verify GET:/verify/{letter}
+    GET:/badges/keys GET:/badges/issuers/{program} GET:/badges/issuers/{program}/did.json
+    GET:/badges/achievements/{achievement} GET:/badges/status/{number} GET:/badges/{badge}
 """
 
 TABLES = {
@@ -326,6 +328,10 @@ TABLES = {
     "bounces": "delivery kind at",
     "mail_bodies": "delivery member_id program content kept_at removed_at",
     "person_keys": "member_id wrapped wrapped_by created_at",
+    "badges": "id letter_id member_id program achievement status_list status_index kid content made_at",
+    "badge_keys": "number kid public private sealed_by made_at retired_at withdrawn_at",
+    "badge_status": "number program opened_at",
+    "badge_achievements": "id content",
     "mail_rate": "name next_at",
     "nudge_places": "member_id day place delivery",
     "channel_stop": "id stopped_at reason probe probed_at proved_at",
@@ -446,6 +452,10 @@ COMMANDS = {
     "mail test": "--locale --message --to",
     "mail suppressions list": "--json",
     "mail suppressions lift": "ADDRESS --actor --reason",
+    "badge verify": "FILE --at --email --json --profile --status",
+    "badge export": "DOCUMENT --json --out",
+    "badge keys list": "--json",
+    "badge keys rotate": "--actor --compromised --reason",
     "audit export": "ENGAGEMENT --out --staff",
     "audit verify": "FILE --checkpoint",
     "audit checkpoints": "--json",

@@ -15,6 +15,7 @@ import httpx
 from fastapi import FastAPI
 from sqlalchemy import select
 
+from database.key_ring import KeyRing
 from database.links import Link, Links
 from database.models import Claim, Engagement, Event, Letter, Member, Profile, Request, Survey
 from database.session import TIMEOUT, Database
@@ -343,9 +344,10 @@ async def gateway_fixture(
     secrets: Sequence[str] = (SECRET,),
     handlers: Mapping[str, LinkHandler] | None = None,
     timeout: float = TIMEOUT,
+    keys: KeyRing | None = None,
 ) -> AsyncIterator[GatewayFixture]:
     """A gateway on an empty, migrated database, with its background work running."""
-    database = Database(url, timeout=timeout)
+    database = Database(url, timeout=timeout, keys=keys)
     async with database.begin() as session:
         for row in [*people(), request_row(), engagement_row()] if rows is None else rows:
             session.add(row)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy import literal
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -17,6 +18,5 @@ async def insert_if_new(session: AsyncSession, table: type[Base], values: Mappin
     A transaction that inserted the same values and has not ended yet is waited for.
     """
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    first = table.__table__.primary_key.columns.values()[0]
-    statement = insert(table).values(**values).on_conflict_do_nothing().returning(first)
-    return (await session.execute(statement)).first() is not None
+    statement = insert(table).values(**values).on_conflict_do_nothing().returning(literal(1))
+    return await session.scalar(statement) is not None

@@ -68,7 +68,7 @@ def router(services: GatewayServices, pages: Pages) -> APIRouter:
 
 def _documented(types: tuple[str, ...]) -> dict[int | str, dict[str, Any]]:
     """Return what a route answers, for the API's description."""
-    trouble = {PROBLEM: {}, HTML: {}}
+    trouble: dict[str, Any] = {PROBLEM: {}, HTML: {}}
     return {
         200: {"description": "Found.", "content": {each: {} for each in types}},
         404: {"description": "There is none.", "content": trouble},

@@ -86,7 +86,7 @@ async def _look_up(database: Database, id: str) -> tuple[Letter | None, str, str
             return None, "", None
         program = select(Engagement.program).where(Engagement.id == letter.engagement_id)
         badge = await badge_of(session, letter.id)
-        return letter, await session.scalar(program) or "", badge and f"/badges/{badge.id}"
+        return letter, await session.scalar(program) or "", f"/badges/{badge.id}" if badge else None
 
 
 def _letter_page(letter: Letter, program: Program | None, badge: str | None) -> LinkPage:

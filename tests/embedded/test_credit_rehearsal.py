@@ -16,7 +16,7 @@ from pypdf import PdfReader
 from sqlalchemy import select
 from temporalio.client import WorkflowUpdateFailedError
 
-from database.models import Claim, Feedback, Letter, Survey
+from database.models import Badge, Claim, Feedback, Letter, Survey
 from embedded.stack import StackOptions, embedded_stack
 from evidence.dossier import export
 from evidence.verifier import verify
@@ -49,6 +49,7 @@ class Kept:
     played: Played
     claims: dict[str, Claim] = field(default_factory=dict)
     letters: list[Letter] = field(default_factory=list)
+    badges: dict[str, Badge] = field(default_factory=dict)
     surveys: dict[str, Survey] = field(default_factory=dict)
     feedback: list[Feedback] = field(default_factory=list)
     dossiers: dict[str, bytes] = field(default_factory=dict)
@@ -143,6 +144,7 @@ class CreditPlay(Play):
                 kept = Kept(Played(rows, read_letters(folder), self.people), refused=refused)
                 kept.claims = {row.workflow: row for row in await session.scalars(select(Claim))}
                 kept.letters = list(await session.scalars(select(Letter)))
+                kept.badges = {row.letter_id: row for row in await session.scalars(select(Badge))}
                 kept.surveys = {row.workflow: row for row in await session.scalars(select(Survey))}
                 kept.feedback = list(await session.scalars(select(Feedback)))
                 for name in dossiers:
@@ -220,6 +222,23 @@ def test_letter_is_a_pdf_in_the_signers_language(kept: Kept) -> None:
     assert claim.domains
     assert claim.decision["inputs"]["catalogue_fingerprint"]
     assert claim.decision["inputs"]["policy_version"] == claim.policy_version
+
+
+@pytest.mark.rule("CPE14")
+def test_letters_and_certificates_have_badges_and_mail_leads_there(kept: Kept) -> None:
+    """A letter whose credit was not earned has none; that of a revoked letter stays."""
+    unearned = {
+        claim for claim in kept.claims if not {"ready"} & {status for _, status in kept.statuses(claim)}
+    }
+    assert kept.badges.keys() == {letter.id for letter in kept.letters if letter.claim not in unearned}
+    texts = [letter.text for letter in kept.played.letters]
+    for letter in (kept.letter_of("claim/met/mentor/CPP"), kept.letter_of("claim/met/mentee/PSP")):
+        assert sum(f"/badges/{kept.badges[letter.id].id}" in text for text in texts) == 1
+    for letter in (letter for letter in kept.letters if letter.engagement_id == "plain"):
+        assert sum(f"/badges/{kept.badges[letter.id].id}" in text for text in texts) == 1
+    places = [(badge.status_list, badge.status_index) for badge in kept.badges.values()]
+    assert len(set(places)) == len(places)
+    assert len({badge.kid for badge in kept.badges.values()}) == 1
 
 
 @pytest.mark.rule("CPE11", "CPE12")

@@ -42,6 +42,7 @@ from mail.decisions import (
     settle_channel_tasks,
     withhold,
 )
+from mail.meetups.claim_check import is_withheld
 from mail.mime import build_mail
 from mail.smtp import channel_stop
 from mail.smtp.refusal_watch import RefusalWatch
@@ -216,6 +217,7 @@ class MailActivities:
         except _NotItsTurn:
             raise TryLater("another message took the place of the day") from None
 
+    # long: what may keep a message from going out, in the order in which it is asked
     async def _claim(
         self, workflow: str, key: str, at: datetime, *, patient: bool = True
     ) -> Outcome | ClaimedMessage | timedelta:
@@ -245,6 +247,8 @@ class MailActivities:
             if await _decide_by_order(session, row, at):
                 return _outcome(row)
             program = await program_of_message(session, self._programs, row)
+            if await is_withheld(session, row, program, at):
+                return _outcome(row) if row.state in DECISIONS else Outcome(row.key, "held", at)
             if row.content is None and await postpone(session, row, program, at):
                 return _held(row)
             if await self._is_spoken_for(session, row, program, at, patient):

@@ -17,11 +17,12 @@ from typing import Any, cast
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Claim, Cohort, Engagement, Lifecycle, Message, Onboarding, Request, Survey
+from database.models import Claim, Cohort, Engagement, Lifecycle, Meetup, Message, Onboarding, Request, Survey
 from lifecycles.claims import claims_of_member, load_claim
 from lifecycles.cohorts.cohort_situation import cohorts_of, load_cohort
 from lifecycles.engagements import engagements_of, situation_of, with_curriculum
 from lifecycles.facts import facts_from_row
+from lifecycles.meetups.meetup_situation import load_meetup, meetups_of
 from lifecycles.onboardings import load_onboarding, onboardings_of
 from lifecycles.participants import Programs, program_of
 from lifecycles.requests import load_request, requests_of
@@ -33,6 +34,7 @@ from rules.cohort import CohortFacts
 from rules.credit import ClaimFacts
 from rules.engagement import EngagementFacts
 from rules.kinds import KINDS, Kind
+from rules.meetup import MeetupFacts
 from rules.onboarding import OnboardingFacts
 from rules.program import Program
 from rules.request import RequestFacts
@@ -47,7 +49,7 @@ class LifecycleKind:
     """One kind of lifecycle, from its rows to its rules."""
 
     kind: Kind
-    table: type[Onboarding | Request | Engagement | Claim | Survey | Cohort]
+    table: type[Onboarding | Request | Engagement | Claim | Survey | Cohort | Meetup]
     facts: type[Any]
     load: Load
     """Return the situation of facts: people and program, as the database has them at an instant.
@@ -72,6 +74,7 @@ LIFECYCLES: Mapping[str, LifecycleKind] = MappingProxyType(
         "claim": LifecycleKind(KINDS["claim"], Claim, ClaimFacts, load_claim, claims_of_member),
         "survey": LifecycleKind(KINDS["survey"], Survey, SurveyFacts, load_survey, surveys_of),
         "cohort": LifecycleKind(KINDS["cohort"], Cohort, CohortFacts, load_cohort, cohorts_of),
+        "meetup": LifecycleKind(KINDS["meetup"], Meetup, MeetupFacts, load_meetup, meetups_of),
     }
 )
 """All kinds of lifecycle, by the first part of their workflow ids."""

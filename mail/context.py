@@ -19,6 +19,7 @@ from mail.branding import brand_context, logo_image
 from mail.credit_context import attachments, badge_link
 from mail.digest import digest_context
 from mail.lifecycle_context import LifecycleMail, lifecycle_context
+from mail.meetups.meetup_context import calendar_of
 from mail.mime import InlineImage, MailEnvelope
 from mail.template_environment import first_name
 from mail.turns import shared_mail
@@ -100,6 +101,7 @@ async def prepare_mail(
         context[name] = {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value
     recipient = _Recipient(reader.member.name, reader.member.email, reader.locale(program))
     envelope = await _envelope(session, row, program, recipient, link, at)
+    envelope = replace(envelope, calendar=await calendar_of(session, row, reader, program, at))
     if letter:
         also = [other.context.get("letter") for _, other in await shared_mail.others(session, row)]
         found = [each for id in (letter, *also) for each in await attachments(session, id)]

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database.models import Claim, CohortPair, Engagement, Message, Request
 from lifecycles.participants import NotOnRecord, Participant, participant
 from mail.credit_context import SURVEY_MINUTES, badge_link, claim_context, decision_of_staff
+from mail.meetups.meetup_context import meetup_context
 from mail.template_environment import first_name
 from mail.turns import shared_mail
 from rules.kinds import KINDS, parts_of
@@ -143,6 +144,10 @@ async def _cohort(mail: LifecycleMail) -> dict[str, object]:
     }
 
 
+async def _meetup(mail: LifecycleMail) -> dict[str, object]:
+    return await meetup_context(mail.session, mail.row)
+
+
 CONTEXTS: Mapping[str, Callable[[LifecycleMail], Awaitable[dict[str, object]]]] = {
     "onboarding": _onboarding,
     "request": _request,
@@ -150,6 +155,7 @@ CONTEXTS: Mapping[str, Callable[[LifecycleMail], Awaitable[dict[str, object]]]] 
     "claim": _claim,
     "survey": _survey,
     "cohort": _cohort,
+    "meetup": _meetup,
 }
 """What a mail about a lifecycle says beyond its reader, by kind."""
 

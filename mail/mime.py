@@ -16,6 +16,7 @@ from email.policy import SMTP
 from email.utils import format_datetime
 
 from mail.addresses import DOT_ATOM, header_address
+from mail.meetups.calendar_files import FILE_NAME, CalendarFile
 from rules.text import for_header
 
 _LONGEST_NAME = 75
@@ -67,7 +68,7 @@ class MailEnvelope:
     `message_id`, and each of `references` from the oldest to the newest, stands in angle brackets. `date` is the
     workflow's time, with a zone (T6). `delivery` is the ledger's id, by which a bounce is recognised (MAIL7).
     `list_id` (a bare id such as `mentoring.example.org`) and `unsubscribe_url` are for what the reader may stop;
-    one click works where the URL is HTTPS (MAIL6).
+    one click works where the URL is HTTPS (MAIL6). `calendar` goes as a part beside the text, and as a file.
     """
 
     message_id: str
@@ -84,6 +85,7 @@ class MailEnvelope:
     references: tuple[str, ...] = ()
     attachments: tuple[MailAttachment, ...] = ()
     images: tuple[InlineImage, ...] = ()
+    calendar: CalendarFile | None = None
 
 
 def subject_line(value: str) -> str:
@@ -161,6 +163,8 @@ def _parts(composed: Composed, envelope: MailEnvelope) -> EmailMessage:
     message = EmailMessage(policy=_PARTS_POLICY)
     message.set_content(_UNSENDABLE.sub("", composed.text))
     message.add_alternative(_UNSENDABLE.sub("", composed.html), subtype="html")
+    if envelope.calendar:
+        _invite(message, envelope.calendar)
     for image in envelope.images:
         _show(message, image)
     for attachment in envelope.attachments:
@@ -170,6 +174,22 @@ def _parts(composed: Composed, envelope: MailEnvelope) -> EmailMessage:
     for number, part in enumerate(multiparts, start=1):
         part.set_boundary(f"=_{number}_{seed}")  # "=_" occurs in no encoded body
     return message
+
+
+def _invite(message: EmailMessage, calendar: CalendarFile) -> None:
+    """Add a calendar file, as mail programs want it: those with a calendar show the part, others offer the file.
+
+    The method stands in both headers as in the file. cal.com wrote REQUEST beside CANCEL, and Outlook kept the entry.
+    """
+    method = {"method": calendar.method}
+    message.add_alternative(calendar.text, subtype="calendar", charset="utf-8", params=method)
+    message.add_attachment(
+        calendar.text.encode("utf-8"),
+        maintype="text",
+        subtype="calendar",
+        filename=FILE_NAME,
+        params={**method, "charset": "utf-8"},
+    )
 
 
 def _show(message: EmailMessage, image: InlineImage) -> None:

@@ -139,6 +139,17 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 staff_acts=("cancel",),
                 follows_standing=False,
             ),
+            Kind(
+                name="meetup",
+                workflow="Meetup",
+                id_pattern=_ID,
+                subject="meetup",
+                open_states=("scheduled",),
+                closed_states=("held", "canceled"),
+                staff_acts=("cancel", "pause", "resume"),
+                follows_standing=False,
+                links={f"meetup_{answer}": ("meetup", answer) for answer in ("yes", "no", "maybe")},
+            ),
         )
     }
 )

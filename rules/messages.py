@@ -167,6 +167,12 @@ _MESSAGES = (
     # surveys
     _message(_NUDGE, "mentor.survey", "SUR2", thread="mentor.survey", numbers=_REQUEST_AND_REMINDERS),
     _message(_NUDGE, "mentee.survey", "SUR2", thread="mentee.survey", numbers=_REQUEST_AND_REMINDERS),
+    # meetups
+    _message(_NUDGE, "member.meetup_invitation", "MEE1"),
+    _message(_OWED, "member.meetup_changed", "MEE1", thread="member.meetup_invitation"),
+    _message(_OWED, "member.meetup_canceled", "MEE1", thread="member.meetup_invitation"),
+    _message(_NUDGE, "member.meetup_reminder", "MEE1", thread="member.meetup_invitation"),
+    _message(_NUDGE, "member.meetup_resources", "MEE1", "MEE2", thread="member.meetup_invitation"),
     # staff
     _message(_OWED, "staff.misconduct", "ENG8"),
     _message(_OWED, "staff.alarm", "MAIL3", "T8"),
@@ -176,15 +182,18 @@ _MESSAGES = (
 
 _MOST_URGENT_FIRST = (
     "request_reminder",
+    "meetup_reminder",
     "request_past_due",
     "wrap_up",
     "credit_precheck",
     "discovery",
     "declined_checkin",
+    "meetup_invitation",
     "survey",
     "curriculum",
     "checkin",
     "pulse",
+    "meetup_resources",
 )
 """Nudges by what waits for their reader: another person, a date, a question, an offer."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,11 +17,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database import ledger
 from database.ledger import AgendaChanges
-from database.models import Lifecycle, Task
+from database.models import Lifecycle, Meetup, Task
 from database.task_closing import settled_because, settled_tasks
 from database.tasks import PROGRAM
 from lifecycles.claims import ClaimSituation, claims_after, pending_commands
 from lifecycles.engagements import EngagementContext
+from lifecycles.meetups.invitations import preview_people
 from lifecycles.participants import Programs
 from lifecycles.registry import ChangeOutcome, outcome_of
 from rules.acts import Act
@@ -29,6 +30,9 @@ from rules.agenda import Agenda, closing_change
 from rules.engagement import EngagementFacts
 from rules.program.catalogue import Catalogue
 from staff.upcoming import UpcomingChange, coming_of
+
+MOST_PREVIEWED = 25
+"""Of how many invited people a preview of a meetup shows the mail. The others have the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,13 @@ async def preview_of(
         )
         pending = await pending_commands(session, context, outcome.after, catalogue, at)
         starts = tuple(command.workflow for command in pending if command.kind == "start")
-    return await _of(session, row, (outcome.before, outcome.after), outcome.facts, at, claims, starts)
+    found = await _of(session, row, (outcome.before, outcome.after), outcome.facts, at, claims, starts)
+    if isinstance(row, Meetup):
+        program = outcome.situation.program
+        return replace(
+            found, changes=await preview_people(session, row, outcome.facts, program, MOST_PREVIEWED)
+        )
+    return found
 
 
 async def _of_claim(
@@ -129,7 +139,9 @@ async def _of(
         program=row.program,
         before=row.state,
         state=state,
-        changes=ledger.compare(await ledger.rows_of(session, row.workflow), after.mails),
+        changes=ledger.AgendaChanges()
+        if after.has_batches
+        else ledger.compare(await ledger.rows_of(session, row.workflow), after.mails),
         coming=coming_effects(coming_of(before, at), coming_of(after, at)),
         tasks=await _task_effects(session, row.workflow, state, after, facts, at),
         claims=claims,

@@ -32,11 +32,11 @@ ONE_SUBJECT = "one subject; the room says which side of it"
 
 SAME_MODULE: Mapping[str, str] = {
     **dict.fromkeys(
-        ("onboarding", "request", "engagement", "claim", "survey", "cohort"),
+        ("onboarding", "request", "engagement", "claim", "survey", "cohort", "meetup"),
         "a kind of lifecycle, seen by its room",
     ),
     **dict.fromkeys(
-        ("claims", "engagements", "requests", "surveys", "cohorts"),
+        ("claims", "engagements", "requests", "surveys", "cohorts", "meetups"),
         "rows and acts of a kind of lifecycle, by room",
     ),
     **dict.fromkeys(

@@ -24,6 +24,7 @@ from activities.claims import ClaimActivities
 from activities.cohorts import CohortActivities
 from activities.delivery import MailActivities
 from activities.inbox import QUEUE, InboxActivities
+from activities.meetups import MeetupActivities
 from activities.planning import AgendaActivities
 from activities.surveys import SurveyActivities
 from activities.upkeep.checkpoints import CheckpointActivities
@@ -281,6 +282,7 @@ def _workflow_worker(client: Client, components: Components, options: WorkerOpti
     agenda = AgendaActivities(database, programs, components.letters)
     claims = ClaimActivities(database, programs, components.letters)
     surveys = SurveyActivities(database, programs)
+    meetups = MeetupActivities(database, programs)
     inbox = InboxActivities(database, programs, client, components.catalogue)
     cohorts = CohortActivities(database, programs, inbox.perform_commands)
     watchdog = WatchdogActivities(database, programs, client)
@@ -301,6 +303,7 @@ def _workflow_worker(client: Client, components: Components, options: WorkerOpti
             cohorts.plan_cohort,
             cohorts.propose_pairs,
             cohorts.start_pairs,
+            meetups.plan_meetup,
             inbox.apply_events,
             inbox.hand_over_inbox,
             inbox.perform_commands,

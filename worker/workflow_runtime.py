@@ -16,6 +16,7 @@ from workflows.claim import ClaimWorkflow
 from workflows.cohorts.cohort import CohortWorkflow
 from workflows.engagement import EngagementWorkflow
 from workflows.inbox import InboxShardWorkflow, InboxWorkflow
+from workflows.meetup import MeetupWorkflow
 from workflows.onboarding import OnboardingWorkflow
 from workflows.request import RequestWorkflow
 from workflows.resend import ResendWorkflow
@@ -40,6 +41,7 @@ WORKFLOWS: Sequence[type] = (
     ClaimWorkflow,
     SurveyWorkflow,
     CohortWorkflow,
+    MeetupWorkflow,
     WebhookWorkflow,
 )
 """All workflow types."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from activities.event_handlers.base import HandlerContext, RefusedEvent, StoredEvent
-from database.models import Member
+from database.models import MeetupInvitation, Member
 from database.suppressions import settle_address_tasks
+from lifecycles.meetups.invitations import plan_again
 from lifecycles.registry import lifecycle_of, open_lifecycles_of
 from lifecycles.workflow_commands import WorkflowCommand
 from rules.mail_address import AddressRejected, mail_address
@@ -42,6 +43,8 @@ async def member_updated(context: HandlerContext, event: StoredEvent) -> list[Wo
     await session.flush()
     if is_new or not (standing_changed or before != _planning_inputs(member)):
         return []
+    # The send time of a reminder is one of the person's own calendar.
+    await plan_again(session, MeetupInvitation.member_id == member.id)
     lifecycles = await open_lifecycles_of(session, member.id)
     if not standing_changed:
         return [WorkflowCommand("signal", workflow, "replan") for workflow, _ in lifecycles]

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from activities.event_handlers.base import HandlerContext, RefusedEvent, RepeatedEvent, StoredEvent
+from activities.event_handlers.meetups import invite_commands
 from database.models import Engagement, Member, Profile, Request
 from database.tasks import settle_tasks
 from lifecycles.capacity import places_left
@@ -28,22 +29,21 @@ async def profile_created(context: HandlerContext, event: StoredEvent) -> list[W
     if await session.get(Profile, data["profile"]):
         raise RepeatedEvent(f"profile {data['profile']} exists already")
     member = await session.get_one(Member, data["member"])
-    session.add(
-        Profile(
-            id=data["profile"],
-            member_id=member.id,
-            role=data["role"],
-            program=program,
-            partner=_partner(data, context.programs[program]),
-            mentees_at_a_time=data.get("mentees_at_a_time"),
-            areas=data.get("areas", []),
-            interests=data.get("interests", []),
-            goals=data.get("goals"),
-            languages=data.get("languages", []),
-            created_at=at,
-            updated_at=at,
-        )
+    profile = Profile(
+        id=data["profile"],
+        member_id=member.id,
+        role=data["role"],
+        program=program,
+        partner=_partner(data, context.programs[program]),
+        mentees_at_a_time=data.get("mentees_at_a_time"),
+        areas=data.get("areas", []),
+        interests=data.get("interests", []),
+        goals=data.get("goals"),
+        languages=data.get("languages", []),
+        created_at=at,
+        updated_at=at,
     )
+    session.add(profile)
     await session.flush()
     facts = OnboardingFacts(
         data["profile"],
@@ -55,7 +55,8 @@ async def profile_created(context: HandlerContext, event: StoredEvent) -> list[W
     )
     workflow = f"onboarding/{data['profile']}"
     session.add(onboarding_row(workflow, facts, context.programs[program]))
-    return [start("Onboarding", workflow, facts), *await _joined(context, event)]
+    joined, meetups = await _joined(context, event), await invite_commands(context, profile, event)
+    return [start("Onboarding", workflow, facts), *joined, *meetups]
 
 
 async def profile_updated(context: HandlerContext, event: StoredEvent) -> list[WorkflowCommand]:

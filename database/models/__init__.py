@@ -26,6 +26,7 @@ from database.models.mail import (
     NudgePlace,
     Suppression,
 )
+from database.models.meetups import Meetup, MeetupInvitation
 from database.models.outbox_tables import OutboxEvent, WebhookEndpoint
 from database.models.people import LinkUse, Member, PersonKey, Profile
 from database.models.records import (
@@ -82,6 +83,8 @@ __all__ = [
     "MailBody",
     "MailRate",
     "Meeting",
+    "Meetup",
+    "MeetupInvitation",
     "Member",
     "Message",
     "NudgePlace",

@@ -30,6 +30,7 @@ class Message(Base):
         UniqueConstraint("workflow", "step", "occurrence"),
         Index("ix_messages_open", "state", "due_at"),
         Index("ix_messages_waiting", "member_id", "state", "due_at"),
+        Index("ix_messages_workflow_state_due_at", "workflow", "state", "due_at"),
     )
     id: Mapped[int] = mapped_column(Serial, primary_key=True)
     delivery: Mapped[str] = mapped_column(String(40), unique=True)

@@ -14,6 +14,7 @@ from gateway.links.engagement import (
     EndEngagement,
     ReportMisconduct,
 )
+from gateway.links.meetup import AnswerMeetup
 from gateway.links.page import LinkHandler
 from gateway.links.preferences import GiveFeedback, Preferences, Unsubscribe
 from gateway.links.request import AnswerRequest, WithdrawRequest
@@ -49,4 +50,6 @@ def link_handlers(services: GatewayServices, store: EventStore) -> dict[str, Lin
         "claim": MarkSubmitted(*claim),
         # about a survey
         "survey": AnswerSurvey(*shared),
+        # about a meetup
+        "meetup": AnswerMeetup(*shared),
     }

@@ -21,6 +21,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database import events
 from database.models import Message
 from database.session import Database
+from mail.meetups.calendar_reply import CalendarReply
+from mail.meetups.stored_replies import store_replies
 from mail.reports.bounce_report import DELIVERY, BounceReport
 from mail.reports.delivered import DeliveredReport, record_delivered
 from mail.reports.providers import ProviderReport
@@ -54,7 +56,8 @@ async def store_reports(
 ) -> StoredReports:
     """Store an event of time `at` for each report about our mail that is not known yet (MAIL7).
 
-    They are read by `reader`, or by a process for this call. What it gives up is dropped and counted in the log.
+    A reply of a calendar comes the same ways, and is stored as an answer (MEE1). They are read by `reader`, or by a
+    process for this call. What it gives up is dropped and counted in the log.
     """
     own = reader or ReadingProcess()
     before = own.given_up
@@ -65,7 +68,9 @@ async def store_reports(
             await own.aclose()
     if dropped := own.given_up - before:
         log.warning("reports_dropped", count=dropped, reason="reading them took too long")
-    return await store_bounces(database, [bounce for bounce in found if bounce], at)
+    answers = await store_replies(database, [each for each in found if isinstance(each, CalendarReply)], at)
+    stored = await store_bounces(database, [each for each in found if isinstance(each, BounceReport)], at)
+    return StoredReports(stored.new + answers, stored.refused)
 
 
 async def store_bounces(

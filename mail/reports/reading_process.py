@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from mail.meetups.calendar_reply import CalendarReply, reply_in
 from mail.reports.bounce_report import BounceReport, bounce_in
 from mail.reports.parts import LARGEST
 
@@ -34,8 +35,13 @@ class ReadingProcess:
         self._turn = asyncio.Lock()
         self.given_up = 0
 
-    async def read(self, content: bytes, recipients: Sequence[str] = ()) -> BounceReport | None:
-        """Return what a mail reports; None if it reports nothing of ours, or was given up. Keeps 256 KB of it."""
+    async def read(
+        self, content: bytes, recipients: Sequence[str] = ()
+    ) -> BounceReport | CalendarReply | None:
+        """Return what a mail reports, or the answer of a calendar in it; None for any other one, or if given up.
+
+        Keeps 256 KB of it.
+        """
         async with self._turn:
             try:
                 async with asyncio.timeout(self._deadline):
@@ -53,7 +59,7 @@ class ReadingProcess:
         """End the process."""
         await self._kill()
 
-    async def _ask(self, content: bytes, recipients: Sequence[str]) -> BounceReport | None:
+    async def _ask(self, content: bytes, recipients: Sequence[str]) -> BounceReport | CalendarReply | None:
         if self._process is None:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "mail.reports.reading_process"),
@@ -69,7 +75,9 @@ class ReadingProcess:
         to.write(head.encode() + b"\n" + content)
         await to.drain()
         answer = json.loads(await answers.readuntil(b"\n"))
-        return BounceReport(**answer) if answer else None
+        if not answer:
+            return None
+        return CalendarReply(**answer["reply"]) if "reply" in answer else BounceReport(**answer["bounce"])
 
     async def _kill(self) -> None:
         process, self._process = self._process, None
@@ -80,12 +88,20 @@ class ReadingProcess:
         await process.wait()
 
 
+def _answer(content: bytes, recipients: Sequence[str]) -> dict[str, object] | None:
+    if reply := reply_in(content):
+        return {"reply": asdict(reply)}
+    bounce = bounce_in(content, recipients)
+    return {"bounce": asdict(bounce)} if bounce else None
+
+
 def main() -> None:
     """Answer each report on standard input with a line of JSON, until it ends."""
     while head := sys.stdin.buffer.readline():
         order = json.loads(head)
-        bounce = bounce_in(sys.stdin.buffer.read(order["size"]), order["recipients"])
-        sys.stdout.write(json.dumps(asdict(bounce) if bounce else None) + "\n")
+        sys.stdout.write(
+            json.dumps(_answer(sys.stdin.buffer.read(order["size"]), order["recipients"])) + "\n"
+        )
         sys.stdout.flush()
 
 

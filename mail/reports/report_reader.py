@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from mail.meetups.calendar_reply import is_about_reply
 from mail.reports.parts import Part, parse, walk
 from mail.reports.provider_lists import provider_in
 from mail.reports.text_formats import answers_in, human_text, is_automatic_reply, read_text, status_fields
@@ -74,6 +75,8 @@ def read_report(content: bytes, recipients: Sequence[str] = ()) -> list[Reported
     for any bytes.
     """
     parts = list(walk(content))
+    if is_about_reply(parts):
+        return []
     # What our mail quotes is no report: somebody may have written to us about one.
     own = [part for part in parts if not part.quoted]
     found = _complaint(own)

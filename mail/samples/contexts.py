@@ -67,6 +67,9 @@ _LINKS = (
     "certificate",
     "survey",
     "graduation",
+    "meetup_yes",
+    "meetup_no",
+    "meetup_maybe",
     "task",
     "console",
     "ahead",
@@ -91,6 +94,9 @@ _WORDS: Mapping[str, Mapping[str, object]] = {
         "step": "A diary of your energy",
         "step_text": "For one week, note each evening what gave you energy and what took it.\nBring the two "
         "longest lists to your next meeting.",
+        "meetup": "The first hundred days",
+        "slides": "The slides",
+        "recording": "The recording",
     },
     "es": {
         "program": "Programa de Mentoría para Líderes de Seguridad",
@@ -109,6 +115,9 @@ _WORDS: Mapping[str, Mapping[str, object]] = {
         "step": "Un diario de su energía",
         "step_text": "Durante una semana, anote cada noche qué le dio energía y qué se la quitó.\nLleve las dos "
         "listas más largas a su próxima reunión.",
+        "meetup": "Los primeros cien días",
+        "slides": "La presentación",
+        "recording": "La grabación",
     },
 }
 
@@ -135,6 +144,7 @@ _DATES: Mapping[str, date] = {
     "opens_on": date(2029, 4, 21),
     "window_opens": datetime(2029, 4, 21, 6, 0, tzinfo=UTC),
     "window_closes": datetime(2029, 5, 7, 5, 59, tzinfo=UTC),
+    "starts": datetime(2028, 4, 5, 16, 0, tzinfo=UTC),
 }
 _OUTSIDE_CYCLE = {"cycle_start": date(2025, 7, 1), "cycle_end": date(2028, 6, 30)}
 """The cycle of a claim whose gate lies outside of it (CPE4)."""
@@ -219,6 +229,7 @@ def sample_context(message: str, number: int | None, locale: str) -> dict[str, o
         "claim": _claim(words, _OF_THE_OTHERS_CLAIM.get(message, role)),
         "step": {**_STEP, "place": number or 1, "title": words["step"], "text": words["step_text"]},
         "survey": {"id": f"survey/r-1041/{role}", "minutes": 3},
+        "meetup": _meetup(words),
         "checkpoint": dict(_CHECKPOINT),
         "digest": dict(_DIGEST),
         "dates": {**_DATES, **(_OUTSIDE_CYCLE if message.endswith("credit_outside_cycle") else {})},
@@ -243,6 +254,20 @@ def _program(words: Mapping[str, object], locale: str) -> dict[str, object]:
         "is_cohort": False,
         "resources": {name: f"https://members.example.org/mentoring/{name}" for name in _RESOURCES},
         "terms": dict(_TERMS),
+    }
+
+
+def _meetup(words: Mapping[str, object]) -> dict[str, object]:
+    return {
+        "id": "2028-spring",
+        "title": words["meetup"],
+        "link": "https://meet.example.org/spring",
+        "minutes": 90,
+        "answer": "",
+        "material": [
+            {"title": words[name], "link": f"https://files.example.org/{name}"}
+            for name in ("slides", "recording")
+        ],
     }
 
 

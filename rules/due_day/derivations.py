@@ -187,6 +187,20 @@ def _survey(case: Case) -> Derivation:
     return Counted("SUR2", 1, "business day", calendar.business_day_before(day), day)
 
 
+def _reminder(case: Case) -> Derivation:
+    calendar = case.recipient.calendar
+    on = calendar.date_of(case.facts.starts_at)
+    return Counted("MEE1", -1, "business day", on, calendar.business_day_before(on))
+
+
+def _resources(case: Case) -> Derivation:
+    known, ends = case.facts.resources_at, case.facts.ends_at
+    if known and known > ends:
+        return AtOnce("MEE1", "the resources of the meetup came")
+    day = case.recipient.calendar.date_of(ends)
+    return Counted("MEE1", 0, "day", day, day, what="the end of the meetup")
+
+
 _BY_NAME: Final[Mapping[str, Rule]] = {
     "member.standing_lapsed": _at_once("MEM1", "somebody signed up without good standing"),
     "mentor.welcome": _welcome,
@@ -231,6 +245,11 @@ _BY_NAME: Final[Mapping[str, Rule]] = {
     "*.credit_revoked": _at_once("CPE13", "the credit was revoked"),
     "*.certificate": _at_once("CPE3", "the certificate was made"),
     "*.survey": _survey,
+    "member.meetup_invitation": _at_once("MEE1", "the person was invited to the meetup"),
+    "member.meetup_changed": _at_once("MEE1", "the meetup was changed"),
+    "member.meetup_canceled": _at_once("MEE1", "the meetup was cancelled"),
+    "member.meetup_reminder": _reminder,
+    "member.meetup_resources": _resources,
     "staff.misconduct": _at_once("ENG8", "misconduct was reported"),
     "staff.alarm": _at_once("MAIL3", "the mail server or a message needed staff"),
     "staff.checkpoint": _at_once("CPE11", "the checkpoint was taken"),

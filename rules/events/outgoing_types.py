@@ -141,6 +141,21 @@ class CohortStateChanged(OutgoingData):
     since: Moment = Field(description=_SINCE)
 
 
+class MeetupStateChanged(OutgoingData):
+    """A meetup is in another state."""
+
+    event_type = "meetup.state_changed"
+    example: ClassVar[dict[str, Any]] = {
+        "meetup": "m-1",
+        "state": "held",
+        "since": "2028-04-05T17:00:00+00:00",
+    }
+
+    meetup: Id = Field(description="The meetup's id.")
+    state: Annotated[str, _state("meetup")] = Field(description="The state.")
+    since: Moment = Field(description=_SINCE)
+
+
 class LifecycleExtended(OutgoingData):
     """Staff extended an onboarding, a request or an engagement."""
 
@@ -304,6 +319,7 @@ _MODELS: tuple[type[OutgoingData], ...] = (
     ClaimStateChanged,
     SurveyStateChanged,
     CohortStateChanged,
+    MeetupStateChanged,
     LifecycleExtended,
     ClaimDecided,
     LetterMade,

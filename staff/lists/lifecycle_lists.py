@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Claim, Lifecycle, Member, Profile, Task
@@ -159,6 +159,8 @@ def _search(table: Any, search: str) -> ColumnElement[bool]:
     )
     columns = [getattr(table, name) for name in _PEOPLE if hasattr(table, name)]
     by_id: ColumnElement[bool] = table.workflow.contains(search.strip(), autoescape=True)
+    if hasattr(table, "title"):
+        by_id = or_(by_id, func.lower(table.title).contains(search.strip().lower(), autoescape=True))
     return or_(by_id, *(column.in_(profiles) for column in columns))
 
 

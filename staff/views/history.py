@@ -37,12 +37,21 @@ class Reader:
 
 
 async def history(
-    session: AsyncSession, subjects: Sequence[str], mails: Sequence[Message], reader: Reader
+    session: AsyncSession,
+    subjects: Sequence[str],
+    mails: Sequence[Message],
+    reader: Reader,
+    apart: Sequence[str] = (),
 ) -> tuple[HistoryItem, ...]:
-    """Return what the audit record has on these subjects, in order. Of mail only that in `mails` is shown."""
+    """Return what the audit record has on these subjects, in order. Of mail only that in `mails` is shown.
+
+    Records of the kinds `apart` are left out: a meetup has thousands.
+    """
     names = {mail.delivery: numbered(mail.message, mail.number) for mail in mails}
     records = await session.scalars(
-        select(AuditRecord).where(AuditRecord.subject.in_(subjects)).order_by(AuditRecord.at, AuditRecord.id)
+        select(AuditRecord)
+        .where(AuditRecord.subject.in_(subjects), AuditRecord.kind.not_in(apart))
+        .order_by(AuditRecord.at, AuditRecord.id)
     )
     items = [
         _item(record, names, reader)

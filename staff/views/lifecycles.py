@@ -8,10 +8,21 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import DECISIONS, Cohort, CohortMember, Event, Lifecycle, Message, Profile, Task
+from database.models import (
+    DECISIONS,
+    Cohort,
+    CohortMember,
+    Event,
+    Lifecycle,
+    Meetup,
+    MeetupInvitation,
+    Message,
+    Profile,
+    Task,
+)
 from database.tasks import by_urgency
 from lifecycles.facts import UnreadableFacts
 from lifecycles.participants import NotOnRecord, Programs
@@ -49,9 +60,16 @@ PARTIES: Mapping[str, Callable[[Any], dict[str, str]]] = MappingProxyType(
         "survey": lambda row: {"profile": row.profile_id},
         # Its members may be thousands: they have a page and a command of their own.
         "cohort": lambda row: {},
+        "meetup": lambda row: {},
     }
 )
 """Who takes part in a lifecycle of each kind: profiles by role."""
+
+MOST_OF_MANY = 100
+"""How many of a meetup's messages a view has."""
+
+OF_EACH_PERSON = ("mail", "came_back", "answer")
+"""The records of a meetup that there is one of for each person."""
 
 _OWNERS = ("profile_id", "mentee_id", "mentor_id")
 """The columns that name a person whose own lifecycle it is."""
@@ -59,6 +77,7 @@ _OWNERS = ("profile_id", "mentee_id", "mentor_id")
 _DETAILS = (
     *("areas", "months", "goals", "end_reason", "answer_reason"),
     *("opens_on", "closes_on", "kick_off_on", "partners"),
+    *("title", "cohort", "starts_local", "time_zone", "duration", "link"),
     *("certification", "credit_date", "cycle_start", "cycle_end", "domains", "earned", "countable"),
 )
 """The columns of some kinds that staff see."""
@@ -80,7 +99,14 @@ async def lifecycle_view(
         Party(role, profile, people.label(profile), people.zone(profile, row.program))
         for role, profile in profiles.items()
     )
-    mails = await messages_where(session, Message.workflow == workflow)
+    # A meetup has thousands of messages: its own page counts them, here are some of those that are next.
+    is_of_many = row.workflow.startswith("meetup/")
+    of_row = Message.workflow == workflow
+    mails = (
+        await messages_where(session, and_(of_row, Message.state.not_in(DECISIONS)), MOST_OF_MANY)
+        if is_of_many
+        else await messages_where(session, of_row)
+    )
     zone, ahead = program_zone(row.program, programs), await upcoming(session, [row], programs, now)
     return LifecycleView(
         summary=(await summaries_of(session, [row], programs))[0],
@@ -91,7 +117,11 @@ async def lifecycle_view(
             ahead=await message_views(session, undecided(mails), programs),
             coming=ahead.changes,
             happened=await history(
-                session, [workflow], mails, Reader(zone, row.program, people, is_confidant)
+                session,
+                [workflow],
+                mails,
+                Reader(zone, row.program, people, is_confidant),
+                apart=OF_EACH_PERSON if is_of_many else (),
             ),
             tasks=await open_tasks(session, [workflow], zone),
             events=await open_events(session, [workflow], zone),
@@ -152,7 +182,7 @@ def _details(row: Lifecycle, dates: Mapping[str, Any]) -> tuple[Detail, ...]:
 
 
 async def rows_of(session: AsyncSession, profiles: Iterable[Profile]) -> list[Lifecycle]:
-    """Return the lifecycles that these profiles have, by kind."""
+    """Return the lifecycles that these profiles have, by kind, and the meetups that they are invited to."""
     ids = [profile.id for profile in profiles]
     rows: list[Lifecycle] = []
     for kind in LIFECYCLES.values():
@@ -163,12 +193,15 @@ async def rows_of(session: AsyncSession, profiles: Iterable[Profile]) -> list[Li
             )
     takes_part = select(CohortMember.cohort_id).where(CohortMember.profile_id.in_(ids))
     rows += await session.scalars(select(Cohort).where(Cohort.id.in_(takes_part)))
+    invited = select(MeetupInvitation.workflow).where(MeetupInvitation.profile_id.in_(ids))
+    rows += await session.scalars(select(Meetup).where(Meetup.workflow.in_(invited)))
     return rows
 
 
-async def messages_where(session: AsyncSession, condition: Any) -> list[Message]:
-    """Return the rows of the ledger that match, in the order of their instants."""
-    found = await session.scalars(select(Message).where(condition).order_by(Message.due_at, Message.id))
+async def messages_where(session: AsyncSession, condition: Any, most: int | None = None) -> list[Message]:
+    """Return the rows of the ledger that match, in the order of their instants; with `most` up to a number."""
+    ordered = select(Message).where(condition).order_by(Message.due_at, Message.id)
+    found = await session.scalars(ordered.limit(most))
     return list(found)
 
 

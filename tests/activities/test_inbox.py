@@ -194,7 +194,6 @@ async def test_mistake_of_a_sender_is_one_task_however_often_it_is_sent(
 @pytest.mark.parametrize(
     ("type", "data", "reason", "action"),
     [
-        ("meetup.canceled", {"meetup": "m-1"}, "nothing here keeps a meetup", ""),
         ("profile.withdrawn", {"profile": "p-none"}, "profile/p-none did not arrive in time", "See why"),
         ("profile.created", {"profile": "p-eva", "member": "eva", "role": "mentee"}, "exists already", ""),
         ("member.updated", {"member": "bob"}, "the program failed on it: KeyError", "Have this fault"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
 
 import pytest
@@ -57,12 +56,3 @@ async def test_show_of_a_person_knows_refused_events_of_a_lifecycle(cli: CliFixt
         shown = await cli.throughline("show", target, "--json")
         assert [each["why"] for each in shown.json["events"]] == ["nobody knows"], target
         assert "nobody knows" in (await cli.throughline("show", target)).out
-
-
-@pytest.mark.rule("T8")
-async def test_event_about_a_meetup_is_refused_before_it_is_stored(cli: CliFixture) -> None:
-    event = {"type": "meetup.canceled", "data": {"meetup": "m-1"}}
-    said = await cli.throughline("event", "send", "-", "--direct", given=json.dumps(event))
-    assert said.status == 1
-    assert "nothing here keeps meetups yet" in said.err
-    assert await cli.all(Event) == []

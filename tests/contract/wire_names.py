@@ -7,12 +7,13 @@ in no list here may be changed freely.
 from __future__ import annotations
 
 WORKFLOW_TYPES = """
-    Checkpoints Claim Cohort Digest Engagement Inbox InboxShard Onboarding Request Resend Survey Watchdog Webhook
+    Checkpoints Claim Cohort Digest Engagement Inbox InboxShard Meetup Onboarding Request Resend Survey Watchdog
+    Webhook
 """
 
 WORKFLOW_IDS = """
     onboarding/ request/ engagement/ claim/ survey/ checkpoint/ resend/ inbox inbox/ watchdog checkpoints digest digest/
-    webhook/ alarm/ cohort/
+    webhook/ alarm/ cohort/ meetup/
 """
 
 TASK_QUEUES = "throughline throughline-mail"
@@ -35,6 +36,7 @@ SIGNALS = {
     """,
     "Survey": "answered cancel replan",
     "Cohort": "cancel confirm pair replan reschedule",
+    "Meetup": "cancel changed pause replan resume",
 }
 
 UPDATES = {
@@ -46,11 +48,13 @@ UPDATES = {
     "Claim": "accept cancel choose_domains reject reopen revoke sign submit",
     "Survey": "answered cancel",
     "Cohort": "cancel confirm pair reschedule",
+    "Meetup": "cancel changed pause resume",
 }
 
 ACTIVITIES = """
     apply_events deliver_events hand_over_inbox look_for_checkpoint look_for_digest look_for_overdue plan_claim
-    plan_cohort plan_engagement plan_onboarding plan_request plan_survey propose_pairs send_mail start_pairs tell
+    plan_cohort plan_engagement plan_meetup plan_onboarding plan_request plan_survey propose_pairs
+    send_mail start_pairs tell
 """
 
 FACTS = {
@@ -125,6 +129,15 @@ FACTS = {
         received.pending.by received.pending.event received.pending.signal received.pending.unreadable
         received.pending.heard_at received.pending.history
     """,
+    "MeetupFacts": """
+        meetup program scheduled_at starts_at ends_at cohort sequence edition changed_at moves moved_at revision
+        resources_at paused_at resumed_at held finished_at ended heard_at taken_over_at
+        ended.state ended.at ended.cause ended.actor ended.heard_at ended.history
+        received received.signals received.updates received.pending received.pending.id received.pending.name
+        received.pending.actor received.pending.reason received.pending.details received.pending.at
+        received.pending.by received.pending.event received.pending.signal received.pending.unreadable
+        received.pending.heard_at received.pending.history
+    """,
 }
 
 HISTORY_VALUES = {
@@ -153,6 +166,8 @@ HISTORY_VALUES = {
     "PlanCohort": "workflow facts at acts",
     "PlannedCohort": "planned facts work effects",
     "ProposePairs": "workflow number",
+    "PlanMeetup": "workflow facts at acts",
+    "PlannedMeetup": "planned facts",
 }
 
 STATES = {
@@ -165,6 +180,7 @@ STATES = {
     """,
     "survey": "open answered closed canceled",
     "cohort": "announced open pairing review confirmed running closed canceled",
+    "meetup": "scheduled held canceled",
     "delivery": """
         planned claimed handed_over sent ambiguous failed skipped suppressed cancelled
     """,
@@ -204,7 +220,7 @@ EVENTS = {
     "claim.submitted": "engagement! by! certification!",
     "survey.answered": "engagement! by! answers!",
     "mail.bounced": "delivery message_id kind! reason",
-    "meetup.scheduled": "meetup! program! title! starts_at! time_zone! duration link resources",
+    "meetup.scheduled": "meetup! program! cohort title! starts_at! time_zone! duration link resources",
     "meetup.changed": "meetup! program title starts_at time_zone duration link resources",
     "meetup.canceled": "meetup! program title starts_at time_zone duration link resources",
     "cohort.scheduled": "cohort! program! opens! closes! kick_off! months partners",
@@ -212,6 +228,7 @@ EVENTS = {
     "cohort.pair_locked": "cohort! mentee! mentor! actor! reason!",
     "cohort.pair_forbidden": "cohort! mentee! mentor! actor! reason!",
     "cohort.pair_changed": "cohort! mentee! mentor! actor! reason!",
+    "meetup.answered": "meetup! by! answer!",
     "staff.cancel": "target! actor! reason!",
     "staff.extend": "target! actor! reason! check_ins business_days months end",
     "staff.pause": "target! actor! reason!",
@@ -230,6 +247,7 @@ OUTGOING_EVENTS = {
     "claim.state_changed": "engagement! role! certification! state! since!",
     "survey.state_changed": "engagement! role! state! since!",
     "cohort.state_changed": "cohort! state! since!",
+    "meetup.state_changed": "meetup! state! since!",
     "lifecycle.extended": "lifecycle! check_ins business_days months end",
     "claim.decided": "engagement! role! certification! status! earned countable",
     "letter.made": "lifecycle! letter! letter_kind! sha256!",
@@ -261,6 +279,8 @@ MESSAGES = """
     mentor.credit_reopened mentee.credit_reopened mentor.credit_revoked mentee.credit_revoked
     mentor.certificate mentee.certificate
     mentor.survey mentee.survey
+    member.meetup_invitation member.meetup_changed member.meetup_canceled member.meetup_reminder
+    member.meetup_resources
     staff.misconduct staff.alarm staff.checkpoint staff.digest
 """
 
@@ -311,6 +331,13 @@ TABLES = {
     "cohort_members": "cohort_id profile_id role partner joined_at left_at unpaired_because unpaired_told_at",
     "cohort_pairs": """
         id cohort_id mentee_id mentor_id state mark run fit why told_at confirmed_at engagement broken_because
+    """,
+    "meetups": """
+        id cohort title starts_local time_zone duration link resources starts_at ends_at workflow program
+        policy_version program_version state state_since facts next_at closed_at
+    """,
+    "meetup_invitations": """
+        workflow member_id number profile_id uid invited_at planned_for answer answered_at answered_by
     """,
     "meetings": "id engagement_id by_profile event_id answer met_on answered_at",
     "reports": "id engagement_id by_profile event_id text reported_at",

@@ -654,30 +654,3 @@ async def test_event_that_raises_becomes_a_task_and_blocks_no_other() -> None:
     assert (bad.state, bad.reason) == ("refused", "the program failed on it: KeyError")
     assert [(task.kind, task.subject) for task in tasks] == [("event_unapplied", "member/bob")]
     assert tasks[0].opened_at < start + timedelta(minutes=1)
-
-
-@pytest.mark.rule("T8")
-async def test_event_without_a_handler_is_refused_and_blocks_no_other() -> None:
-    programs = load_programs(PROGRAMS)
-    start = datetime(2035, 3, 5, 15, 0, tzinfo=UTC)
-    ana = {"member": "ana", "name": "Ana Vega", "email": "ana@example.org", "standing": "good"}
-    meetup = {
-        "meetup": "m-1",
-        "program": "asis-global",
-        "title": "First quarter",
-        "starts_at": "2035-04-02T12:00:00",
-        "time_zone": "America/New_York",
-    }
-    async with embedded_stack(programs, TEMPLATES, PROGRAMS) as ready:
-        await ready.advance(start)
-        events = [
-            ("meetup.scheduled", meetup),
-            ("meetup.canceled", {"meetup": "m-1"}),
-            ("member.updated", ana),
-        ]
-        await ready.send_events(start, events)
-        await ready.wait_idle()
-        async with ready.database.reading() as session:
-            *meetups, member = await session.scalars(select(Event).order_by(Event.id))
-    assert member.state == "applied"
-    assert {(event.state, event.reason) for event in meetups} == {("refused", "nothing here keeps a meetup")}

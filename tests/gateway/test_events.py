@@ -275,14 +275,3 @@ async def test_unknown_methods_and_paths_answer_problem_json(sqlite_gateway: Gat
 def _signature(headers: dict[str, str], body: bytes) -> str:
     at = datetime.fromtimestamp(int(headers["webhook-timestamp"]), UTC)
     return Webhook(SECRET).sign(headers["webhook-id"], at, body.decode())
-
-
-@pytest.mark.rule("T8")
-async def test_event_about_what_nothing_keeps_is_refused_at_the_door(sqlite_gateway: GatewayFixture) -> None:
-    """Accepted, it would be refused later, where its sender does not look."""
-    meetup = event("meetup.canceled", "e-2", meetup="m-1")
-    problem = is_problem(await sqlite_gateway.send([member_updated(), meetup]), 400)
-    (wrong,) = problem["errors"]
-    assert wrong["pointer"] == "/1/type"
-    assert "nothing here keeps meetups yet" in wrong["reason"]
-    assert await sqlite_gateway.events() == []

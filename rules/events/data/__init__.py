@@ -23,7 +23,7 @@ from rules.events.data.engagements import (
     EngagementPlanAgreed,
 )
 from rules.events.data.mail import MailBounced
-from rules.events.data.meetups import MeetupCanceled, MeetupChanged, MeetupScheduled
+from rules.events.data.meetups import MeetupAnswered, MeetupCanceled, MeetupChanged, MeetupScheduled
 from rules.events.data.members import MemberUpdated, ProfileCreated, ProfileUpdated, ProfileWithdrawn
 from rules.events.data.requests import RequestAccepted, RequestCanceled, RequestCreated, RequestDeclined
 from rules.events.data.staff import (
@@ -69,6 +69,7 @@ _MODELS: tuple[type[EventData], ...] = (
     CohortPairLocked,
     CohortPairForbidden,
     CohortPairChanged,
+    MeetupAnswered,
     StaffCancel,
     StaffExtend,
     StaffPause,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
 from rules.durations import parse_duration
-from rules.events.fields import Id, Link, Name, ZoneName, iso, line, pattern
-from rules.events.schema import EventData, EventPart, Shape
+from rules.events.fields import By, Id, Link, Name, ZoneName, iso, line, pattern
+from rules.events.schema import EventData, EventPart, OneOf, Shape
 from rules.validation import (
     LOCAL,
     ValidationError,
@@ -69,7 +69,6 @@ _TIME_ZONE = "The IANA name, like America/Bogota."
 
 class _MeetupEvent(EventData):
     about = "meetup/{meetup}"
-    not_kept = "meetups"
 
     meetup: Id = Field(description="The meetup's id.")
     duration: Duration | None = Field(None, description="How long it is, like PT1H30M; a number is minutes.")
@@ -92,6 +91,9 @@ class MeetupScheduled(_MeetupEvent):
     }
 
     program: Id = Field(description=_PROGRAM)
+    cohort: Id | None = Field(
+        None, description="Whom it is for: one cohort of the program; without it, everybody."
+    )
     title: Name = Field(description=_TITLE)
     starts_at: StartsAt = Field(description=_STARTS_AT)
     time_zone: ZoneName = Field(description=_TIME_ZONE)
@@ -118,3 +120,16 @@ class MeetupCanceled(_KnownMeetup):
 
     event_type = "meetup.canceled"
     example: ClassVar[dict[str, Any]] = {"meetup": "m-1"}
+
+
+class MeetupAnswered(EventData):
+    """An invited person says whether they come. The latest answer counts."""
+
+    event_type = "meetup.answered"
+    about = "meetup/{meetup}"
+    waits_for = ("meetup/{meetup}", "profile/{by}")
+    example: ClassVar[dict[str, Any]] = {"meetup": "m-1", "by": "p-ana", "answer": "yes"}
+
+    meetup: Id = Field(description="The meetup's id.")
+    by: By
+    answer: Annotated[Literal["yes", "no", "maybe"], OneOf()] = Field(description="Whether they come.")

@@ -62,7 +62,14 @@ async def _engagement(mail: LifecycleMail) -> dict[str, object]:
             "certificate": "letter" in mail.row.context,
         },
         **(_step(mail) if mail.row.message.endswith(".curriculum") else {}),
+        **(_graduation(mail.program) if mail.row.message == "member.graduation" else {}),
     }
+
+
+def _graduation(program: Program) -> dict[str, object]:
+    """Return the link of the invitation to graduation (COH3)."""
+    name = program.cohort.graduation if program.cohort else ""
+    return {"links": {"graduation": program.resources.get(name, program.resources["community"])}}
 
 
 def _step(mail: LifecycleMail) -> dict[str, object]:

@@ -196,6 +196,8 @@ async def _begin(
         starts,
         months=facts.months,
         heard_at=at if at - starts > LATE else None,
+        cohort=row.id,
+        ends_on=facts.days.ends.isoformat(),
     )
     if pair.state == "confirmed":
         made = engagement_row(begun, program)

@@ -117,7 +117,9 @@ class BadgeIssuer:
             opened, key = await self.open(session, row.id), await person_keys.key_of(session, row.member_id)
             if opened is not None and key is not None:
                 claims = compact_jws.read(opened.text).payload
-                text = compact_jws.sign(self._header(row.program, signing), claims, signing.key)
+                # The issuer as the badge has it: the deployment may have another address by now.
+                header = {"typ": "JWT", "kid": f"{claims['iss']}#{signing.kid}"}
+                text = compact_jws.sign(header, claims, signing.key)
                 row.content = person_keys.encrypt(key, text.encode(), row.id)
         return len(found)
 

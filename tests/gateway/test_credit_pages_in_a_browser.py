@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from database.models import Feedback, Member
 from rules.credit import fingerprint
+from tests.support.badges.badge_fixture import RING
 from tests.support.browser import FAULTS, POST, browsing, focused_in_turn
 from tests.support.gateway import (
     LETTER,
@@ -56,13 +57,24 @@ SHOWN: dict[str, tuple[str | tuple[str, str, str], dict[str, str] | None]] = {
 @pytest.fixture
 async def gateway(sqlite_url: str) -> AsyncIterator[GatewayFixture]:
     """A gateway with an engagement at its gate, and documents of all kinds."""
+    certificate = letter_row("certificate", "certificate")
+    certificate.engagement_id = "r-2"
     rows = [
         *at_the_gate(),
-        letter_row("certificate", "certificate"),
+        certificate,
         letter_row("mentor_letter", "revoked", revoked_at=NOW, revoked_because="signed by mistake"),
     ]
-    async with gateway_fixture(sqlite_url, rows) as made:
+    async with gateway_fixture(sqlite_url, rows, keys=RING) as made:
         yield made
+
+
+async def badge_path(gateway: GatewayFixture) -> str:
+    """The path of the certificate's badge, made now."""
+    async with gateway.database.begin() as session:
+        program = gateway.programs["asis-global"]
+        badge = await gateway.services.letters.badges.issue(session, program, "certificate", NOW)
+    assert badge is not None
+    return f"/badges/{badge.id}"
 
 
 async def speaking(gateway: GatewayFixture, language: str) -> None:
@@ -71,7 +83,7 @@ async def speaking(gateway: GatewayFixture, language: str) -> None:
         await gateway.change(Member, member, preferences={"language": language})
 
 
-@pytest.mark.rule("CPE8", "CPE11", "SUR1", "SUR4")
+@pytest.mark.rule("CPE8", "CPE11", "CPE14", "SUR1", "SUR4")
 @pytest.mark.parametrize("language", ["en", "es"])
 async def test_evidence_pages_are_accessible_in_every_size_and_scheme(
     gateway: GatewayFixture, chromium: Browser, language: str
@@ -80,7 +92,8 @@ async def test_evidence_pages_are_accessible_in_every_size_and_scheme(
     faults: dict[str, list[str]] = {}
     with capture_logs():
         async with browsing(chromium, gateway, locale=language) as (page, complaints):
-            for name, (where, form) in SHOWN.items():
+            shown = {**SHOWN, "badge": (await badge_path(gateway), None)}
+            for name, (where, form) in shown.items():
                 path = where if isinstance(where, str) else gateway.path(*where)
                 if form is None:
                     await page.goto(path)

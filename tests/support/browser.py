@@ -11,7 +11,7 @@ from playwright.async_api import Browser, ConsoleMessage, Page, Route
 from tests.support.gateway import GatewayFixture
 from tests.support.limits import PATIENCE
 
-_PASSED_ON = {"content-type", "accept-language"}
+_PASSED_ON = {"accept", "content-type", "accept-language"}
 
 COLORS = r"""
   const parts = color => (color.match(/[\d.]+/g) || []).map(Number);

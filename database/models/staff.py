@@ -55,7 +55,10 @@ class StaffLink(Base):
 
 
 class StaffAssignment(Base):
-    """Whom a coordinator may see: `member/ana`, or all of a program, `program/asis-laac`."""
+    """Whom a coordinator may see: `member/ana`, all of a program, `program/asis-laac`, or of a partner in one.
+
+    A partner is `partner/mentors4u-colombia/altavista` (COH4).
+    """
 
     __tablename__ = "staff_assignments"
     account_id: Mapped[str] = mapped_column(ForeignKey("staff_accounts.id"), primary_key=True)

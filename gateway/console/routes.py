@@ -14,6 +14,7 @@ from gateway.console.mail.ahead_page import AheadPages
 from gateway.console.mail.health_page import MailHealthPages
 from gateway.console.mail.order_pages import OrderPages
 from gateway.console.old_addresses import old_addresses
+from gateway.console.programs.curriculum_page import CurriculumPages
 from gateway.console.programs.figures_page import FigurePages
 from gateway.console.programs.move_pages import MovePages
 from gateway.console.programs.rules_page import ProgramPages
@@ -31,7 +32,7 @@ def console_routes(shell: Shell) -> list[APIRouter]:
     pages = (
         *(TodayPages, AheadPages, ListPages, ActPages, BatchPages, OrderPages, MailHealthPages),
         *(TroublePages, ConfidentialPages, ProgramPages, MovePages, TextPages, FigurePages, SearchPages),
-        *(TrialPages, TextHistoryPages, DetailPages),
+        *(TrialPages, TextHistoryPages, CurriculumPages, DetailPages),
     )
     found = [router for each in pages for router in each(shell).routes()]
     return [SignInPages(shell).routes(), *found, old_addresses()]

@@ -76,6 +76,7 @@ NAVIGATION: Final = (
     NavigationItem("onboardings", "/staff/onboardings"),
     NavigationItem("claims", "/staff/claims"),
     NavigationItem("surveys", "/staff/surveys"),
+    NavigationItem("curriculum", "/staff/curriculum"),
     NavigationItem("program", "/staff/program"),
     NavigationItem("figures", "/staff/figures", Access.OVERVIEW),
     NavigationItem("health", "/staff/mail", Access.MANAGER),
@@ -125,6 +126,11 @@ class Shell:
         self.cookie = "__Host-throughline" if self.is_secure else "throughline"
 
     @property
+    def _leads(self) -> bool:
+        """Whether a program here has a curriculum (COH4)."""
+        return any(program.curriculum for program in self.services.programs.values())
+
+    @property
     def database(self) -> Database:
         """The database."""
         return self.services.database
@@ -156,7 +162,11 @@ class Shell:
             "member": member,
             "here": str(request.url.path),
             "back": back_of(request),
-            "navigation": [each for each in NAVIGATION if member and permits(each.access, member)],
+            "navigation": [
+                each
+                for each in NAVIGATION
+                if member and permits(each.access, member) and (each.key != "curriculum" or self._leads)
+            ],
             "said": said if said in NOTICES else "",
             **self._labels(language),
             **clocks(language, member.zone if member else "UTC"),

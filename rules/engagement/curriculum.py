@@ -13,9 +13,10 @@ from datetime import date, datetime, time, timedelta
 
 from rules.agenda import PlannedTask, Refused
 from rules.calendar import Calendar
+from rules.engagement.dates import end_changes, finished_pauses, held_since
 from rules.engagement.facts import MOST_MONTHS_AHEAD, ROLES, CurriculumCourse, EngagementFacts, StepOf
 from rules.pauses import FinishedPauses, Pause, finished, merge_pauses
-from rules.program import CurriculumPolicy, CurriculumStep
+from rules.program import CurriculumPolicy, CurriculumStep, EngagementPolicy
 
 LAGGING = "curriculum_lagging"
 """The kind of the task about a pair that is behind."""
@@ -202,10 +203,28 @@ class StepProgress:
         return "late" if self.late_at is not None and self.late_at <= at else "open"
 
 
-def progress_of(
+def progress(
+    facts: EngagementFacts,
+    policy: EngagementPolicy,
+    steps: CurriculumPolicy,
+    program: Calendar,
+    calendars: Mapping[str, Calendar],
+) -> dict[str, list[StepProgress]]:
+    """Return the steps of both sides, in order; nothing opens after the end or in an open pause (COH4)."""
+    curriculum = Curriculum(facts, steps, program, calendars)
+    closes = facts.ended.at if facts.ended else end_changes(facts, policy, program)[-1].closes
+    held = held_since(facts, closes)
+    pauses = finished_pauses(facts.pauses, program)
+
+    def still_opens(at: datetime) -> bool:
+        return at < closes and (held is None or at < held)
+
+    return {role: _progress_of(curriculum, role, pauses, still_opens) for role in ROLES}
+
+
+def _progress_of(
     curriculum: Curriculum, role: str, pauses: FinishedPauses, until: Callable[[datetime], bool]
 ) -> list[StepProgress]:
-    """Return the steps of a side, in order. `until` says whether a step that opens at an instant still does."""
     known = {planned.step.id: planned for planned in curriculum.sequence(role)}
     found = []
     for step in curriculum.policy.steps_for(role):

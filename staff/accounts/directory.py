@@ -162,7 +162,10 @@ async def end_sessions(session: AsyncSession, account: str) -> None:
 async def assign(
     session: AsyncSession, account: StaffAccount, subject: str, actor: str, at: datetime
 ) -> bool:
-    """Let a coordinator see a member or a program; return whether that is new. Raises AccountChangeRefused."""
+    """Let a coordinator see a member, a program or a partner of one; return whether that is new.
+
+    Raises AccountChangeRefused.
+    """
     if account.role != "coordinator":
         raise AccountChangeRefused(
             f"{account.email} is a {account.role}: only coordinators have members assigned"
@@ -170,8 +173,11 @@ async def assign(
     kind, _, name = subject.partition("/")
     known = {"member": select(Member.id).where(Member.id == name)}
     known["program"] = select(Profile.id).where(Profile.program == name).limit(1)
+    known["partner"] = select(Profile.id).where(Profile.program + "/" + Profile.partner == name).limit(1)
     if kind not in known or await session.scalar(known[kind]) is None:
-        raise AccountChangeRefused(f"there is no {subject}: name a member/… or a program/… with profiles")
+        raise AccountChangeRefused(
+            f"there is no {subject}: name a member/…, or a program/… or partner/PROGRAM/PARTNER with profiles"
+        )
     if await session.get(StaffAssignment, (account.id, subject)) is not None:
         return False
     session.add(StaffAssignment(account_id=account.id, subject=subject, since=at))

@@ -1,7 +1,8 @@
 """What somebody of the staff sees: conditions for queries, the same for lists, pages, search and files.
 
-A viewer and a manager see everybody. A coordinator sees the members who are assigned, one by one or by program, and of
-lifecycles those in which everybody who takes part is assigned: a page about a pair shows both.
+A viewer and a manager see everybody. A coordinator sees the members who are assigned, one by one, by program or by a
+partner of a program (COH4). Of lifecycles a coordinator sees those in which everybody who takes part is assigned: a
+page about a pair shows both.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class Scope:
         if self.member.sees_all:
             return true()
         return or_(
-            Member.id.in_(self._assigned("member")), Member.id.in_(self._of_programs(Profile.member_id))
+            Member.id.in_(self._assigned("member")),
+            Member.id.in_(select(Profile.member_id).where(self._of_program_or_partner())),
         )
 
     def profiles(self) -> Select[str]:
@@ -63,7 +65,7 @@ class Scope:
         return select(Profile.id).where(
             or_(
                 Profile.member_id.in_(self._assigned("member")),
-                Profile.program.in_(self._assigned("program")),
+                self._of_program_or_partner(),
             )
         )
 
@@ -82,6 +84,12 @@ class Scope:
             of_program: ColumnElement[bool] = table.program.in_(self._assigned("program"))
             return of_program
         return and_(*(column.in_(self.profiles()) for column in columns))
+
+    def pairs(self) -> ColumnElement[bool]:
+        """Return the condition of engagements in which somebody is seen; the other person may not be."""
+        if self.member.sees_all:
+            return true()
+        return or_(Engagement.mentee_id.in_(self.profiles()), Engagement.mentor_id.in_(self.profiles()))
 
     def messages(self) -> ColumnElement[bool]:
         """Return the condition of messages: those to people and about lifecycles that are seen."""
@@ -149,8 +157,11 @@ class Scope:
             StaffAssignment.account_id == self.member.id, StaffAssignment.subject.startswith(f"{kind}/")
         )
 
-    def _of_programs(self, column: Any) -> Select[Any]:
-        return select(column).where(Profile.program.in_(self._assigned("program")))
+    def _of_program_or_partner(self) -> ColumnElement[bool]:
+        return or_(
+            Profile.program.in_(self._assigned("program")),
+            (Profile.program + "/" + Profile.partner).in_(self._assigned("partner")),
+        )
 
     def _lifecycles(self, column: Any) -> list[ColumnElement[bool]]:
         """Return, for each kind, the condition that a column names a lifecycle of it that is seen.

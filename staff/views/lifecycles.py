@@ -15,6 +15,7 @@ from database.models import (
     DECISIONS,
     Cohort,
     CohortMember,
+    Engagement,
     Event,
     Lifecycle,
     Meetup,
@@ -29,6 +30,7 @@ from lifecycles.participants import NotOnRecord, Programs
 from lifecycles.registry import LIFECYCLES, find_lifecycle
 from staff.people import People
 from staff.upcoming import coming, dates_of
+from staff.views.curriculum import progress_of, summary
 from staff.views.history import Reader, history
 from staff.views.messages import message_views
 from staff.views.read_model import (
@@ -111,7 +113,10 @@ async def lifecycle_view(
     return LifecycleView(
         summary=(await summaries_of(session, [row], programs))[0],
         parties=parties,
-        details=_details(row, await _dates(session, row, programs, now)),
+        details=_details(
+            row,
+            {**await _dates(session, row, programs, now), **await _curriculum(session, row, programs, now)},
+        ),
         schedule=Schedule(
             zones=tuple((party.role, party.zone) for party in parties),
             ahead=await message_views(session, undecided(mails), programs),
@@ -170,6 +175,16 @@ async def summaries_of(
 def program_zone(program: str, programs: Programs) -> str:
     """Return the time zone of a program; UTC for one that is not loaded here."""
     return programs[program].hours.zone if program in programs else "UTC"
+
+
+async def _curriculum(
+    session: AsyncSession, row: Lifecycle, programs: Programs, now: datetime
+) -> dict[str, list[str]]:
+    """Return how far the two of an engagement are in its curriculum; nothing for what has none."""
+    if not isinstance(row, Engagement):
+        return {}
+    pairs = await progress_of(session, [row], programs, now)
+    return {"curriculum": [words for pair in pairs for words in summary(pair)]}
 
 
 def _details(row: Lifecycle, dates: Mapping[str, Any]) -> tuple[Detail, ...]:

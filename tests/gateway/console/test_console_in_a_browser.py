@@ -22,6 +22,7 @@ PAGES = {
     "send": "/staff/messages/d-planned/send",
     "mail health": "/staff/mail",
     "figures": "/staff/figures?since=2027-10-01&until=2028-03-31",
+    "curriculum": "/staff/curriculum",
     "people": "/staff/people",
     "search": "/staff/search?q=perez",
     "empty search": "/staff/search",

@@ -18,7 +18,7 @@ from gateway.app import create_app
 from gateway.console.spreadsheets import cell
 from rules.engagement.confidentiality import DROPPED_BY_SUSPENSION
 from rules.text import folded
-from staff.accounts.directory import assign, find_account
+from staff.accounts.directory import assign, find_account, unassign
 from tests.support.console.staff import ConsoleFixture, console_fixture
 from tests.support.gateway import NOW, at_the_gate, engagement_row, member, people, profile, request_row
 
@@ -78,7 +78,23 @@ NOT_HIS = ("Eva", "eva@example.org", "p-eva", "r-3")
 """What nobody learns who is assigned Ana and Marcus only."""
 
 
-async def test_coordinator_sees_nothing_of_others_people(staffed: ConsoleFixture) -> None:
+async def through_a_partner(staffed: ConsoleFixture) -> None:
+    """Cora is assigned a partner, Altavista, in place of Ana and Marcus, who come from it; Eva comes from another."""
+    for name, partner in {"p-ana": "altavista", "p-marcus": "altavista", "p-eva": "horizonte"}.items():
+        await staffed.gateway.change(Profile, name, partner=partner)
+    async with staffed.gateway.database.begin() as session:
+        cora = await find_account(session, "cora@staff.example")
+        assert cora is not None
+        for name in ("ana", "marcus"):
+            await unassign(session, cora, f"member/{name}", "test", datetime.now(UTC))
+        await assign(session, cora, "partner/asis-global/altavista", "test", datetime.now(UTC))
+
+
+@pytest.mark.rule("COH4")
+@pytest.mark.parametrize("assigned", ["members", "partner"])
+async def test_coordinator_sees_nothing_of_others_people(staffed: ConsoleFixture, assigned: str) -> None:
+    if assigned == "partner":
+        await through_a_partner(staffed)
     await staffed.add(
         Task(kind="inactive", subject="engagement/r-3", cause="1", action="Eva", opened_at=NOW, due_at=NOW),
         Message(
@@ -114,6 +130,9 @@ async def test_coordinator_sees_nothing_of_others_people(staffed: ConsoleFixture
         "/staff/requests.csv",
         "/staff/mail/trouble?trouble=failed",
         "/staff/events",
+        "/staff/ahead",
+        "/staff/curriculum",
+        "/staff/curriculum.csv",
         "/staff/show/engagement/r-2",
     ]
     for path in pages:

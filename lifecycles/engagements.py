@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database import ledger
 from database.models import (
     DECISIONS,
+    Cohort,
     CurriculumProgress,
     Engagement,
     Lifecycle,
@@ -151,8 +152,11 @@ async def with_curriculum(
     if program.curriculum is None:
         return facts
     if facts.curriculum is None:
+        cohort = row.cohort if isinstance(row, Engagement) else None
         first = program_calendar(program).date_of(facts.mailed_at)
-        return begun(facts, first, program.fingerprint, [])
+        kick_off = await _kick_off(session, cohort)
+        carried = await _done_before(session, facts, cohort)
+        return begun(facts, max(first, kick_off or first), program.fingerprint, carried)
     if facts.curriculum.version == program.fingerprint:
         return facts
     return moved(facts, program.fingerprint, await _mailed(session, facts, row.workflow), at)
@@ -172,6 +176,33 @@ async def keep_steps(session: AsyncSession, facts: EngagementFacts, acts: Sequen
                     engagement_id=key[0], profile_id=key[1], step=step, done_at=at, by=act.actor[:200]
                 )
             )
+
+
+async def _kick_off(session: AsyncSession, cohort: str | None) -> date | None:
+    found = await session.scalar(select(Cohort.kick_off_on).where(Cohort.id == cohort)) if cohort else None
+    return date.fromisoformat(found) if found else None
+
+
+async def _done_before(session: AsyncSession, facts: EngagementFacts, cohort: str | None) -> list[StepOf]:
+    """Return what the two did in pairs of the same cohort that were over when this one began."""
+    if cohort is None:
+        return []
+    rows = await session.execute(
+        select(CurriculumProgress.profile_id, CurriculumProgress.step, CurriculumProgress.done_at)
+        .join(Engagement, Engagement.id == CurriculumProgress.engagement_id)
+        .where(
+            Engagement.cohort == cohort,
+            Engagement.id != facts.engagement,
+            Engagement.closed_at <= facts.started_at,
+            CurriculumProgress.profile_id.in_([facts.mentor, facts.mentee]),
+        )
+        .order_by(CurriculumProgress.done_at, CurriculumProgress.step)
+    )
+    found: dict[tuple[str, str], StepOf] = {}
+    for profile, step, at in rows:
+        role = facts.role(profile)
+        found.setdefault((role, step), StepOf(role, step, at))
+    return list(found.values())
 
 
 async def _mailed(session: AsyncSession, facts: EngagementFacts, workflow: str) -> list[StepOf]:

@@ -127,12 +127,12 @@ def assign_subject(
     email: Email,
     subject: Annotated[
         str,
-        typer.Argument(help="member/…, program/… or partner/PROGRAM/PARTNER: whom the coordinator may see."),
+        typer.Argument(help="member/…, program/… or partner/COHORT/PARTNER: whom the coordinator may see."),
     ],
     remove: Annotated[bool, typer.Option("--remove", help="Take the assignment back.")] = False,
     actor: Actor = "",
 ) -> None:
-    """Let a coordinator see and act on a member, or on all members of a program, or of a partner in it.
+    """Let a coordinator see and act on a member, or on all members of a program, or of a partner in a cohort.
 
     A coordinator sees a pair when both people are assigned.
     """

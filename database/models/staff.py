@@ -55,9 +55,10 @@ class StaffLink(Base):
 
 
 class StaffAssignment(Base):
-    """Whom a coordinator may see: `member/ana`, all of a program, `program/asis-laac`, or of a partner in one.
+    """Whom a coordinator may see: `member/ana`, all of a program, `program/asis-laac`, or of a partner.
 
-    A partner is `partner/mentors4u-colombia/altavista` (COH4).
+    A partner's people are those of one cohort, `partner/bogota-2028/altavista`, or of a program in all its cohorts,
+    `partner/mentors4u-colombia/altavista` (COH4).
     """
 
     __tablename__ = "staff_assignments"

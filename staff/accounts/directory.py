@@ -13,11 +13,19 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import available_timezones
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database import audit
-from database.models import Member, Profile, StaffAccount, StaffAssignment, StaffLink, StaffSession
+from database.models import (
+    CohortMember,
+    Member,
+    Profile,
+    StaffAccount,
+    StaffAssignment,
+    StaffLink,
+    StaffSession,
+)
 from rules.text import from_form
 
 ROLES: Final = ("viewer", "coordinator", "manager")
@@ -171,12 +179,17 @@ async def assign(
             f"{account.email} is a {account.role}: only coordinators have members assigned"
         )
     kind, _, name = subject.partition("/")
+    in_cohort = CohortMember.cohort_id + "/" + CohortMember.partner == name
     known = {"member": select(Member.id).where(Member.id == name)}
     known["program"] = select(Profile.id).where(Profile.program == name).limit(1)
-    known["partner"] = select(Profile.id).where(Profile.program + "/" + Profile.partner == name).limit(1)
+    of_partner = or_(
+        Profile.program + "/" + Profile.partner == name,
+        Profile.id.in_(select(CohortMember.profile_id).where(in_cohort)),
+    )
+    known["partner"] = select(Profile.id).where(of_partner).limit(1)
     if kind not in known or await session.scalar(known[kind]) is None:
         raise AccountChangeRefused(
-            f"there is no {subject}: name a member/…, or a program/… or partner/PROGRAM/PARTNER with profiles"
+            f"there is no {subject}: name a member/…, or a program/… or partner/COHORT/PARTNER with profiles"
         )
     if await session.get(StaffAssignment, (account.id, subject)) is not None:
         return False

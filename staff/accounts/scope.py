@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import (
     Claim,
+    CohortMember,
     Engagement,
     Lifecycle,
     Member,
@@ -158,9 +159,15 @@ class Scope:
         )
 
     def _of_program_or_partner(self) -> ColumnElement[bool]:
+        """Return the condition of profiles of a program, of a partner in a program, or of a partner in one cohort."""
+        partners = self._assigned("partner")
+        in_cohort = select(CohortMember.profile_id).where(
+            (CohortMember.cohort_id + "/" + CohortMember.partner).in_(partners)
+        )
         return or_(
             Profile.program.in_(self._assigned("program")),
-            (Profile.program + "/" + Profile.partner).in_(self._assigned("partner")),
+            (Profile.program + "/" + Profile.partner).in_(partners),
+            Profile.id.in_(in_cohort),
         )
 
     def _lifecycles(self, column: Any) -> list[ColumnElement[bool]]:

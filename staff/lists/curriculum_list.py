@@ -28,6 +28,7 @@ class ProgressFilter:
     """Which pairs are shown."""
 
     program: str = ""
+    cohort: str = ""
     partner: str = ""
     show: str = ""
     """`lagging` for pairs with an open task, `all` with those that are over; empty for all that go on."""
@@ -65,6 +66,14 @@ async def progress_page(
     return ProgressPage(shown, rows[limit - 1].workflow if len(rows) > limit else "")
 
 
+async def cohorts_seen(session: AsyncSession, scope: Scope) -> list[str]:
+    """Return the cohorts of the pairs that are seen, in order."""
+    found = await session.scalars(
+        select(Engagement.cohort).where(Engagement.cohort.is_not(None), scope.pairs()).distinct()
+    )
+    return sorted(each for each in found if each)
+
+
 async def partners_seen(session: AsyncSession, scope: Scope) -> list[str]:
     """Return the partners of the people who are seen, in order."""
     found = await session.scalars(
@@ -94,6 +103,8 @@ def _conditions(scope: Scope, programs: Programs, chosen: ProgressFilter) -> lis
     if chosen.show == "lagging":
         open_tasks = select(Task.subject).where(Task.kind == LAGGING, Task.state.in_(OPEN))
         found.append(Engagement.workflow.in_(open_tasks))
+    if chosen.cohort:
+        found.append(Engagement.cohort == chosen.cohort)
     if chosen.partner:
         of_partner = select(Profile.id).where(
             Profile.partner == chosen.partner, Profile.id.in_(scope.profiles())

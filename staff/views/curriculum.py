@@ -47,6 +47,7 @@ class PairProgress:
     workflow: str
     """Empty where only one of the two is seen: the id may name the other."""
     program: str
+    cohort: str
     sides: tuple[SideProgress, ...]
     is_lagging: bool
     """Whether somebody who is seen has as many late steps as have staff look after the pair."""
@@ -108,7 +109,7 @@ def _pair(
     )
     whole = row.workflow if len(sides) == len(ROLES) else ""
     lagging = any(side.counts["late"] >= program.curriculum.lagging_steps for side in sides)
-    return PairProgress(whole, row.program, sides, lagging)
+    return PairProgress(whole, row.program, row.cohort or "", sides, lagging)
 
 
 def _side(role: str, who: Participant, steps: Iterable[StepProgress], at: datetime) -> SideProgress:

@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import select
 
 from activities.planning import PlanEngagement, PlannedEngagement
-from database.models import CurriculumProgress, Engagement, Message
+from database.models import Cohort, CurriculumProgress, Engagement, Message
 from database.session import Database
+from lifecycles.engagements import engagement_row
 from rules.acts import Act
 from rules.engagement import EngagementFacts
 from rules.program import Program
@@ -147,3 +148,72 @@ async def test_step_that_a_version_drops_is_not_mailed(pair: Pair) -> None:
     await pair.plan(now, program=newer)
     assert await pair.steps() == ["welcome", "good_time"]
     assert await pair.steps("cancelled") == ["odyssey", "prototype"]
+
+
+async def cohort_of(database: Database, kick_off: str) -> None:
+    """A cohort whose first pair, of Ana and Mia, ended on 1 April: Ana had done two steps, Mia one."""
+    ended = AT + timedelta(days=27)
+    async with database.begin() as session:
+        session.add(
+            Cohort(
+                workflow="cohort/c-1",
+                id="c-1",
+                program="asis-global",
+                policy_version="1",
+                state="running",
+                state_since=AT,
+                facts={},
+                opens_on="2035-01-08",
+                closes_on="2035-01-20",
+                kick_off_on=kick_off,
+                months=6,
+            )
+        )
+        first = EngagementFacts("r-0", "p-ana", "p-mia", AT)
+        row = engagement_row(first, PROGRAM)
+        row.cohort, row.closed_at, row.state = "c-1", ended, "no_fit"
+        session.add(row)
+        await session.flush()
+        for profile, step in (("p-ana", "welcome"), ("p-ana", "good_time"), ("p-mia", "welcome")):
+            session.add(
+                CurriculumProgress(engagement_id="r-0", profile_id=profile, step=step, done_at=AT, by=profile)
+            )
+        second = engagement_row(EngagementFacts("r-1", "p-ana", "p-mia", ended + WEEK), PROGRAM)
+        second.cohort = "c-1"
+        session.add(second)
+
+
+async def begun_in_cohort(database_url: str, kick_off: str) -> tuple[Database, Pair]:
+    database = Database(database_url)
+    await database.upgrade()
+    await people(database)
+    await cohort_of(database, kick_off)
+    starts = AT + timedelta(days=34)
+    made = Pair(
+        database,
+        await Deployment(database, PROGRAM).start(),
+        EngagementFacts("r-1", "p-ana", "p-mia", starts),
+    )
+    await made.plan(starts)
+    return database, made
+
+
+@pytest.mark.rule("COH3")
+async def test_pair_of_the_same_cohort_goes_on_where_each_was(database_url: str) -> None:
+    database, made = await begun_in_cohort(database_url, "2035-03-05")
+    assert made.facts.curriculum is not None
+    assert {(each.by, each.step) for each in made.facts.curriculum.carried} == {
+        ("mentee", "welcome"),
+        ("mentee", "good_time"),
+        ("mentor", "welcome"),
+    }
+    assert made.facts.curriculum.starts_on == "2035-04-08"
+    assert await made.steps() == ["odyssey", "prototype"]
+    await database.close()
+
+
+async def test_kick_off_after_the_start_begins_the_weeks(database_url: str) -> None:
+    database, made = await begun_in_cohort(database_url, "2035-04-16")
+    assert made.facts.curriculum is not None
+    assert made.facts.curriculum.starts_on == "2035-04-16"
+    await database.close()

@@ -1,4 +1,4 @@
-"""The curriculum of programs: how far each pair is, by partner, and as a file (COH4)."""
+"""The curriculum of programs: how far each pair is, by cohort and partner, and as a file (COH4)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from gateway.console.spreadsheets import csv_file
 from staff.accounts.directory import StaffMember
 from staff.accounts.scope import Scope
 from staff.formatting import local_iso
-from staff.lists.curriculum_list import SHOWN, ProgressFilter, partners_seen, progress_page
+from staff.lists.curriculum_list import SHOWN, ProgressFilter, cohorts_seen, partners_seen, progress_page
 from staff.lists.lifecycle_lists import MOST_IN_A_FILE
 from staff.views.curriculum import STATES, PairProgress
 
 PATH: Final = "/staff/curriculum"
 
 _COLUMNS: Final = (
-    *("engagement", "program", "role", "name", "profile", "partner"),
+    *("engagement", "program", "cohort", "role", "name", "profile", "partner"),
     *("place", "step", "kind", "title", "state", "opens", "late", "done"),
 )
 
@@ -48,7 +48,7 @@ class CurriculumPages:
         cursor = query_of(request, "after", LONGEST_CURSOR)
         async with self._shell.database.reading() as session:
             page = await progress_page(session, scope, programs, chosen, visit.at, cursor)
-            partners = await partners_seen(session, scope)
+            cohorts, partners = await cohorts_seen(session, scope), await partners_seen(session, scope)
         query = [(k, v) for k, v in request.query_params.multi_items() if k not in ("after", "said")]
         following = urlencode([*query, ("after", page.following)])
         values = {
@@ -56,6 +56,7 @@ class CurriculumPages:
             "page": page,
             "shown_choices": SHOWN,
             "states": STATES,
+            "cohorts": cohorts,
             "partners": partners,
             "programs": sorted(name for name, each in programs.items() if each.curriculum),
             "next_page": f"{PATH}?{following}" if page.following else "",
@@ -78,6 +79,7 @@ class CurriculumPages:
         known = self._shell.services.programs
         return ProgressFilter(
             program if program in known and known[program].curriculum else "",
+            query_of(request, "cohort", 64),
             query_of(request, "partner", 64),
             show if show in SHOWN else "",
         )
@@ -85,7 +87,7 @@ class CurriculumPages:
 
 def _rows(pair: PairProgress, reader: StaffMember, at: datetime) -> Iterator[list[object]]:
     for side in pair.sides:
-        about = [pair.workflow, pair.program, side.role, side.name, side.profile, side.partner]
+        about = [pair.workflow, pair.program, pair.cohort, side.role, side.name, side.profile, side.partner]
         for each in side.steps:
             times = (local_iso(when, reader.zone) for when in (each.opens_at, each.late_at, each.done_at))
             step = [each.place, each.step.id, each.step.kind, each.step.title_in(reader.language)]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from database import audit, mail_bodies, person_keys
-from database.models import Engagement, Feedback, Message, Profile, Report, Survey, Task
+from database.models import Cohort, CohortMember, Engagement, Feedback, Message, Profile, Report, Survey, Task
 from database.session import Database
 from gateway.app import create_app
 from gateway.console.spreadsheets import cell
@@ -78,8 +78,38 @@ NOT_HIS = ("Eva", "eva@example.org", "p-eva", "r-3")
 """What nobody learns who is assigned Ana and Marcus only."""
 
 
-async def through_a_partner(staffed: ConsoleFixture) -> None:
-    """Cora is assigned a partner, Altavista, in place of Ana and Marcus, who come from it; Eva comes from another."""
+async def through_a_partner(staffed: ConsoleFixture, *, in_cohort: bool) -> None:
+    """Cora is assigned a partner, Altavista, in place of Ana and Marcus, who come from it; Eva comes from another.
+
+    In the cohort, Eva comes from Altavista too, but takes part in another one.
+    """
+    if in_cohort:
+        cohorts = [
+            Cohort(
+                workflow=f"cohort/{name}",
+                id=name,
+                program="asis-global",
+                policy_version="1",
+                state="running",
+                state_since=NOW,
+                facts={},
+                opens_on="2028-01-01",
+                closes_on="2028-01-05",
+                kick_off_on="2028-01-10",
+                months=6,
+            )
+            for name in ("c-1", "c-2")
+        ]
+        members = {"p-ana": "c-1", "p-marcus": "c-1", "p-eva": "c-2"}
+        await staffed.add(
+            *cohorts,
+            *(
+                CohortMember(
+                    cohort_id=cohort, profile_id=each, role="mentor", partner="altavista", joined_at=NOW
+                )
+                for each, cohort in members.items()
+            ),
+        )
     for name, partner in {"p-ana": "altavista", "p-marcus": "altavista", "p-eva": "horizonte"}.items():
         await staffed.gateway.change(Profile, name, partner=partner)
     async with staffed.gateway.database.begin() as session:
@@ -87,14 +117,15 @@ async def through_a_partner(staffed: ConsoleFixture) -> None:
         assert cora is not None
         for name in ("ana", "marcus"):
             await unassign(session, cora, f"member/{name}", "test", datetime.now(UTC))
-        await assign(session, cora, "partner/asis-global/altavista", "test", datetime.now(UTC))
+        within = "c-1" if in_cohort else "asis-global"
+        await assign(session, cora, f"partner/{within}/altavista", "test", datetime.now(UTC))
 
 
 @pytest.mark.rule("COH4")
-@pytest.mark.parametrize("assigned", ["members", "partner"])
+@pytest.mark.parametrize("assigned", ["members", "partner", "partner in a cohort"])
 async def test_coordinator_sees_nothing_of_others_people(staffed: ConsoleFixture, assigned: str) -> None:
-    if assigned == "partner":
-        await through_a_partner(staffed)
+    if assigned != "members":
+        await through_a_partner(staffed, in_cohort="cohort" in assigned)
     await staffed.add(
         Task(kind="inactive", subject="engagement/r-3", cause="1", action="Eva", opened_at=NOW, due_at=NOW),
         Message(

@@ -268,7 +268,7 @@ def _domains(name: str, value: object) -> list[str]:
 _READERS: Mapping[str, Callable[[str, object], Any]] = MappingProxyType(
     {
         "reason": _text,
-        **dict.fromkeys(("actor", "event", "by", "answer", "end", "request"), _name),
+        **dict.fromkeys(("actor", "event", "by", "answer", "end", "request", "step"), _name),
         **dict.fromkeys(("months", "business_days", "check_ins"), _number),
         **dict.fromkeys(("at", "heard_at"), _instant),
         **dict.fromkeys(("history", "no_fit"), _flag),

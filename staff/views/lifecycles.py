@@ -113,10 +113,7 @@ async def lifecycle_view(
     return LifecycleView(
         summary=(await summaries_of(session, [row], programs))[0],
         parties=parties,
-        details=_details(
-            row,
-            {**await _dates(session, row, programs, now), **await _curriculum(session, row, programs, now)},
-        ),
+        details=_details(row, await _dates(session, row, programs, now)),
         schedule=Schedule(
             zones=tuple((party.role, party.zone) for party in parties),
             ahead=await message_views(session, undecided(mails), programs),
@@ -256,11 +253,12 @@ async def upcoming(
 async def _dates(
     session: AsyncSession, row: Lifecycle, programs: Programs, now: datetime
 ) -> Mapping[str, Any]:
-    """Return the days that decide a lifecycle; none where they cannot be computed."""
+    """Return the days that decide a lifecycle, if they can be computed, and how far its curriculum is."""
     try:
-        return await dates_of(session, row, programs, now)
+        dates = await dates_of(session, row, programs, now)
     except (UnreadableFacts, NotOnRecord):
-        return {}
+        dates = {}
+    return {**dates, **await _curriculum(session, row, programs, now)}
 
 
 async def open_tasks(session: AsyncSession, subjects: Sequence[str], zone: str) -> tuple[OpenTask, ...]:

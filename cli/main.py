@@ -78,6 +78,7 @@ class Commands(TopGroup):
                 "program", "program:app", "Check and print program files; move what runs to a version."
             ),
             LazyCommand("db", "processes:database_app", "Migrate the database."),
+            LazyCommand("config", "configuration:config_app", "Check the settings of a deployment."),
         ),
     }
 

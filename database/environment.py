@@ -62,6 +62,16 @@ async def claim(session: AsyncSession, process: Deployment) -> dict[str, tuple[s
     return changed
 
 
+async def compare(session: AsyncSession, process: Deployment) -> bool:
+    """Return whether a deployment has claimed the database; nothing is changed. Raises EnvironmentRefused."""
+    row = await session.scalar(select(Environment))
+    if row is None:
+        return False
+    if differences := list(_differences(row, process)):
+        raise EnvironmentRefused("; ".join(differences))
+    return True
+
+
 async def environment_name(session: AsyncSession) -> str | None:
     """Return the name of the deployment that a database belongs to; None for a new one."""
     name: str | None = await session.scalar(select(Environment.name))

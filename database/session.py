@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import re
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
@@ -31,6 +33,9 @@ TIMEOUT = 10.0
 
 LOCK_WAIT = 30_000
 """Milliseconds that a writer waits for another process that writes to the same SQLite file."""
+
+LEAST_FREE = 4 * 2**20
+"""Octets that must be free where a SQLite file is: a few transactions, and the merge of its log."""
 
 TAKE_LOCK = "BEGIN IMMEDIATE"
 """The statement with which a writing transaction begins in SQLite."""
@@ -103,6 +108,19 @@ class Database:
             raise RuntimeError(
                 f"the database is at schema {found}, this version needs {wanted}: throughline db upgrade"
             )
+
+    async def check_writable(self) -> None:
+        """Raise if nothing can be written: the disk is full, or the server takes reads only.
+
+        A row is written as it is: a full disk refuses that as it refuses every other transaction.
+        """
+        if self.is_sqlite and (file := make_url(self.url).database) and file != ":memory:":
+            # SQLite writes into a part of its log that it used before, also on a full disk: for a while.
+            free = (await asyncio.to_thread(shutil.disk_usage, Path(file).parent)).free
+            if free < LEAST_FREE:
+                raise OSError(errno.ENOSPC, "the disk of the database is full")
+        async with self.begin() as session:
+            await session.execute(text("UPDATE environment SET name = name"))
 
     async def upgrade(self) -> None:
         """Bring the schema to this version (all migrations that are missing)."""

@@ -60,7 +60,9 @@ def create_app(
     app.exception_handler(HTTPException)(_http_answers(services, pages, shell))
     app.exception_handler(ClientDisconnect)(_disconnected)
     app.exception_handler(Exception)(_internal_error)
-    app.include_router(health.router({"database": services.database.check, **services.checks}))
+    app.include_router(
+        health.router({"database": health.DatabaseCheck(services.database), **services.checks})
+    )
     app.include_router(events.router(store, signatures))
     app.include_router(links_router(services, pages, {**link_handlers(services, store), **(handlers or {})}))
     app.include_router(verification.router(services, pages))

@@ -18,7 +18,8 @@ from urllib.parse import quote
 import structlog
 from sqlalchemy.exc import IntegrityError
 from temporalio.client import Client
-from temporalio.worker import Interceptor, Worker
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.worker import Interceptor, Worker, WorkerDeploymentConfig
 
 from activities.claims import ClaimActivities
 from activities.cohorts import CohortActivities
@@ -252,11 +253,22 @@ class WorkerOptions:
     """Limit over all workers of the deployment; the server enforces it."""
     grace_period: timedelta = timedelta(seconds=20)
     """How long running activities may continue after the worker was asked to stop."""
+    version: WorkerDeploymentVersion | None = None
+    """The version that Temporal routes work by; without one the workers take what no version is asked for."""
 
     @property
     def common(self) -> dict[str, Any]:
         """What both workers of a process get."""
+        versioned: dict[str, Any] = {}
+        if self.version is not None:
+            # A lifecycle lasts for months and follows the current version; none holds an old one.
+            versioned["deployment_config"] = WorkerDeploymentConfig(
+                version=self.version,
+                use_worker_versioning=True,
+                default_versioning_behavior=VersioningBehavior.AUTO_UPGRADE,
+            )
         return {
+            **versioned,
             "interceptors": [RedactErrors(), *self.interceptors],
             "graceful_shutdown_timeout": self.grace_period,
             # By default the SDK throttles heartbeats to 80 % of their timeout: a busy worker would miss it.

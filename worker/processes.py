@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -44,24 +45,28 @@ from worker.connections import (
     read_programs,
     smtp_of,
     webhook_secrets,
+    worker_version,
 )
 from worker.errors import Failure
 from worker.http_server import served
+from worker.monitoring.metrics import ProcessMetrics
 from worker.settings import Settings
-from worker.shutdown import stopping
+from worker.shutdown import STOP_MARGIN, stopping
 from workflows.starting import housekeeping, notify_inbox
 
 if TYPE_CHECKING:
     from gateway.console.entry.oidc import OidcSettings
     from gateway.provider_signatures import ProviderSecrets
+    from gateway.services import Check
 
 log = structlog.get_logger()
 
 
-async def run_worker(settings: Settings) -> None:
+async def run_worker(settings: Settings, core_metrics: str = "") -> None:
     """Run a worker until it is asked to stop; then running activities have `stop_seconds` to finish.
 
-    Raises Failure if a dependency is missing or cannot be reached: database, Temporal, mail server.
+    `core_metrics` is where Temporal's core serves its metrics, if it does. Raises Failure if a dependency is missing or
+    cannot be reached: database, Temporal, mail server.
     """
     programs = read_programs(settings)
     async with database_ready(settings) as database:
@@ -74,7 +79,11 @@ async def run_worker(settings: Settings) -> None:
                 await begin_trials(database, programs)
             client = await connect()
             await _check_mail_server(components, settings)
-            await _work(settings, database, components, client)
+            metrics = ProcessMetrics(
+                "worker", database, lambda: components.channel.circuit.open, core_metrics
+            )
+            async with _health_server(settings, database, client, metrics):
+                await _work(settings, database, components, client)
         finally:
             await components.close()
     log.info("worker_stopped")
@@ -116,9 +125,10 @@ async def _work(settings: Settings, database: Database, components: Components, 
         max_cached_workflows=settings.max_cached_workflows,
         mails_per_second=per_minute / 60 if per_minute else None,
         grace_period=timedelta(seconds=settings.stop_seconds),
+        version=worker_version(),
     )
     async with (
-        stopping() as stop,
+        stopping(settings.stop_seconds + STOP_MARGIN) as stop,
         workers(client, components, options) as running,
         AsyncExitStack() as stack,
     ):
@@ -138,6 +148,25 @@ async def _work(settings: Settings, database: Database, components: Components, 
         await asyncio.gather(*(worker.shutdown() for worker in running))
 
 
+@asynccontextmanager
+async def _health_server(
+    settings: Settings, database: Database, client: Client, metrics: ProcessMetrics
+) -> AsyncIterator[None]:
+    """Answer operators on the port that the settings name, if they do."""
+    # Imported when called: a worker without the port does not need it.
+    from gateway.health import DatabaseCheck
+    from worker.monitoring.health_server import health_server
+
+    async def temporal_ready() -> None:
+        await client.service_client.check_health()
+
+    checks: dict[str, Check] = {"database": DatabaseCheck(database), "temporal": temporal_ready}
+    async with health_server(settings.health_host, settings.health_port, checks, metrics) as port:
+        if port is not None:
+            log.info("health_server_started", address=f"http://{settings.health_host}:{port}")
+        yield
+
+
 async def _listen_for_bounces(stack: AsyncExitStack, handler: BounceHandler, host: str, port: int) -> None:
     """Listen for reports until the stack closes; a worker whose port is taken by another one does without."""
     try:
@@ -148,10 +177,12 @@ async def _listen_for_bounces(stack: AsyncExitStack, handler: BounceHandler, hos
         )
 
 
-async def run_gateway(settings: Settings) -> None:
+# long: one part after the other, in the order of their start
+async def run_gateway(settings: Settings, core_metrics: str = "") -> None:
     """Run a gateway until it is asked to stop; then it answers the requests that it has, and takes no new ones.
 
-    Raises Failure if a dependency is missing or cannot be reached, or its port is taken.
+    `core_metrics` is where Temporal's core serves its metrics, if it does. Raises Failure if a dependency is missing or
+    cannot be reached, or its port is taken.
     """
     # Imported when called: the worker does not need it.
     from gateway.app import create_app
@@ -171,7 +202,7 @@ async def run_gateway(settings: Settings) -> None:
             programs=programs,
             links=links,
             letters=letters,
-            oidc=_oidc_of(settings),
+            oidc=oidc_of(settings),
             samples=samples,
         )
         try:
@@ -183,7 +214,12 @@ async def run_gateway(settings: Settings) -> None:
             listening = socket.create_server((settings.host, settings.port))
         except OSError as error:
             raise Failure(f"{settings.host}:{settings.port}: {error.strerror}") from None
-        async with stopping() as stop, served(app, listening):
+        metrics = ProcessMetrics("gateway", database, core=core_metrics)
+        async with (
+            stopping(settings.stop_seconds + STOP_MARGIN) as stop,
+            _health_server(settings, database, client, metrics),
+            served(app, listening),
+        ):
             port = listening.getsockname()[1]
             log.info("gateway_started", address=f"http://{settings.host}:{port}")
             await stop.wait()
@@ -202,7 +238,7 @@ def _samples_of(settings: Settings, programs: Programs) -> SampleMails:
     return SampleMails(composers(settings), settings.templates / "mail", channel, settings.allowlist)
 
 
-def _oidc_of(settings: Settings) -> OidcSettings | None:
+def oidc_of(settings: Settings) -> OidcSettings | None:
     """Return the provider by which staff sign in, if there is one. Raises Failure if only a part of it is set."""
     from gateway.console.entry.oidc import OidcSettings
 

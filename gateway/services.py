@@ -18,6 +18,7 @@ from gateway.event_store import Unavailable
 from lifecycles.participants import Programs
 from mail.samples.mails import SampleMails
 from rules.program import Program
+from staff.endpoints import Sender
 from workflows.starting import notify_inbox
 
 log = structlog.get_logger()
@@ -48,6 +49,8 @@ class GatewayServices:
     """The provider by which staff sign in, if this deployment has one."""
     samples: SampleMails | None = None
     """The texts of mails with sample data; without them the console shows none."""
+    webhooks: Sender | None = None
+    """What sends events to other systems; without it the console only shows the endpoints."""
 
     async def now(self) -> datetime:
         """Return program time. Raises Unavailable."""
@@ -79,6 +82,7 @@ def services_on(
     clock: Clock = machine_clock,
     oidc: OidcSettings | None = None,
     samples: SampleMails | None = None,
+    webhooks: Sender | None = None,
 ) -> GatewayServices:
     """Return the services of a gateway whose inbox workflow runs on this Temporal server."""
 
@@ -96,4 +100,5 @@ def services_on(
         temporal=client,
         oidc=oidc,
         samples=samples,
+        webhooks=webhooks,
     )

@@ -29,6 +29,7 @@ from rules.events.outgoing_types import SUBSCRIBABLE, TEST
 from rules.events.webhook_schedule import GRACE, KEPT_FOR
 
 start = start_webhook
+Sender = WebhookSender
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
@@ -138,6 +139,7 @@ async def add(
     types: Sequence[str],
     actor: str,
     at: datetime,
+    reason: str = "",
 ) -> str:
     """Add an endpoint, and return its secret, which is shown this once.
 
@@ -162,7 +164,7 @@ async def add(
     sealed = keys.seal(webhook_endpoints.PURPOSE, secret)
     session.add(WebhookEndpoint(name=name, url=url, types=wanted, secret=sealed, created_at=at))
     webhook_endpoints.forget_known(session)
-    await _record(session, name, "webhook added", actor, at, types=wanted)
+    await _record(session, name, "webhook added", actor, at, reason, types=wanted)
     return secret
 
 
@@ -175,30 +177,40 @@ async def disable(session: AsyncSession, name: str, actor: str, reason: str, at:
     await _record(session, name, "webhook disabled", actor, at, reason)
 
 
-async def enable(session: AsyncSession, keys: KeyRing, name: str, actor: str, at: datetime) -> None:
+async def enable(
+    session: AsyncSession, keys: KeyRing, name: str, actor: str, at: datetime, reason: str = ""
+) -> None:
     """Let an endpoint get events; those that waited go out first. Raises EndpointRefused."""
     row = await _locked(session, name)
     if row.state == "enabled":
         raise EndpointRefused(f"{name} is enabled already")
     _target(row, keys, at)
     await webhook_endpoints.enable(session, row, at.replace(microsecond=0))
-    await _record(session, name, "webhook enabled", actor, at)
+    await _record(session, name, "webhook enabled", actor, at, reason)
 
 
 # long: whose secret, by which keys, for how long, and who did it when
 async def rotate(
-    session: AsyncSession, keys: KeyRing, name: str, actor: str, at: datetime, grace: timedelta = GRACE
+    session: AsyncSession,
+    keys: KeyRing,
+    name: str,
+    actor: str,
+    at: datetime,
+    grace: timedelta = GRACE,
+    reason: str = "",
 ) -> str:
     """Give an endpoint a new secret, and return it, this once. Both sign for the grace time. Raises EndpointRefused."""
     if not timedelta(0) <= grace <= LONGEST_GRACE:
         raise EndpointRefused(f"the old secret signs for {LONGEST_GRACE.days} days at most")
     row = await _locked(session, name)
     secret = webhook_endpoints.rotate(row, keys, grace, at)
-    await _record(session, name, "webhook secret rotated", actor, at)
+    await _record(session, name, "webhook secret rotated", actor, at, reason)
     return secret
 
 
-async def replay(session: AsyncSession, name: str, since: datetime, actor: str, at: datetime) -> int:
+async def replay(
+    session: AsyncSession, name: str, since: datetime, actor: str, at: datetime, reason: str = ""
+) -> int:
     """Send again what happened since an instant, with the same ids; return how many events. Raises EndpointRefused.
 
     Events are kept for 30 days.
@@ -207,20 +219,20 @@ async def replay(session: AsyncSession, name: str, since: datetime, actor: str, 
     if since < at - KEPT_FOR:
         raise EndpointRefused(f"events are kept for {KEPT_FOR.days} days: choose a later instant")
     count = await outbox.replay(session, name, since)
-    await _record(session, name, "webhook replayed", actor, at, since=since.isoformat(), events=count)
+    await _record(session, name, "webhook replayed", actor, at, reason, since=since.isoformat(), events=count)
     if not await outbox.has_failed(session, name):
         why = "the events are sent again"
         await settle_tasks(session, about(name), UNDELIVERED_TASK, (), why, at.replace(microsecond=0))
     return count
 
 
-async def remove(session: AsyncSession, name: str, actor: str, at: datetime) -> None:
+async def remove(session: AsyncSession, name: str, actor: str, at: datetime, reason: str = "") -> None:
     """Remove an endpoint, with the events that wait for it. Raises EndpointRefused."""
     row = await _locked(session, name)
     await outbox.forget(session, name)
     await session.delete(row)
     webhook_endpoints.forget_known(session)
-    await _record(session, name, "webhook removed", actor, at)
+    await _record(session, name, "webhook removed", actor, at, reason)
     for kind in (webhook_endpoints.DISABLED_TASK, UNDELIVERED_TASK):
         why = "the endpoint was removed"
         await settle_tasks(session, about(name), kind, (), why, at.replace(microsecond=0))
@@ -228,12 +240,18 @@ async def remove(session: AsyncSession, name: str, actor: str, at: datetime) -> 
 
 # long: what is sent, by what, to which endpoint, and who did it when
 async def send_test(
-    database: Database, keys: KeyRing, sender: WebhookSender, name: str, actor: str, at: datetime
+    database: Database,
+    keys: KeyRing,
+    sender: WebhookSender,
+    name: str,
+    actor: str,
+    at: datetime,
+    reason: str = "",
 ) -> EndpointAnswer:
     """Send an endpoint a test event now, also while it is disabled; return its answer. Raises EndpointRefused."""
     async with database.begin() as session:
         target = _target(await _locked(session, name), keys, at)
-        await _record(session, name, "webhook tested", actor, at)
+        await _record(session, name, "webhook tested", actor, at, reason)
     row = OutboxEvent(event_id=f"evt_test_{uuid4().hex}", subject=about(name), sequence=0, type=TEST, at=at)
     row.data = {"endpoint": name}
     return await sender.send(target, envelope_of(row, sender.source))

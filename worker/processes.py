@@ -45,6 +45,7 @@ from worker.connections import (
     read_programs,
     smtp_of,
     webhook_secrets,
+    webhooks_of,
     worker_version,
 )
 from worker.errors import Failure
@@ -204,6 +205,7 @@ async def run_gateway(settings: Settings, core_metrics: str = "") -> None:
             letters=letters,
             oidc=oidc_of(settings),
             samples=samples,
+            webhooks=webhooks_of(settings),
         )
         try:
             reports = provider_reports(services, _provider_secrets(settings))

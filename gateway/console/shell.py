@@ -52,6 +52,7 @@ NOTICES: Final = frozenset(
         "copied",
         "test_sent",
         "went_live",
+        "webhook_done",
     }
 )
 """What a page may say about the act before it, by the query `said`."""
@@ -80,6 +81,7 @@ NAVIGATION: Final = (
     NavigationItem("program", "/staff/program"),
     NavigationItem("figures", "/staff/figures", Access.OVERVIEW),
     NavigationItem("health", "/staff/mail", Access.MANAGER),
+    NavigationItem("webhooks", "/staff/webhooks", Access.SETTING),
     NavigationItem("reports", "/staff/reports", Access.MANAGER),
     NavigationItem("feedback", "/staff/feedback", Access.MANAGER),
 )

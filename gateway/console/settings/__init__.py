@@ -1,0 +1,1 @@
+"""Pages of settings of the deployment."""

@@ -30,6 +30,19 @@ Check = Callable[[], Awaitable[None]]
 """Raises while something that the gateway needs cannot be used."""
 
 
+@dataclass(frozen=True, slots=True)
+class LocalBar:
+    """What the console has on each page where its clock can be moved: paths of the embedded pages."""
+
+    clock: str
+    """The page of the clock and of the people."""
+    advance: str
+    """Moves the clock by a form with `by`, and goes back to `back`."""
+    inbox: str
+    steps: tuple[str, ...]
+    """What `by` may be."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayServices:
     """The parts of the product that the gateway uses."""
@@ -51,6 +64,9 @@ class GatewayServices:
     """The texts of mails with sample data; without them the console shows none."""
     webhooks: Sender | None = None
     """What sends events to other systems; without it the console only shows the endpoints."""
+
+    local: LocalBar | None = None
+    """Of the demo; elsewhere nobody moves the clock."""
 
     async def now(self) -> datetime:
         """Return program time. Raises Unavailable."""

@@ -13,8 +13,14 @@ from starlette.exceptions import HTTPException
 from embedded.demo.cast import PLACES
 from embedded.demo.model import STEPS, Demo, SignUp
 from embedded.mail_pages import ON_THIS_MACHINE, PageRenderer
+from gateway.console.shell import HOME, LOCAL_COOKIE, safe_back
 from gateway.links.page import form_text
 from gateway.request_body import TooLarge, read_form
+from gateway.services import LocalBar
+from staff.accounts.local_manager import local_session
+
+CLOCK: Final = "/clock"
+"""The page of the clock and of the people."""
 
 ACTS: Final = ("pause", "resume", "extend", "cancel")
 
@@ -23,7 +29,8 @@ def routes(demo: Demo, look: PageRenderer) -> APIRouter:
     """Return the routes of the demo's page and its buttons."""
     pages = _DemoPages(demo, look)
     router = APIRouter(dependencies=ON_THIS_MACHINE, include_in_schema=False)
-    router.get("/")(pages.show)
+    router.get("/")(pages.enter)
+    router.get(CLOCK)(pages.show)
     router.post("/advance")(pages.advance)
     router.post("/people")(pages.sign_up)
     router.post("/demo/staff")(pages.staff)
@@ -33,6 +40,10 @@ def routes(demo: Demo, look: PageRenderer) -> APIRouter:
     return router
 
 
+BAR: Final = LocalBar(CLOCK, "/advance", "/inbox", ("next", *STEPS))
+"""The clock on each page of the console."""
+
+
 class _DemoPages:
     """The page of a demo, and its buttons."""
 
@@ -40,17 +51,25 @@ class _DemoPages:
         self._demo = demo
         self._look = look
 
+    async def enter(self) -> Response:
+        """Sign the browser in as the manager, and open the console: a browser on this machine needs no link."""
+        token = await local_session(self._demo.stack.database, self._demo.program)
+        response = RedirectResponse(HOME, 303)
+        response.set_cookie(LOCAL_COOKIE, token, path="/", httponly=True, samesite="strict")
+        return response
+
     async def show(self) -> Response:
         """Show the state of everything."""
         return await self._home(SignUp(), {})
 
     async def advance(self, request: Request) -> Response:
         """Move the clock."""
-        step = form_text(await _form_of(request), "by")
+        form = await _form_of(request)
+        step = form_text(form, "by")
         if step != "next" and step not in STEPS:
             raise HTTPException(400, "the clock moves by next, day, week or month")
         await self._demo.advance(step)
-        return _back()
+        return RedirectResponse(safe_back(form_text(form, "back"), CLOCK), 303)
 
     async def sign_up(self, request: Request) -> Response:
         """Sign somebody up."""
@@ -126,4 +145,4 @@ async def _form_of(request: Request) -> FormData:
 
 
 def _back() -> Response:
-    return RedirectResponse("/", 303)
+    return RedirectResponse(CLOCK, 303)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -13,14 +14,13 @@ from fastapi import FastAPI
 
 from embedded.data_folder import FolderInUse, locked, private_folder
 from embedded.demo.model import PROGRAM, Demo
-from embedded.demo.pages import routes
+from embedded.demo.pages import BAR, routes
 from embedded.mail_pages import PageRenderer, mail_routes
 from embedded.mailbox import Mailbox
 from embedded.stack import StackOptions, embedded_stack
 from embedded.temporal_servers import free_port
 from gateway.app import create_app
 from gateway.services import services_on
-from staff.accounts.local_manager import local_link
 from worker.connection_file import NAME, command_for, write_connection
 from worker.connections import read_programs, read_settings
 from worker.http_server import address, listen, served
@@ -67,7 +67,7 @@ def demo_app(demo: Demo, settings: Settings) -> FastAPI:
         samples=demo.stack.parts.samples(settings.templates / "mail"),
     )
     return create_app(
-        services,
+        replace(services, local=BAR),
         webhook_secrets=[WEBHOOK_SECRET],
         routers=[
             routes(demo, look),
@@ -100,8 +100,7 @@ async def demo(*, port: int | None, script: bool, data: Path) -> int:
         await stack.enter_async_context(served(demo_app(demo, settings), listening))
         _connect(stack, home, demo)
         typer.echo(f"The demo is at {address(listening)} (Ctrl-C ends it; nothing is kept)")
-        sign_in = await local_link(demo.stack.database, demo.program)
-        typer.echo(f"Its console, as staff see it: {address(listening)}{sign_in} (once, within 15 minutes)")
+        typer.echo("It opens on the console, signed in as a manager; the bar on each page moves the clock.")
         typer.echo(f"Its database is {demo.stack.database_file}; commands find it, for example")
         typer.echo(f"  {command_for(home)} show onboarding/p-ana")
         await stop.wait()

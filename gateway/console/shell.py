@@ -33,6 +33,8 @@ log = structlog.get_logger()
 
 HOME: Final = "/staff"
 SIGN_IN: Final = "/staff/sign-in"
+LOCAL_COOKIE: Final = "throughline"
+"""The cookie of a session on plain http, as on the embedded parts."""
 MOST_BACK: Final = 500
 """Characters of an address to go back to."""
 
@@ -125,7 +127,7 @@ class Shell:
         self.batches = BatchWork(services)
         self.is_secure = services.links.base_url.startswith("https://")
         # Browsers keep the prefix to cookies of this host alone, over TLS. The embedded parts are on plain http.
-        self.cookie = "__Host-throughline" if self.is_secure else "throughline"
+        self.cookie = "__Host-throughline" if self.is_secure else LOCAL_COOKIE
 
     @property
     def _leads(self) -> bool:
@@ -169,6 +171,8 @@ class Shell:
                 for each in NAVIGATION
                 if member and permits(each.access, member) and (each.key != "curriculum" or self._leads)
             ],
+            "local": self.services.local,
+            "local_now": visit.at if visit else None,
             "said": said if said in NOTICES else "",
             **self._labels(language),
             **clocks(language, member.zone if member else "UTC"),

@@ -52,7 +52,7 @@ class Visit:
         assert answer.status_code == 303, answer.text
         return await self.page(answer.headers["location"])
 
-    async def page(self, path: str = "/") -> str:
+    async def page(self, path: str = "/clock") -> str:
         """A page."""
         answer = await self.client.get(path)
         assert answer.status_code == 200
@@ -413,6 +413,13 @@ async def test_browser_walkthrough_works(chromium: Browser, width: int) -> None:
         context.set_default_timeout(PATIENCE * 1000)
         page = await context.new_page()
         await page.goto(address(listening))
+        await expect(page).to_have_url(f"{address(listening)}/staff")
+        before = await page.locator(".local strong").inner_text()
+        await page.goto(f"{address(listening)}/staff/ahead?days=30")
+        await page.get_by_role("button", name="+1 day").click()
+        await expect(page).to_have_url(f"{address(listening)}/staff/ahead?days=30")
+        assert await page.locator(".local strong").inner_text() != before
+        await page.get_by_role("link", name="Clock and sample members").click()
         await page.get_by_label("Name", exact=True).fill("Zoë <i>Okafor</i>")
         await page.get_by_label("Email address").fill("zoe@example.org")
         await page.get_by_role("radio", name="Mentor").check()
@@ -433,7 +440,7 @@ async def test_browser_walkthrough_works(chromium: Browser, width: int) -> None:
         assert other.url.startswith(f"{address(listening)}/l/")
         await expect(other.get_by_role("heading", level=1)).to_be_visible()
         await page.get_by_role("link", name="Back to the demo").click()
-        await expect(page.get_by_role("heading", name="Upcoming")).to_be_visible()
+        await expect(page.get_by_role("heading", name="Today")).to_be_visible()
 
 
 @pytest.mark.rule("CPE8", "CPE10")

@@ -103,7 +103,10 @@ async def decide_pair(
 
 
 async def pair_again(client: Client, database: Database, cohort: str, actor: str, reason: str) -> int:
-    """Ask for another proposal; return its number. Raises NotFound, and ActRefused where the rules refuse it."""
+    """Ask for another proposal; return its number.
+
+    Raises NotFound, CohortRefused where the cohort is over, and ActRefused where the rules refuse it.
+    """
     async with database.reading() as session:
         row = await find_cohort(session, cohort)
     await _order(client, row, "pair", actor, reason)
@@ -113,12 +116,14 @@ async def pair_again(client: Client, database: Database, cohort: str, actor: str
 
 
 async def confirm_cohort(client: Client, database: Database, cohort: str, actor: str, reason: str) -> Answer:
-    """Confirm the proposed pairs; return the answer. Raises NotFound, and ActRefused where the rules refuse it."""
+    """Confirm the proposed pairs; return the answer. Raises as `pair_again` does."""
     async with database.reading() as session:
         row = await find_cohort(session, cohort)
     return await _order(client, row, "confirm", actor, reason)
 
 
 async def _order(client: Client, row: Cohort, name: str, actor: str, reason: str) -> Answer:
+    if row.closed_at is not None:
+        raise CohortRefused(f"the cohort is over: {row.state}")
     given = {"actor": actor, "reason": reason}
     return await update(client, row.workflow, name, given, f"staff {uuid4()}")

@@ -19,6 +19,7 @@ from temporalio.workflow import NondeterminismError
 from tests.histories.record import HISTORIES, nameless, recorded
 from worker.workflow_runtime import WORKFLOWS, workflow_runner
 from workflows.claim import ClaimWorkflow
+from workflows.cohorts.cohort import CohortWorkflow
 from workflows.engagement import EngagementWorkflow
 from workflows.lifecycle import CHECKED_INPUT, LifecycleWorkflow
 
@@ -60,6 +61,7 @@ def test_history_exists_of_every_kind_and_every_onboarding_path() -> None:
         "Checkpoints",
         "Digest",
         "Webhook",
+        "Cohort",
     }
     onboardings = {name.partition("/")[2] for name in RECORDED if "/onboarding." in name}
     assert onboardings >= {
@@ -88,7 +90,9 @@ def signals_of(kind: str) -> set[str]:
     } - {""}
 
 
-@pytest.mark.parametrize("lifecycle", [ClaimWorkflow, EngagementWorkflow], ids=["claim", "engagement"])
+@pytest.mark.parametrize(
+    "lifecycle", [ClaimWorkflow, CohortWorkflow, EngagementWorkflow], ids=["claim", "cohort", "engagement"]
+)
 def test_history_exists_of_every_signal(lifecycle: type[LifecycleWorkflow[Any]]) -> None:
     kind = lifecycle.__name__.removesuffix("Workflow")
     assert signals_of(kind) >= set(lifecycle.SIGNALS)

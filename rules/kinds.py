@@ -57,7 +57,10 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 id_pattern=_ID,
                 subject="profile",
                 open_states=("waiting", "blocked", "active", "paused"),
-                closed_states=("welcomed", "matched", "unmatched", "canceled", "withdrawn", "lapsed"),
+                closed_states=(
+                    *("welcomed", "matched", "unmatched", "canceled", "withdrawn", "lapsed"),
+                    *("outside_window", "registered"),
+                ),
                 staff_acts=("cancel", "extend", "pause", "resume"),
                 units=("check_ins",),
             ),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select
@@ -13,15 +15,15 @@ from activities.event_handlers.meetups import invite_commands
 from database.models import Engagement, Member, Profile, Request
 from database.tasks import settle_tasks
 from lifecycles.capacity import places_left
-from lifecycles.cohorts.membership import join, leave
+from lifecycles.cohorts.membership import join, leave, next_window, takes_part
 from lifecycles.onboardings import onboarding_row
 from lifecycles.workflow_commands import WorkflowCommand, start
 from rules.onboarding import OnboardingFacts
-from rules.program import Program
+from rules.program import Program, program_calendar
 
 
 async def profile_created(context: HandlerContext, event: StoredEvent) -> list[WorkflowCommand]:
-    """Write a profile and start its onboarding (ONB1, MEM1)."""
+    """Write a profile and start its onboarding, or have it join a cohort (ONB1, MEM1, COH1)."""
     session, data, at = context.session, event.data, event.occurred_at
     program = data.get("program") or next(iter(context.programs))
     if program not in context.programs:
@@ -53,10 +55,37 @@ async def profile_created(context: HandlerContext, event: StoredEvent) -> list[W
         heard_at=event.late_heard_at,
         taken_over_at=event.taken_over_at,
     )
-    workflow = f"onboarding/{data['profile']}"
-    session.add(onboarding_row(workflow, facts, context.programs[program]))
-    joined, meetups = await _joined(context, event), await invite_commands(context, profile, event)
-    return [start("Onboarding", workflow, facts), *joined, *meetups]
+    if context.programs[program].cohort is not None:
+        commands = await _signed_up(context, event, facts)
+    else:
+        commands = [_onboarding(context, facts, program)]
+    return [*commands, *await invite_commands(context, profile, event)]
+
+
+def _onboarding(context: HandlerContext, facts: OnboardingFacts, program: str) -> WorkflowCommand:
+    """Write an onboarding, and return its start."""
+    workflow = f"onboarding/{facts.profile}"
+    context.session.add(onboarding_row(workflow, facts, context.programs[program]))
+    return start("Onboarding", workflow, facts)
+
+
+async def _signed_up(
+    context: HandlerContext, event: StoredEvent, facts: OnboardingFacts
+) -> list[WorkflowCommand]:
+    """Have a new profile join a cohort; who cannot take part now gets a notice, and no onboarding (COH1, MEM1)."""
+    commands = await _joined(context, event)
+    if event.history:
+        return commands
+    profile = await context.session.get_one(Profile, facts.profile)
+    program = context.programs[profile.program]
+    facts = replace(facts, cohort_program=True, outside_window=not await takes_part(context.session, profile))
+    if facts.outside_window and (opening := await next_window(context.session, program, event.heard_at)):
+        calendar = program_calendar(program)
+        last = opening.closes_at(calendar) - timedelta(minutes=1)
+        facts = replace(facts, window_opens=opening.opens_at(calendar), window_closes=last)
+    if facts.outside_window or facts.blocked:
+        commands.append(_onboarding(context, facts, program.id))
+    return commands
 
 
 async def profile_updated(context: HandlerContext, event: StoredEvent) -> list[WorkflowCommand]:

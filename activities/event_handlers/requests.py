@@ -25,6 +25,8 @@ async def request_created(context: HandlerContext, event: StoredEvent) -> list[W
     people = await participants(session, [data["mentee"], data["mentor"]])
     mentee, mentor = people[data["mentee"]], people[data["mentor"]]
     _refuse_impossible(mentee, mentor)
+    if context.programs[mentor.profile.program].cohort is not None:
+        raise RefusedEvent(f"{mentor.profile.program} pairs its people in cohorts: members send no requests")
     # What a take-over reports has happened, whatever the standing and the places of today (T10).
     unavailable = "" if event.history else await _unavailable_because(session, mentor)
     if not event.history:

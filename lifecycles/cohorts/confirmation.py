@@ -13,14 +13,14 @@ from sqlalchemy.orm import aliased
 from database import audit, ledger
 from database.models import Cohort, CohortMember, CohortPair, Engagement, Member, Profile, Task
 from database.tasks import OPEN, PROGRAM, close_task
-from lifecycles.cohorts.membership import PAIR_BROKEN, break_pair
+from lifecycles.cohorts.membership import PAIR_BROKEN, break_pair, next_window
 from lifecycles.cohorts.pool import BUSY, LIVE, USUAL_PLACES
 from lifecycles.engagements import engagement_row
 from lifecycles.facts import facts_from_row
 from lifecycles.participants import Participant, participants
 from lifecycles.workflow_commands import WorkflowCommand, start
 from rules.agenda import PlannedMail
-from rules.cohort import CohortFacts, engagement_id, next_opening, starts_at
+from rules.cohort import CohortFacts, engagement_id, starts_at
 from rules.engagement import EngagementFacts
 from rules.pairing import Reason, worded
 from rules.program import Program, program_calendar
@@ -245,19 +245,8 @@ def _days(facts: CohortFacts, program: Program, at: datetime) -> dict[str, str]:
 
 async def _next_window(session: AsyncSession, program: Program, at: datetime) -> dict[str, str]:
     """Return on which day the next window of a program opens, if that is known (COH1)."""
-    if program.cohort is None:
-        return {}
-    calendar = program_calendar(program)
-    announced = await session.scalars(
-        select(Cohort.opens_on).where(
-            Cohort.program == program.id,
-            Cohort.closed_at.is_(None),
-            Cohort.opens_on > calendar.date_of(at).isoformat(),
-        )
-    )
-    yearly = next_opening(program.cohort, calendar, at)
-    opens = [*announced, *([yearly.opens.isoformat()] if yearly else [])]
-    return {"opens_on": min(opens)} if opens else {}
+    found = await next_window(session, program, at)
+    return {"opens_on": found.opens.isoformat()} if found else {}
 
 
 def _step(profile: str) -> str:

@@ -14,8 +14,9 @@ from database import audit
 from database.models import Cohort, CohortMember, CohortPair, Profile
 from database.tasks import open_task
 from lifecycles.cohorts.cohort_situation import cohort_row
+from lifecycles.facts import facts_from_row
 from lifecycles.workflow_commands import WorkflowCommand, start
-from rules.cohort import CohortFacts, cohort_of_year, days_of_year, next_opening, window_at
+from rules.cohort import CohortDays, CohortFacts, cohort_of_year, days_of_year, next_opening, window_at
 from rules.program import Program, program_calendar
 
 _YEAR = re.compile(r"[0-9]{4}")
@@ -102,6 +103,30 @@ async def join(
     session.add(joined)
     await session.flush()
     return commands
+
+
+async def takes_part(session: AsyncSession, profile: Profile) -> bool:
+    """Return whether a profile has joined a cohort and not left it."""
+    found = select(CohortMember.cohort_id).where(
+        CohortMember.profile_id == profile.id, CohortMember.left_at.is_(None)
+    )
+    return await session.scalar(found.limit(1)) is not None
+
+
+async def next_window(session: AsyncSession, program: Program, at: datetime) -> CohortDays | None:
+    """Return the cohort whose window opens next, by the yearly window or an event; None while none is known (COH1)."""
+    if program.cohort is None:
+        return None
+    calendar = program_calendar(program)
+    rows = await session.scalars(
+        select(Cohort).where(
+            Cohort.program == program.id,
+            Cohort.closed_at.is_(None),
+            Cohort.opens_on > calendar.date_of(at).isoformat(),
+        )
+    )
+    announced = [facts_from_row(CohortFacts, row.facts).days for row in rows]
+    return next_opening(program.cohort, calendar, at, announced)
 
 
 async def _open_at(session: AsyncSession, program: Program, at: datetime) -> Sequence[Cohort]:

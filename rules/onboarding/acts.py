@@ -10,6 +10,7 @@ from rules.agenda import Ended, Refused
 from rules.kinds import KINDS
 from rules.onboarding.agenda import times_returned
 from rules.onboarding.facts import CheckInExtension, Match, OnboardingFacts
+from rules.onboarding.sign_up import WINDOW_CLOSED
 from rules.pauses import begin_pause, end_pause
 
 
@@ -104,10 +105,12 @@ def end(facts: OnboardingFacts, state: str, at: datetime, cause: str, actor: str
 def extend(facts: OnboardingFacts, check_ins: int, at: datetime, event: str = "") -> OnboardingFacts:
     """Add check-ins after the last planned one, once per event; none goes out before `at` (ONB5).
 
-    Raises Refused for mentors, and for a number that is not 1 to 26.
+    Raises Refused for mentors, in a cohort program, and for a number that is not 1 to 26.
     """
     if event and any(extension.event == event for extension in facts.extensions):
         return facts
+    if facts.cohort_program:
+        raise Refused("a cohort program has no check-ins to extend")
     if facts.role != "mentee":
         raise Refused("only a mentee's onboarding has check-ins to extend")
     if not 1 <= check_ins <= 26:
@@ -135,7 +138,8 @@ def standing_changed(
 
 
 def mail_decided(facts: OnboardingFacts, step: str, at: datetime) -> OnboardingFacts:
-    """Record that a mail has its decision: the first check-in starts the onboarding, the welcome completes it."""
-    if facts.first_decided_at or step.partition(".")[0] not in ("welcome", "check-in"):
+    """Record that a mail has its decision: the first check-in starts the onboarding, the welcome or the
+    notice about the window completes it."""
+    if facts.first_decided_at or step.partition(".")[0] not in ("welcome", "check-in", WINDOW_CLOSED):
         return facts
     return replace(facts, first_decided_at=at)

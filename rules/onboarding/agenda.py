@@ -13,6 +13,7 @@ from datetime import date, datetime, timedelta
 from rules.agenda import Agenda, Ended, PlannedMail, PlannedTask, StateChange, without_past
 from rules.calendar import Calendar
 from rules.onboarding.facts import Match, OnboardingFacts
+from rules.onboarding.sign_up import closing, window_mail
 from rules.pauses import Pause, after_pause, is_paused, merge_pauses, send_at
 from rules.program import OnboardingPolicy
 
@@ -44,6 +45,8 @@ def _whole_agenda(
     mails = list(_standing_mail(facts, policy, calendar))
     changes = _opening(facts, policy, calendar)
     tasks = list(_standing_task(facts))
+    if facts.cohort_program:
+        return _sign_up(facts, calendar, mails, changes, tasks)
     started = facts.unblocked_at if facts.blocked else facts.created_at
     closes: datetime | None = None
     if started is not None:
@@ -64,6 +67,24 @@ def _whole_agenda(
     if facts.ended:
         return _ended(facts.ended, changes, tasks)
     return Agenda(tuple(_held(facts, mails)), tuple(changes), tuple(tasks))
+
+
+def _sign_up(
+    facts: OnboardingFacts,
+    calendar: Calendar,
+    mails: list[PlannedMail],
+    changes: list[StateChange],
+    tasks: list[PlannedTask],
+) -> Agenda:
+    """Return the agenda in a cohort program: the notices to who cannot take part now, and no more (COH1, MEM1)."""
+    notices = list(window_mail(facts, _mailed_at(facts), calendar))
+    if facts.blocked and facts.unblocked_at:
+        changes = changes[:1]  # closed at once: it does not wait for anything
+    changes += _state_changes(facts, merge_pauses(facts.pauses), None)
+    changes += closing(facts, _active_since(facts, notices) if notices else None)
+    if facts.ended:
+        return _ended(facts.ended, changes, tasks)
+    return Agenda(tuple(_held(facts, [*mails, *notices])), tuple(changes), tuple(tasks))
 
 
 def _active_since(facts: OnboardingFacts, sequence: Sequence[PlannedMail]) -> datetime | None:

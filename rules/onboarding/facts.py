@@ -59,6 +59,14 @@ class OnboardingFacts:
     taken_over_at: datetime | None = None
     """The take-over that it was history at: nobody is mailed about the time before (T10)."""
     matches: list[Match] = field(default_factory=list)
+    cohort_program: bool = False
+    """Whether its program pairs people in cohorts: no welcome and no check-ins follow (COH1)."""
+    outside_window: bool = False
+    """Whether the profile was created outside of every window to register."""
+    window_opens: datetime | None = None
+    """The first instant of the next window, where it is known."""
+    window_closes: datetime | None = None
+    """The last minute of that window."""
 
     @property
     def heard_of_start(self) -> datetime | None:

@@ -189,3 +189,22 @@ async def test_row_of_a_cohort_has_its_days(sign_ups: SignUps) -> None:
         row = await session.get_one(Cohort, "cohort/bogota")
     assert (row.opens_on, row.closes_on, row.kick_off_on) == ("2028-02-01", "2028-02-18", "2028-03-06")
     assert (row.months, row.partners, row.state) == (4, ["javeriana"], "announced")
+
+
+@pytest.mark.rule("COH1")
+async def test_closed_window_names_the_next_scheduled_cohort(sign_ups: SignUps) -> None:
+    """Nobody knows the next one at first, and the one that is over is not named. 22:59 is 23:59 in Bogotá."""
+    program = MENTORS4U.id
+    (before,) = await sign_ups.profile("ana", at("2028-01-09T10:00"), program)
+    await sign_ups.schedule("bogota", at("2028-01-10T10:00"))
+    (ahead,) = await sign_ups.profile("bea", at("2028-01-11T10:00"), program)
+    inside = await sign_ups.profile("cleo", at("2028-02-18T22:59"), program)
+    (after,) = await sign_ups.profile("dora", at("2028-02-20T10:00"), program)
+    assert inside == []
+    found = [
+        ((each.argument or {})["window_opens"], (each.argument or {})["window_closes"])
+        for each in (before, ahead, after)
+    ]
+    opening = ("2028-02-01T05:00:00+00:00", "2028-02-19T04:59:00+00:00")
+    assert found == [(None, None), opening, (None, None)]
+    assert {each.name for each in (before, ahead, after)} == {"Onboarding"}

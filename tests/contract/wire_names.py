@@ -61,6 +61,7 @@ FACTS = {
     "OnboardingFacts": """
         profile role created_at blocked unblocked_at first_decided_at extensions pauses ended
         heard_at unblocked_heard_at taken_over_at matches matches.request matches.since matches.until matches.no_fit
+        cohort_program outside_window window_opens window_closes
         matches.returned extensions.at extensions.check_ins extensions.event
         pauses.since pauses.until pauses.cause
         ended.state ended.at ended.cause ended.actor ended.heard_at ended.history
@@ -171,7 +172,8 @@ HISTORY_VALUES = {
 }
 
 STATES = {
-    "onboarding": "waiting blocked active paused welcomed matched unmatched canceled withdrawn lapsed",
+    "onboarding": "waiting blocked active paused welcomed matched unmatched canceled withdrawn lapsed "
+    "outside_window registered",
     "request": "open past_due accepted declined canceled expired unavailable",
     "engagement": "active paused suspended completed ended no_fit canceled",
     "claim": """

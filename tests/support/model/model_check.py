@@ -471,5 +471,16 @@ _LAST = {
     "engagement": frozenset({"completed", "ended", "no_fit", "canceled"}),
     "claim": frozenset({"revoked", "not_eligible", "canceled"}),
     "survey": frozenset({"closed", "canceled"}),
-    "onboarding": frozenset({"welcomed", "matched", "unmatched", "canceled", "withdrawn", "lapsed"}),
+    "onboarding": frozenset(
+        {
+            "welcomed",
+            "matched",
+            "unmatched",
+            "canceled",
+            "withdrawn",
+            "lapsed",
+            "outside_window",
+            "registered",
+        }
+    ),
 }

@@ -33,6 +33,8 @@ LONGEST_CURSOR: Final = 2000
 GROUPS: Final = ("~open", "~closed")
 """States by group, before the single ones."""
 
+OWN_LISTS: Final = frozenset({"cohort", "meetup"})
+"""Kinds whose lists are pages of their own: no list of pairs and persons shows what matters of them."""
 
 _KindPage = Callable[[str, Request], Awaitable[Response]]
 
@@ -48,7 +50,7 @@ class ListPages:
         routes = self._shell.router(Access.STAFF)
         routes.get("/staff/people")(self.people)
         routes.get("/staff/people.csv")(self.people_file)
-        for kind in LIFECYCLES:
+        for kind in LIFECYCLES.keys() - OWN_LISTS:
             routes.get(f"/staff/{kind}s", name=f"list of {kind}s")(self._of(kind, self._list))
             routes.get(f"/staff/{kind}s.csv", name=f"file of {kind}s")(self._of(kind, self._file))
         return [routes]

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from gateway.console.acts.batch_pages import BatchPages
 from gateway.console.acts.pages import ActPages
+from gateway.console.cohorts.cohort_pages import CohortPages
 from gateway.console.confidential_pages import ConfidentialPages
 from gateway.console.details import DetailPages
 from gateway.console.entry.sign_in import SignInPages
@@ -33,7 +34,8 @@ def console_routes(shell: Shell) -> list[APIRouter]:
     pages = (
         *(TodayPages, AheadPages, ListPages, ActPages, BatchPages, OrderPages, MailHealthPages),
         *(TroublePages, ConfidentialPages, ProgramPages, MovePages, TextPages, FigurePages, SearchPages),
-        *(TrialPages, TextHistoryPages, WebhookPages, CurriculumPages, DetailPages),
+        *(TrialPages, TextHistoryPages, WebhookPages, CurriculumPages, CohortPages),
+        DetailPages,
     )
     found = [router for each in pages for router in each(shell).routes()]
     return [SignInPages(shell).routes(), *found, old_addresses()]

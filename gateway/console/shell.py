@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 from zoneinfo import ZoneInfo
@@ -75,6 +75,7 @@ NAVIGATION: Final = (
     NavigationItem("ahead", "/staff/ahead"),
     NavigationItem("people", "/staff/people"),
     NavigationItem("requests", "/staff/requests"),
+    NavigationItem("cohorts", "/staff/cohorts"),
     NavigationItem("engagements", "/staff/engagements"),
     NavigationItem("onboardings", "/staff/onboardings"),
     NavigationItem("claims", "/staff/claims"),
@@ -325,11 +326,21 @@ def clocks(language: str, zone: str) -> dict[str, object]:
     def weekday(at: datetime) -> str:
         return format_skeleton("yMMMMEEEEd", at.astimezone(ZoneInfo(zone)), locale=locale)
 
+    def local_day(text: str) -> str:
+        return format_skeleton("yMMMEd", date.fromisoformat(text), locale=locale)
+
     def place(name: str) -> str:
         return name.rpartition("/")[2].replace("_", " ")
 
     def iso(at: datetime) -> str:
         return format_datetime(at, "yyyy-MM-dd'T'HH:mm:ss'Z'", tzinfo=ZoneInfo("UTC"), locale="en")
 
-    written = {"moment": moment, "day": day, "weekday": weekday, "place": place, "iso": iso}
+    written = {
+        "moment": moment,
+        "day": day,
+        "weekday": weekday,
+        "local_day": local_day,
+        "place": place,
+        "iso": iso,
+    }
     return {**written, "zone": zone}

@@ -94,7 +94,9 @@ async def _write_pairs(session: AsyncSession, row: Cohort, proposal: Proposal, n
         if pair is None:
             pair = CohortPair(cohort_id=row.id, mentee_id=each.mentee, mentor_id=each.mentor)
             session.add(pair)
-        pair.state, pair.run, pair.fit = "proposed", number, each.fit
+        if pair.state != "proposed":
+            pair.run = number
+        pair.state, pair.fit = "proposed", each.fit
         pair.why = [reason.plain() for reason in each.why]
         pair.told_at = pair.broken_because = None
     for pair in known.values():

@@ -59,6 +59,8 @@ class CohortPairView:
     why: str
     """What speaks for it, in words; of a broken one what broke it."""
     engagement: str
+    is_new: bool = False
+    """Whether the last proposal brought it, and was not the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,7 @@ async def _pairs(session: AsyncSession, row: Cohort, language: str) -> tuple[Coh
             pair.fit,
             pair.broken_because or why_of(pair, language),
             pair.engagement or "",
+            pair.state == "proposed" and pair.run == row.proposal > 1,
         )
         for pair, mentee_name, mentor_name in found
     )

@@ -12,6 +12,7 @@ from playwright.async_api import Browser, Page
 from database.models import Feedback, Message, Report, Suppression, Survey, Task
 from tests.support.browser import focused_in_turn
 from tests.support.console.browsing import ServedConsole, served_console
+from tests.support.console.cohorts import COHORT, cohort_rows
 from tests.support.console.staff import console_fixture
 from tests.support.gateway import NOW, at_the_gate
 
@@ -25,6 +26,8 @@ PAGES = {
     "curriculum": "/staff/curriculum",
     "people": "/staff/people",
     "search": "/staff/search?q=perez",
+    "cohorts": "/staff/cohorts",
+    "a cohort": f"/staff/cohorts/{COHORT}",
     "empty search": "/staff/search",
     "nobody found": "/staff/people?search=nobody",
     "requests": "/staff/requests",
@@ -100,7 +103,7 @@ def rows() -> list[Any]:
     stopped = Suppression(
         address="old@example.org", kind="hard", reason="550 unknown", last_at=NOW, since=NOW
     )
-    return [*found, *tasks, *mail, report, words, stopped]
+    return [*found, *tasks, *mail, report, words, stopped, *cohort_rows()]
 
 
 @pytest.fixture

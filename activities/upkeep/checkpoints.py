@@ -13,6 +13,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 
 from activities.delivery import SendMail
 from activities.inbox import QUEUE
+from activities.upkeep.digest import is_used
 from database import ledger
 from database.models import DECISIONS, Checkpoint, Message
 from database.session import Database
@@ -50,8 +51,9 @@ class CheckpointActivities:
                 await _report_altered(session, newest, at)
                 newest = await checkpoints.take(session, at) or newest
             if newest is not None:
-                for program in self._programs.values():
-                    await _plan_mail(session, program, newest, at)
+                for number, program in enumerate(self._programs.values()):
+                    if number == 0 or await is_used(session, program):
+                        await _plan_mail(session, program, newest, at)
         for workflow in await self._undecided():
             await self._start_delivery(workflow)
         tomorrow = datetime(at.year, at.month, at.day, tzinfo=UTC) + timedelta(days=1)

@@ -13,7 +13,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 from activities.delivery import SendMail
 from activities.inbox import QUEUE
 from database import ledger
-from database.models import DECISIONS, Event, Message
+from database.models import DECISIONS, Event, Message, Profile
 from database.session import Database
 from lifecycles.participants import Programs
 from mail.context import STAFF
@@ -45,8 +45,9 @@ class DigestActivities:
         """
         at = activity.info().started_time
         async with self._database.begin() as session:
-            for program in self._programs.values():
-                await _plan_mail(session, program, at)
+            for number, program in enumerate(self._programs.values()):
+                if number == 0 or await is_used(session, program):
+                    await _plan_mail(session, program, at)
             waiting = await session.scalars(
                 select(Message.workflow).where(
                     Message.workflow.startswith(OF_DIGESTS), Message.state.not_in(DECISIONS)
@@ -75,6 +76,12 @@ def next_digest(program: Program, at: datetime) -> datetime:
     """Return the instant of the first digest after an instant."""
     due = digest_due(program, at)
     return due if due > at else digest_due(program, at + timedelta(days=7))
+
+
+async def is_used(session: AsyncSession, program: Program) -> bool:
+    """Return whether anybody takes part in a program: staff of one that only lies in the folder get no mail."""
+    found = select(Profile.id).where(Profile.program == program.id).limit(1)
+    return await session.scalar(found) is not None
 
 
 async def _plan_mail(session: AsyncSession, program: Program, at: datetime) -> None:

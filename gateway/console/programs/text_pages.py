@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 import structlog
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from database import audit
+from database.models import AuditRecord
 from gateway.access import Access
 from gateway.console.programs.rules_page import PATH
-from gateway.console.shell import Shell, form_of, go_back, visit_of
+from gateway.console.shell import ConsoleAnswer, Shell, StaffVisit, form_of, go_back, visit_of
 from gateway.links.page import form_text
 from mail.composer import Composer, TemplateFailed
 from mail.mime import Composed
@@ -22,6 +26,10 @@ from rules.messages import CATALOGUE
 from rules.program import Program
 
 TEXTS: Final = f"{PATH}/texts"
+
+MOST_TESTS: Final = 20
+"""Tests that one person may send within `TESTS_WITHIN`: the mail server's rate is for members."""
+TESTS_WITHIN: Final = timedelta(hours=1)
 
 _BODY: Final = {
     # The mail has its style within; it runs nothing, loads nothing, and leads nowhere.
@@ -103,6 +111,8 @@ class TextPages:
         chosen = self._chosen(request, message, {name: form_text(form, name) for name in form})
         data = {"act": "test mail", "message": message, "number": chosen.number, "language": chosen.language}
         async with self._shell.database.begin() as session:
+            if await _tests_of(session, chosen, visit) >= MOST_TESTS:
+                raise ConsoleAnswer(self._shell.refuse(request, "refused.too_many_tests", 429))
             # Before it goes out, so that none is without a record.
             subject, at = f"program/{chosen.program.id}", visit.at.replace(microsecond=0)
             await audit.append(session, subject, "act", at, data, actor=visit.member.actor)
@@ -179,6 +189,19 @@ class TextPages:
         if number not in occurrences:
             raise self._shell.nothing(request)
         return _Chosen(program, message, number, self._language(request, program, given.get("language", "")))
+
+
+async def _tests_of(session: AsyncSession, chosen: _Chosen, visit: StaffVisit) -> int:
+    """Return how many tests of a program's texts somebody has sent lately."""
+    records = await session.scalars(
+        select(AuditRecord.data).where(
+            AuditRecord.subject == f"program/{chosen.program.id}",
+            AuditRecord.kind == "act",
+            AuditRecord.actor == visit.member.actor,
+            AuditRecord.at > visit.at - TESTS_WITHIN,
+        )
+    )
+    return sum(data.get("act") == "test mail" for data in records)
 
 
 def _file_of(composer: Composer, chosen: _Chosen) -> str:

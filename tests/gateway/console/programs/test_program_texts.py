@@ -10,6 +10,7 @@ import pytest
 from playwright.async_api import Browser
 
 from gateway.app import create_app
+from gateway.console.programs.text_pages import MOST_TESTS
 from mail.allowlist import RecipientAllowlist
 from mail.samples.mails import SampleMails
 from mail.smtp.channel import SmtpChannel
@@ -115,3 +116,16 @@ async def test_address_that_is_not_allowed_gets_no_test(mailing: ConsoleFixture)
     assert (await mailing.post("mia", f"{TEXTS}/mentor.welcome", form)).status_code == 502
     use(mailing, replace(samples, channel=None))
     assert (await mailing.post("mia", f"{TEXTS}/mentor.welcome", form)).status_code == 409
+
+
+async def test_tests_of_one_person_are_limited(mailing: ConsoleFixture) -> None:
+    samples = mailing.gateway.services.samples
+    assert samples is not None
+    use(mailing, replace(samples, channel=None))
+    form = {"program": "asis-global"}
+    found = [
+        (await mailing.post("mia", f"{TEXTS}/mentor.welcome", form)).status_code
+        for _ in range(MOST_TESTS + 1)
+    ]
+    assert found == [*(409 for _ in range(MOST_TESTS)), 429]
+    assert len(await mailing.acts("program/asis-global")) == MOST_TESTS

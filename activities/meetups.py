@@ -23,8 +23,8 @@ from rules.acts import Act
 from rules.agenda import GRACE_PERIOD, Refused
 from rules.meetup import MeetupFacts
 
-PEOPLE_A_PLAN = 100
-"""How many people one plan invites or plans again. A hundred take a few tenths of a second."""
+PEOPLE_A_PLAN = 50
+"""How many people one plan invites or plans again. So many take a tenth of a second, and some on a busy machine."""
 
 MAILS_A_PLAN = 200
 """How many messages that nobody has tried wait in a workflow at once. While they do, nobody more is invited.

@@ -43,13 +43,14 @@ AT_ONCE = 16
 BATCH = 500
 
 
-def _worker(
+def small_worker(
     temporal: DevServer, database: Database, sink: MailCatcher, log: Path
 ) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
+    """A worker with a cache of 500 workflows."""
     return worker_process(temporal.port, database.url, sink, log, MAX_CACHED_WORKFLOWS=str(CACHE))
 
 
-def _most_memory(pid: int) -> float:
+def most_memory(pid: int) -> float:
     """The most memory that a process held so far, in megabytes."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     (kilobytes,) = (int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
@@ -125,14 +126,14 @@ async def measure(count: int, wait: float = WAIT) -> list[Figure]:
             await database.upgrade()
             await sink.start()
             async with dev_server(folder / "temporal.db") as temporal:
-                async with _worker(temporal, database, sink, folder / "worker.log") as process:
+                async with small_worker(temporal, database, sink, folder / "worker.log") as process:
                     await _sign_up(database, temporal, count)
                     started, starting = await _until(database, "waiting", count, process, wait)
-                    before = _most_memory(process.pid)
-                async with _worker(temporal, database, sink, folder / "worker.log") as process:
+                    before = most_memory(process.pid)
+                async with small_worker(temporal, database, sink, folder / "worker.log") as process:
                     await _pause_each(temporal, count)
                     heard, hearing = await _until(database, "paused", count, process, wait)
-                    after = _most_memory(process.pid)
+                    after = most_memory(process.pid)
         finally:
             await sink.stop()
             await database.close()

@@ -52,6 +52,9 @@ class Commands(TopGroup):
                 "cohort", "cohorts:app", "Show cohorts, pair their members, and decide on the pairs."
             ),
             LazyCommand(
+                "meetup", "meetups:app", "Show meetups and who comes; schedule, change and cancel them."
+            ),
+            LazyCommand(
                 "mail", "mail:app", "List, preview and resend messages; manage suppressed addresses."
             ),
             LazyCommand("audit", "audit:app", "Export and verify the evidence of an engagement."),

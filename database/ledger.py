@@ -144,7 +144,13 @@ async def plan(
     """
     await audit.lock(session, workflow)
     rows = await rows_of(session, workflow, lock=True)
-    return await plan_among(session, (workflow, program), rows, mails, at, because, members)
+    changes = await plan_among(session, (workflow, program), rows, mails, at, because, members)
+    await session.flush()
+    changes.waiting = sorted(
+        (row for row in rows if row.due_at and row.state not in DECISIONS and not is_on_hold(row)),
+        key=lambda row: (row.due_at, row.id),
+    )
+    return changes
 
 
 # long: as `plan`, among the rows that the caller has read
@@ -159,7 +165,8 @@ async def plan_among(
 ) -> AgendaChanges:
     """Write a part of a workflow's agenda into its planned messages, as `plan` does for all of it.
 
-    `of` is workflow and program. `rows` are the messages that the part may change; the caller has the chain's lock.
+    `of` is workflow and program. `rows` are the messages that the part may change; the caller has the chain's lock, and
+    writes what is planned by a flush. `waiting` of the result is empty.
     """
     workflow, program = of
     changes = compare(rows, mails)
@@ -182,11 +189,6 @@ async def plan_among(
             by_key[key].content = None
     for change in changes.dropped:
         await decide(session, by_key[change.key], "cancelled", because, at)
-    await session.flush()
-    changes.waiting = sorted(
-        (row for row in rows if row.due_at and row.state not in DECISIONS and not is_on_hold(row)),
-        key=lambda row: (row.due_at, row.id),
-    )
     return changes
 
 

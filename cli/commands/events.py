@@ -70,7 +70,7 @@ def send(
         raise typer.BadParameter("--url cannot be combined with --direct")
     found = read_event_file(file).completed()
     checked = found.checked()
-    accepted = run(_store(checked) if direct else _post([event for _, event in found.events], url))
+    accepted = run(store_directly(checked) if direct else _post([event for _, event in found.events], url))
     known = len(checked) - accepted
     if as_json:
         ignored = [
@@ -176,7 +176,8 @@ def _names(model: type[EventData], *, required: bool) -> str:
     return ", ".join(field.name for field in description.fields_of(model) if field.required == required)
 
 
-async def _store(checked: Sequence[Envelope]) -> int:
+async def store_directly(checked: Sequence[Envelope]) -> int:
+    """Store events in the database, and notify the inbox; return how many are new."""
     with working("Storing the events"):
         async with database_ready(read_settings()) as database:
             client = await connect()

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Claim, Engagement, Lifecycle, Member, Profile, Survey
+from database.models import Claim, Engagement, Lifecycle, Meetup, Member, Profile, Survey
 from database.models import Request as RequestRow
 from evidence.dossier import export
 from gateway.access import Access
@@ -19,9 +19,11 @@ from gateway.console.shell import Shell, StaffVisit, visit_of
 from lifecycles.registry import LIFECYCLES, find_lifecycle
 from rules.engagement.confidentiality import SUSPENDED
 from rules.kinds import KINDS, TARGET, parts_of
+from rules.meetup import ANSWERS
 from staff.accounts.scope import MISCONDUCT_TASKS, Scope, shown_state
 from staff.acts import acts_now
 from staff.confidential import WORDS, read_words, record_reading
+from staff.meetups import MOST_PEOPLE, NO_ANSWER, meetup_view
 from staff.views.lifecycles import lifecycle_view, parties_of
 from staff.views.members import member_view
 from staff.views.read_model import NotFound, OpenEvent, OpenTask
@@ -145,9 +147,19 @@ class DetailPages:
                 "engagement": parts_of(workflow)[0]
                 if KINDS[workflow.partition("/")[0]].of_engagement
                 else "",
+                "meetup": await self._meetup(session, request, row),
                 **_shared(visit),
             }
         return self._shell.respond(request, "lifecycle.html", {**values, **more})
+
+    async def _meetup(self, session: AsyncSession, request: Request, row: Lifecycle) -> dict[str, Any] | None:
+        """Return who is invited to a meetup, by the answer that the query names; None for any other lifecycle."""
+        if not isinstance(row, Meetup):
+            return None
+        answer = request.query_params.get("answer", "")
+        chosen = answer if answer in (*ANSWERS, NO_ANSWER) else ""
+        view = await meetup_view(session, row.id, self._shell.services.programs, chosen)
+        return {"view": view, "chosen": chosen, "answers": (*ANSWERS, NO_ANSWER), "most": MOST_PEOPLE}
 
     def _of(
         self, kind: str, page: Callable[[str, Request], Awaitable[Response]]

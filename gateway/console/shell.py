@@ -81,6 +81,7 @@ NAVIGATION: Final = (
     NavigationItem("claims", "/staff/claims"),
     NavigationItem("surveys", "/staff/surveys"),
     NavigationItem("curriculum", "/staff/curriculum"),
+    NavigationItem("meetups", "/staff/meetups"),
     NavigationItem("program", "/staff/program"),
     NavigationItem("figures", "/staff/figures", Access.OVERVIEW),
     NavigationItem("health", "/staff/mail", Access.MANAGER),

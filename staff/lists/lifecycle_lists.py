@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Claim, Lifecycle, Member, Profile, Task
+from database.models import Claim, Lifecycle, Meetup, Member, Profile, Task
 from database.tasks import OPEN
 from lifecycles.registry import LIFECYCLES
 from rules.engagement.confidentiality import SUSPENDED
@@ -61,6 +61,8 @@ class ListedLifecycle:
     parties: tuple[PartyEntry, ...]
     certification: str
     """Of a claim; empty for all others."""
+    title: str = ""
+    """Of a meetup; empty for all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,7 @@ async def _entries(
                 for role, profile in each.items()
             ),
             certification=row.certification if isinstance(row, Claim) else "",
+            title=row.title if isinstance(row, Meetup) else "",
         )
         for row, each in zip(rows, parties, strict=True)
     )

@@ -20,8 +20,8 @@ from tests.support.programs.many_members import many_members, scheduled
 from tests.support.reports.fault_table import Judge
 from tests.support.servers.hostile_smtp import HostileSmtp
 
-PEOPLE = 240
-KILLED_AT = (20, 120)
+PEOPLE = 150
+KILLED_AT = (15, 70)
 """After how many mails that the server has the worker is killed."""
 
 
@@ -37,7 +37,7 @@ async def decisions(database: Database) -> Counter[str]:
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(2 * PATIENCE):
+    async with asyncio.timeout(3 * PATIENCE):
         while not await condition():  # noqa: ASYNC110 - neither the database nor the server notifies anybody
             await asyncio.sleep(0.05)
 

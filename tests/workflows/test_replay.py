@@ -56,6 +56,7 @@ def test_history_exists_of_every_kind_and_every_onboarding_path() -> None:
         "Engagement",
         "Claim",
         "Survey",
+        "Meetup",
         "Resend",
         "Watchdog",
         "Checkpoints",

@@ -43,7 +43,7 @@ async def test_rewritten_record_is_found_within_a_week_of_checkpoints(tmp_path: 
     mails = tmp_path / "mail"
     mails.mkdir()
     async with embedded_stack(
-        load_programs(Path("programs")),
+        {"asis-global": load_programs(Path("programs"))["asis-global"]},
         Path("templates/mail"),
         Path("programs"),
         StackOptions(mail_dir=mails),

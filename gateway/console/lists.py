@@ -33,7 +33,7 @@ LONGEST_CURSOR: Final = 2000
 GROUPS: Final = ("~open", "~closed")
 """States by group, before the single ones."""
 
-OWN_LISTS: Final = frozenset({"cohort", "meetup"})
+OWN_LISTS: Final = frozenset({"cohort"})
 """Kinds whose lists are pages of their own: no list of pairs and persons shows what matters of them."""
 
 _KindPage = Callable[[str, Request], Awaitable[Response]]

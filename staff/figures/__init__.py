@@ -10,15 +10,17 @@ from staff.figures.mail_health import (
     channel_state,
     mail_health,
 )
-from staff.figures.source import FigureSource, figure_source
+from staff.figures.source import EVERYBODY, FigureSource, PeoplePart, figure_source, parts_of_program
 from staff.figures.survey_results import SurveyResult, results_of
 
 __all__ = [
+    "EVERYBODY",
     "ChannelState",
     "FigureLine",
     "FigureSource",
     "Figures",
     "MailHealth",
+    "PeoplePart",
     "Period",
     "ProblemAddress",
     "Rate",
@@ -30,5 +32,6 @@ __all__ = [
     "figures",
     "lines",
     "mail_health",
+    "parts_of_program",
     "results_of",
 ]

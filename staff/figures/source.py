@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Select, and_, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import AuditRecord, Claim, Engagement, Member, Profile, Request, Survey
+from database.models import (
+    AuditRecord,
+    Claim,
+    Cohort,
+    CohortMember,
+    Engagement,
+    Member,
+    Profile,
+    Request,
+    Survey,
+)
 from rules.calendar import Calendar, calendar_for
 from rules.program import Program
 
@@ -56,6 +66,69 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
+class PeoplePart:
+    """A part of a program's people: those of a cohort, of a partner, or of both; an empty name stands for all."""
+
+    cohort: str = ""
+    partner: str = ""
+
+    @property
+    def is_all(self) -> bool:
+        """Whether it is no part, but everybody."""
+        return not (self.cohort or self.partner)
+
+    def profiles(self) -> Select[str]:
+        """Return the ids of its profiles."""
+        conditions: list[ColumnElement[bool]] = []
+        if self.cohort:
+            members = select(CohortMember.profile_id).where(CohortMember.cohort_id == self.cohort)
+            conditions.append(Profile.id.in_(members))
+        if self.partner:
+            conditions.append(Profile.partner == self.partner)
+        return select(Profile.id).where(and_(true(), *conditions))
+
+    def sign_ups(self) -> ColumnElement[bool]:
+        """Return the condition of its profiles."""
+        return true() if self.is_all else Profile.id.in_(self.profiles())
+
+    def pairs(self, table: type[Engagement] | type[Request]) -> ColumnElement[bool]:
+        """Return the condition of engagements or requests: those of which one of the two is of the partner."""
+        conditions: list[ColumnElement[bool]] = []
+        if self.cohort:
+            of_cohort = Engagement.cohort == self.cohort
+            # A request names no cohort: its engagement does.
+            own = table.id.in_(select(Engagement.id).where(of_cohort)) if table is Request else of_cohort
+            conditions.append(own)
+        if self.partner:
+            people = PeoplePart(partner=self.partner).profiles()
+            conditions.append(or_(table.mentee_id.in_(people), table.mentor_id.in_(people)))
+        return and_(true(), *conditions)
+
+    def of_engagement(self, table: type[Claim] | type[Survey]) -> ColumnElement[bool]:
+        """Return the condition of claims or surveys: those of its pairs."""
+        if self.is_all:
+            return true()
+        return table.engagement_id.in_(select(Engagement.id).where(self.pairs(Engagement)))
+
+
+EVERYBODY = PeoplePart()
+
+
+async def parts_of_program(session: AsyncSession, program: Program) -> tuple[list[str], list[str]]:
+    """Return the cohorts of a program, the latest first, and the partners: what its figures can be a part of."""
+    cohorts = await session.scalars(
+        select(Cohort.id).where(Cohort.program == program.id).order_by(Cohort.opens_on.desc(), Cohort.id)
+    )
+    partners = await session.scalars(
+        select(Profile.partner)
+        .where(Profile.program == program.id, Profile.partner.is_not(None))
+        .distinct()
+        .order_by(Profile.partner)
+    )
+    return list(cohorts), [name for name in partners if name]
+
+
+@dataclass(frozen=True, slots=True)
 class FigureSource:
     """All that the figures of one program follow from."""
 
@@ -69,29 +142,31 @@ class FigureSource:
     """When a claim became `ready` or `submitted` for the first time: instant, state, claim."""
 
 
-async def figure_source(session: AsyncSession, program: Program) -> FigureSource:
-    """Read what the figures of a program follow from."""
+async def figure_source(
+    session: AsyncSession, program: Program, part: PeoplePart = EVERYBODY
+) -> FigureSource:
+    """Read what the figures of a program, or of a part of its people, follow from."""
     profiles = await session.execute(
         select(Profile.id, Profile.member_id, Profile.role, Profile.created_at)
-        .where(Profile.program == program.id)
+        .where(Profile.program == program.id, part.sign_ups())
         .order_by(Profile.created_at, Profile.id)
     )
     surveys = await session.execute(
         select(Survey.answered_at, Survey.role, Survey.answers).where(
-            Survey.program == program.id, Survey.answered_at.is_not(None)
+            Survey.program == program.id, Survey.answered_at.is_not(None), part.of_engagement(Survey)
         )
     )
     return FigureSource(
         program,
         tuple(NewProfile(*row) for row in profiles),
-        await _requests(session, program),
-        await _pairs(session, program),
+        await _requests(session, program, part),
+        await _pairs(session, program, part),
         tuple((at, role, answers) for at, role, answers in surveys if at is not None),
-        await _credit(session, program),
+        await _credit(session, program, part),
     )
 
 
-async def _requests(session: AsyncSession, program: Program) -> tuple[Asked, ...]:
+async def _requests(session: AsyncSession, program: Program, part: PeoplePart) -> tuple[Asked, ...]:
     rows = await session.execute(
         select(
             *(Request.created_at, Request.state, Request.closed_at),
@@ -99,20 +174,20 @@ async def _requests(session: AsyncSession, program: Program) -> tuple[Asked, ...
         )
         .join(Profile, Profile.id == Request.mentor_id)
         .join(Member, Member.id == Profile.member_id)
-        .where(Request.program == program.id)
+        .where(Request.program == program.id, part.pairs(Request))
     )
     return tuple(
         Asked(row.created_at, row.state, row.closed_at, calendar_for(program.hours, *row[3:])) for row in rows
     )
 
 
-async def _pairs(session: AsyncSession, program: Program) -> tuple[Pair, ...]:
+async def _pairs(session: AsyncSession, program: Program, part: PeoplePart) -> tuple[Pair, ...]:
     rows = await session.execute(
         select(
             *(Engagement.mentee_id, Engagement.mentor_id, Engagement.started_at, Engagement.state),
-            *(Engagement.closed_at, Engagement.end_reason, Engagement.facts),
+            *(Engagement.closed_at, Engagement.end_reason, Engagement.facts["new_ends"].label("new_ends")),
         )
-        .where(Engagement.program == program.id)
+        .where(Engagement.program == program.id, part.pairs(Engagement))
         .order_by(Engagement.started_at, Engagement.id)
     )
     return tuple(
@@ -123,22 +198,26 @@ async def _pairs(session: AsyncSession, program: Program) -> tuple[Pair, ...]:
             row.state,
             row.closed_at,
             row.end_reason,
-            _extensions(row.facts),
+            _extensions(row.new_ends),
         )
         for row in rows
     )
 
 
-def _extensions(facts: Mapping[str, Any]) -> tuple[datetime, ...]:
+def _extensions(new_ends: Sequence[Mapping[str, Any]] | None) -> tuple[datetime, ...]:
     """Return when an engagement was extended. The end of the first plan is no extension (ENG3)."""
-    ends = facts.get("new_ends") or ()
+    ends = new_ends or ()
     return tuple(datetime.fromisoformat(str(end["at"])) for end in ends if end.get("by") != "plan")
 
 
-async def _credit(session: AsyncSession, program: Program) -> tuple[tuple[datetime, str, str], ...]:
+async def _credit(
+    session: AsyncSession, program: Program, part: PeoplePart
+) -> tuple[tuple[datetime, str, str], ...]:
     claims = (
         await session.scalars(
-            select(Claim.workflow).where(Claim.program == program.id, Claim.state.in_(_STATES_OF_CREDIT))
+            select(Claim.workflow).where(
+                Claim.program == program.id, Claim.state.in_(_STATES_OF_CREDIT), part.of_engagement(Claim)
+            )
         )
     ).all()
     first: dict[tuple[str, str], datetime] = {}

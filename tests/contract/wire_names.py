@@ -454,7 +454,7 @@ COMMANDS = {
     "task snooze": "NUMBER --actor --note --until",
     "task dismiss": "NUMBER --actor --note",
     "survey results": "--csv --json",
-    "figures": "--against --by-month --csv --json --program --since --until",
+    "figures": "--against --by-month --cohort --csv --json --partner --program --since --until",
     "report list": "--json",
     "report show": "REPORT --actor --json",
     "feedback list": "--actor --json",

@@ -39,12 +39,18 @@ def did(day: str, step: str, by: str = "p-ana", hour: int = 10) -> ScenarioEvent
 
 def member(name: str, full: str) -> ScenarioEvent:
     place = {"time_zone": BOGOTA, "country": "CO", "languages": ["es"]}
-    about = {"member": name, "name": full, "email": f"{name}@example.org", "standing": "good", **place}
+    about: dict[str, Any] = {
+        "member": name,
+        "name": full,
+        "email": f"{name}@example.org",
+        "standing": "good",
+        **place,
+    }
     return event("2035-02-05", "member.updated", **about)
 
 
 def profile(name: str, of: str, role: str, **more: Any) -> ScenarioEvent:
-    about = {
+    about: dict[str, Any] = {
         "profile": name,
         "member": of,
         "role": role,

@@ -149,6 +149,8 @@ async def test_figures_command_prints_table_csv_and_json(cli: CliFixture) -> Non
     sheet = await cli.throughline("figures", *period, "--by-month", "--csv")
     assert sheet.out.startswith("figure,words,")
     assert "\nrequests,requests made," in sheet.out.replace("\r", "")
+    unknown = await cli.throughline("figures", *period, "--cohort", "laac-1999")
+    assert (unknown.status, "has no cohort laac-1999; it has: none" in unknown.err) == (1, True)
     wrong = await cli.throughline("figures", "--since", f"{now}", "--until", f"{now - DAY}")
     assert (wrong.status, "before it begins" in wrong.err) == (2, True)
 

@@ -15,8 +15,18 @@ from cli.output import Json, print_json_lines, print_table
 from cli.program_time import program_time
 from cli.runner import run
 from rules.program import Program
-from staff.figures import FigureLine, Figures, Period, figure_source, figures, lines
+from staff.figures import (
+    FigureLine,
+    Figures,
+    PeoplePart,
+    Period,
+    figure_source,
+    figures,
+    lines,
+    parts_of_program,
+)
 from worker.connections import database_ready, read_programs, read_settings
+from worker.errors import Failure
 
 _DAY = ["%Y-%m-%d"]
 
@@ -31,6 +41,8 @@ def print_figures(
         typer.Option(formats=_DAY, help="Compare with the period of the same length from this day on."),
     ] = None,
     program: Annotated[str, typer.Option(help="The program; by default, the first.")] = "",
+    cohort: Annotated[str, typer.Option(help="Count only the people of this cohort.")] = "",
+    partner: Annotated[str, typer.Option(help="Count only the people of this partner.")] = "",
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, for a spreadsheet.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -49,14 +61,20 @@ def print_figures(
     periods = period.months() if by_month else (period,)
     if against:
         periods = (period, period.beginning(against.date()))
-    _print(run(_read(program_named(read_programs(read_settings()), program), periods)), as_csv, as_json)
+    chosen = program_named(read_programs(read_settings()), program)
+    _print(run(_read(chosen, periods, PeoplePart(cohort, partner))), as_csv, as_json)
 
 
-async def _read(program: Program, periods: tuple[Period, ...]) -> list[Figures]:
+async def _read(program: Program, periods: tuple[Period, ...], part: PeoplePart) -> list[Figures]:
     async with database_ready(read_settings()) as database:
         now = await program_time(database)
         async with database.reading() as session:
-            source = await figure_source(session, program)
+            cohorts, partners = await parts_of_program(session, program)
+            for name, known, what in ((part.cohort, cohorts, "cohort"), (part.partner, partners, "partner")):
+                if name and name not in known:
+                    listed = ", ".join(known) or "none"
+                    raise Failure(f"program {program.id} has no {what} {name}; it has: {listed}")
+            source = await figure_source(session, program, part)
     return [figures(source, period, now) for period in periods]
 
 

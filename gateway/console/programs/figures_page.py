@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Final
 
@@ -17,7 +17,16 @@ from gateway.console.shell import Shell, visit_of
 from gateway.console.spreadsheets import csv_file
 from rules.calendar import local_in
 from rules.program import Program
-from staff.figures import FigureLine, Period, figure_source, figures, lines
+from staff.figures import (
+    EVERYBODY,
+    FigureLine,
+    PeoplePart,
+    Period,
+    figure_source,
+    figures,
+    lines,
+    parts_of_program,
+)
 
 PATH: Final = "/staff/figures"
 VIEWS: Final = ("months", "whole", "before")
@@ -66,6 +75,7 @@ class _Asked:
     period: Period
     view: str
     is_wrong: bool
+    part: PeoplePart = EVERYBODY
 
     @property
     def periods(self) -> tuple[Period, ...]:
@@ -93,7 +103,7 @@ class FigurePages:
 
     async def show(self, request: Request) -> Response:
         """Show the figures of a program."""
-        asked = self._asked(request)
+        asked, cohorts, partners = await self._with_part(request, self._asked(request))
         found = await self._lines(request, asked)
         labels = [_label(each, asked.view) for each in asked.periods]
         values = {
@@ -103,6 +113,9 @@ class FigurePages:
             "view": asked.view,
             "views": VIEWS,
             "is_wrong": asked.is_wrong,
+            "part": asked.part,
+            "cohorts": cohorts,
+            "partners": partners,
             "labels": labels,
             "lines": [each for each in found if any(value is not None for value in each.values)],
             "plots": plots(found, labels),
@@ -112,7 +125,7 @@ class FigurePages:
 
     async def save(self, request: Request) -> Response:
         """Return the figures as a file."""
-        asked = self._asked(request)
+        asked, _, _ = await self._with_part(request, self._asked(request))
         found = await self._lines(request, asked)
         columns = ["figure", "words", *(f"{each.first} – {each.last}" for each in asked.periods)]
         return csv_file("figures", columns, ((each.key, each.words, *each.values) for each in found))
@@ -134,10 +147,18 @@ class FigurePages:
             return _Asked(program, usual, view, is_wrong=True)
         return _Asked(program, period, view, is_wrong=False)
 
+    async def _with_part(self, request: Request, asked: _Asked) -> tuple[_Asked, list[str], list[str]]:
+        """Return what was asked with its part, and the cohorts and partners to choose from."""
+        async with self._shell.database.reading() as session:
+            cohorts, partners = await parts_of_program(session, asked.program)
+        cohort, partner = (query_of(request, name, 64) for name in ("cohort", "partner"))
+        part = PeoplePart(cohort if cohort in cohorts else "", partner if partner in partners else "")
+        return replace(asked, part=part), cohorts, partners
+
     async def _lines(self, request: Request, asked: _Asked) -> tuple[FigureLine, ...]:
         now = visit_of(request).at
         async with self._shell.database.reading() as session:
-            source = await figure_source(session, asked.program)
+            source = await figure_source(session, asked.program, asked.part)
         # Thousands of requests are counted in business hours: not on the event loop.
         return await asyncio.to_thread(
             lambda: lines([figures(source, period, now) for period in asked.periods])

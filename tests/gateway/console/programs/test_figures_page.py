@@ -8,9 +8,12 @@ from datetime import date
 
 import pytest
 
+from database.models import Engagement
 from gateway.console.programs.figures_page import plots
 from staff.figures import FigureLine
-from tests.support.console.staff import ConsoleFixture
+from tests.support.console.cohorts import COHORT, cohort_rows
+from tests.support.console.staff import ConsoleFixture, console_fixture
+from tests.support.gateway import at_the_gate
 
 FIGURES = "/staff/figures"
 
@@ -72,3 +75,33 @@ def test_highest_bar_fills_the_plot_and_nothing_has_none() -> None:
     (plot,) = plots([line, silent], [date(2028, month, 1).isoformat() for month in (1, 2, 3)])
     assert [(bar.y, bar.height) for bar in plot.bars] == [(0, 96), (96, 0), (72, 24)]
     assert plots([line], ["2028"]) == []
+
+
+@pytest.mark.rule("COH3", "COH4")
+@pytest.mark.parametrize(
+    ("chosen", "mentees", "matches"),
+    [
+        ("", "3", "1"),
+        (f"&cohort={COHORT}", "2", "1"),
+        ("&partner=acme", "1", "1"),
+        (f"&cohort={COHORT}&partner=acme", "0", "1"),
+        ("&partner=<b>", "3", "1"),
+    ],
+)
+async def test_figures_are_of_a_cohort_or_a_partner(
+    migrated_url: str, chosen: str, mentees: str, matches: str
+) -> None:
+    """A pair is of a cohort by its engagement, and of a partner by either of the two."""
+    rows = [*at_the_gate(), *cohort_rows()]
+    for row in rows:
+        if isinstance(row, Engagement):
+            row.cohort = COHORT
+        if getattr(row, "id", "") == "p-ana":
+            row.partner = "acme"
+    async with console_fixture(migrated_url, rows) as console:
+        query = f"?since=2027-11-01&until=2028-03-31&view=whole{chosen}"
+        page = (await console.get("mia", FIGURES + query)).text
+        assert f"<option{' selected' if COHORT in chosen else ''}>{COHORT}</option>" in page
+        file = (await console.get("mia", f"{FIGURES}.csv{query}")).text
+    figures = {row[0]: row[2] for row in csv.reader(io.StringIO(file.removeprefix("\ufeff")))}
+    assert (figures["sign_ups.mentee"], figures["matches"]) == (mentees, matches)

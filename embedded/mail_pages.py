@@ -26,7 +26,7 @@ from embedded.mailbox import Mail, Mailbox
 from gateway.access import Access, declared
 
 PAGE_OF_MAILS = 50
-_CITIES = {"America/Bogota": "Bogotá"}
+_CITIES = {("America/Bogota", "en"): "Bogotá", ("America/Argentina/Buenos_Aires", "en"): "Buenos Aires"}
 _HEAD = re.compile(r"<head[^>]*>", re.IGNORECASE)
 _MAIL_HEADERS = {
     # A mail runs no script, loads nothing, and reaches no page around it; its links open in a new tab.
@@ -76,9 +76,10 @@ def moment(at: datetime, zone: str) -> str:
     return f"{local:%a} {local.day} {local:%b %Y, %H:%M}"
 
 
-def city(zone: str) -> str:
-    """Return the city of a zone: Bogotá for `America/Bogota`."""
-    return _CITIES.get(zone) or get_timezone_location(ZoneInfo(zone), locale="en", return_city=True)
+def city(zone: str, language: str = "en") -> str:
+    """Return the city of a zone in a language: Bogotá for `America/Bogota`."""
+    known = _CITIES.get((zone, language))
+    return known or get_timezone_location(ZoneInfo(zone), locale=language, return_city=True)
 
 
 async def require_loopback(request: Request) -> None:

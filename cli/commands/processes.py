@@ -110,6 +110,9 @@ def demo(
     script: Annotated[
         bool, typer.Option("--script", help="Play a story in the terminal, without a web page, and exit.")
     ] = False,
+    program: Annotated[
+        str, typer.Option(help="asis-global, asis-laac or mentors4u-colombia.", metavar="PROGRAM")
+    ] = "asis-global",
     port: Port = None,
     data: Data = Path("var"),
 ) -> None:
@@ -118,9 +121,12 @@ def demo(
     All parts run on this machine. A web page shows the mail, what happened and what comes. No mail leaves the
     machine, and nothing is kept.
     """
+    from embedded.demo.cohorts.cohort_casts import CASTS
     from embedded.demo.run import demo as run_demo
 
-    raise typer.Exit(run(run_demo(script=script, port=port, data=data)))
+    if program not in CASTS:
+        raise typer.BadParameter(f"the demo has no program {program}; there are {', '.join(CASTS)}")
+    raise typer.Exit(run(run_demo(script=script, port=port, data=data, program=program)))
 
 
 def up(

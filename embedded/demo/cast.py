@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import time
 from typing import Any, Final
@@ -21,6 +22,8 @@ class Sample:
     standing: str = "good"
     more: dict[str, Any] = field(default_factory=dict)
     certification: str = ""
+    wishes: dict[str, Any] = field(default_factory=dict)
+    """What each profile says, as in `profile.created`."""
 
     def data(self, year: int) -> dict[str, Any]:
         """Return the data of this member's `member.updated`; certification cycles begin with a year."""
@@ -36,6 +39,10 @@ class Sample:
             "languages": [self.language],
             **self.more,
         }
+
+    def profile(self, role: str) -> str:
+        """Return the id of the profile of a role."""
+        return f"p-{self.member}" if role == self.roles[0] else f"p-{self.member}-{role}"
 
 
 SAMPLES: Final = (
@@ -75,9 +82,10 @@ whose experience needs a review (MEM3)."""
 class Persona:
     """How a sample member goes about the part of a profile: at which hour of the day, what they ask and answer.
 
-    `signs_up_after`, `asks_after` and `standing_after` are days after the demo's start; `wants` are the mentors to
-    ask, one after the other. A mentor who is not to accept `declines` with a reason, or `leaves_waiting` some
-    mentees. `late` names the first of a series of messages that is acted on, where that is not the first one.
+    `signs_up_after`, `asks_after` and `standing_after` are days after the demo's start, as are the keys of `saves`: on
+    these the profile is saved with something new. `wants` are the mentors to ask, one after the other. A mentor who is
+    not to accept `declines` with a reason, or `leaves_waiting` some mentees. `late` names the first of a series of
+    messages that is acted on, where that is not the first one.
     """
 
     profile: str
@@ -97,6 +105,11 @@ class Persona:
     leaves_waiting: tuple[str, ...] = ()
     declines: str = ""
     writes: str = ""
+    no_fit_at_first: bool = False
+    """Whether the first mentor or mentee is no fit."""
+    forgets_steps: bool = False
+    """Whether the steps of the curriculum are left undone."""
+    saves: dict[int, dict[str, Any]] = field(default_factory=dict)
     late: dict[str, int] = field(default_factory=dict)
 
     def own_acts(self) -> list[tuple[str, int]]:
@@ -106,7 +119,8 @@ class Persona:
             ("asks", self.asks_after),
             ("standing", self.standing_after),
         )
-        return [(act, days) for act, days in acts if days is not None]
+        own = [(act, days) for act, days in acts if days is not None]
+        return [*own, *((f"saves {days}", days) for days in self.saves)]
 
     @property
     def tz(self) -> ZoneInfo:
@@ -116,7 +130,7 @@ class Persona:
     def reacts_to(self, what: str, number: int | None) -> bool:
         """Whether this one of a series of messages is acted on: of reminders one alone, of questions each."""
         first = self.late.get(what, 1)
-        if number is None or what in ("discovery", "pulse"):
+        if number is None or what in ("discovery", "pulse", "curriculum"):
             return (number or 1) >= first
         return number == first
 
@@ -181,6 +195,29 @@ CAST: Final = {
 }
 """Who acts by themselves, by profile: one pair finishes and gets its letters, one extends, one ends early; one request
 is left without an answer, one is declined. Lucía Ferrer as mentee only reads her mail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Who takes part in the demo of a program."""
+
+    program: str
+    samples: tuple[Sample, ...]
+    personas: Mapping[str, Persona]
+    """Who acts by themselves, by profile."""
+    home: str
+    """The zone that the form to sign up offers first."""
+    partners: tuple[str, ...] = ()
+    """Of a cohort that is scheduled by event: the partners whose people take part."""
+    shown: str = ""
+    """The member whose mail a script shows in full."""
+
+    def sample(self, member: str) -> Sample:
+        """Return a member of the cast."""
+        return next(sample for sample in self.samples if sample.member == member)
+
+
+GLOBAL: Final = Cast("asis-global", SAMPLES, CAST, home="America/New_York", shown="ana")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from staff.wording import credit_counted, happening
 Row = Mapping[str, Any]
 """A row of the timeline."""
 
-_ORDER: Final = ("member", "refused", "state", "credit", "task", "mail")
+_ORDER: Final = ("member", "refused", "state", "pair", "credit", "task", "mail")
 """The order of lines with the same instant."""
 
 _ANSWERS: Final = {
@@ -35,6 +35,8 @@ _ANSWERS: Final = {
     "letter.signed": "signs the letter for",
     "claim.submitted": "reports the credit of",
     "survey.answered": "answers the survey",
+    "curriculum.done": "has done a step of the curriculum",
+    "meetup.answered": "answers the invitation to the meetup",
 }
 """The events of people that get a line of their own. The others show in states and tasks."""
 
@@ -70,7 +72,7 @@ class Subjects:
 
     def names(self, subject: str) -> str:
         """Return the names of the people of a subject; the subject's own id for an unknown one."""
-        if row := self.row(subject):
+        if (row := self.row(subject)) and owners_of(row):
             return " and ".join(self.people.name(profile) for profile in owners_of(row))
         kind, _, name = subject.partition("/")
         return self.people.member_name(name) if kind == "member" else self.people.name(name)
@@ -135,6 +137,9 @@ def _line(row: Row, words: str, subjects: Subjects) -> HistoryEntry:
         return HistoryEntry(
             at, "mail", subjects.people.name(recipient), words, subjects.person_zone(recipient)
         )
+    if row["kind"] == "pair":
+        names = f"{subjects.people.name(row['mentee'])} and {subjects.people.name(row['mentor'])}"
+        return HistoryEntry(at, "pair", names, words, subjects.program.hours.zone)
     subject = row.get("subject") or row.get("claim") or ""
     return HistoryEntry(at, row["kind"], subjects.names(subject), words, subjects.zone(subject))
 
@@ -148,6 +153,8 @@ def _words(row: Row) -> str:
             return f"{what} ({reason})" if row["decision"] != "sent" and reason else what
         case "state" if row["subject"].startswith("claim/"):
             return ""
+        case "pair":
+            return f"paired, with a fit of {row['fit']}: {row['why']}"
         case "credit":
             reason = credit_counted(row)
     what = happening(row["kind"], row.get("subject") or row.get("claim") or "", row)

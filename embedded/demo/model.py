@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import select
 from starlette.datastructures import FormData
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.service import RPCError
 
-from database import staff_orders
-from database.models import Event, Member, Message
-from embedded.demo.cast import CAST, PLACES, SAMPLES
+from database.models import Event, Member
+from embedded.demo.cast import PLACES, Cast
+from embedded.demo.cohorts.cohort_days import DemoCohort, announce, cohort_ahead
 from embedded.demo.overview import Overview, read_overview
+from embedded.demo.pending_work import settle
 from embedded.demo.simulation import Simulation, checked, sign_up_events
 from embedded.demo.words import message_words
 from embedded.mail_pages import city, moment
@@ -32,13 +32,12 @@ from rules.calendar import instant_in
 from rules.durations import parse_duration
 from rules.events import check_event
 from rules.program import Program
+from staff.cohorts import CohortView, cohort_view
 from workflows.messages import Answer
 
-PROGRAM: Final = "asis-global"
 STEPS: Final = {"day": "P1D", "week": "P1W", "month": "P1M"}
 EXTENDS_BY: Final = {"onboarding": "check_ins", "request": "business_days", "engagement": "months"}
 MOST_MEMBERS: Final = 500
-SECONDS_TO_REST: Final = 20.0
 ACTOR: Final = "demo"
 
 
@@ -73,7 +72,10 @@ class Demo:
 
     stack: EmbeddedStack
     program: Program
+    cast: Cast
     mailbox: Mailbox
+    cohort: DemoCohort | None = None
+    """The cohort that is played, in a cohort program."""
     notice: Notice | None = None
     seen: int = 0
     """How many mails there were before the last act."""
@@ -86,12 +88,17 @@ class Demo:
     _requests: int = 0
 
     def __post_init__(self) -> None:
-        self._simulation = Simulation(self.stack, self.program, self._name_request)
+        self._simulation = Simulation(self.stack, self.program, self.cast, self._name_request)
 
     @property
     def zone(self) -> str:
         """The program's zone."""
         return self.program.hours.zone
+
+    @property
+    def example(self) -> str:
+        """A command that shows something of it."""
+        return f"cohort show {self.cohort.cohort}" if self.cohort else "show onboarding/p-ana"
 
     async def now(self) -> datetime:
         """Program time."""
@@ -99,17 +106,38 @@ class Demo:
 
     async def begin(self) -> datetime:
         """Let the sample members sign up who do so at the demo's start; return the instant of it."""
-        start = demo_start(await self.now(), self.zone)
+        now = await self.now()
+        self.cohort = cohort_ahead(self.program, now)
+        start = self.cohort.starts_at if self.cohort else demo_start(now, self.zone)
         await self.stack.advance(start)
+        if self.cohort:
+            await announce(self.stack, self.cohort, self.cast, self.program)
+            await settle(self.stack)
         self._simulation.begin(start)
         given: list[tuple[str, dict[str, Any]]] = []
-        later = {part.member for part in CAST.values() if part.signs_up_after is not None}
-        for sample in SAMPLES:
+        later = {part.member for part in self.cast.personas.values() if part.signs_up_after is not None}
+        for sample in self.cast.samples:
             if sample.member not in later:
                 given += sign_up_events(sample, start.year, self.program.id)
         await self.stack.send_events(start, given)
-        await self._rest()
+        await settle(self.stack)
         return start
+
+    async def cohort_now(self, language: str = "en") -> CohortView | None:
+        """Return the cohort as staff see it, with reasons in a language; None in a program without."""
+        if self.cohort is None:
+            return None
+        async with self.stack.database.reading() as session:
+            return await cohort_view(session, self.cohort.cohort, self.stack.programs, language)
+
+    async def give(self, event: tuple[str, dict[str, Any]]) -> None:
+        """Send an event now, and let it be applied."""
+        await self.stack.send_events((await self.now()).replace(microsecond=0), [event])
+        await settle(self.stack)
+
+    def blank_sign_up(self) -> SignUp:
+        """Return the form to sign up, before anybody typed."""
+        return SignUp(language=self.program.languages[0], zone=self.cast.home)
 
     async def overview(self) -> Overview:
         """Where everything stands now."""
@@ -144,7 +172,7 @@ class Demo:
             while self.autoplay and (stop := await self._stop_before(target)):
                 await self._reach(stop)
                 if await self._simulation.act(await self.now()):
-                    await self._rest()
+                    await settle(self.stack)
             await self._reach(target)
         finally:
             self.moving = False
@@ -157,7 +185,7 @@ class Demo:
 
     async def _reach(self, target: datetime) -> None:
         await self.stack.advance(target)
-        await self._rest()
+        await settle(self.stack)
 
     async def sign_up(self, given: SignUp) -> dict[str, str]:
         """Sign somebody up; what is wrong, by field, if that cannot be."""
@@ -194,7 +222,7 @@ class Demo:
             now = (await self.now()).replace(microsecond=0)
             profile = self._profile(f"p-guest-{self._guests}", checked["member"], given.role)
             await self.stack.send_events(now, [("member.updated", checked), profile])
-            await self._rest()
+            await settle(self.stack)
             return Notice(f"{given.name} is signed up as a {given.role}.")
 
         await self._act(store)
@@ -213,7 +241,7 @@ class Demo:
                 return Notice(f"Refused: this {problems[0].reason}", wrong=True)
             at = (await self.now()).replace(microsecond=0)
             await self.stack.send_events(at, [("request.created", checked)])
-            await self._rest()
+            await settle(self.stack)
             if refused := await self._refusal(f"request/{name}"):
                 return refused
             async with self.stack.database.reading() as session:
@@ -254,7 +282,7 @@ class Demo:
         async def send() -> Notice:
             at = (await self.now()).replace(microsecond=0)
             await self.stack.send_events(at, [checked(f"request.{kind}", {"request": request})])
-            await self._rest()
+            await settle(self.stack)
             return await self._refusal(f"request/{request}") or Notice(f"The request is {kind}.")
 
         await self._act(send)
@@ -278,7 +306,7 @@ class Demo:
                 return Notice(f"Refused: {getattr(error.cause, 'message', None) or error.cause}", wrong=True)
             except RPCError:
                 return Notice(f"Refused: there is no open {target}", wrong=True)
-            await self._rest()
+            await settle(self.stack)
             whose = next(
                 (
                     f"{case.who}'s {case.kind} as {case.role}"
@@ -314,7 +342,7 @@ class Demo:
             await self.stack.send_events(
                 (await self.now()).replace(microsecond=0), [checked("member.updated", data)]
             )
-            await self._rest()
+            await settle(self.stack)
             return Notice(f"{known.name}: the member database now reports {standing} standing.")
 
         await self._act(send)
@@ -366,33 +394,6 @@ class Demo:
             else:
                 lines.append((f"Moved: {words}, {was} → {due} ({city(zone)})", None))
         return Notice(title, lines)
-
-    async def _rest(self) -> None:
-        """Until what was started by now has come to rest: events are applied, due mail is decided.
-
-        Not for ever: a mail that cannot be sent now shows among those that lie ahead. What goes at once waits for
-        the clock all the same, so the clock is moved on while something is left.
-        """
-        with suppress(TimeoutError):
-            async with asyncio.timeout(SECONDS_TO_REST):
-                while await self._waits(_EVENTS):  # noqa: ASYNC110 - a database sends no notice of a change
-                    await asyncio.sleep(0.02)
-                await self.stack.wait_idle()
-                while await self._waits(_EVENTS) or await self._waits(_MAILS):
-                    await asyncio.sleep(0.1)
-                    await self.stack.wait_idle()
-
-    async def _waits(self, what: Select[int]) -> bool:
-        async with self.stack.database.reading() as session:
-            return bool(await session.scalar(what, {"now": await self.now()}))
-
-
-_EVENTS: Final = select(func.count(Event.id)).where(Event.state.in_(("stored", "applying")))
-_MAILS: Final = select(func.count(Message.id)).where(
-    Message.state.in_(("planned", "claimed", "handed_over")),
-    Message.due_at <= bindparam("now"),
-    staff_orders.not_on_hold(),
-)
 
 
 def demo_start(now: datetime, zone: str) -> datetime:

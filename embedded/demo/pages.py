@@ -22,7 +22,7 @@ from staff.accounts.local_manager import local_session
 CLOCK: Final = "/clock"
 """The page of the clock and of the people."""
 
-ACTS: Final = ("pause", "resume", "extend", "cancel")
+ACTS: Final = ("pause", "resume", "extend", "cancel", "pair", "confirm")
 
 
 def routes(demo: Demo, look: PageRenderer) -> APIRouter:
@@ -60,7 +60,7 @@ class _DemoPages:
 
     async def show(self) -> Response:
         """Show the state of everything."""
-        return await self._home(SignUp(), {})
+        return await self._home(self._demo.blank_sign_up(), {})
 
     async def advance(self, request: Request) -> Response:
         """Move the clock."""
@@ -122,6 +122,8 @@ class _DemoPages:
             "now": await demo.now(),
             "due": await demo.next_due(),
             "overview": await demo.overview(),
+            "cohort": await demo.cohort_now(),
+            "example": demo.example,
             "mails": demo.mailbox.newest(5),
             "papers": [mail for mail in demo.mailbox if mail.files][::-1],
             "count": len(demo.mailbox),

@@ -13,7 +13,9 @@ import typer
 from fastapi import FastAPI
 
 from embedded.data_folder import FolderInUse, locked, private_folder
-from embedded.demo.model import PROGRAM, Demo
+from embedded.demo.cast import GLOBAL
+from embedded.demo.cohorts.cohort_casts import CASTS
+from embedded.demo.model import Demo
 from embedded.demo.pages import BAR, routes
 from embedded.mail_pages import PageRenderer, mail_routes
 from embedded.mailbox import Mailbox
@@ -23,6 +25,7 @@ from gateway.app import create_app
 from gateway.services import services_on
 from worker.connection_file import NAME, command_for, write_connection
 from worker.connections import read_programs, read_settings
+from worker.errors import Failure
 from worker.http_server import address, listen, served
 from worker.settings import LocalSettings, Settings
 from worker.shutdown import stopping
@@ -35,12 +38,17 @@ STARTING: Final = "Starting Temporal with a clock to move, a database, a worker 
 
 
 @asynccontextmanager
-async def running_demo(settings: Settings, base_url: str, folder: Path | None = None) -> AsyncIterator[Demo]:
-    """Run a demo whose sample members have signed up.
+async def running_demo(
+    settings: Settings, base_url: str, folder: Path | None = None, program: str = GLOBAL.program
+) -> AsyncIterator[Demo]:
+    """Run a demo of a program of CASTS, whose sample members have signed up.
 
     `base_url` is where its mails' links lead, `folder` where its database is; by default, a temporary one.
+    Raises Failure where the program's file is missing.
     """
     programs = read_programs(settings)
+    if program not in programs:
+        raise Failure(f"there is no program {program} in {settings.programs}")
     mailbox = Mailbox()
     async with embedded_stack(
         programs,
@@ -48,7 +56,7 @@ async def running_demo(settings: Settings, base_url: str, folder: Path | None = 
         settings.programs,
         StackOptions(base_url=base_url, on_mail=mailbox.keep, folder=folder),
     ) as ready:
-        demo = Demo(ready, programs[PROGRAM], mailbox)
+        demo = Demo(ready, programs[program], CASTS[program], mailbox)
         await demo.begin()
         yield demo
 
@@ -76,33 +84,34 @@ def demo_app(demo: Demo, settings: Settings) -> FastAPI:
     )
 
 
-async def demo(*, port: int | None, script: bool, data: Path) -> int:
-    """Run the demo until Ctrl-C or SIGTERM, or (`script`) until its script ends; return the exit status.
+async def demo(*, port: int | None, script: bool, data: Path, program: str = GLOBAL.program) -> int:
+    """Run the demo of a program until Ctrl-C or SIGTERM, or (`script`) until its script ends; return the exit status.
 
     Raises Failure if the port is taken, or the data folder cannot be used.
     """
     settings = read_settings(LocalSettings)
     async with stopping() as stop, AsyncExitStack() as stack:
         if script:
+            from embedded.demo.cohorts.cohort_script import tell_cohort_story
             from embedded.demo.script import tell_story
 
             typer.echo(STARTING)
             base_url = f"http://127.0.0.1:{free_port(port)}"
-            demo = await stack.enter_async_context(running_demo(settings, base_url))
-            await stop.or_done(tell_story(demo))
+            demo = await stack.enter_async_context(running_demo(settings, base_url, program=program))
+            await stop.or_done(tell_cohort_story(demo, demo.cohort) if demo.cohort else tell_story(demo))
             return 0
         listening = listen(port or 0)
         stack.callback(listening.close)
         typer.echo(STARTING)
         home = await _home(stack, data)
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="demo-", dir=home)))
-        demo = await stack.enter_async_context(running_demo(settings, address(listening), folder))
+        demo = await stack.enter_async_context(running_demo(settings, address(listening), folder, program))
         await stack.enter_async_context(served(demo_app(demo, settings), listening))
         _connect(stack, home, demo)
         typer.echo(f"The demo is at {address(listening)} (Ctrl-C ends it; nothing is kept)")
         typer.echo("It opens on the console, signed in as a manager; the bar on each page moves the clock.")
         typer.echo(f"Its database is {demo.stack.database_file}; commands find it, for example")
-        typer.echo(f"  {command_for(home)} show onboarding/p-ana")
+        typer.echo(f"  {command_for(home)} {demo.example}")
         await stop.wait()
         typer.echo("Stopping …")
     return 0

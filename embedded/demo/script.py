@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from embedded.demo.cast import SAMPLES
 from embedded.demo.history_entries import HistoryEntry
 from embedded.mail_pages import city, moment
 from embedded.mailbox import Mail
@@ -26,9 +25,6 @@ LONGEST: Final = timedelta(days=206)
 
 STEP: Final = timedelta(days=7)
 """How far the clock moves before the script prints what happened."""
-
-SHOWN: Final = "ana"
-"""Whose first mail is shown in full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +84,7 @@ def _staff_acts(demo: Demo, started: datetime) -> list[_StaffAct]:
 
 def _print_cast(demo: Demo, started: datetime) -> None:
     _say("", demo.program.name, "", f"{moment(started, demo.zone)} in {city(demo.zone)}. These sign up:")
-    for sample in SAMPLES:
+    for sample in demo.cast.samples:
         roles = " and ".join(sample.roles)
         lapsed = ", standing lapsed" if sample.standing != "good" else ""
         _say(f"  {sample.name:<17} {roles:<18} {city(sample.time_zone)}, {sample.language}{lapsed}")
@@ -125,7 +121,9 @@ class _Story:
         """Print the first mail to one member in full, once it is there."""
         if self._mail_shown:
             return
-        if mail := next((mail for mail in self._demo.mailbox if mail.address.startswith(SHOWN)), None):
+        if mail := next(
+            (mail for mail in self._demo.mailbox if mail.address.startswith(self._demo.cast.shown)), None
+        ):
             self._mail_shown = True
             _say("", f"    This is the mail to {mail.recipient}, its text part:", "")
             _say(*(f"    | {line}".rstrip() for line in mail.text.splitlines()), "")
@@ -141,7 +139,7 @@ async def _print_end(demo: Demo) -> None:
         f"{len(where.tasks)} tasks wait for staff.",
         "",
         "The signed letters, as they came with the mail:",
-        *(f"  {mail.name:<17} {path}" for mail, path in _kept(demo)),
+        *(f"  {mail.name:<17} {path}" for mail, path in kept_files(demo)),
         "",
         "Where to look next:",
         "  throughline demo                       the same with a page: move the clock, read the mail, play along",
@@ -151,12 +149,14 @@ async def _print_end(demo: Demo) -> None:
     )
 
 
-def _kept(demo: Demo) -> list[tuple[Mail, Path]]:
+def kept_files(demo: Demo) -> list[tuple[Mail, Path]]:
     """Everything that was attached to a mail, in files of a folder that outlives the demo."""
     folder = Path(mkdtemp(prefix="throughline-letters-"))
     kept = []
     for mail in demo.mailbox:
         for file in mail.files:
+            if file.content_type != "application/pdf":
+                continue
             path = folder / f"{mail.number}-{Path(file.name).name}"
             path.write_bytes(file.content)
             kept.append((mail, path))

@@ -14,8 +14,8 @@ from typing import Any, Final
 from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Claim, Engagement, Event, Member, Message, Request, Survey
-from embedded.demo.cast import CAST, SAMPLES, Persona, Sample
+from database.models import Claim, Engagement, Event, Meetup, Member, Message, Profile, Request, Survey
+from embedded.demo.cast import Cast, Persona, Sample
 from embedded.stack import SOURCE, EmbeddedStack
 from lifecycles.facts import facts_from_row
 from lifecycles.participants import Participant, participants
@@ -37,6 +37,8 @@ _DAYS_LATER: Final = {
     "discovery": 1,
     "pulse": 0,
     "wrap_up": 2,
+    "curriculum": 5,
+    "meetup_invitation": 1,
     "credit_precheck": 3,
     "sign_confirmation": 2,
     "write_letter": 1,
@@ -59,8 +61,11 @@ class _Plan:
 class Simulation:
     """The cast of a demo. `name_request` gives a new request its id."""
 
-    def __init__(self, stack: EmbeddedStack, program: Program, name_request: Callable[[], str]) -> None:
+    def __init__(
+        self, stack: EmbeddedStack, program: Program, cast: Cast, name_request: Callable[[], str]
+    ) -> None:
         self._stack = stack
+        self._cast = cast
         self._program = program
         self._start: datetime | None = None
         self._name_request = name_request
@@ -98,16 +103,17 @@ class Simulation:
             return []
         plans = [
             _Plan(self._on_day(self._start, part, days), f"{act} {part.profile}", part)
-            for part in CAST.values()
+            for part in self._cast.personas.values()
             for act, days in part.own_acts()
         ]
         mails = await session.scalars(
             select(Message).where(
-                Message.to_profile.in_(CAST), Message.state.in_(("planned", "claimed", "handed_over", "sent"))
+                Message.to_profile.in_(self._cast.personas),
+                Message.state.in_(("planned", "claimed", "handed_over", "sent")),
             )
         )
         for mail in mails:
-            part, what = CAST[mail.to_profile], mail.message.partition(".")[2]
+            part, what = self._cast.personas[mail.to_profile], mail.message.partition(".")[2]
             if mail.due_at and what in _DAYS_LATER and part.reacts_to(what, mail.number):
                 plans.append(_Plan(self._answers_at(part, mail.due_at, what), mail.delivery, part, mail))
         return [plan for plan in plans if plan.key not in self._done]
@@ -128,6 +134,8 @@ class Simulation:
         if mail is None:
             if plan.key.startswith("signs up"):
                 return await self._signs_up(session, part)
+            if plan.key.startswith("saves"):
+                return await self._saves(session, plan)
             if plan.key.startswith("standing"):
                 return await self._standing_returns(session, part)
             return await self._asks(session, part)
@@ -141,14 +149,20 @@ class Simulation:
             "engagement": self._about_engagement,
             "claim": self._about_claim,
             "survey": self._about_survey,
+            "meetup": self._about_meetup,
         }
         return [checked(*given) for given in await answers[kind](session, part, mail)]
 
     async def _signs_up(self, session: AsyncSession, part: Persona) -> list[EventInput]:
         if self._start is None or await session.get(Member, part.member) is not None:
             return []
-        sample = next(sample for sample in SAMPLES if sample.member == part.member)
-        return sign_up_events(sample, self._start.year, self._program.id)
+        return sign_up_events(self._cast.sample(part.member), self._start.year, self._program.id)
+
+    async def _saves(self, session: AsyncSession, plan: _Plan) -> list[EventInput]:
+        if await session.get(Profile, plan.part.profile) is None:
+            return []
+        days = int(plan.key.split()[1])
+        return [checked("profile.updated", {"profile": plan.part.profile, **plan.part.saves[days]})]
 
     async def _standing_returns(self, session: AsyncSession, part: Persona) -> list[EventInput]:
         member = await session.get(Member, part.member)
@@ -199,6 +213,8 @@ class Simulation:
         if what == "discovery":
             if number == 1 and part.slow_to_meet:
                 return [("engagement.discovery", {**own, "answer": "not_met"})]
+            if part.no_fit_at_first and not await self._had_another(session, part, row):
+                return [("engagement.discovery", {**own, "answer": "not_a_fit"})]
             events: list[EventInput] = [("engagement.discovery", {**own, "answer": "good_fit"})]
             if part.goals and not row.goals:
                 events.append(("engagement.plan_agreed", {"engagement": row.id, "goals": part.goals}))
@@ -208,11 +224,20 @@ class Simulation:
                 return [("engagement.ended", {**own, "reason": "no_time"})]
             met = mail.due_at.astimezone(part.tz).date() - timedelta(days=3) if mail.due_at else None
             return [("engagement.met", {**own, "answer": "yes", "date": met and met.isoformat()})]
+        if what == "curriculum":
+            step = str(mail.context.get("step", ""))
+            return [] if part.forgets_steps else [("curriculum.done", {**own, "step": step})]
         if part.extends_by and not any(new.by != "plan" for new in facts.new_ends):
             calendar = calendar_for(self._program.hours, None, None, None)
             end = add_months(planned_end(facts, self._program.engagement, calendar), part.extends_by)
             return [("engagement.extension_agreed", {**own, "end": end.isoformat()})]
         return []
+
+    async def _had_another(self, session: AsyncSession, part: Persona, row: Engagement) -> bool:
+        """Whether the person has had another mentorship before."""
+        theirs = or_(Engagement.mentee_id == part.profile, Engagement.mentor_id == part.profile)
+        other = select(Engagement.id).where(theirs, Engagement.id != row.id)
+        return await session.scalar(other.limit(1)) is not None
 
     async def _has_answered(self, session: AsyncSession, part: Persona, mail: Message) -> bool:
         """Whether somebody has answered in this person's place since the message came, or while it was on its way."""
@@ -265,6 +290,12 @@ class Simulation:
         data = {"engagement": row.engagement_id, "by": part.profile, "answers": answers}
         return [("survey.answered", data)]
 
+    async def _about_meetup(self, session: AsyncSession, part: Persona, mail: Message) -> list[EventInput]:
+        row = await session.get_one(Meetup, mail.workflow)
+        if row.state != "scheduled":
+            return []
+        return [("meetup.answered", {"meetup": row.id, "by": part.profile, "answer": "yes"})]
+
     async def _person(self, session: AsyncSession, part: Persona) -> Participant:
         return (await participants(session, [part.profile]))[part.profile]
 
@@ -273,6 +304,7 @@ _ANSWERS: Final = {
     "discovery": ("engagement.discovery",),
     "pulse": ("engagement.met",),
     "wrap_up": ("engagement.extension_agreed",),
+    "curriculum": ("curriculum.done",),
 }
 """The events that answer a message."""
 
@@ -281,9 +313,8 @@ def sign_up_events(sample: Sample, year: int, program: str) -> list[EventInput]:
     """Return the events by which a sample member signs up, in each role; certification cycles begin with a year."""
     given = [checked("member.updated", sample.data(year))]
     for role in sample.roles:
-        profile = f"p-{sample.member}" if role == sample.roles[0] else f"p-{sample.member}-{role}"
-        data = {"profile": profile, "member": sample.member, "role": role, "program": program}
-        given.append(checked("profile.created", data))
+        data = {"profile": sample.profile(role), "member": sample.member, "role": role, "program": program}
+        given.append(checked("profile.created", {**data, **sample.wishes}))
     return given
 
 

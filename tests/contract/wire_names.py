@@ -419,7 +419,7 @@ TIMELINE_KINDS = "mail state task credit refused came_back pair end"
 FAULTS = "smtp_down smtp_4xx smtp_5xx_recipient smtp_drop_after_data database_down worker_killed"
 
 COMMANDS = {
-    "demo": "--data --port --script",
+    "demo": "--data --port --program --script",
     "up": "--data --port --temporal-ui",
     "worker": "",
     "gateway": "",

@@ -62,7 +62,10 @@ def worded(reasons: Iterable[Reason], language: str) -> str:
 
 
 def in_common(reasons: Iterable[Reason], language: str) -> tuple[str, ...]:
-    """Return only what both have, as a mail to the two may name it: topics, and languages by their names."""
+    """Return only what both have, as a mail to the two may name it: topics, and languages by their names.
+
+    A word of both goals that a topic says already is left out.
+    """
     names = LANGUAGE_NAMES.get(language, LANGUAGE_NAMES["en"])
     found: dict[str, None] = {}
     for each in reasons:
@@ -70,7 +73,9 @@ def in_common(reasons: Iterable[Reason], language: str) -> tuple[str, ...]:
             values = (
                 [names.get(code, code) for code in each.values] if each.kind == "languages" else each.values
             )
-            found.update(dict.fromkeys(values))
+            said = {word for topic in found for word in topic.casefold().split()}
+            is_new = (value for value in values if each.kind != "goals" or value.casefold() not in said)
+            found.update(dict.fromkeys(is_new))
     return tuple(found)
 
 

@@ -87,3 +87,12 @@ def test_every_phrase_is_there_in_both_languages() -> None:
 def test_pair_with_nothing_known_but_a_lock_is_still_worded() -> None:
     assert worded((Reason("locked"), Reason("no_language")), "en") == "locked by staff; no language in common"
     assert worded((), "es") == ""
+
+
+def test_goal_that_a_topic_says_already_is_not_named_twice() -> None:
+    shared = [Reason("areas", ("Gestión de crisis",)), Reason("goals", ("crisis", "equipo"))]
+    assert in_common([*shared, Reason("languages", ("es",))], "es") == (
+        "Gestión de crisis",
+        "equipo",
+        "español",
+    )

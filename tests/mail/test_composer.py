@@ -168,6 +168,14 @@ class TestTheText:
         in_html = {link.attributes["href"] for link in parsed(mail.html).all("a")}
         assert links_in_text(mail.text) == {link for link in in_html if not link.startswith("mailto:")}
 
+    @pytest.mark.parametrize("language", LANGUAGES)
+    @pytest.mark.parametrize("answer", ["yes", "no", "maybe"])
+    @pytest.mark.parametrize("message", ["member.meetup_changed", "member.meetup_reminder"])
+    def test_each_answer_to_a_meetup_is_a_paragraph(self, message: str, answer: str, language: str) -> None:
+        text = composed(message, None, language, meetup={"answer": answer}).text
+        for name in ("yes", "maybe", "no"):
+            assert re.search(rf"\n\n[^\n]+:\nhttps://\S+/meetup_{name}/", text)
+
     def test_text_part_separates_lists_links_and_quotations(self, frame: Path, tmp_path: Path) -> None:
         source = (
             "A paragraph that goes on and on until it has to be broken somewhere, because no line is wide enough.\n"

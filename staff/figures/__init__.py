@@ -1,6 +1,6 @@
 """The figures of a program: read once, computed for any period, shown as named rows; and how its mail fares."""
 
-from staff.figures.computation import Figures, Period, Share, Spread, figures
+from staff.figures.computation import Figures, Period, Share, Spread, figures, figures_of
 from staff.figures.lines import FigureLine, lines
 from staff.figures.mail_health import (
     ChannelState,
@@ -30,6 +30,7 @@ __all__ = [
     "channel_state",
     "figure_source",
     "figures",
+    "figures_of",
     "lines",
     "mail_health",
     "parts_of_program",

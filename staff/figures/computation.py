@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from statistics import median
 
-from rules.calendar import Calendar, instant_in
+from rules.calendar import instant_in
+from rules.program import Program
+from staff.figures.business_clock import BusinessClocks
+from staff.figures.ordered_source import OrderedSource
 from staff.figures.source import Asked, FigureSource
 from staff.figures.survey_results import SurveyResult, results_of
 
 _DAY = timedelta(days=1)
 _ANSWERED = ("accepted", "declined")
+_COUNTED = ("open", "past_due", "expired", *_ANSWERED)
+"""The states of requests that count for the share answered in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,85 +119,74 @@ class Figures:
     surveys: tuple[SurveyResult, ...]
 
 
-# long: one line for each figure
 def figures(source: FigureSource, period: Period, now: datetime) -> Figures:
     """Return the figures of a period, as an instant knows them."""
-    zone = source.program.hours.zone
-    since, until = period.instants(zone)
+    return figures_of(source, [period], now)[0]
 
-    def within(at: datetime | None) -> bool:
-        return at is not None and since <= at < until
 
-    made = [each for each in source.sign_ups if within(each.at)]
-    known_before = {each.member for each in source.sign_ups if each.at < since}
+def figures_of(source: FigureSource, periods: Sequence[Period], now: datetime) -> list[Figures]:
+    """Return the figures of several periods. The source is put in order once for all of them."""
+    ordered, clocks = OrderedSource(source), BusinessClocks(source.requests)
+    return [_figures(ordered, clocks, period, now) for period in periods]
+
+
+# long: one line for each figure
+def _figures(ordered: OrderedSource, clocks: BusinessClocks, period: Period, now: datetime) -> Figures:
+    program = ordered.source.program
+    span = period.instants(program.hours.zone)
+    made, asked, started = ordered.sign_ups(span), ordered.requests(span), ordered.started(span)
+    closed = ordered.closed(span)
     people = {each.member for each in made}
-    asked = [each for each in source.requests if within(each.at)]
-    started = [pair for pair in source.pairs if within(pair.started_at)]
-    closed = [pair for pair in source.pairs if within(pair.closed_at)]
-    signed_up = {each.profile: each.at for each in source.sign_ups}
-    given = [(role, answers) for at, role, answers in source.answers if within(at)]
-    results = results_of(source.program, given)
+    known = sum(ordered.first_sign_up[member] < span[0] for member in people)
+    results = results_of(program, ordered.answers(span))
     return Figures(
         period=period,
         sign_ups={role: sum(each.role == role for each in made) for role in ("mentor", "mentee")},
-        new_people=len(people - known_before),
-        returning_people=len(people & known_before),
-        match_rate=_match_rates(source, [(each.profile, each.role) for each in made]),
+        new_people=len(people) - known,
+        returning_people=known,
+        match_rate=_match_rates(ordered.matched, [(each.profile, each.role) for each in made]),
         requests=len(asked),
         answers=dict(sorted(Counter(each.state for each in asked).items())),
         answer_hours=Spread.of(
-            business_hours(each.mentor, each.at, each.closed_at)
+            clocks.of(each).hours(each.at, each.closed_at)
             for each in asked
             if each.state in _ANSWERED and each.closed_at
         ),
-        answered_in_time=_in_time(asked, source.program.request.answer_business_days, now),
+        answered_in_time=_in_time(asked, clocks, program.request.answer_business_days, now),
         matches=len(started),
         days_to_match=Spread.of(
-            (pair.started_at - signed_up[pair.mentee]) / _DAY for pair in started if pair.mentee in signed_up
+            (pair.started_at - ordered.signed_up[pair.mentee]) / _DAY
+            for pair in started
+            if pair.mentee in ordered.signed_up
         ),
-        active=sum(
-            pair.started_at < until and (pair.closed_at is None or pair.closed_at >= until)
-            for pair in source.pairs
-        ),
+        active=ordered.active_at(span[1]),
         completed=sum(pair.state == "completed" for pair in closed),
-        extended=sum(any(map(within, pair.extended_at)) for pair in source.pairs),
+        extended=ordered.extended(span),
         ended=dict(
             sorted(Counter(p.end_reason or p.state for p in closed if p.state != "completed").items())
         ),
-        credit_ready=sum(state == "ready" and within(at) for at, state, _ in source.credit),
-        credit_submitted=sum(state == "submitted" and within(at) for at, state, _ in source.credit),
-        satisfaction=_satisfaction(source, results),
+        credit_ready=ordered.credit("ready", span),
+        credit_submitted=ordered.credit("submitted", span),
+        satisfaction=_satisfaction(program, results),
         surveys=results,
     )
 
 
-def business_hours(calendar: Calendar, since: datetime, until: datetime) -> float:
-    """Return the hours between two instants that lie in a person's business days, from send time to close (T1, T2)."""
-    total, day, last = timedelta(), calendar.date_of(since), calendar.date_of(until)
-    while day <= last:
-        if calendar.is_business_day(day):
-            opens = calendar.instant(day, calendar.hours.send_time)
-            closes = calendar.instant(day, calendar.hours.close_of_business)
-            total += max(min(closes, until) - max(opens, since), timedelta())
-        day += _DAY
-    return total / timedelta(hours=1)
-
-
-def _in_time(asked: Sequence[Asked], business_days: int, now: datetime) -> Share:
+def _in_time(asked: Sequence[Asked], clocks: BusinessClocks, business_days: int, now: datetime) -> Share:
     part = whole = 0
     for each in asked:
-        deadline = each.mentor.deadline(each.at, business_days)
-        answered = each.closed_at if each.state in _ANSWERED else None
         # Who withdrew, or was never asked, says nothing of the mentor.
-        counts = each.state in ("open", "past_due", "expired", *_ANSWERED)
-        if counts and (answered or deadline <= now):
+        if each.state not in _COUNTED:
+            continue
+        deadline = clocks.of(each).deadline(each.at, business_days)
+        answered = each.closed_at if each.state in _ANSWERED else None
+        if answered or deadline <= now:
             whole += 1
             part += answered is not None and answered <= deadline
     return Share(part, whole)
 
 
-def _match_rates(source: FigureSource, made: Sequence[tuple[str, str]]) -> dict[str, Share]:
-    matched = {pair.mentor for pair in source.pairs} | {pair.mentee for pair in source.pairs}
+def _match_rates(matched: frozenset[str], made: Sequence[tuple[str, str]]) -> dict[str, Share]:
     return {
         role: Share(
             sum(of == role and profile in matched for profile, of in made), sum(of == role for _, of in made)
@@ -201,10 +195,10 @@ def _match_rates(source: FigureSource, made: Sequence[tuple[str, str]]) -> dict[
     }
 
 
-def _satisfaction(source: FigureSource, results: Sequence[SurveyResult]) -> dict[str, float]:
+def _satisfaction(program: Program, results: Sequence[SurveyResult]) -> dict[str, float]:
     found = {}
     for role in ("mentor", "mentee"):
-        ratings = {each.id for each in source.program.survey.questions(role) if each.kind == "rating"}
+        ratings = {each.id for each in program.survey.questions(role) if each.kind == "rating"}
         rated = [r for r in results if r.role == role and r.question in ratings and r.average is not None]
         answers = sum(each.answers for each in rated)
         if answers:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -31,8 +33,7 @@ _STATES_OF_CREDIT = ("ready", "submitted", "accepted", "rejected", "revoked")
 """The states in which a claim has been ready at some time."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewProfile:
+class NewProfile(NamedTuple):
     """A profile of somebody."""
 
     profile: str
@@ -41,8 +42,7 @@ class NewProfile:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """A request and what became of it."""
 
     at: datetime
@@ -52,8 +52,7 @@ class Asked:
     """The calendar of who has to answer (T1)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(NamedTuple):
     """An engagement."""
 
     mentee: str
@@ -145,11 +144,11 @@ class FigureSource:
 async def figure_source(
     session: AsyncSession, program: Program, part: PeoplePart = EVERYBODY
 ) -> FigureSource:
-    """Read what the figures of a program, or of a part of its people, follow from."""
+    """Read what the figures of a program, or of a part of its people, follow from; rows in no order."""
     profiles = await session.execute(
-        select(Profile.id, Profile.member_id, Profile.role, Profile.created_at)
-        .where(Profile.program == program.id, part.sign_ups())
-        .order_by(Profile.created_at, Profile.id)
+        select(Profile.id, Profile.member_id, Profile.role, Profile.created_at).where(
+            Profile.program == program.id, part.sign_ups()
+        )
     )
     surveys = await session.execute(
         select(Survey.answered_at, Survey.role, Survey.answers).where(
@@ -158,7 +157,7 @@ async def figure_source(
     )
     return FigureSource(
         program,
-        tuple(NewProfile(*row) for row in profiles),
+        tuple(map(NewProfile._make, profiles)),
         await _requests(session, program, part),
         await _pairs(session, program, part),
         tuple((at, role, answers) for at, role, answers in surveys if at is not None),
@@ -176,38 +175,27 @@ async def _requests(session: AsyncSession, program: Program, part: PeoplePart) -
         .join(Member, Member.id == Profile.member_id)
         .where(Request.program == program.id, part.pairs(Request))
     )
-    return tuple(
-        Asked(row.created_at, row.state, row.closed_at, calendar_for(program.hours, *row[3:])) for row in rows
-    )
+    # Thousands are asked, of a few places: one calendar for each place.
+    calendars = cache(partial(calendar_for, program.hours))
+    return tuple(Asked(at, state, closed, calendars(*place)) for at, state, closed, *place in rows)
 
 
 async def _pairs(session: AsyncSession, program: Program, part: PeoplePart) -> tuple[Pair, ...]:
+    # As text: most pairs have none, and nothing is parsed for them.
+    new_ends = Engagement.facts["new_ends"].as_string()
     rows = await session.execute(
         select(
             *(Engagement.mentee_id, Engagement.mentor_id, Engagement.started_at, Engagement.state),
-            *(Engagement.closed_at, Engagement.end_reason, Engagement.facts["new_ends"].label("new_ends")),
-        )
-        .where(Engagement.program == program.id, part.pairs(Engagement))
-        .order_by(Engagement.started_at, Engagement.id)
+            *(Engagement.closed_at, Engagement.end_reason, new_ends),
+        ).where(Engagement.program == program.id, part.pairs(Engagement))
     )
-    return tuple(
-        Pair(
-            row.mentee_id,
-            row.mentor_id,
-            row.started_at,
-            row.state,
-            row.closed_at,
-            row.end_reason,
-            _extensions(row.new_ends),
-        )
-        for row in rows
-    )
+    return tuple(Pair._make((*row[:-1], _extensions(row[-1]))) for row in rows)
 
 
-def _extensions(new_ends: Sequence[Mapping[str, Any]] | None) -> tuple[datetime, ...]:
+def _extensions(new_ends: str | None) -> tuple[datetime, ...]:
     """Return when an engagement was extended. The end of the first plan is no extension (ENG3)."""
-    ends = new_ends or ()
-    return tuple(datetime.fromisoformat(str(end["at"])) for end in ends if end.get("by") != "plan")
+    ends = json.loads(new_ends) if new_ends else None
+    return tuple(datetime.fromisoformat(str(end["at"])) for end in ends or () if end.get("by") != "plan")
 
 
 async def _credit(

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rules.calendar import Calendar, calendar_for
-from staff.figures import FigureSource, Period, Spread, figures, lines
-from staff.figures.computation import business_hours
+from staff.figures import FigureSource, Period, Spread, figures, figures_of, lines
+from staff.figures.business_clock import BusinessClock, business_hours
 from staff.figures.source import Asked, NewProfile, Pair
 from tests.support.cli import CliFixture, cli
 from tests.support.delivery import bundled
@@ -53,6 +53,13 @@ def test_business_hours_add_up_over_any_instant_between(a: datetime, b: datetime
     parts = business_hours(bogota(), first, second) + business_hours(bogota(), second, third)
     assert abs(whole - parts) < 1e-6
     assert whole <= (third - first) / HOUR + 1e-6
+
+
+@pytest.mark.rule("T2")
+@given(INSTANTS, st.integers(1, 20))
+def test_deadline_of_a_clock_is_the_deadline_of_its_calendar(since: datetime, days: int) -> None:
+    clock = BusinessClock(bogota(), date(2028, 1, 1), date(2028, 3, 31))
+    assert clock.deadline(since, days) == bogota().deadline(since, days)
 
 
 def test_spread_has_median_and_smallest_value_for_nine_of_ten() -> None:
@@ -126,6 +133,17 @@ def test_figures_of_a_month_count_what_lies_in_it() -> None:
     assert rows["survey.mentee.rating.average"] == (4.5, None)
     assert rows["survey.mentee.rating.answers"] == (2, 0)
     assert rows["match_rate.mentor.percent"] == (100, None)
+
+
+def test_figures_of_several_periods_are_those_of_each() -> None:
+    periods, now = Period(date(2028, 1, 1), date(2028, 4, 30)).months(), datetime(2028, 5, 1, tzinfo=UTC)
+    backward = replace(
+        source(),
+        sign_ups=source().sign_ups[::-1],
+        requests=source().requests[::-1],
+        pairs=source().pairs[::-1],
+    )
+    assert figures_of(source(), periods, now) == [figures(backward, each, now) for each in periods]
 
 
 @pytest.mark.rule("SUR3")

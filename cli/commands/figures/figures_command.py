@@ -21,7 +21,7 @@ from staff.figures import (
     PeoplePart,
     Period,
     figure_source,
-    figures,
+    figures_of,
     lines,
     parts_of_program,
 )
@@ -75,7 +75,7 @@ async def _read(program: Program, periods: tuple[Period, ...], part: PeoplePart)
                     listed = ", ".join(known) or "none"
                     raise Failure(f"program {program.id} has no {what} {name}; it has: {listed}")
             source = await figure_source(session, program, part)
-    return [figures(source, period, now) for period in periods]
+    return figures_of(source, periods, now)
 
 
 def _print(found: list[Figures], as_csv: bool, as_json: bool) -> None:

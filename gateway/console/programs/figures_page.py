@@ -23,7 +23,7 @@ from staff.figures import (
     PeoplePart,
     Period,
     figure_source,
-    figures,
+    figures_of,
     lines,
     parts_of_program,
 )
@@ -160,9 +160,7 @@ class FigurePages:
         async with self._shell.database.reading() as session:
             source = await figure_source(session, asked.program, asked.part)
         # Thousands of requests are counted in business hours: not on the event loop.
-        return await asyncio.to_thread(
-            lambda: lines([figures(source, period, now) for period in asked.periods])
-        )
+        return await asyncio.to_thread(lambda: lines(figures_of(source, asked.periods, now)))
 
 
 def plots(found: Sequence[FigureLine], labels: Sequence[str]) -> list[Plot]:

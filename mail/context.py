@@ -12,12 +12,12 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.links import Link, Links
-from database.models import Message
+from database.models import Message, StaffAccount
 from lifecycles.participants import Participant, UnknownProfile, participants
 from lifecycles.registry import find_lifecycle
 from mail.branding import brand_context, logo_image
 from mail.credit_context import attachments, badge_link
-from mail.digest import digest_context
+from mail.digest import coordinator_digest, digest_context
 from mail.lifecycle_context import LifecycleMail, lifecycle_context
 from mail.meetups.meetup_context import calendar_of
 from mail.mime import InlineImage, MailEnvelope
@@ -33,6 +33,7 @@ STAFF = "staff"
 CONSOLE_PAGES = {
     "console": "/staff",
     "ahead": "/staff/ahead",
+    "curriculum": "/staff/curriculum?show=lagging",
     "figures": "/staff/figures",
     "mail": "/staff/mail",
 }
@@ -163,15 +164,19 @@ def person(who: Participant, program: Program) -> dict[str, object]:
 async def _to_staff(
     session: AsyncSession, row: Message, program: Program, links: Links, at: datetime
 ) -> PreparedMail:
-    manager = _Recipient(program.manager.name, program.manager.email, program.languages[0])
+    reader = _Recipient(program.manager.name, program.manager.email, program.languages[0])
+    role, zone = STAFF, program.manager_zone
+    if account := await _coordinator(session, row):
+        reader = _Recipient(account.name, account.email, account.language)
+        role, zone = account.role, account.zone
     context: dict[str, object] = {
         "program": program_context(program),
         "to": {
-            "name": manager.name,
-            "first_name": first_name(manager.name),
-            "role": STAFF,
-            "language": manager.locale,
-            "zone": program.manager_zone,
+            "name": reader.name,
+            "first_name": first_name(reader.name),
+            "role": role,
+            "language": reader.locale,
+            "zone": zone,
         },
         "number": row.number,
         "links": {
@@ -187,19 +192,27 @@ async def _to_staff(
             "text": "",
             **row.context,
         },
-        **await _staff_subject(session, row, program, at),
+        **await _staff_subject(session, row, program, at, zone),
     }
-    envelope = await _envelope(session, row, program, manager, None, at)
-    return PreparedMail(program, manager.locale, manager.address, context, envelope, {})
+    envelope = await _envelope(session, row, program, reader, None, at)
+    return PreparedMail(program, reader.locale, reader.address, context, envelope, {})
+
+
+async def _coordinator(session: AsyncSession, row: Message) -> StaffAccount | None:
+    """Return the account of the coordinator whom a mail to staff is for; None for one to the manager."""
+    account = row.context.get("account")
+    return await session.get_one(StaffAccount, account) if account else None
 
 
 async def _staff_subject(
-    session: AsyncSession, row: Message, program: Program, at: datetime
+    session: AsyncSession, row: Message, program: Program, at: datetime, zone: str
 ) -> dict[str, object]:
     """Return what a mail to staff is about: an engagement by its id, a checkpoint, or the week."""
     kind, _, id = row.workflow.partition("/")
     if kind == "engagement":
         return {"engagement": {"id": id}}
+    if kind == "digest" and "account" in row.context:
+        return {"digest": coordinator_digest(row.context, row.due_at or at, zone)}
     if kind == "digest":
         return {"digest": await digest_context(session, program, row.due_at or at)}
     if kind != "checkpoint":

@@ -12,7 +12,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database import ledger, program_trials, suppressions
-from database.models import Message, Task
+from database.models import Message, StaffAccount, Task
 from database.tasks import OPEN, PROGRAM, close_task, open_task, settle_tasks
 from mail.allowlist import RecipientAllowlist
 from mail.context import PreparedMail
@@ -56,11 +56,18 @@ async def _suppressed_because(
     is_limited = allowlist.production and not row.message.startswith("staff.")
     if is_limited and not await program_trials.mails(session, mail.program, mail.address):
         return program_trials.WITHHELD
+    if (account := row.context.get("account")) and not await _is_coordinator(session, account):
+        return "the account is closed, or no longer a coordinator's"
     if reason := await suppressions.reason_for(session, mail.address):
         return reason
     if row.message_class == MessageClass.NUDGE and mail.unsubscribed(row.message):
         return "the recipient has unsubscribed from messages of this kind"
     return None
+
+
+async def _is_coordinator(session: AsyncSession, account: str) -> bool:
+    found = await session.get(StaffAccount, account)
+    return found is not None and found.closed_at is None and found.role == "coordinator"
 
 
 async def _decide_late(

@@ -6,7 +6,7 @@ Counts only: who is behind them stands in the console. Of misconduct the mail ha
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -45,10 +45,39 @@ class Week:
         return cls(monday, since, begins, until)
 
 
+@dataclass(frozen=True, slots=True)
+class DigestReader:
+    """A coordinator to whom the digest goes, too: the account's id, its zone, and since when somebody is assigned."""
+
+    account: str
+    zone: str
+    since: datetime
+
+
+def coordinator_digest(counts: Mapping[str, str], at: datetime, zone: str) -> dict[str, object]:
+    """Return what the digest of the week of an instant says to a coordinator, from the counts it was planned with."""
+    week = Week.of(at, zone)
+    numbers = {name: int(counts[name]) for name in _COORDINATOR_COUNTS}
+    tasks = [each.rpartition(":") for each in counts["tasks"].split()]
+    shown = [{"kind": kind, "count": int(count)} for kind, _, count in tasks]
+    waits = any(numbers[name] for name in ("past_due", "claims", "lagging"))
+    return {
+        "since": week.monday - WEEK,
+        "until": week.monday - timedelta(days=1),
+        **numbers,
+        "tasks": shown,
+        "open": sum(int(count) for _, _, count in tasks),
+        "is_quiet": "" if shown or waits else "yes",
+    }
+
+
+_COORDINATOR_COUNTS = ("people", "mentors", "mentees", "matches", "past_due", "claims", "lagging")
+
+
 async def digest_context(session: AsyncSession, program: Program, at: datetime) -> dict[str, object]:
     """Return what the digest of the week of an instant says."""
     week = Week.of(at, program.manager_zone)
-    tasks = await _open_tasks(session, program)
+    tasks = await open_tasks(session, program)
     misconduct = sum(tasks.pop(kind, 0) for kind in DUE_AT_ONCE)
     needs = {
         "misconduct": misconduct,
@@ -119,9 +148,12 @@ async def _ahead(session: AsyncSession, program: Program, week: Week) -> dict[da
     return dict(found)
 
 
-async def _open_tasks(session: AsyncSession, program: Program) -> Counter[str]:
+async def open_tasks(
+    session: AsyncSession, program: Program, *conditions: ColumnElement[bool]
+) -> Counter[str]:
     """Return the open tasks by kind: those of the program's lifecycles and people, and those of the deployment."""
-    rows = (await session.execute(select(Task.kind, Task.subject).where(Task.state.in_(OPEN)))).all()
+    wanted = select(Task.kind, Task.subject).where(Task.state.in_(OPEN), *conditions)
+    rows = (await session.execute(wanted)).all()
     subjects = sorted({subject for _, subject in rows})
     others = await _of_other_programs(session, subjects, program)
     return Counter(kind for kind, subject in rows if subject not in others)

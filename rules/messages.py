@@ -178,6 +178,7 @@ _MESSAGES = (
     _message(_OWED, "staff.alarm", "MAIL3", "T8"),
     _message(_COMPLIANCE, "staff.checkpoint", "CPE11"),
     _message(_OWED, "staff.digest", "STA4"),
+    _message(_OWED, "staff.coordinator_digest", "STA4", "COH4"),
 )
 
 _MOST_URGENT_FIRST = (

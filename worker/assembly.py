@@ -48,6 +48,7 @@ from rules.program import Program, load_program
 from rules.program.brand import Palette
 from rules.program.catalogue import Catalogue, load_catalogue
 from rules.program.toml_schema import Mistake, ProgramError
+from staff.accounts.coordinator_week import CoordinatorWeeks
 from worker.workflow_runtime import WORKFLOWS, RedactErrors, workflow_runner
 from workflows.agenda_loop import MAIL_QUEUE
 
@@ -299,7 +300,7 @@ def _workflow_worker(client: Client, components: Components, options: WorkerOpti
     cohorts = CohortActivities(database, programs, inbox.perform_commands)
     watchdog = WatchdogActivities(database, programs, client)
     checkpoints = CheckpointActivities(database, programs, client)
-    digest = DigestActivities(database, programs, client)
+    digest = DigestActivities(database, programs, client, CoordinatorWeeks())
     webhooks = WebhookActivities(database, programs, client, components.webhooks, components.links.keys)
     return Worker(
         client,

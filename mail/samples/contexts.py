@@ -73,6 +73,7 @@ _LINKS = (
     "task",
     "console",
     "ahead",
+    "curriculum",
     "figures",
     "mail",
 )
@@ -193,6 +194,11 @@ _DIGEST = {
     "tasks": [{"kind": "inactive", "count": 2}, {"kind": "mentee_unmatched", "count": 3}],
     "open": 6,
     "is_quiet": "",
+    "people": 24,
+    "mentors": 1,
+    "mentees": 2,
+    "matches": 4,
+    "lagging": 3,
     "ahead": [{"day": date(2028, 3, 13), "count": 14}, {"day": date(2028, 3, 14), "count": 9}],
     "ahead_total": 23,
 }
@@ -215,7 +221,7 @@ def sample_context(message: str, number: int | None, locale: str) -> dict[str, o
         "to": {
             "name": reader["name"],
             "first_name": reader["first_name"],
-            "role": role,
+            "role": "coordinator" if message == "staff.coordinator_digest" else role,
             "language": locale,
             "zone": "America/New_York" if mentor_reads else "America/Bogota",
         },

@@ -254,6 +254,7 @@ _BY_NAME: Final[Mapping[str, Rule]] = {
     "staff.alarm": _at_once("MAIL3", "the mail server or a message needed staff"),
     "staff.checkpoint": _at_once("CPE11", "the checkpoint was taken"),
     "staff.digest": _at_once("STA4", "the week began"),
+    "staff.coordinator_digest": _at_once("STA4", "the week began"),
 }
 """By the name of a message; `*` stands for a mentor's and a mentee's."""
 

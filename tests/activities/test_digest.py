@@ -18,6 +18,7 @@ from database.models import Claim, Event, Message, Profile, Request
 from database.tasks import open_task
 from embedded.stack import StackOptions, embedded_stack
 from mail.digest import digest_context
+from staff.accounts.coordinator_week import CoordinatorWeeks
 from tests.support.delivery import (
     NUDGE,
     OWED,
@@ -114,7 +115,9 @@ async def test_digest_is_planned_once_for_a_monday_that_it_saw(
     deliveries: DeliveryFixture, temporal_dev: WorkflowEnvironment
 ) -> None:
     """A deployment that begins in the middle of a week has nothing to report of it."""
-    activities = DigestActivities(deliveries.database, deliveries.programs, temporal_dev.client)
+    activities = DigestActivities(
+        deliveries.database, deliveries.programs, temporal_dev.client, CoordinatorWeeks()
+    )
 
     async def look(at: datetime) -> tuple[datetime, list[str]]:
         again = await environment(at).run(activities.look_for_digest)

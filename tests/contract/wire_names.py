@@ -284,6 +284,7 @@ MESSAGES = """
     member.meetup_invitation member.meetup_changed member.meetup_canceled member.meetup_reminder
     member.meetup_resources
     staff.misconduct staff.alarm staff.checkpoint staff.digest
+    staff.coordinator_digest
 """
 
 LINKS = """

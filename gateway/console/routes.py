@@ -13,6 +13,7 @@ from gateway.console.entry.sign_in import SignInPages
 from gateway.console.lists import ListPages
 from gateway.console.mail.ahead_page import AheadPages
 from gateway.console.mail.health_page import MailHealthPages
+from gateway.console.mail.mail_act_pages import MailActPages
 from gateway.console.mail.order_pages import OrderPages
 from gateway.console.old_addresses import old_addresses
 from gateway.console.programs.curriculum_page import CurriculumPages
@@ -35,7 +36,7 @@ def console_routes(shell: Shell) -> list[APIRouter]:
         *(TodayPages, AheadPages, ListPages, ActPages, BatchPages, OrderPages, MailHealthPages),
         *(TroublePages, ConfidentialPages, ProgramPages, MovePages, TextPages, FigurePages, SearchPages),
         *(TrialPages, TextHistoryPages, WebhookPages, CurriculumPages, CohortPages),
-        DetailPages,
+        *(DetailPages, MailActPages),
     )
     found = [router for each in pages for router in each(shell).routes()]
     return [SignInPages(shell).routes(), *found, old_addresses()]

@@ -15,6 +15,7 @@ from tests.support.console.browsing import ServedConsole, served_console
 from tests.support.console.cohorts import COHORT, cohort_rows
 from tests.support.console.staff import console_fixture
 from tests.support.gateway import NOW, at_the_gate
+from tests.support.programs.meetup_rows import with_answers
 
 PAGES = {
     "today": "/staff?tasks=all",
@@ -22,6 +23,9 @@ PAGES = {
     "hold": "/staff/messages/d-planned/hold",
     "send": "/staff/messages/d-planned/send",
     "mail health": "/staff/mail",
+    "mail again": "/staff/mail/lift?address=old%40example.org",
+    "mail ana again": "/staff/mail/lift?address=ana%40example.org",
+    "a copy": "/staff/mail/again?delivery=d-failed",
     "figures": "/staff/figures?since=2027-10-01&until=2028-03-31",
     "curriculum": "/staff/curriculum",
     "people": "/staff/people",
@@ -30,6 +34,8 @@ PAGES = {
     "a cohort": f"/staff/cohorts/{COHORT}",
     "empty search": "/staff/search",
     "nobody found": "/staff/people?search=nobody",
+    "meetups": "/staff/meetups",
+    "a meetup": "/staff/show/meetup/m-1",
     "requests": "/staff/requests",
     "engagements": "/staff/engagements",
     "claims": "/staff/claims",
@@ -100,10 +106,11 @@ def rows() -> list[Any]:
     ]
     report = Report(engagement_id="r-2", by_profile="p-ana", event_id="e", text="…", reported_at=NOW)
     words = Feedback(profile_id="p-ana", event_id="f", text="Thank you.", given_at=NOW)
-    stopped = Suppression(
-        address="old@example.org", kind="hard", reason="550 unknown", last_at=NOW, since=NOW
-    )
-    return [*found, *tasks, *mail, report, words, stopped, *cohort_rows()]
+    stopped = [
+        Suppression(address=f"{name}@example.org", kind="hard", reason="550 unknown", last_at=NOW, since=NOW)
+        for name in ("old", "ana")
+    ]
+    return [*found, *tasks, *mail, report, words, *stopped, *cohort_rows(), *with_answers(NOW)]
 
 
 @pytest.fixture

@@ -147,7 +147,7 @@ async def test_copy_of_an_unclear_message_is_sent_once_for_two_clicks(
         row = await session.scalar(select(Message).where(Message.workflow == request.id).order_by(Message.id))
         assert row is not None
         row.state, delivery = "ambiguous", row.delivery
-    path, form = "/staff/mail/again", {"delivery": delivery, "reason": "It did not arrive."}
+    path = "/staff/mail/again"
     script = """async ([path, form]) => {
         const answers = await Promise.all([0, 1].map(
             () => fetch(path, {method: "POST", body: new URLSearchParams(form)})));
@@ -157,6 +157,14 @@ async def test_copy_of_an_unclear_message_is_sent_once_for_two_clicks(
     page = await context.new_page()
     await page.goto(await shown.console.link("mia"))
     await page.click("main button")
+    await page.goto(f"{path}?delivery={delivery}")
+    hidden = await page.locator("main form input[type=hidden]").all()
+    form = {str(await each.get_attribute("name")): await each.input_value() for each in hidden}
+    form["reason"] = "It did not arrive."
+    stale = await page.evaluate(
+        script.replace('url.split("said=")[1]', "status"), [path, {**form, "digest": "x"}]
+    )
+    assert stale == [409, 409]
     assert await page.evaluate(script, [path, form]) == ["copied", "copied"]
     await context.close()
     async with asyncio.timeout(PATIENCE):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from database.models import Message, Suppression
-from database.suppressions import reason_for
+from database.models import Suppression
 from tests.gateway.console.mail.test_ahead_page import mail
 from tests.support.console.staff import ConsoleFixture
 from tests.support.gateway import NOW
@@ -36,27 +35,3 @@ async def test_page_is_for_managers_and_shows_how_mail_fares(console: ConsoleFix
     for shown in (address, "550 no such user", "example.org: 1", "no such address", "open", "Mail it again"):
         assert shown in page.text
     assert "Mail it again" not in (await console.get("reader", HEALTH)).text
-
-
-async def test_suppression_is_lifted_once_with_a_reason_by_who_may(console: ConsoleFixture) -> None:
-    address = await prepare(console)
-    path, form = f"{HEALTH}/lift", {"address": address, "reason": "She fixed it.", "back": f"{HEALTH}?days=7"}
-    for who in ("cora", "vito", "reader"):
-        assert (await console.post(who, path, form)).status_code == 404
-    assert (await console.post("mia", path, {**form, "reason": ""})).status_code == 422
-    done = await console.post("mia", path, form)
-    assert done.headers["location"] == f"{HEALTH}?days=7&said=lifted"
-    assert (await console.post("mia", path, form)).status_code == 409
-    async with console.gateway.database.reading() as session:
-        assert await reason_for(session, address) is None
-
-
-async def test_copy_is_refused_without_right_reason_or_service(console: ConsoleFixture) -> None:
-    await prepare(console)
-    path, form = f"{HEALTH}/again", {"delivery": "unclear", "reason": "She asked."}
-    assert "Send a copy" in (await console.get("mia", "/staff/mail/trouble?trouble=ambiguous")).text
-    assert "Send a copy" not in (await console.get("reader", "/staff/mail/trouble?trouble=ambiguous")).text
-    found = {who: (await console.post(who, path, form)).status_code for who in ("cora", "reader", "mia")}
-    assert found == {"cora": 404, "reader": 404, "mia": 409}
-    assert (await console.post("mia", path, {"delivery": "unclear"})).status_code == 422
-    assert len(await console.gateway.all(Message)) == 3

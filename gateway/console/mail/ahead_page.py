@@ -17,14 +17,24 @@ from gateway.access import Access
 from gateway.console.lists import LONGEST_SEARCH, query_of
 from gateway.console.mail.order_pages import offering
 from gateway.console.shell import Shell, StaffVisit, visit_of
+from gateway.console.spreadsheets import csv_file
 from lifecycles.registry import LIFECYCLES, find_lifecycles
 from rules.calendar import instant_in
 from staff.accounts.scope import Scope
 from staff.ahead import AheadFilter, AheadMessage, PageEnd, ahead, count_by_day
+from staff.formatting import local_iso
+from staff.lists.lifecycle_lists import MOST_IN_A_FILE
 
 MESSAGES_A_PAGE: Final = 50
 DAYS: Final = (7, 14, 30)
 LATE: Final = "late"
+MESSAGES_A_READ: Final = 1000
+"""Messages that a file is read by."""
+
+_COLUMNS: Final = (
+    *("due", "due_for_the_person", "zone", "name", "member", "message", "number", "rule"),
+    *("belongs_to", "program", "state", "order", "why"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +77,7 @@ class AheadPages:
         """Return the routes."""
         routes = self._shell.router(Access.STAFF)
         routes.get("/staff/ahead")(self.show)
+        routes.get("/staff/ahead.csv")(self.save)
         return [routes]
 
     async def show(self, request: Request) -> Response:
@@ -99,6 +110,40 @@ class AheadPages:
             **_addresses(request, page.next),
         }
         return self._shell.respond(request, "ahead.html", values)
+
+    async def save(self, request: Request) -> Response:
+        """Return the messages to come as a file: those of the page's filter, on all its pages."""
+        visit, programs = visit_of(request), self._shell.services.programs
+        chosen = _chosen(request, programs)
+        wanted = replace(_narrowed(visit, _filter(visit, chosen), chosen), limit=MESSAGES_A_READ)
+        found: list[AheadMessage] = []
+        async with self._shell.database.reading() as session:
+            while len(found) < MOST_IN_A_FILE:
+                page = await ahead(session, wanted, programs)
+                found += page.messages
+                if page.next is None:
+                    break
+                wanted = replace(wanted, after=page.next)
+        return csv_file("ahead", _COLUMNS, (_row(each, visit.member.zone) for each in found))
+
+
+def _row(message: AheadMessage, zone: str) -> list[object]:
+    mail = message.view
+    return [
+        local_iso(mail.due, zone),
+        local_iso(mail.due, mail.zone),
+        mail.zone,
+        message.recipient,
+        message.member,
+        mail.message,
+        mail.number,
+        mail.rule,
+        mail.workflow,
+        mail.program,
+        mail.state,
+        mail.order,
+        mail.why,
+    ]
 
 
 def _chosen(request: Request, programs: Any) -> _Chosen:
@@ -189,7 +234,7 @@ def _place(cursor: str) -> PageEnd | None:
 
 
 def _addresses(request: Request, end: PageEnd | None) -> dict[str, str]:
-    """Return the addresses of the next page, of the first, and of the filter without a day."""
+    """Return the addresses of the next page, of the first, of the filter without a day, and of the file."""
     query = [(k, v) for k, v in request.query_params.multi_items() if k not in ("after", "said")]
     path = request.url.path
     after = f"{end.due.isoformat()}|{end.number}" if end and end.due else ""
@@ -198,4 +243,5 @@ def _addresses(request: Request, end: PageEnd | None) -> dict[str, str]:
         "next_page": f"{path}?{urlencode([*query, ('after', after)])}" if after else "",
         "first_page": f"{path}?{urlencode(query)}" if "after" in request.query_params else "",
         "whole": f"{path}?{whole}{'&' if whole else ''}",
+        "file": f"{path}.csv?{urlencode(query)}",
     }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import html
+import io
 import re
 from datetime import timedelta
 from typing import Any
@@ -10,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from database.models import Engagement, Message
+from database.models import Engagement, Member, Message
+from gateway.console.mail import ahead_page
 from rules.engagement.confidentiality import SUSPENDED
 from tests.gateway.console.test_console_acts import fields_of, with_a_stranger
 from tests.support.console.staff import ConsoleFixture
@@ -86,6 +89,32 @@ async def test_pages_follow_each_other_without_a_gap(console: ConsoleFixture) ->
     second = await console.get("mia", html.unescape(following))
     assert [len(deliveries(first)), len(deliveries(second))] == [50, 10]
     assert not set(deliveries(first)) & set(deliveries(second))
+
+
+async def test_file_has_the_messages_of_the_filter_and_no_formula(
+    console: ConsoleFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ahead_page, "MESSAGES_A_READ", 2)
+    await prepare(console)
+    await console.gateway.change(Member, "marcus", name="=1+1")
+
+    async def steps(who: str, query: str = "") -> list[str]:
+        answer = await console.get(who, f"/staff/ahead.csv?{query}")
+        assert answer.status_code == 200
+        found = csv.DictReader(io.StringIO(answer.text.removeprefix("\ufeff")))
+        return [f"{row['name']} {row['message']}" for row in found]
+
+    ana, marcus = "Ana Pérez Castillo (p-ana)", "'=1+1 (p-marcus)"
+    theirs = [f"{ana} mentee.pulse"] * 2 + [f"{ana} mentee.check_in", f"{marcus} mentor.pulse"]
+    assert await steps("cora") == theirs
+    assert (await steps("mia"))[:4] == theirs
+    assert len(await steps("mia")) == 5
+    assert await steps("mia", "kind=request") == [theirs[2]]
+    assert await steps("cora", "search=p-eva") == []
+    assert len(await steps("vito")) == 5
+    assert len(await steps("mia", "days=30")) == 6
+    page = await console.get("mia", "/staff/ahead?days=30&search=perez")
+    assert 'href="/staff/ahead.csv?days=30&amp;search=perez"' in page.text
 
 
 async def test_coordinator_sees_and_orders_only_what_is_theirs(console: ConsoleFixture) -> None:

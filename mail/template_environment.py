@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from functools import lru_cache
@@ -41,6 +42,16 @@ def first_name(name: str) -> str:
     if not words or len(words[0].rstrip(".")) < 2 or words[0].endswith("."):
         return " ".join(words)
     return words[0]
+
+
+_LIKE_I = re.compile(r"h?[iy](?![aeou])")
+
+
+def spanish_and(name: str) -> str:
+    """Return a name behind the Spanish "and", which is "e" before the sound of an i: "e Ingrid", "y Marta"."""
+    plain = unicodedata.normalize("NFD", name).casefold()
+    letters = "".join(each for each in plain if not unicodedata.combining(each))
+    return f"{'e' if _LIKE_I.match(letters) else 'y'} {name}"
 
 
 class TemplateEnvironment(SandboxedEnvironment):
@@ -84,7 +95,7 @@ def template_environment(
     )
     del environment.filters["safe"]
     environment.globals.update(values)
-    environment.filters.update(quoted=_quoted, paragraphs=_paragraphs)
+    environment.filters.update(quoted=_quoted, paragraphs=_paragraphs, y=spanish_and)
     for name in shared:
         environment.globals[name] = environment.get_template(name).module
     return environment

@@ -136,6 +136,9 @@ def _graduation(case: Case) -> Derivation:
 
 def _match(case: Case) -> Derivation:
     if case.facts.cohort:
+        start = _start(case)
+        if case.due is not None and case.due > case.facts.mailed_at:
+            return Counted("COH3", 0, "day", start, start, what="the day on which the cohort started")
         return AtOnce("COH3", "the cohort started")
     return AtOnce("ENG1", "the mentor accepted the request")
 

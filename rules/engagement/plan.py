@@ -164,7 +164,11 @@ class MessagePlan:
         completed = self._context(ends=self.ends[-1].day)
         for role in ROLES:
             yield PossibleMessage(
-                role=role, name="match", due=self._matched_at, context=match, scheduled=False
+                role=role,
+                name="match",
+                due=partial(self._matched_at, role),
+                context=match,
+                scheduled=False,
             )
         yield from self._extended()
         for role in ROLES:
@@ -184,8 +188,12 @@ class MessagePlan:
     def _context(self, **days: date) -> dict[str, str]:
         return {name: day.isoformat() for name, day in {"started": self.start, **days}.items()}
 
-    def _matched_at(self, _moment: Moment) -> datetime:
-        return self.facts.mailed_at
+    def _matched_at(self, role: str, _moment: Moment) -> datetime:
+        at = self.facts.mailed_at
+        if not self.facts.cohort:
+            return at
+        # Time alone starts a cohort: on a weekend or holiday the mail waits for the reader's business day (T4, COH3).
+        return max(at, self.calendars[role].send_at(self.start))
 
     def _completed_at(self, role: str, moment: Moment) -> datetime:
         # Time alone ends it, so the check-in waits for the reader's morning (T4, ENG9).

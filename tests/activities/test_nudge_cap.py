@@ -139,7 +139,7 @@ async def test_every_nudge_has_its_place_in_the_order_of_urgency() -> None:
     nudges = [each.name for each in CATALOGUE.values() if each.message_class is MessageClass.NUDGE]
     ranked = sorted(nudges, key=urgency)
     assert ranked[0] == "mentor.request_reminder"
-    assert {each.partition(".")[2] for each in ranked[-2:]} == {"pulse"}
+    assert {each.partition(".")[2] for each in ranked[-3:]} == {"pulse", "meetup_resources"}
 
 
 async def test_owed_mail_neither_waits_nor_counts(deliveries: DeliveryFixture) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mail.composer import Composer, TemplateFailed
 from mail.mime import Composed
 from mail.samples import sample_context
-from mail.template_environment import first_name
+from mail.template_environment import first_name, spanish_and
 from rules.messages import CATALOGUE, Audience
 from tests.support.mail_html import COMPOSER, TEMPLATES, contrast, font_size, parsed, shown_texts
 
@@ -482,3 +482,22 @@ class TestHostileData:
         before = repr(context)
         COMPOSER.compose("mentor.welcome", None, "en", context)
         assert repr(context) == before
+
+
+@pytest.mark.rule("MAIL5")
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("Marta", "y Marta"),
+        ("Ingrid", "e Ingrid"),
+        ("Íñigo Ruiz", "e Íñigo Ruiz"),
+        ("Hilda", "e Hilda"),
+        ("Yvonne", "e Yvonne"),
+        ("Iara", "y Iara"),
+        ("Yolanda", "y Yolanda"),
+        ("Hierro", "y Hierro"),
+        ("", "y "),
+    ],
+)
+def test_spanish_and_changes_before_the_sound_of_an_i(name: str, written: str) -> None:
+    assert spanish_and(name) == written

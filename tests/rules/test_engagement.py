@@ -186,6 +186,34 @@ def test_each_party_is_mailed_on_its_own_days_and_clock() -> None:
     }
 
 
+@pytest.mark.rule("COH3", "T4")
+@pytest.mark.parametrize(
+    ("started", "mentor", "mentee"),
+    [
+        # a Sunday, which is over in Auckland first
+        (
+            "2027-05-23T09:00",
+            at("2027-05-24T09:00", "America/Bogota"),
+            at("2027-05-24T09:00", "Pacific/Auckland"),
+        ),
+        # a holiday of both
+        (
+            "2027-06-07T09:00",
+            at("2027-06-08T09:00", "America/Bogota"),
+            at("2027-06-08T09:00", "Pacific/Auckland"),
+        ),
+        ("2028-05-23T09:00", at("2028-05-23T09:00", "America/Bogota"), at("2028-05-23T09:00")),
+        # confirmed after the kick-off
+        ("2028-05-23T15:00", at("2028-05-23T15:00"), at("2028-05-23T15:00")),
+    ],
+)
+def test_mail_of_a_cohorts_start_waits_for_a_business_day(
+    started: str, mentor: datetime, mentee: datetime
+) -> None:
+    facts = replace(begun(started), cohort="c-1", ends_on="2028-12-01")
+    assert mails(facts, "match") == {"mentor.match/1": mentor, "mentee.match/1": mentee}
+
+
 @pytest.mark.rule("ENG1")
 def test_dates_follow_the_programs_zone() -> None:
     late_on_the_sixth = begun("2028-03-06T23:30")

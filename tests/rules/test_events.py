@@ -21,6 +21,7 @@ from rules.events.schema import keys_of
 
 MEMBER = {"member": "ana", "name": "Ana Pérez", "email": "ana@example.org", "standing": "good"}
 STAFF = {"actor": "lina", "reason": "moved away"}
+COHORT_PAIR = {"cohort": "c-1", "mentee": "p-1", "mentor": "p-2", **STAFF}
 MEETUP = {
     "meetup": "m-1",
     "program": "asis-global",
@@ -58,6 +59,18 @@ SMALLEST: dict[str, dict[str, Any]] = {
     "meetup.scheduled": MEETUP,
     "meetup.changed": {"meetup": "m-1"},
     "meetup.canceled": {"meetup": "m-1"},
+    "meetup.answered": {"meetup": "m-1", "by": "p-1", "answer": "maybe"},
+    "cohort.scheduled": {
+        "cohort": "c-1",
+        "program": "mentors4u-colombia",
+        "opens": "2028-02-01",
+        "closes": "2028-02-29",
+        "kick_off": "2028-03-15",
+    },
+    "cohort.confirmed": {"cohort": "c-1", "actor": "lina"},
+    "cohort.pair_locked": COHORT_PAIR,
+    "cohort.pair_forbidden": COHORT_PAIR,
+    "cohort.pair_changed": COHORT_PAIR,
     "staff.cancel": {"target": "onboarding/p-1", **STAFF},
     "staff.extend": {"target": "request/r-1", **STAFF, "business_days": 3},
     "staff.pause": {"target": "engagement/r-1", **STAFF},

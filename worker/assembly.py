@@ -158,7 +158,7 @@ async def keep_texts(
                 if attempt == 2:
                     raise
         if count:
-            log.info("texts_kept", program=program.id, count=count)
+            log.debug("texts_kept", program=program.id, count=count)
 
 
 class Composers:

@@ -8,6 +8,8 @@ A plan is made on each act, and acts add messages. So a message is looked at clo
 that it is either on the agenda or not, and after it was sent only the last moment counts.
 """
 
+# long: every message of an engagement, in the order of its life
+
 from __future__ import annotations
 
 from bisect import bisect_left

@@ -80,7 +80,7 @@ async def test_trial_has_guests_and_ends_with_a_reason(cli: CliFixture) -> None:
         "program", "go-live", id, "--reason", "Now.", "--actor", "lina", "--although-open", **production
     )
     assert live.status == 0, live.err
-    shown = (await cli.throughline("program", "trial", "--json", **production)).json
+    shown = (await cli.throughline("program", "trial", id, "--json", **production)).json
     assert (shown["in_trial"], shown["live_by"], shown["reason"]) == (False, "lina", "Now.")
 
 

@@ -129,6 +129,8 @@ RECORDS: list[tuple[str, str, dict[str, Any]]] = [
     (f"engagement/{LONG}", "state", {"state": "completed", "due": AT.isoformat()}),
     (f"claim/{LONG}/mentor/CPP", "state", {"state": "ready", "due": AT.isoformat()}),
     (f"survey/{LONG}/mentee", "state", {"state": "answered", "due": AT.isoformat()}),
+    (f"cohort/{LONG}", "state", {"state": "running", "due": AT.isoformat()}),
+    (f"meetup/{LONG}", "state", {"state": "held", "due": AT.isoformat()}),
     (f"engagement/{LONG}", "act", {"id": "1", "act": "extend", "months": "2"}),
     (f"engagement/{LONG}", "act", {"id": "2", "act": "extend", "end": "2029-01-31"}),
     (f"request/{LONG}", "act", {"id": "3", "act": "extend", "business_days": "2"}),

@@ -57,7 +57,7 @@ def _named(subject: str) -> tuple[str, dict[str, str]] | None:
     kind = kind_of(subject)
     if kind is None:
         return None
-    first = kind.name if kind.name in ("request", "engagement", "cohort") else "engagement"
+    first = "engagement" if kind.name in ("claim", "survey") else kind.name
     fields = ("profile",) if kind.name == "onboarding" else (first, "role", "certification")
     return kind.name, dict(zip(fields, parts_of(subject), strict=False))
 

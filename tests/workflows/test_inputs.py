@@ -122,7 +122,8 @@ async def test_update_with_wrong_input_is_refused_at_once(
         ("extend", "a new end is either a day or a number of months"),
         (
             "dance",
-            "dance: there is no update of this name, only agree_extension, cancel, discovery, end, extend, met, "
+            "dance: there is no update of this name, only agree_extension, cancel, curriculum_done, "
+            "discovery, end, extend, met, "
             "misconduct, pause, plan_agreed, resume",
         ),
     ],

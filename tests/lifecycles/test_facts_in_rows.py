@@ -31,6 +31,7 @@ NEEDED = {
     "ClaimFacts": "engagement role profile counterpart certification started_on created_at records",
     "SurveyFacts": "engagement role profile opened_at",
     "CohortFacts": "cohort program announced_at opens closes kick_off months",
+    "MeetupFacts": "meetup program scheduled_at starts_at ends_at",
 }
 """The fields of the first release, which no row lacks."""
 NO_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)

@@ -15,8 +15,9 @@ from lifecycles.participants import Participant, participants
 from rules import pairing
 from rules.agenda import Refused
 from rules.cohort import CohortFacts
-from rules.pairing import PairKey
-from rules.program import Program
+from rules.pairing import Candidate, PairingUnavailableError, PairKey, Reason
+from rules.pairing.reasons import reasons_for
+from rules.program import PairingPolicy, Program
 
 LOCKED, FORBIDDEN = "locked", "forbidden"
 MARKS = (LOCKED, FORBIDDEN)
@@ -207,14 +208,25 @@ async def _put_in(
     if program.pairing is None:
         raise Refused(f"program {program.id} has no [pairing]")
     mentee, mentor = (candidate_of(people[each], program, facts) for each in key)
-    assessed = pairing.assess(mentee, mentor, program.pairing)
+    fit, why = fit_and_reasons(mentee, mentor, program.pairing)
     pair = await _pair(session, row, key)
-    pair.state, pair.mark, pair.run, pair.fit = "proposed", mark, row.proposal, assessed.fit
-    pair.why = [reason.plain() for reason in assessed.why]
+    pair.state, pair.mark, pair.run, pair.fit = "proposed", mark, row.proposal, fit
+    pair.why = [reason.plain() for reason in why]
     pair.told_at = pair.broken_because = None
     for each in key:
         await _without(session, row, each, None)
     await session.flush()
+
+
+def fit_and_reasons(
+    mentee: Candidate, mentor: Candidate, policy: PairingPolicy
+) -> tuple[int | None, tuple[Reason, ...]]:
+    """Return the fit of an exchange and what speaks for it. A gateway computes no fit: the next proposal does."""
+    try:
+        pair = pairing.assess(mentee, mentor, policy)
+    except PairingUnavailableError:
+        return None, reasons_for(mentee, mentor, policy)
+    return pair.fit, pair.why
 
 
 async def _without(session: AsyncSession, row: Cohort, profile: str, because: str | None) -> None:

@@ -338,3 +338,19 @@ def test_missing_extra_is_named() -> None:
     assert ran.stdout == (
         "central pairing needs scipy, which is not installed: pip install 'throughline[pairing]'\n"
     )
+
+
+@pytest.mark.rule("COH2")
+def test_gateway_without_the_extra_exchanges_and_leaves_the_fit_open() -> None:
+    code = (
+        "import sys; sys.modules['numpy'] = sys.modules['scipy'] = None\n"
+        "from lifecycles.cohorts.pair_marks import fit_and_reasons\n"
+        "from rules.pairing import Candidate, worded\n"
+        "from rules.program import PairingPolicy\n"
+        "ana = Candidate(profile='p', member='ana', role='mentee', languages=('es',), areas=('Audit',))\n"
+        "leo = Candidate(profile='q', member='leo', role='mentor', languages=('es',), areas=('audit',))\n"
+        "fit, why = fit_and_reasons(ana, leo, PairingPolicy(style='similar', areas=1))\n"
+        "print(fit, worded(why, 'en'))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ran.stdout.casefold(), ran.stderr) == ("none both: audit, spanish\n", "")

@@ -18,7 +18,7 @@ from rules.program.toml_schema import Mistake, ProgramError, content_of, read_te
 from rules.validation import ValidationError, identifier
 
 MOST_FILES = 4
-"""The most files of a program, with its own: whoever reads one has to read all."""
+"""The most files of a program, with its own: to read one is to read all."""
 
 _KEY = "extends"
 

@@ -149,13 +149,13 @@ class Chronicle:
             events = await session.scalars(
                 select(Event).where(Event.state == "applied", Event.occurred_at <= now)
             )
-            told = [line for event in events for line in _deeds(event, people)]
+            found = [line for event in events for line in _deeds(event, people)]
             for row in rows:
                 if row["kind"] == "mail" and row["decision"] == "sent":
                     self.subjects[row["to"], row["message"]] = row["subject"]
                 if line := await _line(session, row, people):
-                    told.append(line)
-        return told
+                    found.append(line)
+        return found
 
 
 def when(at: datetime, zone: str) -> str:

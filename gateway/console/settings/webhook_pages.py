@@ -171,7 +171,7 @@ class WebhookPages:
 
     def _shared(self, said: _Said | None) -> dict[str, Any]:
         return {
-            "told": said or _Said(),
+            "said_of": said or _Said(),
             "has_sender": self._shell.services.webhooks is not None,
             "webhooks_path": WEBHOOKS,
         }

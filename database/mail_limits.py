@@ -7,10 +7,10 @@ number), so that no two messages have the same one, on any worker.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Final
 
-from sqlalchemy import case, delete, or_, select, update
+from sqlalchemy import case, delete, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -25,6 +25,12 @@ _INSERTS: Final[dict[str, Callable[..., postgresql.Insert | sqlite.Insert]]] = {
 
 _WRONG_CLOCK: Final = 3_600.0
 """Seconds ahead that no queue of deliveries reaches: a machine's clock was wrong, and what it reserved is dropped."""
+
+_DAYS_KEPT: Final = 2
+"""Days for which places are kept after theirs: the last zone enters a day 26 hours after the first one."""
+
+_BATCH: Final = 500
+"""The most places that one transaction removes."""
 
 
 async def reserve_departure(session: AsyncSession, now: float, step: float, within: float) -> float | None:
@@ -80,3 +86,21 @@ async def take_place(session: AsyncSession, member: str, day: date, delivery: st
         if done.first() is not None:
             return True
     return False
+
+
+async def remove_past_places(session: AsyncSession, at: datetime) -> int:
+    """Remove places of days that are over everywhere, at most _BATCH; return how many."""
+    key = tuple_(NudgePlace.member_id, NudgePlace.day, NudgePlace.place)
+    past = (at - timedelta(days=_DAYS_KEPT)).date().isoformat()
+    expired = (
+        select(NudgePlace.member_id, NudgePlace.day, NudgePlace.place)
+        .where(NudgePlace.day < past)
+        .limit(_BATCH)
+    )
+    removed = await session.scalars(
+        delete(NudgePlace)
+        .where(key.in_(expired))
+        .returning(NudgePlace.delivery)
+        .execution_options(synchronize_session=False)
+    )
+    return len(removed.all())

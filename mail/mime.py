@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from email.header import Header
-from email.message import EmailMessage, Message
+from email.message import Message, MIMEPart
 from email.policy import SMTP
 from email.utils import format_datetime
+from functools import lru_cache
+from itertools import count
 
 from mail.addresses import DOT_ATOM, header_address
+from mail.encoding.headers import address_header, text_header
+from mail.encoding.parts import file_part, multipart, text_part
 from mail.meetups.calendar_files import FILE_NAME, CalendarFile
 from rules.text import for_header
 
@@ -23,9 +27,7 @@ _LONGEST_NAME = 75
 _LONGEST_SUBJECT = 200
 _LONGEST_LINE = 998
 
-_UNSENDABLE = re.compile("[\x00\ud800-\udfff]")
 _UNFIT_FOR_DISPLAY_NAMES = re.compile(r'[@:,"<>;()\[\]\\]')
-_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]+@[!-;=?-~]+>")
 _TOKEN = re.compile(r"[!-~]+")
 _URL = re.compile(r"https?://[!-;=?-~]+")
@@ -104,20 +106,21 @@ def build_mail(composed: Composed, envelope: MailEnvelope) -> bytes:
     Raises AddressRefused for an address that no mail can be sent to, and ValueError for an envelope that would
     break the format (a date without zone, an id or URL with spaces).
     """
-    return _head(composed, envelope) + _parts(composed, envelope).as_bytes()
+    return _head(composed, envelope) + _body(composed, envelope)
 
 
 def _head(composed: Composed, envelope: MailEnvelope) -> bytes:
     if envelope.date.tzinfo is None:
         raise ValueError("the date of a mail needs a zone")
     references = [_matching(_MESSAGE_ID, "References", one) for one in envelope.references]
+    sender = display_name(envelope.from_name)
     lines = [
         f"Message-ID: {_matching(_MESSAGE_ID, 'Message-ID', envelope.message_id)}",
         f"Date: {format_datetime(envelope.date)}",
-        _mailbox("From", envelope.from_name, envelope.from_address),
-        _mailbox("To", envelope.to_name, envelope.to_address),
-        _mailbox("Reply-To", envelope.from_name, envelope.reply_to),
-        _unstructured("Subject", subject_line(composed.subject)),
+        address_header("From", sender, header_address(envelope.from_address)),
+        address_header("To", display_name(envelope.to_name), header_address(envelope.to_address)),
+        address_header("Reply-To", sender, header_address(envelope.reply_to)),
+        text_header("Subject", subject_line(composed.subject)),
         f"Content-Language: {_matching(_TOKEN, 'Content-Language', envelope.language)}",
         # Automatic replies stay away; bounces, which are wanted, still come (RFC 3834).
         "Auto-Submitted: auto-generated",
@@ -133,6 +136,7 @@ def _head(composed: Composed, envelope: MailEnvelope) -> bytes:
         lines.append(f"List-Unsubscribe: <{_matching(_URL, 'List-Unsubscribe', envelope.unsubscribe_url)}>")
         if envelope.unsubscribe_url.startswith("https://"):  # RFC 8058 knows one click over HTTPS only
             lines.append("List-Unsubscribe-Post: List-Unsubscribe=One-Click")
+    lines.append("MIME-Version: 1.0")
     return "".join(line + "\r\n" for line in lines).encode("ascii")
 
 
@@ -142,73 +146,65 @@ def _matching(pattern: re.Pattern[str], header: str, value: str) -> str:
     return value
 
 
-def _unstructured(header: str, value: str) -> str:
-    # A mail program decodes any ASCII text that looks like an encoded word (RFC 2047), so such text is encoded too.
-    charset = "us-ascii" if value.isascii() and "=?" not in value else "utf-8"
-    folded = Header(value, charset, maxlinelen=76, header_name=header).encode(linesep="\r\n")
-    return f"{header}: {folded}"
-
-
-def _mailbox(header: str, name: str, address: str) -> str:
-    shown, bare = display_name(name), header_address(address)
-    if not shown:
-        return f"{header}: {bare}"
-    if not _ATOMS.fullmatch(shown) or "=?" in shown:
-        shown = Header(shown, "utf-8", maxlinelen=76, header_name=header).encode(linesep="\r\n")
-    fold = "\r\n " if len(header) + len(shown.rpartition("\r\n")[2]) + len(bare) > 70 else " "
-    return f"{header}: {shown}{fold}<{bare}>"
-
-
-def _parts(composed: Composed, envelope: MailEnvelope) -> EmailMessage:
-    message = EmailMessage(policy=_PARTS_POLICY)
-    message.set_content(_UNSENDABLE.sub("", composed.text))
-    message.add_alternative(_UNSENDABLE.sub("", composed.html), subtype="html")
+def _body(composed: Composed, envelope: MailEnvelope) -> bytes:
+    """Return the MIME tree: text and HTML are alternatives, images belong to the HTML, files go beside it all."""
+    outside = [_attached(attachment) for attachment in envelope.attachments]
     if envelope.calendar:
-        _invite(message, envelope.calendar)
-    for image in envelope.images:
-        _show(message, image)
-    for attachment in envelope.attachments:
-        _attach(message, attachment)
-    seed = hashlib.sha256(envelope.message_id.encode()).hexdigest()[:32]
-    multiparts = (part for part in message.walk() if part.is_multipart())
-    for number, part in enumerate(multiparts, start=1):
-        part.set_boundary(f"=_{number}_{seed}")  # "=_" occurs in no encoded body
-    return message
+        outside.insert(0, _calendar_file(envelope.calendar))
+    boundaries = _boundaries(envelope.message_id)
+    outermost = next(boundaries) if outside else ""
+    around_text = next(boundaries)
+    html = text_part(composed.html, "html")
+    if envelope.images:
+        # RFC 2387 asks for the type of the part that is shown.
+        shown = [html, *(_image(image) for image in envelope.images)]
+        html = multipart("related", next(boundaries), shown, '; type="text/html"')
+    inside = [text_part(composed.text, "plain"), html]
+    if envelope.calendar:
+        inside.append(text_part(envelope.calendar.text, "calendar", f'; method="{envelope.calendar.method}"'))
+    body = multipart("alternative", around_text, inside)
+    return multipart("mixed", outermost, [body, *outside]) if outside else body
 
 
-def _invite(message: EmailMessage, calendar: CalendarFile) -> None:
-    """Add a calendar file, as mail programs want it: those with a calendar show the part, others offer the file.
+def _boundaries(message_id: str) -> Iterator[str]:
+    seed = hashlib.sha256(message_id.encode()).hexdigest()[:32]
+    return (f"=_{number}_{seed}" for number in count(1))  # "=_" occurs in no encoded body
+
+
+def _calendar_file(calendar: CalendarFile) -> bytes:
+    """Return a calendar file as mail programs want it: those with a calendar show the part, others offer the file.
 
     The method stands in both headers as in the file. cal.com wrote REQUEST beside CANCEL, and Outlook kept the entry.
     """
-    method = {"method": calendar.method}
-    message.add_alternative(calendar.text, subtype="calendar", charset="utf-8", params=method)
-    message.add_attachment(
+    return file_part(
+        f'text/calendar; method="{calendar.method}"; charset="utf-8"',
         calendar.text.encode("utf-8"),
-        maintype="text",
-        subtype="calendar",
-        filename=FILE_NAME,
-        params={**method, "charset": "utf-8"},
+        f'Content-Disposition: attachment; filename="{FILE_NAME}"',
     )
 
 
-def _show(message: EmailMessage, image: InlineImage) -> None:
-    """Add an image beside the HTML that names it, without a file name: mail programs list named parts as attached."""
-    html = message.get_body(("html",))
-    if isinstance(html, EmailMessage):
-        id = _matching(_MESSAGE_ID, "Content-ID", f"<{image.content_id}>")
-        html.add_related(image.png, maintype="image", subtype="png", cid=id, disposition="inline")
-        html.set_param("type", "text/html")  # RFC 2387 asks for the type of the part that is shown
+@lru_cache(maxsize=16)
+def _image(image: InlineImage) -> bytes:
+    """Return an image that the HTML names, without a file name: mail programs list named parts as attached.
+
+    It is kept, because the logo of a program stands in all its mails.
+    """
+    id = _matching(_MESSAGE_ID, "Content-ID", f"<{image.content_id}>")
+    return file_part("image/png", image.png, "Content-Disposition: inline", f"Content-ID: {id}")
 
 
-def _attach(message: EmailMessage, attachment: MailAttachment) -> None:
+def _attached(attachment: MailAttachment) -> bytes:
+    """Return an attachment. Few mails have one, and its name may be in any script (RFC 2231): `email` writes it."""
+    part = MIMEPart(policy=_PARTS_POLICY)
     declared: Message = Message()
     declared["Content-Type"] = for_header(attachment.content_type, _LONGEST_SUBJECT)
     parameters = declared.get_params() or []
-    message.add_attachment(
+    part.set_content(
         attachment.data,
         maintype=declared.get_content_maintype(),
         subtype=declared.get_content_subtype(),
+        disposition="attachment",
         filename=for_header(attachment.name.replace("/", "-").replace("\\", "-"), _LONGEST_NAME),
         params=dict(parameters[1:]),
     )
+    return part.as_bytes()

@@ -18,8 +18,8 @@ from functools import lru_cache
 from itertools import count
 
 from mail.addresses import DOT_ATOM, header_address
-from mail.encoding.headers import address_header, text_header
-from mail.encoding.parts import file_part, multipart, text_part
+from mail.encoding.mime_headers import address_header, text_header
+from mail.encoding.mime_parts import file_part, multipart, text_part
 from mail.meetups.calendar_files import FILE_NAME, CalendarFile
 from rules.text import for_header
 

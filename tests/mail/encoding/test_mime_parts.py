@@ -14,8 +14,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mail.encoding.headers import encoded_words, text_header
-from mail.encoding.parts import quoted_printable
+from mail.encoding.mime_headers import encoded_words, text_header
+from mail.encoding.mime_parts import quoted_printable
 from mail.meetups.calendar_files import FILE_NAME, CalendarFile
 from mail.mime import Composed, InlineImage, MailAttachment, build_mail, subject_line
 from tests.mail.test_mime import ENVELOPE, MAIL, built

@@ -12,7 +12,7 @@ BROWSERS := chromium chromium-browser google-chrome
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick soak lint bench browser mailservers promtool lock sbom licences audit clean
+.PHONY: help setup demo test quick replay soak lint bench browser mailservers promtool lock sbom licences audit clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target does; do \
@@ -28,6 +28,14 @@ test: setup browser mailservers promtool  ## run every test, and list the rules 
 
 quick: setup  ## run the tests of rules, records, replay and names: an answer in a minute and a half
 	@$(BIN)/pytest --numprocesses=$(JOBS) --dist=worksteal --hypothesis-profile=quick -k 'not postgres' $(QUICK)
+
+# A folder on PYTHONPATH comes before .venv's packages: the same tests, with another version of the SDK.
+replay: setup  ## replay the recorded histories with this code (TEMPORALIO=1.36.0: with another version of the SDK)
+	@sdk=$(if $(TEMPORALIO),build/temporalio-$(TEMPORALIO)); \
+	if [ -n "$$sdk" ]; then \
+		$(BIN)/uv --quiet pip install --python $(BIN)/python --target "$$sdk" "temporalio==$(TEMPORALIO)" || exit 1; \
+	fi; \
+	PYTHONPATH="$$sdk" $(BIN)/pytest --quiet --no-header -p no:xdist tests/workflows/test_replay.py
 
 soak: setup  ## try the generated scenarios, faults and properties many times over (SOAK=25)
 	@SOAK=$(SOAK) $(BIN)/pytest --numprocesses=$(JOBS) --dist=worksteal --timeout=14400 $(LONG)

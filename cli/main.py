@@ -82,6 +82,9 @@ class Commands(TopGroup):
             ),
             LazyCommand("db", "processes:database_app", "Migrate the database."),
             LazyCommand("config", "configuration:config_app", "Check the settings of a deployment."),
+            LazyCommand(
+                "replay", "rollout:replay", "Replay workflows of the Temporal service under this code."
+            ),
         ),
     }
 

@@ -254,6 +254,8 @@ class WorkerOptions:
     """Limit over all workers of the deployment; the server enforces it."""
     grace_period: timedelta = timedelta(seconds=20)
     """How long running activities may continue after the worker was asked to stop."""
+    workflows: Sequence[type] = WORKFLOWS
+    """The workflow types that the worker runs."""
     version: WorkerDeploymentVersion | None = None
     """The version that Temporal routes work by; without one the workers take what no version is asked for."""
 
@@ -305,7 +307,7 @@ def _workflow_worker(client: Client, components: Components, options: WorkerOpti
     return Worker(
         client,
         task_queue=QUEUE,
-        workflows=WORKFLOWS,
+        workflows=options.workflows,
         workflow_runner=workflow_runner(),
         activities=[
             agenda.plan_onboarding,

@@ -515,6 +515,7 @@ COMMANDS = {
     "db upgrade": "",
     "db adopt": "",
     "config check": "--json",
+    "replay": "--from-server --json",
 }
 
 SETTINGS = """

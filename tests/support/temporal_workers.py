@@ -31,6 +31,9 @@ from worker.assembly import Components, Composers, WorkerOptions, load_programs,
 from workflows.inbox import INBOX
 from workflows.starting import notify_inbox
 
+USUAL = WorkerOptions(grace_period=timedelta(0))
+"""How the workers of most tests run."""
+
 
 @dataclass
 class TemporalFixture:
@@ -141,7 +144,7 @@ class WaitingCatcher(MailCatcher):
 
 @asynccontextmanager
 async def running_workers(
-    client: Client, url: str, programs: Path = Path("programs")
+    client: Client, url: str, programs: Path = Path("programs"), options: WorkerOptions = USUAL
 ) -> AsyncIterator[tuple[Database, WaitingCatcher]]:
     """The workers, running on a database at an address, with a folder of programs and a mail server of their own."""
     async with AsyncExitStack() as stack:
@@ -164,7 +167,7 @@ async def running_workers(
         )
         await parts.claim_environment()
         stack.push_async_callback(parts.mail.aclose)
-        await stack.enter_async_context(workers(client, parts, WorkerOptions(grace_period=timedelta(0))))
+        await stack.enter_async_context(workers(client, parts, options))
         yield database, catcher
 
 

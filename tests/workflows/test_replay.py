@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from temporalio import workflow
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHistory
-from temporalio.worker import Replayer
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Replayer, Worker
 from temporalio.workflow import NondeterminismError
 
 from tests.histories.record import HISTORIES, nameless, recorded
@@ -100,7 +103,7 @@ def test_history_exists_of_every_signal(lifecycle: type[LifecycleWorkflow[Any]])
 
 
 def test_patch_has_histories_with_and_without_its_marker() -> None:
-    """The others stand for runs that began before: they go when `TemporalChangeVersion` finds none (docs/deploy.md)."""
+    """The others stand for runs that began before: docs/upgrading.md says when they go."""
     mark = CHECKED_INPUT.encode()
     marked = {
         name
@@ -119,6 +122,48 @@ def test_history_contains_no_personal_data_and_no_host(name: str) -> None:
         assert word not in written
     content = json.loads(RECORDED[name].to_json())
     assert nameless(content) == content
+
+
+@workflow.defn(sandboxed=False)
+class EveryCommand:
+    """A workflow with a timer, a patch and a signal."""
+
+    def __init__(self) -> None:
+        self.is_signalled = False
+
+    @workflow.run
+    async def run(self) -> None:
+        """Wait for the signal."""
+        workflow.patched("any patch")
+        await workflow.sleep(0.01)
+        await workflow.wait_condition(lambda: self.is_signalled)
+
+    @workflow.signal
+    def go_on(self) -> None:
+        """End."""
+        self.is_signalled = True
+
+
+async def test_sdk_writes_no_flag_that_recorded_histories_lack(temporal_dev: WorkflowEnvironment) -> None:
+    """A later minor with another flag replays what is recorded; the version before it cannot take back what it wrote.
+
+    That version is then no way back: see docs/upgrading.md before the pin is moved.
+    """
+    client, queue = temporal_dev.client, f"flags-{uuid4()}"
+    async with Worker(client, task_queue=queue, workflows=[EveryCommand]):
+        handle = await client.start_workflow(EveryCommand.run, id=queue, task_queue=queue)
+        await handle.signal(EveryCommand.go_on)
+        await handle.result()
+        written = flags(await handle.fetch_history())
+    assert written
+    assert written <= set[str]().union(*map(flags, RECORDED.values()))
+
+
+def flags(history: WorkflowHistory) -> set[str]:
+    """The flags of the SDK's logic that a history's workflow tasks used, of its core and of its Python part."""
+    metadata = [event.workflow_task_completed_event_attributes.sdk_metadata for event in history.events]
+    core = {f"core {flag}" for each in metadata for flag in each.core_used_flags}
+    return core | {f"python {flag}" for each in metadata for flag in each.lang_used_flags}
 
 
 async def test_history_of_other_commands_does_not_replay() -> None:

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+import aiosmtplib
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import text
@@ -261,18 +262,23 @@ async def _rate(
 
 @asynccontextmanager
 async def _far(sink: MailCatcher, delay: float) -> AsyncIterator[int]:
-    """A port behind which the sink answers so many seconds late."""
+    """A port behind which the sink answers so many seconds late, however many answers are on their way."""
+    loop = asyncio.get_running_loop()
 
-    async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter, seconds: float) -> None:
-        with suppress(ConnectionError):
-            while data := await source.read(2**16):
-                await asyncio.sleep(seconds)
-                target.write(data)
-        target.close()
+    async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(2**16):
+            writer.write(data)
+        writer.close()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(2**16):
+            loop.call_later(delay, writer.write, data)
+        loop.call_later(delay, writer.close)
 
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner_reader, inner_writer = await asyncio.open_connection(sink.host, sink.port)
-        await asyncio.gather(pump(reader, inner_writer, 0), pump(inner_reader, writer, delay))
+        with suppress(ConnectionError):
+            await asyncio.gather(ask(reader, inner_writer), answer(inner_reader, writer))
 
     server = await asyncio.start_server(pass_on, sink.host, 0)
     try:
@@ -285,39 +291,38 @@ async def pool() -> list[Figure]:
     """Connections that are kept against a new one for each mail, four at once each, to a near and to a far sink."""
     sink = MailCatcher()
     await sink.start()
-    figures = await _kept_against_new(sink, sink.port, "near", 400)
+    figures = await _kept_against_new(sink.host, sink.port, "near", 400, 1)
     async with _far(sink, 0.01) as port:
-        figures += await _kept_against_new(sink, port, "10 ms away", 100)
+        figures += await _kept_against_new(sink.host, port, "10 ms away", 100, 3)
     await sink.stop()
     return figures
 
 
-async def _kept_against_new(sink: MailCatcher, port: int, where: str, count: int) -> list[Figure]:
-    settings = SmtpSettings(host=sink.host, port=port, pool_size=4)
-
+async def _kept_against_new(host: str, port: int, where: str, count: int, bar: int) -> list[Figure]:
     async def nothing() -> None:
         return None
 
-    async def kept(channel: SmtpChannel) -> None:
+    channel = SmtpChannel(SmtpSettings(host=host, port=port, pool_size=4))
+
+    async def kept(_: str) -> None:
         await channel.deliver("mail@example.org", "ana@example.org", CONTENT, before_last_byte=nothing)
 
-    async def new_connection() -> None:
-        channel = SmtpChannel(settings)
-        await kept(channel)
-        await channel.aclose()
+    async def by_hand(_: str) -> None:
+        await aiosmtplib.send(
+            CONTENT, sender="mail@example.org", recipients=["ana@example.org"], hostname=host, port=port
+        )
 
     pairs = []
-    channel = SmtpChannel(settings)
     for _ in range(ROUNDS):
-        pooled = await _rate(lambda _: kept(channel), count, at_once=4)
-        pairs.append((pooled, await _rate(lambda _: new_connection(), count // 2, at_once=4)))
+        pooled = await _rate(kept, count, at_once=4)
+        pairs.append((pooled, await _rate(by_hand, count // 2, at_once=4)))
     await channel.aclose()
     mine, other = (statistics.median(rates) for rates in zip(*pairs, strict=True))
     ratio = statistics.median(one / two for one, two in pairs)
     return [
         Figure(f"server {where}: mails a second, a connection each", f"{other:,.0f}"),
         Figure(f"server {where}: mails a second, pool of 4", f"{mine:,.0f}"),
-        Figure("… as a ratio", f"{ratio:.2f}", "> 1", ratio > 1),
+        Figure("… as a ratio", f"{ratio:.2f}", f"> {bar}", ratio > bar),
     ]
 
 

@@ -75,6 +75,13 @@ class MailCatcher:
     def _session(self) -> asyncio.BaseProtocol:
         return _Protocol(self)
 
+    async def handle_EHLO(
+        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        """Return the reply to EHLO: as most servers do, this one takes commands in groups (called by aiosmtpd)."""
+        session.host_name = hostname
+        return [responses[0], "250-PIPELINING", *responses[1:]]
+
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import cast
 
 import aiosmtplib
+import structlog
 
 from mail.addresses import envelope_recipient, envelope_sender
 from mail.smtp.circuit_breaker import CircuitBreaker
 from mail.smtp.connection import Connection, command
-from mail.smtp.data_phase import DataPhase, MalformedReply, dot_stuffed, with_crlf
 from mail.smtp.dkim_signing import sign
+from mail.smtp.mail_transaction import MailTransaction, MalformedReply, dot_stuffed, with_crlf
 from mail.smtp.oauth2 import TokenSource
 from mail.smtp.settings import SmtpSettings, tls_context
 from mail.smtp.verdicts import (
@@ -34,6 +35,11 @@ from mail.smtp.verdicts import (
     classify,
 )
 from rules.text import from_mail_server
+
+log = structlog.get_logger()
+
+_POSITIVE = {Stage.MAIL: {250}, Stage.RCPT: {250, 251}, Stage.DATA: {354}}
+"""The replies by which the transaction goes on (RFC 5321, 4.3.2)."""
 
 Reserve = Callable[[float, float], Awaitable[float | None]]
 """Reserves the next departure for a step in seconds; returns the seconds until then, or None if it is too far."""
@@ -61,6 +67,7 @@ class SmtpChannel:
         self._tls_context: ssl.SSLContext | None = None
         self._next_start = 0.0
         self._closed = False
+        self._pipelining = True
         self._tokens = TokenSource(settings.oauth2) if settings.oauth2 else None
         self.circuit = CircuitBreaker(settings.probe_interval)
 
@@ -159,9 +166,9 @@ class SmtpChannel:
         return wait
 
     async def _deliver(self, mail: _Mail, probe: bool) -> Acceptance:
-        connection = await self._connection_for(mail, probe)
+        connection, transaction = await self._begin(mail, probe)
         try:
-            accepted = await self._transfer(connection, mail)
+            accepted = await self._transfer(connection, transaction, mail)
         except ChannelRefused as refusal:
             connection.abort()
             self._open_circuit(refusal)
@@ -179,8 +186,8 @@ class SmtpChannel:
         self._put_back(connection)
         return accepted
 
-    async def _connection_for(self, mail: _Mail, probe: bool) -> Connection:
-        """Return a connection on which the server has accepted MAIL FROM.
+    async def _begin(self, mail: _Mail, probe: bool) -> tuple[Connection, MailTransaction]:
+        """Return a connection, and the transaction on it whose MAIL FROM the server has accepted.
 
         The server may have closed an idle connection in the meantime, silently or with a parting reply (such as 421)
         that looks like the reply to our command. Nothing of the message has gone out by then. So any failure of
@@ -189,17 +196,15 @@ class SmtpChannel:
         used = self._take_idle()
         if used is not None:
             try:
-                await self._open_envelope(used, mail)
+                return used, await self._open_envelope(used, mail)
             except DeliveryError:
                 used.abort()
             except BaseException:
                 used.abort()
                 raise
-            else:
-                return used
         fresh = await self._connect(probe)
         try:
-            await self._open_envelope(fresh, mail)
+            transaction = await self._open_envelope(fresh, mail)
         except ChannelRefused as refusal:
             fresh.abort()
             self._open_circuit(refusal)
@@ -214,49 +219,72 @@ class SmtpChannel:
             raise
         if probe and self.circuit.closes_at_login:
             self.circuit.close()
-        return fresh
+        return fresh, transaction
 
-    async def _open_envelope(self, connection: Connection, mail: _Mail) -> None:
+    async def _open_envelope(self, connection: Connection, mail: _Mail) -> MailTransaction:
         smtp = connection.smtp
-        options = []
+        options = ""
         if smtp.supports_extension("size"):
             limit = smtp.esmtp_extensions["size"]
             if limit.isdecimal() and 0 < int(limit) < len(mail.content):
                 raise ContentRefused(
                     f"{len(mail.content)} octets are more than the server's {limit}", enhanced="5.3.4"
                 )
-            options.append(f"SIZE={len(mail.content)}")
+            options += f" SIZE={len(mail.content)}"
         if not mail.content.isascii():
             if not smtp.supports_extension("8bitmime"):
                 raise ContentRefused("8-bit content, and the server takes 7-bit only", enhanced="5.6.3")
-            options.append("BODY=8BITMIME")
-        await command(Stage.MAIL, smtp.mail(mail.sender, options=options), self._settings.command_timeout)
+            options += " BODY=8BITMIME"
+        group = {
+            Stage.MAIL: f"MAIL FROM:<{mail.sender}>{options}",
+            Stage.RCPT: f"RCPT TO:<{mail.recipient}>",
+            Stage.DATA: "DATA",
+        }
+        pipelined = self._pipelining and smtp.supports_extension("pipelining")
+        transaction = MailTransaction(connection.transport, group, pipelined)
+        await self._ask(transaction, Stage.MAIL)
+        return transaction
 
-    async def _transfer(self, connection: Connection, mail: _Mail) -> Acceptance:
+    async def _ask(self, transaction: MailTransaction, stage: Stage) -> None:
+        """Get a positive reply to a command of the envelope.
+
+        A server that offers PIPELINING and then loses commands would never get a mail: the channel stops to use it.
+        """
+        reply = transaction.reply_to(stage)
+        try:
+            code, response = await command(stage, reply, self._settings.command_timeout)
+        except TryLater:
+            if transaction.pipelined and stage is not Stage.MAIL and not transaction.lost:
+                self._pipelining = False
+                log.warning("smtp_pipelining_stopped", stage=stage.value)
+            raise
+        if code not in _POSITIVE[stage]:
+            raise classify(stage, code, response)
+
+    async def _transfer(
+        self, connection: Connection, transaction: MailTransaction, mail: _Mail
+    ) -> Acceptance:
         settings = self._settings
-        await command(Stage.RCPT, connection.smtp.rcpt(mail.recipient), settings.command_timeout)
-        data = DataPhase(connection.transport)
-        data.write(b"DATA\r\n")
-        code, response = await command(Stage.DATA, data.reply(), settings.command_timeout)
-        if code != 354:
-            raise classify(Stage.DATA, code, response)
-        await command(Stage.DATA, data.write_body(dot_stuffed(mail.content)), settings.data_timeout)
-        data.raise_early_reply()
+        # The recipient's reply comes first. A server that refuses it may still answer DATA by 354 (RFC 2920, 3.1).
+        await self._ask(transaction, Stage.RCPT)
+        await self._ask(transaction, Stage.DATA)
+        await command(Stage.DATA, transaction.write_body(dot_stuffed(mail.content)), settings.data_timeout)
+        transaction.raise_early_reply()
         await mail.before_last_byte()
-        data.raise_early_reply()
+        transaction.raise_early_reply()
         mail.dot_sent = True
-        data.write(b".\r\n")
+        transaction.write(b".\r\n")
         # From here on the server may have the message: only a clear refusal is one.
         try:
             async with asyncio.timeout(settings.data_timeout):
-                code, response = await data.reply()
+                code, response = await transaction.reply()
         except (OSError, MalformedReply) as error:
             doubt = f"no clear answer to the whole message ({type(error).__name__})"
         else:
             if 400 <= code < 600:
                 raise classify(Stage.END, code, response)
             if 200 <= code < 300:
-                connection.synchronized = data.hand_back()
+                connection.synchronized = transaction.hand_back()
                 return Acceptance(code, from_mail_server(response))
             doubt = f"no clear answer to the whole message ({code} {response})"
         raise Ambiguous(doubt)

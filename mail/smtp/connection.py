@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 
 import aiosmtplib
 
-from mail.smtp.data_phase import MalformedReply
+from mail.smtp.mail_transaction import MalformedReply
 from mail.smtp.verdicts import DeliveryError, Stage, TryLater, classify
 
 T = TypeVar("T")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dkim
 
-from mail.smtp.data_phase import with_crlf
+from mail.smtp.mail_transaction import with_crlf
 from mail.smtp.settings import DkimSettings
 
 

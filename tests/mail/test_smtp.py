@@ -44,6 +44,7 @@ from tests.support.servers.hostile_smtp import (
     close,
     deaf,
     drop,
+    forget_the_rest,
     hang,
     hostile_smtp,
     make_certificate,
@@ -85,6 +86,15 @@ async def channel_to(server: HostileSmtp, **changes: Any) -> AsyncIterator[SmtpC
 server = hostile_smtp
 
 
+@pytest.fixture(params=["in a group", "one by one"])
+async def either_server(request: pytest.FixtureRequest) -> AsyncIterator[HostileSmtp]:
+    """A server that offers PIPELINING, and one that does not: the verdicts are the same."""
+    async with HostileSmtp() as server:
+        if request.param == "one by one":
+            server.extensions.remove("PIPELINING")
+        yield server
+
+
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return make_certificate(tmp_path_factory.mktemp("tls"))
@@ -122,7 +132,8 @@ async def refused(channel: SmtpChannel, handover: Handover | None = None, **chan
     return error
 
 
-async def test_message_arrives_unchanged_and_the_reply_is_returned(server: HostileSmtp) -> None:
+async def test_message_arrives_unchanged_and_the_reply_is_returned(either_server: HostileSmtp) -> None:
+    server = either_server
     handover = Handover()
     async with channel_to(server) as channel:
         accepted = await deliver(channel, handover)
@@ -146,8 +157,10 @@ async def test_lines_and_dots_arrive_as_written_with_crlf(body: str) -> None:
 
 @pytest.mark.rule("MAIL2")
 async def test_hand_over_is_recorded_after_the_body_before_the_final_dot(
-    server: HostileSmtp,
+    either_server: HostileSmtp,
 ) -> None:
+    server = either_server
+
     async def the_server_has_all_but_the_end() -> None:
         await server.until(lambda: bool(server.messages) and server.messages[0].content == CONTENT)
         assert not server.messages[0].ended
@@ -164,7 +177,11 @@ class Killed(BaseException):
 
 @pytest.mark.rule("MAIL2")
 @pytest.mark.parametrize("death", [RuntimeError("database down"), TimeoutError("database slow"), Killed()])
-async def test_failed_recording_leaves_the_message_unsent(server: HostileSmtp, death: BaseException) -> None:
+async def test_failed_recording_leaves_the_message_unsent(
+    either_server: HostileSmtp, death: BaseException
+) -> None:
+    server = either_server
+
     async def fail() -> None:
         raise death
 
@@ -182,7 +199,10 @@ async def test_failed_recording_leaves_the_message_unsent(server: HostileSmtp, d
 
 @pytest.mark.rule("MAIL2")
 @pytest.mark.parametrize("step", ["banner", "EHLO", "MAIL", "RCPT", "DATA"])
-async def test_cancelled_delivery_leaves_no_message_and_no_connection(server: HostileSmtp, step: str) -> None:
+async def test_cancelled_delivery_leaves_no_message_and_no_connection(
+    either_server: HostileSmtp, step: str
+) -> None:
+    server = either_server
     server.answers(step, hang())
     async with channel_to(server) as channel:
         delivery = asyncio.create_task(deliver(channel))
@@ -233,8 +253,9 @@ async def test_final_dot_follows_the_recording_at_once(server: HostileSmtp) -> N
 
 @pytest.mark.rule("MAIL2")
 async def test_cancel_at_any_moment_sends_only_recorded_messages(
-    server: HostileSmtp,
+    either_server: HostileSmtp,
 ) -> None:
+    server = either_server
     recorded: set[str] = set()
     turns, finished = 0, False
     while not finished:
@@ -302,8 +323,9 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("step", "answer", "verdict", "handed_over"), REFUSALS)
 async def test_refusal_has_its_verdict_and_the_next_message_goes_out(
-    server: HostileSmtp, step: str, answer: str, verdict: type[DeliveryError], handed_over: int
+    either_server: HostileSmtp, step: str, answer: str, verdict: type[DeliveryError], handed_over: int
 ) -> None:
+    server = either_server
     handover = Handover()
     server.answers(step, say(answer))
     async with channel_to(server) as channel:
@@ -325,7 +347,8 @@ STEPS_BEFORE_THE_DOT = ["banner", "EHLO", "MAIL", "RCPT", "DATA"]
 
 
 @pytest.mark.parametrize("step", STEPS_BEFORE_THE_DOT)
-async def test_silence_before_the_final_dot_means_retry(server: HostileSmtp, step: str) -> None:
+async def test_silence_before_the_final_dot_means_retry(either_server: HostileSmtp, step: str) -> None:
+    server = either_server
     handover = Handover()
     server.answers(step, hang())
     limit = "connect_timeout" if step == "banner" else "command_timeout"
@@ -352,8 +375,9 @@ NONSENSE = [
 @pytest.mark.parametrize("nonsense", NONSENSE)
 @pytest.mark.parametrize("step", STEPS_BEFORE_THE_DOT)
 async def test_malformed_reply_before_the_final_dot_means_retry(
-    server: HostileSmtp, step: str, nonsense: Answer
+    either_server: HostileSmtp, step: str, nonsense: Answer
 ) -> None:
+    server = either_server
     server.answers(step, nonsense)
     async with channel_to(server, connect_timeout=0.2, command_timeout=0.2, data_timeout=1) as channel:
         assert type(await refused(channel)) is TryLater
@@ -365,7 +389,10 @@ async def test_malformed_reply_before_the_final_dot_means_retry(
 @pytest.mark.parametrize(
     "nonsense", [hang(), *NONSENSE[:1], *NONSENSE[2:], say("354 more?", stores=True), raw(b"2500 ok\r\n")]
 )
-async def test_unclear_reply_to_the_final_dot_is_ambiguous(server: HostileSmtp, nonsense: Answer) -> None:
+async def test_unclear_reply_to_the_final_dot_is_ambiguous(
+    either_server: HostileSmtp, nonsense: Answer
+) -> None:
+    server = either_server
     handover = Handover()
     server.answers("END", nonsense)
     async with channel_to(server, data_timeout=1) as channel:
@@ -393,7 +420,8 @@ async def test_late_acceptance_is_ambiguous(
 
 
 @pytest.mark.parametrize("step", ["banner", "EHLO", "MAIL", "RCPT", "END"])
-async def test_reply_in_pieces_is_one_reply(server: HostileSmtp, step: str) -> None:
+async def test_reply_in_pieces_is_one_reply(either_server: HostileSmtp, step: str) -> None:
+    server = either_server
     code = b"220" if step == "banner" else b"250"
     server.answers(step, pieces(code[:2], code[2:] + b"-first\r", b"\n" + code, b" last\r", b"\n"))
     async with channel_to(server) as channel:
@@ -415,8 +443,9 @@ async def test_reply_in_pieces_is_one_reply(server: HostileSmtp, step: str) -> N
     ],
 )
 async def test_reply_before_the_final_dot_is_not_ambiguous(
-    server: HostileSmtp, early: Answer, verdict: type[DeliveryError]
+    either_server: HostileSmtp, early: Answer, verdict: type[DeliveryError]
 ) -> None:
+    server = either_server
     server.answers("BODY", early)
 
     async def record_until_the_answer_is_there() -> None:
@@ -489,6 +518,84 @@ async def test_too_many_connections_means_a_long_retry_delay() -> None:
         await asyncio.wait([first])
 
 
+@pytest.mark.rule("MAIL2")
+async def test_envelope_goes_out_in_one_round_trip() -> None:
+    """The server replies to nothing before it has all three commands, and then to all in one packet (RFC 2920)."""
+    kept: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 hello\r\n")
+        await reader.readuntil(b"\r\n")
+        writer.write(b"250-hello\r\n250 PIPELINING\r\n")
+        for _ in range(2):
+            kept.append(await reader.readuntil(b"DATA\r\n"))
+            writer.write(b"250 ok\r\n250-it\r\n250 is\r\n354 go ahead\r\n")
+            kept.append(await reader.readuntil(b"\r\n.\r\n"))
+            writer.write(b"250 kept\r\n")
+        await reader.read()
+        writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    channel = SmtpChannel(SmtpSettings("127.0.0.1", listening.sockets[0].getsockname()[1]))
+    async with listening:
+        await deliver(channel)
+        await deliver(channel)
+        await channel.aclose()
+    group = b"MAIL FROM:<program@example.org>\r\nRCPT TO:<ana@example.org>\r\nDATA\r\n"
+    assert kept == [group, CONTENT + b".\r\n"] * 2
+
+
+@pytest.mark.rule("MAIL2")
+@pytest.mark.parametrize(
+    ("step", "refusal", "verdict"),
+    [
+        ("MAIL", "451 4.3.0 local error", TryLater),
+        ("MAIL", "550 5.7.1 sender not allowed", ContentRefused),
+        ("RCPT", "450 4.2.0 greylisted", TryLater),
+        ("RCPT", "550 5.1.1 no such user", RecipientRefused),
+    ],
+)
+@pytest.mark.parametrize("answer", ["354 go ahead", "503 5.5.1 need RCPT", "554 5.5.1 no valid recipients"])
+async def test_nothing_follows_a_refusal_whatever_data_is_answered(
+    server: HostileSmtp, step: str, refusal: str, verdict: type[DeliveryError], answer: str
+) -> None:
+    """A server may answer DATA by 354 although it refused the recipient (RFC 2920, 3.1)."""
+    handover = Handover()
+    server.answers(step, say(refusal))
+    server.answers("DATA", say(answer, stores=False))
+    async with channel_to(server) as channel:
+        error = await refused(channel, handover)
+        assert (type(error), error.code) == (verdict, int(refusal[:3]))
+        await server.until(lambda: not server.open_sessions)
+        assert server.commands == ["EHLO", "MAIL", "RCPT", "DATA"][: len(server.commands)]
+        assert not any(message.ended or message.content for message in server.messages)
+        await deliver(channel)
+    assert handover.times == 0
+    assert len(server.accepted) == 1
+
+
+async def test_replies_that_are_one_too_many_send_no_message(either_server: HostileSmtp) -> None:
+    handover = Handover()
+    either_server.answers("MAIL", raw(b"250 ok\r\n250 ok\r\n"))
+    either_server.answers("RCPT", say("550 5.1.1 no such user"))
+    async with channel_to(either_server) as channel:
+        await refused(channel, handover)
+        await either_server.until(lambda: not either_server.open_sessions)
+    assert handover.times == 0
+    assert either_server.accepted == []
+
+
+async def test_server_that_loses_grouped_commands_gets_them_one_by_one(server: HostileSmtp) -> None:
+    server.always("MAIL", forget_the_rest("250 2.1.0 ok"))
+    async with channel_to(server, command_timeout=1) as channel:
+        assert type(await refused(channel)) is TryLater
+        assert server.messages == []
+        await deliver(channel)
+        await deliver(channel)
+    assert len(server.accepted) == 2
+    assert len(server.sessions) == 2
+
+
 class Kept:
     """What an independent server keeps."""
 
@@ -559,8 +666,9 @@ async def test_old_connection_is_closed_with_quit(server: HostileSmtp, limit: di
 
 
 async def test_connection_closed_while_idle_does_not_fail_the_next_message(
-    server: HostileSmtp,
+    either_server: HostileSmtp,
 ) -> None:
+    server = either_server
     async with channel_to(server) as channel:
         await asyncio.gather(*(deliver(channel) for _ in range(4)))
         server.drop_all()
@@ -574,7 +682,8 @@ async def test_connection_closed_while_idle_does_not_fail_the_next_message(
     "farewell",
     [drop(), hang(), close("421 4.4.2 idle for too long"), raw(b"nonsense\r\n"), say("450 4.7.0 enough")],
 )
-async def test_reused_connection_found_dead_is_replaced(server: HostileSmtp, farewell: Answer) -> None:
+async def test_reused_connection_found_dead_is_replaced(either_server: HostileSmtp, farewell: Answer) -> None:
+    server = either_server
     async with channel_to(server, command_timeout=2) as channel:
         await deliver(channel)
         server.answers("MAIL", farewell)

@@ -131,6 +131,18 @@ def after(event: asyncio.Event, text: str) -> Answer:
     return Answer(act)
 
 
+def forget_the_rest(text: str) -> Answer:
+    """Answer `text`, and lose what came in one packet with the command."""
+
+    async def act(session: Session) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await session.reader.read(2**16)
+        await say(text).act(session)
+
+    return Answer(act, text.startswith("2"))
+
+
 def drop() -> Answer:
     """Break the connection without an answer."""
 
@@ -158,7 +170,7 @@ class HostileSmtp:
     def __init__(
         self,
         *,
-        extensions: tuple[str, ...] = ("SIZE 33554432", "8BITMIME", "ENHANCEDSTATUSCODES"),
+        extensions: tuple[str, ...] = ("SIZE 33554432", "8BITMIME", "ENHANCEDSTATUSCODES", "PIPELINING"),
         tls: str = "none",
         certificate: Certificate | None = None,
         users: dict[str, str] | None = None,

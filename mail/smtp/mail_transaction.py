@@ -1,9 +1,10 @@
-"""The DATA phase of one message on a connection, with the caller's record between the body and the final dot."""
+"""One mail transaction on a connection (RFC 5321, 3.3), with the caller's record between body and final dot."""
 
 from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 
 from mail.smtp.verdicts import Stage, TryLater, classify
@@ -16,18 +17,22 @@ class MalformedReply(Exception):
     """The server sent something that is no SMTP reply."""
 
 
-class DataPhase(asyncio.Protocol):
-    """A connection between RCPT TO and the reply to the final dot.
+class MailTransaction(asyncio.Protocol):
+    """A connection between MAIL FROM and the reply to the final dot.
 
-    aiosmtplib writes the message and the final dot in one call, and discards what the server sends between commands.
-    Delivery needs the caller's record between message and dot. A refusal or an end of file before the dot is needed
-    too: it proves that the server does not have the message. So this protocol takes over the transport, and hands it
-    back after a positive reply. It passes on that the connection is lost, so that aiosmtplib's own state stays true.
+    aiosmtplib sends one command at a time. It writes the message and the final dot in one call, and discards what the
+    server sends between commands. Delivery needs commands in a group, and the caller's record between message and dot.
+    A refusal or an end of file before the dot is needed too: it proves that the server does not have the message. So
+    this protocol takes over the transport, and hands it back after a positive reply. It passes on that the connection
+    is lost, so that aiosmtplib's own state stays true.
     """
 
     _REPLY_LINE = re.compile(rb"([2-5]\d\d)(?:([ -])(.*))?", re.DOTALL)
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, commands: Mapping[Stage, str], pipelined: bool) -> None:
+        """Send all commands in one group if `pipelined` (RFC 2920, 3.1), else each as its reply is asked for."""
+        self.pipelined = pipelined
+        self._unsent = {stage: f"{line}\r\n".encode("ascii") for stage, line in commands.items()}
         self._transport = transport
         self._owner = transport.get_protocol()
         self._received = b""
@@ -35,7 +40,16 @@ class DataPhase(asyncio.Protocol):
         self._lost = transport.is_closing()
         self._changed = asyncio.Event()
         transport.set_protocol(self)
-        transport.set_write_buffer_limits(high=0)
+        # Not 0: asyncio's TLS transport would then pause and resume by turns at each write of an empty buffer.
+        transport.set_write_buffer_limits(high=1)
+        if pipelined:
+            self._transport.write(b"".join(self._unsent.values()))
+            self._unsent.clear()
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is gone."""
+        return self._lost
 
     def data_received(self, data: bytes) -> None:
         self._received += data
@@ -65,6 +79,12 @@ class DataPhase(asyncio.Protocol):
         self._transport.write(data)
         while self._paused and not self._lost and not self._received:
             await self._wait_for_change()
+
+    async def reply_to(self, stage: Stage) -> tuple[int, str]:
+        """Return the reply to a command, which is sent now unless its group was. Call it in the group's order."""
+        if line := self._unsent.pop(stage, None):
+            self._transport.write(line)
+        return await self.reply()
 
     async def reply(self) -> tuple[int, str]:
         """Return the next reply: code and text. Raises ConnectionError or MalformedReply."""

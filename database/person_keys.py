@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from contextlib import suppress
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -52,7 +52,6 @@ async def ensure(session: AsyncSession, member: str, at: datetime) -> None:
             known.clear()
         known.add(member)
         return
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
     wrapped = ring.seal(_PURPOSE, f"{member}|{secrets.token_hex(32)}")
     row = {
         "member_id": member,
@@ -61,7 +60,7 @@ async def ensure(session: AsyncSession, member: str, at: datetime) -> None:
         "created_at": at,
     }
     # Two deliveries to a new person may come here at the same moment: the first one's key counts.
-    await session.execute(insert(PersonKey).values(row).on_conflict_do_nothing())
+    await session.execute(_insert(session).values(row).on_conflict_do_nothing())
 
 
 async def key_of(session: AsyncSession, member: str) -> bytes | None:
@@ -82,7 +81,8 @@ async def destroy(session: AsyncSession, member: str, at: datetime) -> None:
 
     The row stays without a key, also for a person who had none, so that no new one is made.
     """
-    await ensure(session, member, at)
+    row = {"member_id": member, "wrapped": None, "wrapped_by": "", "created_at": at}
+    await session.execute(_insert(session).values(row).on_conflict_do_nothing())
     await session.execute(
         update(PersonKey).where(PersonKey.member_id == member).values(wrapped=None, wrapped_by="")
     )
@@ -110,6 +110,10 @@ async def rewrap(session: AsyncSession, limit: int) -> int:
             row.wrapped = ring.seal(_PURPOSE, ring.unseal(_PURPOSE, row.wrapped or ""))
         row.wrapped_by = first
     return len(found)
+
+
+def _insert(session: AsyncSession) -> Any:
+    return (postgresql if session.get_bind().dialect.name == "postgresql" else sqlite).insert(PersonKey)
 
 
 def _ring(session: AsyncSession) -> KeyRing | None:

@@ -30,7 +30,8 @@ Dossier of {engagement}
 
 How the record holds together. Each record has a hash, the SHA-256 of its canonical JSON without the keys "hash",
 "salt" and "veiled", and names the hash of the record before it ("previous"). The record of a letter names the SHA-256
-of its file. So no change, removal, addition or move goes unnoticed.
+of its file. So no change, removal, addition or move goes unnoticed. A document that was erased for a person's sake is
+missing: a later record, with the act "erase letter", says so.
 
 Words that may be personal, such as names and reasons, are not hashed themselves: the hash covers their digest
 ("veil"), the SHA-256 of the canonical JSON of salt and words. They can be erased, and the record still holds. Only

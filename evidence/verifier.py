@@ -20,6 +20,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+ERASED_LETTER = "erase letter"
+"""The act of the record that says why a document is missing (STA5)."""
+
 FORMAT = 1
 GENESIS = "0" * 64
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -227,15 +230,19 @@ def _check_manifest(
 
 def _check_letters(files: dict[str, bytes], records: list[dict[str, object]], found: list[str]) -> None:
     made: dict[str, object] = {}
+    erased: set[str] = set()
     for record in records:
         data = record["data"]
         if record["kind"] == "letter" and isinstance(data, dict) and "sha256" in data:
             made[str(data.get("letter"))] = data["sha256"]
+        elif record["kind"] == "act" and isinstance(data, dict) and data.get("act") == ERASED_LETTER:
+            erased.add(str(data.get("letter")))
     present = {match[1]: name for name in files if (match := _LETTER.fullmatch(name))}
     for letter, fingerprint in made.items():
         name = f"letters/{letter}.pdf"
         if letter not in present:
-            found.append(f"{name}: is missing, though it is on record")
+            if letter not in erased:
+                found.append(f"{name}: is missing, though it is on record")
         elif sha256(files[name]) != fingerprint:
             found.append(f"{name}: is not the letter that is on record")
     found += [f"{name}: is not on record" for letter, name in present.items() if letter not in made]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Final
 
 LONGEST_TEXT = 10_000
 """Longest free text that is kept, in characters."""
@@ -18,6 +19,11 @@ LONGEST_KEPT_REPLY = 2_000
 
 LONGEST_CLUSTER = 24
 """Most code points that are kept of one character as a reader counts it; family emoji and conjuncts need about ten."""
+
+ERASED: Final = "erased"
+"""What is read where a person's text was (STA5)."""
+
+_ERASED_IN: Final = {"es": "borrado"}
 
 _CONTROL = {"Cc", "Cs"}
 """Unicode categories of control characters and of lone surrogates, which UTF-8 cannot encode."""
@@ -29,6 +35,11 @@ _UNSAFE_IN_MAIL = re.compile(
 )
 _INVISIBLE_IN_PRINT = re.compile("[\u00ad\u200b\u2060]")  # soft hyphen, zero-width space, word joiner
 _UNSAFE_IN_TERMINAL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def shown(text: str, language: str) -> str:
+    """Return text as it is shown in a language: that of an erased person is the word for it (STA5)."""
+    return _ERASED_IN.get(language.partition("-")[0], ERASED) if text == ERASED else text
 
 
 def folded(text: str) -> str:

@@ -1,0 +1,8 @@
+"""The erasure of a person: what is deleted, what becomes unreadable, what has to be kept and until when (STA5)."""
+
+from __future__ import annotations
+
+from database.erasure.erasing import compact, erase, preview, remove_expired
+from database.erasure.report import ErasureItem, ErasureReport, Fate
+
+__all__ = ["ErasureItem", "ErasureReport", "Fate", "compact", "erase", "preview", "remove_expired"]

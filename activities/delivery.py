@@ -24,7 +24,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.heartbeat import heartbeats
 from activities.in_flight import ClaimedMessage, DeliveryCancelled, InFlightDeliveries, InFlightDelivery
-from database import ledger, person_keys, staff_orders
+from database import ledger, person_keys, staff_orders, traces
 from database.links import Links
 from database.models import DECISIONS, Message
 from database.session import Database, is_conflict
@@ -167,6 +167,10 @@ class MailActivities:
         return outcomes
 
     async def _deliver(self, workflow: str, key: str) -> Outcome:
+        with traces.span("message", workflow=workflow, key=key):
+            return await self._bring_to_decision(workflow, key)
+
+    async def _bring_to_decision(self, workflow: str, key: str) -> Outcome:
         at = activity.info().started_time
         claimed = await self._claim_in_turn(workflow, key, at)
         if isinstance(claimed, Outcome):
@@ -313,7 +317,8 @@ class MailActivities:
         """Hand the bytes over, or join the earlier attempt that still waits for the server's answer."""
         in_flight = self._in_flight.own(claimed.row) or self._start(claimed, at)
         try:
-            return await asyncio.shield(in_flight.task)
+            with traces.span("handed over by SMTP", delivery=claimed.row.delivery):
+                return await asyncio.shield(in_flight.task)
         except DeliveryError:
             # Kept until it is recorded: should the database be down, the next attempt finds the verdict here.
             raise

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database import event_queue
 from database.models import Event, Task
 from database.tasks import OPEN, PROGRAM, close_task
+from database.traces import current_trace
 from rules.events import Envelope, subject
 
 PERSONAL_PAGES = "/links"
@@ -66,6 +67,7 @@ def _row(envelope: Envelope, heard_at: datetime | None) -> Event:
         occurred_at=envelope.time,
         heard_at=heard_at,
         history=envelope.history,
+        trace=current_trace(),
     )
 
 

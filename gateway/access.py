@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from fastapi import Depends
 from fastapi.params import Depends as Dependency
+from fastapi.telemetry import TelemetryConfig
 
 
 class Access(StrEnum):
@@ -50,3 +51,16 @@ def accesses_of(dependencies: list[Dependency]) -> list[Access]:
     """Return the kinds of access that a route's dependencies declare."""
     found = [getattr(each.dependency, "access", None) for each in dependencies]
     return [access for access in found if isinstance(access, Access)]
+
+
+NO_TELEMETRY: Final[TelemetryConfig] = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+"""FastAPI's own traces hold paths and values of requests, such as the token of a personal link. Ours hold ids.
+
+By default FASTAPI_OTEL_AUTO_CONFIGURE=true in the environment would export them.
+"""

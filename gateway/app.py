@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from gateway import badge_pages, events, health, verification
+from gateway.access import NO_TELEMETRY
 from gateway.console.acts.batch_work import BatchWork
 from gateway.console.routes import console_routes
 from gateway.console.shell import HOME, Shell
@@ -54,6 +55,7 @@ def create_app(
         lifespan=_running(store, shell.batches),
         # The redirect would be built from the Host header, and would carry the token of a personal link.
         redirect_slashes=False,
+        telemetry=NO_TELEMETRY,
     )
     app.state.pages, app.state.event_store, app.state.batches = pages, store, shell.batches
     app.add_middleware(PageHeaders, headers=pages.headers)

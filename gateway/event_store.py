@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database import events
+from database import events, traces
 from database.models import Event
 from database.session import Database
 from rules.events import Envelope, subject
@@ -73,9 +73,10 @@ class EventStore:
         async def store(session: AsyncSession) -> int:
             return await events.store(session, envelopes, heard_at)
 
-        new = await self._store(store)
-        if envelopes:
-            await self._notify()
+        with traces.span("events received", **_named(envelopes)):
+            new = await self._store(store)
+            if envelopes:
+                await self._notify()
         return new
 
     async def put_answer(self, question: str, answer: Envelope) -> bool:
@@ -94,8 +95,9 @@ class EventStore:
                 session, [Envelope(id, answer.source, answer.type, answer.time, answer.data)]
             )
 
-        new = await self._store(store)
-        await self._notify()
+        with traces.span("answer received", **{"event.type": answer.type}):
+            new = await self._store(store)
+            await self._notify()
         return bool(new)
 
     async def run(self) -> None:
@@ -175,6 +177,12 @@ class EventStore:
         """Return whether events in one of these states are stored."""
         async with self._database.reading() as session:
             return await session.scalar(select(Event.id).where(Event.state.in_(states)).limit(1)) is not None
+
+
+def _named(envelopes: Sequence[Envelope]) -> dict[str, str]:
+    """Return what a span says of a request's events. Their ids are the sender's: they may hold anything."""
+    types = sorted({envelope.type for envelope in envelopes})
+    return {"events": str(len(envelopes)), "event.type": ", ".join(types)}
 
 
 async def _answers(session: AsyncSession, answer: Envelope, question: str) -> list[Event]:

@@ -116,12 +116,17 @@ def dotenv() -> Mapping[str, str]:
         raise Failure(".env: is not UTF-8 text") from None
 
 
+def dotenv_and_environment() -> Mapping[str, str]:
+    """Return the variables of the environment, then of `.env`. Raises Failure for a file that is no text."""
+    return {**dotenv(), **os.environ}
+
+
 def temporal_variables() -> Mapping[str, str]:
     """Return Temporal's variables: of the environment, then `.env`, then the connection file.
 
     Raises Failure for a connection file whose server has stopped.
     """
-    given = {**dotenv(), **os.environ}
+    given = dotenv_and_environment()
     if given.get("TEMPORAL_ADDRESS") or given.get("TEMPORAL_PROFILE"):
         return given
     connection = find_connection()

@@ -31,7 +31,7 @@ from worker.errors import Failure
 from worker.settings import Settings
 
 if TYPE_CHECKING:
-    from temporalio.client import Client
+    from temporalio.client import Client, Interceptor
     from temporalio.common import WorkerDeploymentVersion
 
     from activities.webhooks import WebhookSender
@@ -137,8 +137,10 @@ def _shown(settings: Settings) -> str:
     return make_url(settings.database).render_as_string(hide_password=True)
 
 
-async def connect() -> Client:
+async def connect(interceptors: Sequence[Interceptor] = ()) -> Client:
     """Connect to the Temporal service that Temporal's variables, its profile file or the connection file name.
+
+    `interceptors` are those of the client and of the workers that use it.
 
     Raises Failure if none is named, or if it cannot be reached.
     """
@@ -153,7 +155,7 @@ async def connect() -> Client:
     if not config.get("target_host"):
         raise Failure("no Temporal server is named: set TEMPORAL_ADDRESS, or start throughline up here")
     try:
-        client = await Client.connect(**config)
+        client = await Client.connect(**config, interceptors=interceptors)
         await _check_namespace(client)
         return client
     except (RuntimeError, ValueError, OSError) as error:

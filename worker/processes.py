@@ -51,6 +51,7 @@ from worker.connections import (
 from worker.errors import Failure
 from worker.http_server import served
 from worker.monitoring.metrics import ProcessMetrics
+from worker.monitoring.tracing import tracing
 from worker.settings import Settings
 from worker.shutdown import STOP_MARGIN, stopping
 from workflows.starting import housekeeping, notify_inbox
@@ -70,7 +71,7 @@ async def run_worker(settings: Settings, core_metrics: str = "") -> None:
     cannot be reached: database, Temporal, mail server.
     """
     programs = read_programs(settings)
-    async with database_ready(settings) as database:
+    async with tracing("worker") as interceptors, database_ready(settings) as database:
         components = build_components(settings, database, programs)
         try:
             await _claim_environment(settings, database, links_of(settings), programs)
@@ -78,7 +79,7 @@ async def run_worker(settings: Settings, core_metrics: str = "") -> None:
             await keep_texts(database, programs, components.composers)
             if settings.production:
                 await begin_trials(database, programs)
-            client = await connect()
+            client = await connect(interceptors)
             await _check_mail_server(components, settings)
             metrics = ProcessMetrics(
                 "worker", database, lambda: components.channel.circuit.open, core_metrics
@@ -193,9 +194,9 @@ async def run_gateway(settings: Settings, core_metrics: str = "") -> None:
     programs = read_programs(settings)
     links, secrets = links_of(settings), webhook_secrets(settings)
     letters = letter_service(load_catalogue(), links)
-    async with database_ready(settings) as database:
+    async with tracing("gateway") as interceptors, database_ready(settings) as database:
         await _claim_environment(settings, database, links, programs)
-        client = await connect()
+        client = await connect(interceptors)
         samples = _samples_of(settings, programs)
         services = services_on(
             client,

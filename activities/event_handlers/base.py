@@ -66,6 +66,8 @@ class StoredEvent:
     waits_for: str | None = None
     """The reference that it waits for, or waited for last."""
     held_until: datetime | None = None
+    trace: str | None = None
+    """What continues the trace in which it was received."""
 
     @classmethod
     def of(cls, row: Event, at: datetime) -> StoredEvent:
@@ -83,6 +85,7 @@ class StoredEvent:
             was_held=row.state == "held",
             waits_for=row.waits_for,
             held_until=row.held_until,
+            trace=row.trace,
         )
 
     @property

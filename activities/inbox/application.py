@@ -30,6 +30,7 @@ from activities.inbox.decisions import (
     refusal,
     until_it_answers,
 )
+from database import traces
 from database.events import release_held, settle_unapplied
 from database.models import Event, Member, Profile
 from database.tasks import close_task_of
@@ -74,6 +75,10 @@ class EventApplication:
 
     async def begin(self, session: AsyncSession, row: Event, at: datetime) -> Begun | None:
         """Write an event's data and list its commands; return None where it is held or refused instead."""
+        with traces.span("event written", row.trace, **_named(row)):
+            return await self._begin(session, row, at)
+
+    async def _begin(self, session: AsyncSession, row: Event, at: datetime) -> Begun | None:
         _date(row, at)
         is_written = row.state == "applying" or bool(row.effects)
         if not is_written and (decision := await self._write(session, row, at)):
@@ -89,6 +94,10 @@ class EventApplication:
 
     async def send(self, begun: Begun, at: datetime) -> Hold | Refusal | None:
         """Send an event's commands; return the decision if it is held or refused."""
+        with traces.span("commands sent", begun.event.trace, **_named(begun.event)):
+            return await self._send(begun, at)
+
+    async def _send(self, begun: Begun, at: datetime) -> Hold | Refusal | None:
         event, reason = begun.event, ""
         try:
             for command in begun.commands:
@@ -189,6 +198,11 @@ async def _blocked_before(session: AsyncSession, row: Event, commands: list[Work
             )
         )
     return next((workflow for workflow, effects in waiting if effects), None)
+
+
+def _named(event: Event | StoredEvent) -> dict[str, str]:
+    """Return what a span says of an event."""
+    return {"event": str(event.id), "event.type": event.type, "subject": event.subject}
 
 
 def _date(row: Event, at: datetime) -> None:

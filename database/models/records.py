@@ -69,6 +69,7 @@ class Event(Base):
     pointers to data of the event that nobody knows, which were not stored. `heard_at` is the instant from which
     people are held to it: that of its storage, or of its first processing where a clock was missing (T9). `history`
     events are of before a take-over (T10). `shard` is the part of the inbox that applies it; None until it is routed.
+    `trace` continues the trace in which it was received (`database/traces.py`).
     """
 
     __tablename__ = "events"
@@ -90,6 +91,7 @@ class Event(Base):
     effects: Mapped[list[Any]] = mapped_column(default=list)
     applied_at: Mapped[datetime | None]
     shard: Mapped[int | None]
+    trace: Mapped[str | None] = mapped_column(String(55))
 
 
 class EventSubject(Base):

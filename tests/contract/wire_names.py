@@ -370,7 +370,7 @@ TABLES = {
     "tasks": "id kind subject cause action state opened_at due_at closed_at closed_by note",
     "events": """
         id source event_id type subject data occurred_at state waits_for held_until reason effects applied_at ignored
-        heard_at history shard
+        heard_at history shard trace
     """,
     "event_subjects": "subject event_id",
     "webhook_endpoints": """

@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import pytest
 import yaml
 from temporalio.api.workflowservice.v1 import SetWorkerDeploymentCurrentVersionRequest
 from temporalio.client import Client
+from temporalio.worker import Replayer
 
 from database.session import Database
 from embedded.temporal_servers import HOST, free_port
@@ -26,7 +27,9 @@ from tests.support.cli import COMMAND, environment
 from tests.support.limits import PATIENCE
 from tests.support.processes import TemporalServer
 from tests.support.servers.hostile_smtp import Answer, HostileSmtp, Session, say
+from tests.support.servers.otlp_receiver import OtlpReceiver
 from tests.support.servers.postgres_server import PostgresServer
+from worker.workflow_runtime import WORKFLOWS, workflow_runner
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -75,6 +78,7 @@ class Deployed:
     smtp: HostileSmtp
     database: str
     client: Client
+    collector: OtlpReceiver
     ports: dict[str, int] = field(
         default_factory=lambda: {n: free_port() for n in ("worker", "gateway", "http")}
     )
@@ -95,6 +99,9 @@ class Deployed:
             "THROUGHLINE_HEALTH_PORT": str(self.ports.get(name, 0)),
             "THROUGHLINE_HOST": HOST,
             "THROUGHLINE_PORT": str(self.ports["http"]),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.collector.url,
+            "OTEL_BSP_SCHEDULE_DELAY": "200",  # milliseconds between two exports
+            "FASTAPI_OTEL_AUTO_CONFIGURE": "true",  # its traces would hold the tokens of personal links
         }
         with (self.folder / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
@@ -136,7 +143,7 @@ class Deployed:
         bodies = [
             {
                 "specversion": "1.0",
-                "id": f"{kind}-{index}-{len(data)}-{data.get('member')}",
+                "id": f"{kind}-{index}-{len(data)}-{data.get('member') or data['request']}",
                 "source": "/members",
             }
             | {"type": kind, "data": dict(data)}
@@ -167,7 +174,8 @@ async def deployed(
         temporal = TemporalServer(folder / "temporal.db")
         client = await temporal.start()
         stack.push_async_callback(temporal.kill)
-        made = Deployed(folder, temporal, smtp, postgres.url(name).replace("+psycopg", ""), client)
+        collector = stack.enter_context(OtlpReceiver())
+        made = Deployed(folder, temporal, smtp, postgres.url(name).replace("+psycopg", ""), client, collector)
         made.start("migrate")
         assert await asyncio.to_thread(made.processes["migrate"].wait, PATIENCE) == 0, made.said()
         version = {"TEMPORAL_DEPLOYMENT_NAME": "throughline/worker", "TEMPORAL_WORKER_BUILD_ID": "0-3-0"}
@@ -211,9 +219,8 @@ def joins(member: str, role: str) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
-@pytest.mark.rule("MEM6")
-async def test_no_name_and_no_address_is_in_the_output_of_a_life(deployed: Deployed) -> None:
-    """Two mentors, one refused by the mail server with words about them, a mentee, and hostile requests."""
+async def live(deployed: Deployed) -> None:
+    """Have two mentors, one refused by the mail server, asked by a mentee, and wait for the mail about it."""
     answer = await deployed.post(*joins("m-1", "mentor"), *joins("m-2", "mentor"), *joins("m-3", "mentee"))
     assert answer.status_code == 202, answer.text
     for member in ("m-1", "m-2"):
@@ -224,6 +231,12 @@ async def test_no_name_and_no_address_is_in_the_output_of_a_life(deployed: Deplo
         await until_decided(database)
     finally:
         await database.close()
+
+
+@pytest.mark.rule("MEM6")
+async def test_no_name_and_no_address_is_in_the_output_of_a_life(deployed: Deployed) -> None:
+    """Two mentors, one refused by the mail server with words about them, a mentee, and hostile requests."""
+    await live(deployed)
     await be_hostile(deployed)
     said = deployed.said()
     assert "worker_started" in said
@@ -232,10 +245,53 @@ async def test_no_name_and_no_address_is_in_the_output_of_a_life(deployed: Deplo
         word for name, email in PEOPLE.values() for word in (*name.split(), email, email.partition("@")[0])
     ]
     assert [word for word in hidden if word.lower() in said.lower()] == []
+    traced = deployed.collector.written().lower()
+    assert [word for word in (*hidden, "hunter2") if word.lower().encode() in traced] == []
     assert not re.search(r"[\w.]+@example\.org|hunter2|whsec_", said)
     for line in said.splitlines():
         if line.startswith("{"):
             assert {"event", "level", "timestamp"} <= json.loads(line).keys()
+
+
+SMTP = "handed over by SMTP"
+
+ON_THE_WAY = (
+    *("events received", "commands sent", "StartWorkflow:Request"),
+    *("StartActivity:send_mail", "RunActivity:send_mail", "message", SMTP),
+)
+"""The spans from the receipt of a request to the mail server's answer, each below the one before it."""
+
+
+async def test_one_trace_leads_from_a_posted_event_to_the_smtp_server(deployed: Deployed) -> None:
+    """Its workflow replays without the interceptor that wrote the trace into its headers."""
+    await live(deployed)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE):
+            while ON_THE_WAY not in ways_to(SMTP, deployed.collector):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.3)
+    ways = ways_to(SMTP, deployed.collector)
+    assert ON_THE_WAY in ways
+    services = {span.name: service for service, span in deployed.collector.spans()}
+    assert (services["events received"], services[SMTP]) == ("throughline-gateway", "throughline-worker")
+    # The inbox serves everybody: no trace goes on in it.
+    assert not any("Inbox" in name for way in ways for name in way)
+    history = await deployed.client.get_workflow_handle("request/r-m-1").fetch_history()
+    assert b"traceparent" in b"".join(event.SerializeToString() for event in history.events)
+    await Replayer(workflows=WORKFLOWS, workflow_runner=workflow_runner()).replay_workflow(history)
+
+
+def ways_to(name: str, collector: OtlpReceiver) -> set[tuple[str, ...]]:
+    """The names of the spans above each span of a name, from the root on."""
+    known = {span.span_id: span for _, span in collector.spans()}
+    ways = set()
+    for span in [span for span in known.values() if span.name == name]:
+        way, trace = [span.name], span.trace_id
+        while (parent := known.get(span.parent_span_id)) is not None:
+            assert parent.trace_id == trace
+            way.append(parent.name)
+            span = parent
+        ways.add(tuple(reversed(way)))
+    return ways
 
 
 async def until_decided(database: Database) -> None:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI, Response
 
 from gateway import health
-from gateway.access import Access, declared
+from gateway.access import NO_TELEMETRY, Access, declared
 from gateway.services import Check
 from worker.errors import Failure
 from worker.http_server import served
@@ -25,7 +25,7 @@ def health_app(checks: Mapping[str, Check], metrics: ProcessMetrics) -> FastAPI:
     async def read_metrics() -> Response:
         return Response(await metrics.render(), headers={"content-type": CONTENT_TYPE})
 
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, telemetry=NO_TELEMETRY)
     app.include_router(health.router(checks))
     app.include_router(routes)
     return app

@@ -358,6 +358,7 @@ def exported_by(text: str) -> set[str]:
 
 
 async def test_worker_that_registered_a_version_takes_work(deployed: Deployed) -> None:
+    await live(deployed)
     description = await deployed.client.get_workflow_handle("onboarding/p-m-3").describe()
     info = description.raw_description.workflow_execution_info.versioning_info
     assert info.deployment_version.build_id == "0-3-0"

@@ -167,7 +167,7 @@ TABLES: Final[Mapping[str, TableRetention]] = MappingProxyType(
         "event_subjects": _table(Retention.USE, id="subject event_id"),
         "events": _table(
             Retention.ERASURE,
-            id="id source event_id type subject waits_for",
+            id="id source event_id type subject waits_for trace",
             technical="ignored occurred_at heard_at history state held_until effects applied_at shard",
             free_text="data reason",
         ),

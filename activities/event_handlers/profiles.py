@@ -114,9 +114,11 @@ async def _joined(context: HandlerContext, event: StoredEvent) -> list[WorkflowC
     """Have a profile take part in the cohort whose window it signs up in (COH1, COH3)."""
     profile = await context.session.get_one(Profile, event.data["profile"])
     program = context.programs.get(profile.program)
-    if program is None or event.history:
+    if program is None:
         return []
-    return await join(context.session, program, profile, event.occurred_at, event.heard_at)
+    return await join(
+        context.session, program, profile, event.occurred_at, event.heard_at, history=event.history
+    )
 
 
 def _partner(data: Mapping[str, Any], program: Program) -> str | None:

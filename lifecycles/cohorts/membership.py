@@ -79,11 +79,18 @@ async def keep_cohort(session: AsyncSession, facts: CohortFacts, program: Progra
 
 
 async def join(
-    session: AsyncSession, program: Program, profile: Profile, at: datetime, heard_at: datetime
+    session: AsyncSession,
+    program: Program,
+    profile: Profile,
+    at: datetime,
+    heard_at: datetime,
+    *,
+    history: bool = False,
 ) -> list[WorkflowCommand]:
     """Add a profile to the cohort whose window it signs up in, if there is one (COH1). Returns what this starts.
 
-    `at` is when it signed up: a report that comes late counts by that, until the cohort is over.
+    `at` is when it signed up: a report that comes late counts by that, until the cohort is over. `history` of a program
+    that is taken over counts until the kick-off: after that its pairs are history, too (T10).
     """
     if program.cohort is None or profile.withdrawn_at is not None:
         return []
@@ -93,6 +100,8 @@ async def join(
         row = await keep_cohort(session, facts, program)
         commands.append(start("Cohort", row.workflow, facts))
         found = [row] if row.closed_at is None else []
+    if history:
+        found = [row for row in found if heard_at < _kick_off_at(row, program)]
     cohort = _for_partner(found, profile.partner)
     if cohort is None:
         return commands
@@ -143,6 +152,10 @@ async def _open_at(session: AsyncSession, program: Program, at: datetime) -> Seq
         .order_by(Cohort.opens_on, Cohort.id)
     )
     return rows.all()
+
+
+def _kick_off_at(row: Cohort, program: Program) -> datetime:
+    return facts_from_row(CohortFacts, row.facts).days.kick_off_at(program_calendar(program))
 
 
 def _of_this_window(program: Program, at: datetime, heard_at: datetime) -> CohortFacts | None:

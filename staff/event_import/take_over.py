@@ -143,7 +143,7 @@ async def _states(session: AsyncSession) -> dict[str, dict[str, int]]:
     for kind, entry in LIFECYCLES.items():
         table: type[Any] = entry.table
         rows = await session.execute(select(table.state, func.count()).group_by(table.state))
-        counts: dict[str, int] = dict(sorted(rows.tuples().all()))
+        counts: dict[str, int] = dict(sorted(rows.all()))
         if counts:
             found[kind] = counts
     return found
@@ -153,7 +153,7 @@ async def _tasks(session: AsyncSession) -> dict[str, int]:
     rows = await session.execute(
         select(Task.kind, func.count()).where(Task.state.in_(("open", "snoozed"))).group_by(Task.kind)
     )
-    return dict(sorted(rows.tuples().all()))
+    return dict(sorted(rows.all()))
 
 
 async def _mails(
@@ -168,7 +168,7 @@ async def _mails(
     )
     last = (at.astimezone(zone) + timedelta(days=days)).date()
     later, to = 0, defaultdict[tuple[date, str], list[str]](list)
-    for due, message, profile in rows.tuples():
+    for due, message, profile in rows:
         day = due.astimezone(zone).date() if due else last
         if day > last:
             later += 1

@@ -33,14 +33,16 @@ class SignUps:
         self.database, self.sent = database, 0
 
     async def send(
-        self, when: datetime, kind: str, heard: datetime | None = None, **data: Any
+        self, when: datetime, kind: str, heard: datetime | None = None, history: bool = False, **data: Any
     ) -> list[WorkflowCommand]:
         """Apply an event that happened at an instant, heard of then or later."""
         checked, wrong = check_event(kind, data)
         assert not wrong, wrong
         self.sent += 1
         about = subject(kind, checked)
-        event = StoredEvent(self.sent, "/tests", str(self.sent), kind, about, checked, when, heard or when)
+        event = StoredEvent(
+            self.sent, "/tests", str(self.sent), kind, about, checked, when, heard or when, history
+        )
         async with self.database.begin() as session:
             return await HANDLERS[kind](HandlerContext(session, PROGRAMS, load_catalogue()), event)
 
@@ -89,6 +91,20 @@ async def test_whole_days_of_the_program_count_to_the_minute(sign_ups: SignUps) 
     ):
         await sign_ups.profile(name, at(when))
     assert await sign_ups.members() == {"asis-laac-2028": ["first", "last"]}
+
+
+@pytest.mark.rule("T10", "COH1")
+@pytest.mark.parametrize(
+    ("taken_over", "members"), [("2028-05-22", {"asis-laac-2028": ["ana"]}), ("2028-05-24", {})]
+)
+async def test_history_joins_until_the_kick_off(
+    sign_ups: SignUps, taken_over: str, members: dict[str, list[str]]
+) -> None:
+    """The kick-off is on 23 May; who signed up before the take-over gets no mail about it."""
+    heard = at(f"{taken_over}T10:00")
+    commands = await sign_ups.profile("ana", at("2028-04-22T10:00"), heard=heard, history=True)
+    assert await sign_ups.members() == members
+    assert [command.name for command in commands if command.name == "Onboarding"] == []
 
 
 @pytest.mark.rule("COH1")

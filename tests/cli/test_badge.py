@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import shlex
 import shutil
 import socket
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 import uvicorn
 
@@ -17,7 +21,7 @@ from database.models import AuditRecord
 from evidence.letters import LetterService
 from gateway.app import create_app
 from tests.support.badges.badge_fixture import CERTIFICATE, LETTER, RING, BadgeFixture, badge_rows
-from tests.support.cli import CliFixture
+from tests.support.cli import ROOT, CliFixture
 from tests.support.gateway import CATALOGUE, DOCUMENTS, PAGES, eventually, gateway_fixture
 from tests.support.gateway import SECRET as WEBHOOK_SECRET
 
@@ -168,9 +172,9 @@ async def test_what_has_no_badge_is_one_clear_line(
     assert said.err.count("\n") == 1
 
 
-async def test_badge_is_verified_by_what_its_issuer_serves(
-    cli: CliFixture, badges: BadgeFixture, tmp_path: Path
-) -> None:
+@asynccontextmanager
+async def served(badges: BadgeFixture) -> AsyncIterator[str]:
+    """The address at which the deployment serves its badges."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         base = f"http://127.0.0.1:{bound.getsockname()[1]}"
@@ -179,6 +183,15 @@ async def test_badge_is_verified_by_what_its_issuer_serves(
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
         running = asyncio.create_task(server.serve(sockets=[bound]))
         await eventually(lambda: server.started)
+        yield base
+        server.should_exit = True
+        await running
+
+
+async def test_badge_is_verified_by_what_its_issuer_serves(
+    cli: CliFixture, badges: BadgeFixture, tmp_path: Path
+) -> None:
+    async with served(badges) as base:
         file = tmp_path / "served.jwt"
         await cli.throughline("badge", "export", LETTER, "--out", file, THROUGHLINE_BASE_URL=base)
         said = await cli.throughline("badge", "verify", file)
@@ -187,8 +200,24 @@ async def test_badge_is_verified_by_what_its_issuer_serves(
         await badges.revoke(LETTER)
         said = await cli.throughline("badge", "verify", file)
         assert (said.status, "it was revoked or withdrawn" in said.err) == (1, True)
-        server.should_exit = True
-        await running
+
+
+async def test_each_command_of_the_badges_page_works(
+    cli: CliFixture, badges: BadgeFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`docs/badges.md`, in its order; the holder of this letter is Marcus, whom the page calls Ana."""
+    blocks = re.findall(
+        r"^```\n(.*?)^```$", (ROOT / "docs/badges.md").read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    monkeypatch.chdir(tmp_path)
+    async with served(badges) as base:
+        await cli.throughline("badge", "export", LETTER, "--out", "badge.jwt", THROUGHLINE_BASE_URL=base)
+        async with httpx.AsyncClient(base_url=base) as client:
+            for name, address in (("profile.json", "issuers/asis-global"), ("status.jwt", "status/1")):
+                (tmp_path / name).write_bytes((await client.get(f"/badges/{address}")).content)
+        for command in "".join(blocks).replace("ana@example.org", "marcus@example.org").splitlines():
+            said = await cli.throughline(*shlex.split(command, comments=True)[1:])
+            assert said.status == 0, (command, said.err)
 
 
 async def test_issuer_that_does_not_answer_leaves_a_badge_unverified(cli: CliFixture, kept: Path) -> None:

@@ -146,10 +146,12 @@ class MailActivities:
         outcomes: list[Outcome] = []
         later: list[TryLater] = []
         errors: list[Exception] = []
+        began = _now()
         async with heartbeats():
             for key in order.keys:
+                at = _later(activity.info().started_time, began)
                 try:
-                    outcomes.append(await self._deliver(order.workflow, key))
+                    outcomes.append(await self._deliver(order.workflow, key, at))
                 except TryLater as error:
                     later.append(error)
                 except Exception as error:
@@ -166,12 +168,11 @@ class MailActivities:
             ) from None
         return outcomes
 
-    async def _deliver(self, workflow: str, key: str) -> Outcome:
+    async def _deliver(self, workflow: str, key: str, at: datetime) -> Outcome:
         with traces.span("message", workflow=workflow, key=key):
-            return await self._bring_to_decision(workflow, key)
+            return await self._bring_to_decision(workflow, key, at)
 
-    async def _bring_to_decision(self, workflow: str, key: str) -> Outcome:
-        at = activity.info().started_time
+    async def _bring_to_decision(self, workflow: str, key: str, at: datetime) -> Outcome:
         claimed = await self._claim_in_turn(workflow, key, at)
         if isinstance(claimed, Outcome):
             return claimed
@@ -331,9 +332,12 @@ class MailActivities:
     def _start(self, claimed: ClaimedMessage, at: datetime) -> InFlightDelivery:
         row = claimed.row
 
+        began = _now()
+
         async def before_last_byte() -> None:
+            handed_over_at = _later(at, began)
             async with self._database.begin() as session:
-                if not await ledger.hand_over(session, row.id, claimed.claimed_by, at):
+                if not await ledger.hand_over(session, row.id, claimed.claimed_by, handed_over_at):
                     raise DeliveryCancelled
                 # The commit that follows may succeed even where its confirmation is lost.
                 in_flight.must_finish = True
@@ -464,6 +468,15 @@ def _outcome(row: Message) -> Outcome:
 def _now() -> float:
     """Return the event loop's clock, in seconds: answers are compared within one process."""
     return asyncio.get_running_loop().time()
+
+
+def _later(at: datetime, began: float) -> datetime:
+    """Return an instant of program time after what passed on the event loop's clock since `began`.
+
+    The program's clock may skip; what a full pool or a slow server took is real. Whole seconds, so that a rehearsal has
+    the same instants each time.
+    """
+    return at + timedelta(seconds=int(_now() - began))
 
 
 def _new_claim() -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from staff.figures import OBJECTIVE
 from worker.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -231,6 +232,11 @@ def test_every_alert_has_its_section_in_the_runbook() -> None:
         assert rule["annotations"]["runbook_url"] == f"docs/runbook.md#{rule['alert'].lower()}"
         assert rule["annotations"]["summary"].endswith(".")
         assert rule["labels"]["severity"] in ("page", "ticket")
+
+
+def test_alert_of_the_service_level_has_the_objective_of_the_pages() -> None:
+    [rule] = [rule for rule in alerts() if rule["alert"] == "ThroughlineServiceLevel"]
+    assert f"(throughline_service_level_ratio) < {OBJECTIVE / 100:g} " in rule["expr"]
 
 
 def test_alert_rules_pass_promtool_where_it_is_installed() -> None:

@@ -5,7 +5,7 @@ Every process of a deployment reads the same values. Reports of misconduct are c
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database import staff_orders
 from database.models import ChannelStop, Event, Message, OutboxEvent, Request, Task, WebhookEndpoint
 from database.tasks import OPEN
+from staff.figures import ServiceLevel, by_program, mail_lateness
 from worker.monitoring.exposition import Metric, MetricValue, gauge
 
 MOST: Final = 10_000
@@ -32,6 +33,36 @@ async def read_backlog(session: AsyncSession, at: datetime) -> list[Metric]:
         for read in (_due, _decided, _requests, _events, _outbox, _tasks, _channel)
         async for metric in read(session, at)
     ]
+
+
+async def read_service_level(session: AsyncSession, at: datetime) -> list[Metric]:
+    """Return the service level of the day that ends at an instant, by program."""
+    levels = by_program(await mail_lateness(session, at - DAY, at, at, 2 * MOST))
+    return [
+        Metric(
+            name, text, [MetricValue(value_of(level), {"program": each}) for each, level in levels.items()]
+        )
+        for name, text, value_of in _LEVELS
+    ]
+
+
+_LEVELS: Final[Sequence[tuple[str, str, Callable[[ServiceLevel], float]]]] = (
+    (
+        "throughline_service_level_ratio",
+        "Share of the messages due within a day that were handed over within ten seconds.",
+        lambda level: (level.share.percent or 0.0) / 100,
+    ),
+    (
+        "throughline_service_level_messages",
+        f"Messages that were due within a day, at most {2 * MOST}.",
+        lambda level: level.share.whole,
+    ),
+    (
+        "throughline_service_level_slowest_seconds",
+        "How late the slowest of them was, or is by now.",
+        lambda level: level.slowest.total_seconds(),
+    ),
+)
 
 
 def _age(oldest: datetime | None, at: datetime) -> float:

@@ -19,11 +19,14 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from database.session import Database
-from worker.monitoring.backlog import read_backlog
+from worker.monitoring.backlog import read_backlog, read_service_level
 from worker.monitoring.exposition import Metric, exposition, gauge
 
 READ_FOR: Final = 10.0
 """Seconds for which what was read from the database stands, however many scrape."""
+
+LEVEL_FOR: Final = 300.0
+"""Seconds for which the service level stands: it reads a row of each message of the day."""
 
 TIMEOUT: Final = 5.0
 """Seconds after which a scrape does without the database, or without Temporal's core."""
@@ -47,6 +50,8 @@ class ProcessMetrics:
         self._lock = asyncio.Lock()
         self._read: list[Metric] = []
         self._read_until = 0.0
+        self._level: list[Metric] = []
+        self._level_until = 0.0
 
     async def render(self) -> str:
         """Return all metrics as Prometheus reads them."""
@@ -57,15 +62,19 @@ class ProcessMetrics:
         return exposition([*self._of_process(), *self._read]) + await self._of_core()
 
     async def _of_deployment(self) -> list[Metric]:
-        began = time.monotonic()
+        began, now = time.monotonic(), datetime.now(UTC)
         try:
             async with asyncio.timeout(TIMEOUT), self._database.reading() as session:
-                found = await read_backlog(session, datetime.now(UTC))
+                found = await read_backlog(session, now)
+                if began >= self._level_until:
+                    self._level = await read_service_level(session, now)
+                    self._level_until = began + LEVEL_FOR
         except (SQLAlchemyError, OSError) as error:
             log.warning("metrics_not_read", error=type(error).__name__)
             found = []
         return [
             *found,
+            *self._level,
             gauge("throughline_database_up", "1 if the database answered this scrape.", 1 if found else 0),
             gauge(
                 "throughline_backlog_read_seconds",

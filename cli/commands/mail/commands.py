@@ -21,6 +21,7 @@ from cli.arguments import program_named, refuse_unknown_message
 from cli.commands.mail import mail_preview, order_commands
 from cli.commands.mail.ahead_command import list_ahead
 from cli.commands.mail.health_command import show_health
+from cli.commands.mail.service_level_command import show_service_level
 from cli.commands.mail.show_command import show_mail
 from cli.groups import command_group
 from cli.output import Actor, Json, print_json_lines, print_table, working
@@ -48,6 +49,7 @@ app.add_typer(order_commands.app)
 app.command("ahead")(list_ahead)
 app.command("show")(show_mail)
 app.command("health")(show_health)
+app.command("service-level")(show_service_level)
 app.add_typer(suppressions_app, name="suppressions")
 
 STATES = ("planned", "claimed", "handed_over", *sorted(DECISIONS))

@@ -11,7 +11,7 @@ from gateway.access import Access
 from gateway.console.lists import query_of
 from gateway.console.shell import Shell, visit_of
 from rules.calendar import local_in
-from staff.figures import Period, mail_health
+from staff.figures import OBJECTIVE, Period, by_day, mail_health, mail_lateness
 
 HEALTH: Final = "/staff/mail"
 DAYS: Final = (7, 30, 90)
@@ -41,10 +41,15 @@ class MailHealthPages:
         async with self._shell.database.reading() as session:
             period = Period(today - timedelta(days=chosen - 1), today)
             health = await mail_health(session, program, period, visit.at)
+            since, until = period.instants(program.hours.zone)
+            lateness = await mail_lateness(session, since, until, visit.at)
+        levels = by_day(lateness, {program.id: program.hours.zone})
         values = {
             "health": health,
             "decisions": sorted({each for counts in health.days.values() for each in counts}),
             "by_day": list(reversed(health.days.items())),
+            "levels": {day: level for (day, _), level in levels.items()},
+            "objective": OBJECTIVE,
             "suppressed": health.suppressed[:MOST_SUPPRESSED],
             "program": program.id,
             "programs": sorted(programs),

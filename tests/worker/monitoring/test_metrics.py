@@ -17,7 +17,7 @@ from database.session import Database
 from embedded.faults import DatabaseFault
 from gateway.health import DatabaseCheck
 from tests.support.gateway import people, request_row
-from worker.monitoring.backlog import read_backlog
+from worker.monitoring.backlog import read_backlog, read_service_level
 from worker.monitoring.exposition import Metric, MetricValue, exposition
 from worker.monitoring.health_server import health_app
 from worker.monitoring.metrics import ProcessMetrics
@@ -130,6 +130,29 @@ async def test_metrics_count_what_waits_and_what_was_decided(database: Database)
         'throughline_tasks_open{kind="mail_failed"}': 1
     }
     assert found["throughline_mail_channel_stopped"] == 1
+
+
+async def test_metrics_have_the_service_level_of_the_last_day(database: Database) -> None:
+    """`tests/staff/test_service_level.py` has what counts."""
+    due = {"due_at": NOW - timedelta(hours=3)}
+    quick, slow = NOW - timedelta(hours=3) + timedelta(seconds=2), NOW - timedelta(hours=2)
+    await fill(
+        database,
+        message(1, "sent", attempted_at=quick, **due),
+        message(2, "sent", attempted_at=slow, **due),
+        message(3, "sent", attempted_at=quick, program="asis-laac", **due),
+        message(4, "sent", attempted_at=NOW, due_at=NOW - timedelta(days=2)),
+    )
+    async with database.reading() as session:
+        found = values(exposition(await read_service_level(session, NOW)))
+    assert found == {
+        'throughline_service_level_ratio{program="asis-global"}': 0.5,
+        'throughline_service_level_ratio{program="asis-laac"}': 1,
+        'throughline_service_level_messages{program="asis-global"}': 2,
+        'throughline_service_level_messages{program="asis-laac"}': 1,
+        'throughline_service_level_slowest_seconds{program="asis-global"}': 3600,
+        'throughline_service_level_slowest_seconds{program="asis-laac"}': 2,
+    }
 
 
 async def test_metrics_show_the_lag_of_each_endpoint(database: Database) -> None:

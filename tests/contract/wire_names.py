@@ -475,6 +475,7 @@ COMMANDS = {
     "mail hold": "DELIVERY --actor --json --preview --reason",
     "mail send-now": "DELIVERY --actor --json --preview --reason",
     "mail release": "DELIVERY --actor --json --preview --reason",
+    "mail service-level": "--days --json",
     "mail resend": "DELIVERY --actor --reason --wait",
     "mail bounces": "MAILBOX",
     "mail classify": "FILES --json",

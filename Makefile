@@ -5,7 +5,7 @@ READY := .venv/ready
 SOAK ?= 25
 QUICK := $(wildcard $(addprefix tests/,rules database lifecycles staff contract evidence/test_dossier.py workflows/test_replay.py \
 	test_architecture_example.py test_directions.py test_docs.py test_house.py test_repository.py))
-LONG := $(addprefix tests/,rules embedded/test_generated_scenarios.py system/test_soak.py)
+LONG := $(addprefix tests/,rules embedded/test_generated_scenarios.py system/test_soak.py system/chaos/test_chaos.py)
 BROWSERS := chromium chromium-browser google-chrome
 
 # With it, each test process and each workflow loaded into memory would compile our modules again.

@@ -6,7 +6,7 @@ import importlib
 import sys
 from pathlib import Path
 
-LONG = ("crowd", "fan_out")
+LONG = ("chaos", "crowd", "fan_out")
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select
@@ -44,6 +45,35 @@ async def store(
         await event_queue.route(session, rows)
         new += len(rows)
     return new
+
+
+@dataclass(frozen=True, slots=True)
+class KnownEvent:
+    """What became of an event that was stored before."""
+
+    state: str
+    """`stored`, `held`, `applying`, `applied` or `refused`."""
+    reason: str | None
+    """Why it was refused, or what it waits for."""
+
+
+async def known_events(
+    session: AsyncSession, envelopes: Sequence[Envelope]
+) -> dict[tuple[str, str], KnownEvent]:
+    """Return those of the events that are stored, by source and id."""
+    found: dict[tuple[str, str], KnownEvent] = {}
+    ids = [(envelope.source, envelope.id) for envelope in envelopes]
+    for first in range(0, len(ids), _MOST_AT_ONCE):
+        some = ids[first : first + _MOST_AT_ONCE]
+        for source in {source for source, _ in some}:
+            names = [name for of, name in some if of == source]
+            query = select(Event.event_id, Event.state, Event.reason, Event.waits_for)
+            rows = await session.execute(query.where(Event.source == source, Event.event_id.in_(names)))
+            for name, state, reason, waits_for in rows:
+                found[source, name] = KnownEvent(
+                    state, reason or (f"waits for {waits_for}" if waits_for else None)
+                )
+    return found
 
 
 async def _known(session: AsyncSession, ids: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:

@@ -79,6 +79,28 @@ class EventStore:
                 await self._notify()
         return new
 
+    async def put_each(self, envelopes: Sequence[Envelope]) -> list[events.KnownEvent | None]:
+        """Store checked events as `put` does; return for each what became of it earlier, or None if it is new.
+
+        An event that the list has twice is new once. Raises Unavailable.
+        """
+        heard_at = await self._now()
+        known: dict[tuple[str, str], events.KnownEvent] = {}
+
+        async def store(session: AsyncSession) -> int:
+            known.clear()
+            known.update(await events.known_events(session, envelopes))
+            return await events.store(session, envelopes, heard_at)
+
+        await self._store(store)
+        if envelopes:
+            await self._notify()
+        found = []
+        for envelope in envelopes:
+            found.append(known.get((envelope.source, envelope.id)))
+            known.setdefault((envelope.source, envelope.id), events.KnownEvent("stored", None))
+        return found
+
     async def put_answer(self, question: str, answer: Envelope) -> bool:
         """Store the answer to a question and notify the inbox; return whether the answer was new.
 

@@ -213,6 +213,10 @@ _HEAD = (
     "  Nothing of the request is stored;",
     "- `401` for a wrong or old signature, `413` above 1 MiB, `415` for another content type, `503` to try again.",
     "",
+    "With the header `Prefer: handling=lenient` each event of a list is answered by itself, and a wrong one keeps no",
+    "other from being stored ([connect.md](connect.md#a-list-answered-one-by-one)). Binary mode is",
+    "[there](connect.md#binary-mode), too.",
+    "",
     "## The envelope",
 )
 

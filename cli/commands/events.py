@@ -12,6 +12,7 @@ import httpx
 import typer
 
 from cli.commands.event_import import import_events
+from cli.commands.event_relay import relay_outbox
 from cli.event_files import dotted, read_event_file
 from cli.groups import command_group
 from cli.output import Json, event_row, print_json, print_json_lines, print_table, working
@@ -36,6 +37,7 @@ from workflows.starting import notify_inbox
 
 app = command_group("Send events, as other systems do, import history, and list their types.")
 app.command("import")(import_events)
+app.command("relay")(relay_outbox)
 
 
 class UnappliedState(StrEnum):

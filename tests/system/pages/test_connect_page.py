@@ -85,7 +85,7 @@ def test_each_command_of_the_page_works_in_its_order(beside: Beside) -> None:
         if name := PROGRAMS.get(language):
             (beside.folder / name).write_text(block, "utf-8")
             continue
-        for command in block.splitlines():
+        for command in block.splitlines() if language == "sh" else ():
             if command == "throughline up":
                 continue
             done = beside.run(command)

@@ -1,0 +1,1 @@
+"""`throughline event relay`: rows of an association's own outbox table, sent as events."""

@@ -133,7 +133,7 @@ class OutboxTable:
             raise Failure(f"the database has no table {self.name}") from None
         if missing := [name for name in COLUMNS if name not in found.columns]:
             raise Failure(
-                f"the table {self.name} lacks {', '.join(missing)}: docs/connect.md has its columns"
+                f"the table {self.name} lacks {', '.join(missing)}: docs/member-database.md has its columns"
             )
 
     # long: the columns in their order

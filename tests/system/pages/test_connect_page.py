@@ -3,100 +3,38 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import shutil
-import signal
 import stat
-import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright._impl._driver import compute_driver_executable
 
 from rules.events import EVENT_TYPES, description
-from tests.support.cli import COMMAND, ROOT, environment
-from tests.support.limits import PATIENCE
+from tests.support.cli import ROOT
+from tests.support.servers.newcomer import Newcomer, blocks_of, newcomer
 
 PAGE = (ROOT / "docs" / "connect.md").read_text("utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+BLOCKS = blocks_of(PAGE)
 PROGRAMS = {"python": "send.py", "js": "send.mjs"}
 
 
-@dataclass
-class Beside:
-    """A directory in which `throughline up` runs, as a newcomer has it."""
-
-    folder: Path
-    process: subprocess.Popen[str]
-
-    def run(self, command: str, **settings: object) -> subprocess.CompletedProcess[str]:
-        """Run a command line of a shell in the directory."""
-        path = f"{COMMAND.parent}:{self.folder / 'bin'}:{os.environ['PATH']}"
-        return subprocess.run(
-            command,
-            shell=True,
-            cwd=self.folder,
-            env={**environment(**settings), "PATH": path},
-            capture_output=True,
-            text=True,
-            timeout=2 * PATIENCE,
-        )
-
-    def stop(self) -> None:
-        """Stop `throughline up` as Ctrl-C does, and wait for its end."""
-        self.process.send_signal(signal.SIGINT)
-        self.process.communicate(timeout=PATIENCE)
-
-
 @pytest.fixture(scope="module")
-def beside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beside]:
-    """`throughline up` that is ready, and Node from a package in place of the system's."""
-    folder = tmp_path_factory.mktemp("newcomer")
-    shutil.copytree(ROOT / "docs" / "examples", folder, dirs_exist_ok=True)
-    (folder / "bin").mkdir()
-    (folder / "bin" / "node").symlink_to(compute_driver_executable()[0])
-    process = subprocess.Popen(
-        [COMMAND, "up", "--port", "0"],
-        cwd=folder,
-        env=environment(PYTHONUNBUFFERED=1),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    said = ""
-    while "Ready." not in said:
-        line = process.stdout.readline()
-        assert line, said
-        said += line
-    assert "throughline event example member.updated | throughline event send -" in said
-    yield Beside(folder, process)
-    if process.poll() is None:
-        process.kill()
-        process.communicate()
+def beside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Newcomer]:
+    """`throughline up` that is ready."""
+    with newcomer(tmp_path_factory.mktemp("newcomer")) as made:
+        yield made
 
 
-def test_each_command_of_the_page_works_in_its_order(beside: Beside) -> None:
+def test_each_command_of_the_page_works_in_its_order(beside: Newcomer) -> None:
     ran = []
     for language, block in BLOCKS:
         if name := PROGRAMS.get(language):
             (beside.folder / name).write_text(block, "utf-8")
             continue
         for command in block.splitlines() if language == "sh" else ():
-            if command == "throughline up":
-                continue
-            done = beside.run(command)
-            if command.startswith("throughline show"):
-                # An event that is stored is applied a moment later.
-                for _ in range(100):
-                    if done.returncode == 0:
-                        break
-                    done = beside.run(command)
-            assert done.returncode == 0, (command, done.stdout, done.stderr)
-            ran.append(command)
+            if command != "throughline up":
+                beside.follow(command)
+                ran.append(command)
     assert {"python3 send.py", "node send.mjs", "python3 send_binary.py"} <= set(ran)
     assert "throughline event send first.json" in ran
 
@@ -107,7 +45,7 @@ def test_page_names_every_type_of_event_with_its_fields() -> None:
     assert all(f"[`{name}`](events.md#{name.replace('.', '')})" in PAGE for name in EVENT_TYPES)
 
 
-def test_connection_file_is_for_its_owner_alone(beside: Beside) -> None:
+def test_connection_file_is_for_its_owner_alone(beside: Newcomer) -> None:
     file = beside.folder / "var" / "connection.json"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
@@ -115,7 +53,7 @@ def test_connection_file_is_for_its_owner_alone(beside: Beside) -> None:
 
 
 @pytest.mark.parametrize("place", ["before", "behind", "variable"])
-def test_folder_can_be_named_from_anywhere(beside: Beside, tmp_path: Path, place: str) -> None:
+def test_folder_can_be_named_from_anywhere(beside: Newcomer, tmp_path: Path, place: str) -> None:
     beside.run("throughline event example member.updated | throughline event send -")
     folder = beside.folder / "var"
     command, settings = {
@@ -123,13 +61,13 @@ def test_folder_can_be_named_from_anywhere(beside: Beside, tmp_path: Path, place
         "behind": (f"throughline task list --data={folder}", {}),
         "variable": ("throughline task list", {"THROUGHLINE_DATA": folder}),
     }[place]
-    done = Beside(tmp_path, beside.process).run(command, **settings)
+    done = Newcomer(tmp_path, beside.process).run(command, **settings)
     assert done.returncode == 0, done.stderr
 
 
-def test_nothing_falls_back_to_another_server(beside: Beside, tmp_path: Path) -> None:
+def test_nothing_falls_back_to_another_server(beside: Newcomer, tmp_path: Path) -> None:
     """The last test of the module: it stops the servers."""
-    elsewhere = Beside(tmp_path, beside.process)
+    elsewhere = Newcomer(tmp_path, beside.process)
     act = "throughline staff cancel onboarding/p-1 --reason moved"
     database = f"sqlite:///{beside.folder / 'var' / 'throughline.db'}"
     unnamed = elsewhere.run(act, THROUGHLINE_DATABASE=database)

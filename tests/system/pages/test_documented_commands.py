@@ -50,6 +50,7 @@ HERE: Final = (
 ELSEWHERE: Final = {
     "docs/badges.md": "tests/cli/test_badge.py",
     "docs/connect.md": "tests/system/pages/test_connect_page.py",
+    "docs/member-database.md": "tests/system/pages/test_member_database_page.py",
     "docs/take-over.md": "tests/system/pages/test_take_over_page.py",
 }
 """The pages whose commands another test reads from the page and runs."""

@@ -428,6 +428,7 @@ COMMANDS = {
     "event send": "FILE --direct --json --url",
     "event list": "--json --limit --state",
     "event import": "--days --differences --dry-run --json FILE",
+    "event relay": "--database --interval --json --once --source --table --url",
     "event types": "--json --markdown",
     "event example": "TYPE",
     "staff cancel": "TARGET --actor --json --preview --reason",
@@ -522,7 +523,7 @@ COMMANDS = {
 SETTINGS = """
     environment production allow database database_timeout programs templates base_url keys secret webhook_secret
     webhook_allow host
-    port gateway_url smtp_host smtp_port smtp_username smtp_password smtp_tls smtp_verify smtp_ca_file
+    port gateway_url outbox_database smtp_host smtp_port smtp_username smtp_password smtp_tls smtp_verify smtp_ca_file
     smtp_helo_name smtp_connections smtp_rate_per_minute bounce_host bounce_port dkim_domain dkim_selector dkim_key_file
     max_cached_workflows stop_seconds health_host health_port log_format
     oauth_provider oauth_tenant oauth_token_url oauth_client_id oauth_client_secret

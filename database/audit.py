@@ -17,6 +17,7 @@ from database import outbox
 from database.models import AuditRecord
 from rules.engagement.confidentiality import is_confidential
 from rules.kinds import kind_of, parts_of
+from rules.text import ERASED
 
 GENESIS = "0" * 64
 
@@ -46,6 +47,20 @@ def _chain_for(subject: str, kind: str, data: Mapping[str, Any]) -> str:
 def digest(value: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a value's canonical JSON (RFC 8785), in hexadecimal digits."""
     return hashlib.sha256(rfc8785.dumps(dict(value))).hexdigest()
+
+
+class _ErasedWords(dict[str, Any]):
+    """Words that are gone, whatever they were."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return ERASED
+
+
+def words_of(record: AuditRecord) -> Mapping[str, Any]:
+    """Return the words of a record; `erased` for each of them once they are (STA5)."""
+    if record.veil is not None and record.veiled is None:
+        return _ErasedWords()
+    return record.veiled or {}
 
 
 def content(record: AuditRecord) -> dict[str, Any]:

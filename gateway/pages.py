@@ -19,7 +19,8 @@ from typing import Any
 from babel import Locale
 from babel.dates import format_date, format_time, get_timezone_location
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup, escape
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,9 +28,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mail.branding import LogoImage, logo_image
 from rules.program import Program
 from rules.program.brand import Palette
+from rules.text import ERASED, shown
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 FALLBACK = "en"
+_ERASED_NAME = f"<bdi>{ERASED}</bdi>"
 
 
 class PageTexts:
@@ -139,6 +142,7 @@ class Pages:
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            finalize=_in_language,
         )
         self._style = style
         self._environment.filters["own_name"] = _own_name
@@ -203,6 +207,19 @@ class Pages:
         return HTMLResponse(page, status, {**self.headers, **policy, **(headers or {})})
 
 
+@pass_context
+def _in_language(context: Context, value: object) -> object:
+    """Return a value as a page shows it."""
+    return _shown(value, context.get("language", FALLBACK))
+
+
+def _shown(value: object, language: str) -> object:
+    """Return a value as it is; the word that stands for erased text in the page's language (STA5)."""
+    if value in (_ERASED_NAME, ERASED):
+        return shown(ERASED, language)
+    return value
+
+
 @lru_cache(maxsize=64)
 def _content_policy(style: str) -> str:
     """Return the header Content-Security-Policy of a page: its own style, images within it, no scripts."""
@@ -234,7 +251,7 @@ class _Words:
             return self.say(value.key, **value.values)
         if isinstance(value, datetime):
             return self.texts.moment(value)
-        return self.texts.date(value) if isinstance(value, date) else value
+        return self.texts.date(value) if isinstance(value, date) else _shown(value, self.texts.language)
 
     def _filled(self, values: Mapping[str, object]) -> dict[str, object]:
         return {**self.site_context, **{name: self.word(value) for name, value in values.items()}}

@@ -27,6 +27,7 @@ from gateway.services import GatewayServices, only_program
 from rules.calendar import local_in
 from rules.credit import OTHER, REVOCATIONS, fingerprint
 from rules.program import Program
+from rules.text import ERASED
 
 log = structlog.get_logger()
 
@@ -42,6 +43,7 @@ def router(services: GatewayServices, pages: Pages) -> APIRouter:
     routes = APIRouter(tags=["letters"], dependencies=[declared(Access.PUBLIC)])
     answers: dict[int | str, dict[str, Any]] = {
         404: {"description": "No such letter.", "content": {"text/html": {}}},
+        410: {"description": "It was erased.", "content": {"text/html": {}}},
         503: {"description": "It cannot be looked up now.", "content": {"text/html": {}}},
     }
 
@@ -91,6 +93,8 @@ async def _look_up(database: Database, id: str) -> tuple[Letter | None, str, str
 
 def _letter_page(letter: Letter, program: Program | None, badge: str | None) -> LinkPage:
     """Return what a letter itself states, and no more. Its dates are those that it prints."""
+    if letter.statement == ERASED:
+        return message_page("verify.erased", status=410)
     here = program.hours.zone if program else "UTC"
     values = {
         "letter": letter,

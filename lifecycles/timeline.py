@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.audit import without_stand_ins
+from database.audit import without_stand_ins, words_of
 from database.models import AuditRecord, Message
 from database.session import Database
 from lifecycles.registry import LIFECYCLES
@@ -75,7 +75,7 @@ async def next_due(database: Database, after: datetime) -> datetime | None:
 
 
 def _row(record: AuditRecord, zone: str) -> dict[str, Any]:
-    data, veiled = record.data, record.veiled or {}
+    data, veiled = record.data, words_of(record)
     row: dict[str, Any] = {"at": _local(record.at, zone), "kind": record.kind}
     if record.kind == "mail":
         row |= {

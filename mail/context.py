@@ -25,6 +25,7 @@ from mail.template_environment import first_name
 from mail.turns import shared_mail
 from rules.messages import CATALOGUE, MessageClass
 from rules.program import Program
+from rules.text import shown
 
 STAFF = "staff"
 """The recipient of messages that go to the program's own people, in place of a profile."""
@@ -153,8 +154,8 @@ def program_context(program: Program) -> dict[str, object]:
 def person(who: Participant, program: Program) -> dict[str, object]:
     """Return what a mail says of its reader."""
     return {
-        "name": who.member.name,
-        "first_name": first_name(who.member.name),
+        "name": shown(who.member.name, who.locale(program)),
+        "first_name": first_name(shown(who.member.name, who.locale(program))),
         "role": who.profile.role,
         "language": who.locale(program),
         "zone": who.calendar(program).zone,

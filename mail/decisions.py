@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database import ledger, program_trials, suppressions
+from database import erasure, ledger, program_trials, suppressions
 from database.models import Message, StaffAccount, Task
 from database.tasks import OPEN, PROGRAM, close_task, open_task, settle_tasks
 from mail.allowlist import RecipientAllowlist
@@ -50,6 +50,8 @@ async def withhold(
 async def _suppressed_because(
     session: AsyncSession, row: Message, mail: PreparedMail, allowlist: RecipientAllowlist
 ) -> str | None:
+    if not mail.address:
+        return erasure.REASON
     if not allowlist.allows(mail.address):
         return "the address is not on this environment's allow-list"
     # Only a deployment in production has programs in trial: in all others the allow-list says who is mailed.

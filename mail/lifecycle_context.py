@@ -20,6 +20,7 @@ from mail.turns import shared_mail
 from rules.kinds import KINDS, parts_of
 from rules.pairing import Reason, in_common
 from rules.program import Program
+from rules.text import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,10 @@ class LifecycleMail:
     """The reader and, where they are known already, others of the lifecycle, by profile."""
     base_url: str
     """Where the gateway is reached from outside."""
+
+    def name_of(self, other: Participant) -> str:
+        """Return the name of the other one, in the reader's language where that is only a word (STA5)."""
+        return shown(other.member.name, self.reader.locale(self.program))
 
 
 async def _onboarding(mail: LifecycleMail) -> dict[str, object]:
@@ -142,8 +147,8 @@ async def _cohort(mail: LifecycleMail) -> dict[str, object]:
     return {
         "cohort": cohort,
         "other": {
-            "name": other.member.name,
-            "first_name": first_name(other.member.name),
+            "name": mail.name_of(other),
+            "first_name": first_name(mail.name_of(other)),
             "role": other.profile.role,
             "email": other.member.email,
         },
@@ -199,8 +204,8 @@ async def _pair(
     profile = pair.mentor_id if reader_is_mentee else pair.mentee_id
     other = mail.people.get(profile) or await participant(mail.session, profile)
     shown = {
-        "name": other.member.name,
-        "first_name": first_name(other.member.name),
+        "name": mail.name_of(other),
+        "first_name": first_name(mail.name_of(other)),
         "role": other.profile.role,
     }
     if show_address:

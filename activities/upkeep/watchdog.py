@@ -21,7 +21,17 @@ from activities.inbox.wakeup import SHARD_IDS, wake_shards
 from activities.upkeep.late_plans import wake_late_plans
 from activities.upkeep.message_wakeup import own_sender, wake_sender
 from activities.upkeep.stalled_workflows import StalledWorkflows
-from database import audit, event_queue, ledger, mail_bodies, mail_limits, outbox, person_keys, staff_orders
+from database import (
+    audit,
+    erasure,
+    event_queue,
+    ledger,
+    mail_bodies,
+    mail_limits,
+    outbox,
+    person_keys,
+    staff_orders,
+)
 from database.models import DECISIONS, Message, Task
 from database.session import Database
 from database.tasks import OPEN, open_task, settle_tasks
@@ -157,6 +167,7 @@ class WatchdogActivities:
             async with self._database.begin() as session:
                 removed = await mail_bodies.remove_expired(session, days, MAIL_CONTENT_DAYS, at)
                 removed += await mail_limits.remove_past_places(session, at)
+                removed += await erasure.remove_expired(session, at)
                 wrapped = await person_keys.rewrap(session, BATCH)
                 await badge_keys.seal_again(session)
             if not removed and not wrapped:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from database.erasure.erasing import compact, erase, preview, remove_expired
+from database.erasure.erasing import REASON, compact, erase, preview, remove_expired
 from database.erasure.report import ErasureItem, ErasureReport, Fate
 
-__all__ = ["ErasureItem", "ErasureReport", "Fate", "compact", "erase", "preview", "remove_expired"]
+__all__ = ["REASON", "ErasureItem", "ErasureReport", "Fate", "compact", "erase", "preview", "remove_expired"]

@@ -83,7 +83,7 @@ async def remove_expired(session: AsyncSession, at: datetime) -> int:
         select(PersonKey.member_id)
         .join(Profile, Profile.member_id == PersonKey.member_id)
         .join(Engagement, of_pair)
-        .where(PersonKey.wrapped.is_(None), old)
+        .where(PersonKey.wrapped_by == "", PersonKey.wrapped.is_(None), old)
         .distinct()
     )
     removed = 0

@@ -44,6 +44,7 @@ from database.models import (
     Task,
     TrialGuest,
 )
+from rules.engagement.facts import END_REASONS
 from rules.text import ERASED
 
 CREDIT: Final = "evidence of earned credit"
@@ -56,24 +57,13 @@ YEARS: Final = 5
 """Calendar years for which evidence is kept whose document names no day (CPE11)."""
 
 _IDS: Final = frozenset(
-    [
-        "member",
-        "profile",
-        "mentee",
-        "mentor",
-        "by",
-        "request",
-        "engagement",
-        "cohort",
-        "meetup",
-        "target",
-        "delivery",
-        "message_id",
-        "kind",
-        "role",
-    ]
+    (
+        *("member", "profile", "mentee", "mentor", "by", "request", "engagement", "cohort", "meetup"),
+        *("target", "delivery", "message_id", "program", "kind", "role", "for", "step", "answer"),
+        *("end", "months"),
+    )
 )
-"""The keys of an event's data that name somebody or something by an id."""
+"""The keys of an event's data that have an id, a day, a number, or one of a few choices."""
 
 _WORDS: Final = frozenset(("reason", "why", "text", "purpose"))
 """The keys of facts and decisions under which words of people may stand."""
@@ -93,8 +83,10 @@ def word(old: str | None) -> str | None:
 
 
 def ids_only(old: Any) -> Any:
-    """Keep of an event's data what names somebody or something."""
-    return {key: value for key, value in old.items() if key in _IDS and isinstance(value, str)}
+    """Keep of an event's data ids and choices; a text is replaced, and all else left out."""
+    kept = {key: value for key, value in old.items() if key in _IDS and isinstance(value, str | int)}
+    texts = {key: value for key, value in old.items() if key not in kept and isinstance(value, str)}
+    return kept | {key: value if value in END_REASONS else word(value) for key, value in texts.items()}
 
 
 def without_words(old: Any) -> Any:

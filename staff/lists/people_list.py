@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Engagement, Member, Profile
+from rules.text import ERASED
 from staff.accounts.scope import Scope
 from staff.lists.lifecycle_lists import ROWS_A_PAGE, members_found
 
@@ -138,7 +139,7 @@ def _entry(member: Member, profile: Profile | None, running: dict[str, int]) -> 
     return PersonEntry(
         member=member.id,
         name=member.name,
-        email=member.email_given or member.email,
+        email=member.email_given or member.email or ERASED,
         standing=member.standing,
         profile=profile.id if profile else "",
         role=profile.role if profile else "",

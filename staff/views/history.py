@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.audit import without_stand_ins
+from database.audit import without_stand_ins, words_of
 from database.models import AuditRecord, Message
 from rules.engagement.confidentiality import is_confidential
 from staff.formatting import numbered
@@ -108,7 +108,7 @@ def _delivered(mail: Message, at: datetime, names: dict[str, str], reader: Reade
 
 
 def _item(record: AuditRecord, names: dict[str, str], reader: Reader) -> HistoryItem:
-    data, veiled = record.data, (record.veiled or {}) if reader.is_confidant or record.kind == "mail" else {}
+    data, veiled = record.data, words_of(record) if reader.is_confidant or record.kind == "mail" else {}
     why = str(data.get("reason") or veiled.get("cause") or veiled.get("reason") or "")
     if record.kind == "mail":
         why = why or str(veiled.get("subject") or "")

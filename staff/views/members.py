@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database import suppressions
 from database.models import Engagement, Lifecycle, Member, Message, Profile, Request
 from lifecycles.participants import Programs
+from rules.text import ERASED
 from staff.people import People
 from staff.views.history import Reader, history
 from staff.views.lifecycles import (
@@ -58,7 +59,7 @@ async def member_view(
     return MemberView(
         id=name,
         name=member.name,
-        email=member.email,
+        email=member.email or ERASED,
         not_mailed=await suppressions.reason_for(session, member.email),
         standing=member.standing,
         standing_since=member.standing_since,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+import structlog
 from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
@@ -42,6 +43,8 @@ from mail.decisions import decide_ambiguous, open_message_task
 from rules.agenda import GRACE_PERIOD
 from rules.messages import MessageClass
 from rules.program.policies import MAIL_CONTENT_DAYS
+
+log = structlog.get_logger()
 
 OVERDUE = timedelta(hours=6)
 """How long after its due instant an undecided message is overdue; for a held one, how long after it was planned."""
@@ -171,7 +174,11 @@ class WatchdogActivities:
                 wrapped = await person_keys.rewrap(session, BATCH)
                 await badge_keys.seal_again(session)
             if not removed and not wrapped:
-                return
+                break
+        try:
+            await erasure.compact(self._database)
+        except erasure.CompactionError as error:
+            log.warning("compaction_failed", error=str(error))
 
     async def _overdue(self, at: datetime, last: int) -> Sequence[Message]:
         """Return the next overdue messages after the one with the number `last`."""

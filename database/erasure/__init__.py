@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from database.erasure.erasing import REASON, compact, erase, preview, remove_expired
+from database.erasure.compaction import CompactionError, compact
+from database.erasure.erasing import REASON, erase, preview, remove_expired
 from database.erasure.report import ErasureItem, ErasureReport, Fate
 
-__all__ = ["REASON", "ErasureItem", "ErasureReport", "Fate", "compact", "erase", "preview", "remove_expired"]
+__all__ = [
+    "REASON",
+    "CompactionError",
+    "ErasureItem",
+    "ErasureReport",
+    "Fate",
+    "compact",
+    "erase",
+    "preview",
+    "remove_expired",
+]

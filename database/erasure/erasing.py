@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import delete, or_, select, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database import audit, ledger, person_keys
@@ -18,7 +15,6 @@ from database.erasure.belongings import Belongings, belongings_of, of_member
 from database.erasure.report import ErasureItem, ErasureReport, Fate
 from database.erasure.treatments import TREATMENTS, Treatment
 from database.models import Engagement, Event, EventSubject, Letter, Message, PersonKey, Profile, Report, Task
-from database.session import LOCK_WAIT, Database
 from database.tasks import DUE_AT_ONCE, OPEN, PROGRAM
 from rules.text import ERASED
 
@@ -94,35 +90,6 @@ async def remove_expired(session: AsyncSession, at: datetime) -> int:
         if removed >= BATCH:
             break
     return removed
-
-
-async def compact(database: Database) -> None:
-    """Remove from the database's files what was deleted in its tables.
-
-    SQLite keeps deleted bytes in free pages and in its log until they are written over. PostgreSQL's autovacuum does
-    that by itself, and its log of changes is for its operators to keep or drop. Raises OSError where another process
-    writes for longer than the lock is waited for.
-    """
-    if database.is_sqlite:
-        file = make_url(database.url).database
-        if file and file != ":memory:":
-            await asyncio.to_thread(_compact, file)
-        return
-    async with database.engine.connect() as connection:
-        autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
-        for table in sorted({each.table.__tablename__ for each in TREATMENTS}):
-            await autocommit.execute(text(f"VACUUM {table}"))
-
-
-def _compact(file: str) -> None:
-    connection = sqlite3.connect(file, timeout=LOCK_WAIT / 1000, isolation_level=None)
-    try:
-        connection.execute("VACUUM")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    except sqlite3.OperationalError as error:
-        raise OSError(f"the database file cannot be compacted now: {error}") from None
-    finally:
-        connection.close()
 
 
 async def _report(session: AsyncSession, scope: Belongings, at: datetime) -> ErasureReport:

@@ -8,11 +8,12 @@ from typing import Any
 from uuid import uuid4
 
 from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateStage
-from temporalio.common import Priority, WorkflowIDReusePolicy
+from temporalio.common import Priority, TypedSearchAttributes, WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.event_handlers.base import WorkflowNotRunning
+from activities.search_attributes import LifecycleAttributes
 from database import audit
 from database.session import Database
 from lifecycles.participants import Programs
@@ -59,6 +60,7 @@ class CommandSender:
         self._database = database
         self._programs = programs
         self._client = client
+        self._attributes = LifecycleAttributes(client)
 
     async def send(
         self, command: WorkflowCommand, update_id: str, patience: timedelta = PATIENCE
@@ -121,6 +123,17 @@ class CommandSender:
         return any(act.get("id") == act_id for act in acts)
 
     async def _start(self, command: WorkflowCommand) -> None:
+        attributes = await self._attributes.of_start(command.name)
+        try:
+            await self._start_with(command, attributes)
+        except RPCError as error:
+            if error.status != RPCStatusCode.INVALID_ARGUMENT or not len(attributes):
+                raise
+            # Somebody removed an attribute from the namespace.
+            self._attributes.forget()
+            await self._start_with(command, TypedSearchAttributes([]))
+
+    async def _start_with(self, command: WorkflowCommand, attributes: TypedSearchAttributes) -> None:
         await self._client.start_workflow(
             command.name,
             command.argument,
@@ -128,6 +141,7 @@ class CommandSender:
             task_queue=QUEUE,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             static_summary=command.workflow,
+            search_attributes=attributes,
             priority=FIRST,
         )
 

@@ -330,7 +330,13 @@ HISTORIES: Final[Mapping[str, DataKind]] = MappingProxyType(
 )
 """What Temporal holds, for the retention of its namespace after a workflow has closed (MEM6)."""
 
-SEARCH_ATTRIBUTES: Final[Mapping[str, DataKind]] = MappingProxyType({})
+SEARCH_ATTRIBUTES: Final[Mapping[str, DataKind]] = MappingProxyType(
+    {
+        "ThroughlineKind": DataKind.TECHNICAL,
+        "ThroughlineProgram": DataKind.ID,
+        "ThroughlineState": DataKind.TECHNICAL,
+    }
+)
 """The search attributes of workflows, by name."""
 
 LOG_FIELDS: Final[Mapping[str, DataKind]] = MappingProxyType(

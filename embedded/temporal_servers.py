@@ -23,6 +23,8 @@ from google.protobuf.empty_pb2 import Empty
 from temporalio.api.testservice.v1 import SleepRequest
 from temporalio.client import Client
 
+from activities.search_attributes import NAMES, register_attributes
+
 HOST = "127.0.0.1"
 SECONDS_TO_START = 60.0
 SECONDS_TO_STOP = 10.0
@@ -126,7 +128,10 @@ async def dev_server(
     command += ["--log-level", "error", "--dynamic-config-value", "frontend.enableServerVersionCheck=false"]
     command += ["--ui-port", str(ui_port)] if ui_port else ["--headless"]
     command += ["--db-filename", str(file)] if file else []
+    command += [word for name in NAMES for word in ("--search-attribute", f"{name}=Keyword")]
     async with _running(command, port, log, keep) as client:
+        # `--search-attribute` does nothing for a namespace that exists already, and saves two seconds for a new one.
+        await register_attributes(client)
         yield DevServer(client, port, ui_port)
 
 

@@ -64,6 +64,8 @@ class Planned:
     """Why an act was refused by the rules, by its id."""
     added: list[MessageChange] = field(default_factory=list)
     """The messages that acts added. A plan without acts reports none."""
+    program: str = ""
+    """Its program, by id. Histories of earlier versions have none."""
 
 
 # long: what a lifecycle is, what was done to it, and up to when it is written down
@@ -97,7 +99,9 @@ async def record(
         # Its plan is due already; it only waits for the rest of the history.
         row.next_at = at
         await session.flush()
-        return Planned(row.state, False, [], horizon.look_again_at, refused=applied.refusals)
+        return Planned(
+            row.state, False, [], horizon.look_again_at, refused=applied.refusals, program=row.program
+        )
     await _open_due_tasks(session, row, agenda, applied.facts, at)
     if applied.done or row.state != state_before:
         await close_settled_tasks(session, row, agenda, applied.facts, at.replace(microsecond=0))
@@ -122,6 +126,7 @@ async def record(
         dropped=changes.dropped,
         refused=applied.refusals,
         added=changes.added if applied.done else [],
+        program=row.program,
     )
 
 

@@ -18,6 +18,7 @@ from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_e
 
 with workflow.unsafe.imports_passed_through():
     from activities.delivery import Outcome
+    from activities.search_attributes import KIND, PROGRAM, STATE
     from lifecycles.recording import Planned
     from rules.acts import NOBODY, Act, Received
     from rules.text import for_database
@@ -45,6 +46,9 @@ MOST_UPDATES = 200
 MOST_PENDING = 100
 """How many acts that no plan has applied yet a next run receives."""
 
+MOST_SHOWN = 5
+"""How many messages ahead the details of a workflow name."""
+
 TEMPORAL = "temporal"
 """The actor of a cancellation that came by Temporal itself: from its page, its command or its API."""
 
@@ -65,11 +69,25 @@ class LifecycleWorkflow(Generic[Facts]):
         self._signals = received.signals
         self._applied = list(received.updates)
         self._is_canceled = False
-        self._agenda = AgendaLoop(self._plan, self._decided, received.pending)
+        self._agenda = AgendaLoop(self._plan_and_show, self._decided, received.pending)
 
     async def _plan(self, at: datetime, acts: list[Act]) -> Planned:
         """Have an agenda planned from the facts and acts, and keep the new facts and state."""
         raise NotImplementedError
+
+    async def _plan_and_show(self, at: datetime, acts: list[Act]) -> Planned:
+        """Plan, and show in Temporal's own pages what came of it."""
+        planned = await self._plan(at, acts)
+        workflow.set_current_details(_in_words(planned))
+        attributes = workflow.info().typed_search_attributes
+        # The start has the kind only where the namespace has all of them. An upsert of one that it lacks would fail the
+        # workflow task; and a history without the kind has no upserts.
+        if attributes.get(KIND):
+            found = ((PROGRAM, planned.program), (STATE, planned.state))
+            changes = [key.value_set(value) for key, value in found if value and attributes.get(key) != value]
+            if changes:
+                workflow.upsert_search_attributes(changes)
+        return planned
 
     def _decided(self, outcome: Outcome) -> bool:
         """Take the outcome of a delivery, and return whether it changes the facts."""
@@ -182,6 +200,14 @@ class LifecycleWorkflow(Generic[Facts]):
         except InvalidInput:
             # It was accepted by a run that began before inputs were checked.
             return read_as_before(spec, given)
+
+
+def _in_words(planned: Planned) -> str:
+    """Return what a plan says, as the details of a workflow: ids and instants only (MEM6)."""
+    ahead = [f"{mail.due:%Y-%m-%d %H:%M} UTC: {mail.key}" for mail in planned.mails[:MOST_SHOWN]]
+    if (more := len(planned.mails) - MOST_SHOWN) > 0:
+        ahead.append(f"and {more} more")
+    return "\n\n".join([f"State: {planned.state}", *ahead])
 
 
 def _unreadable(name: str, act_id: str, reason: str) -> Act:

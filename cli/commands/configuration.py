@@ -1,4 +1,4 @@
-"""`throughline config check`: whether a deployment can work with the settings that it has."""
+"""`throughline config check` and `config register`: whether a deployment can work with its settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from cli.output import Json, print_json_lines, print_table, working
 from cli.runner import run
 from worker.configuration.configuration_check import check_configuration
 from worker.configuration.findings import SettingFinding, Verdict
-from worker.connections import read_settings
+from worker.connections import connect, read_settings
+from worker.errors import Failure
 
 config_app = command_group("Check the settings of a deployment.")
 
@@ -42,3 +43,26 @@ def check(as_json: Json = False) -> None:
         )
     if any(each.verdict is Verdict.WRONG for each in found):
         raise typer.Exit(1)
+
+
+@config_app.command()
+def register() -> None:
+    """Register the search attributes of lifecycles in Temporal's namespace.
+
+    Once for each namespace, before or after the first start. A repeat changes nothing. Workers use them within a
+    minute.
+    """
+    from temporalio.service import RPCError
+
+    from activities.search_attributes import register_attributes
+
+    async def add() -> list[str]:
+        try:
+            return await register_attributes(await connect())
+        except RPCError as error:
+            raise Failure(
+                f"Temporal does not register search attributes for us ({error.status.name}): have its operator do it"
+            ) from None
+
+    added = run(add())
+    typer.echo(f"Registered: {', '.join(added)}." if added else "The namespace has all search attributes.")

@@ -516,6 +516,7 @@ COMMANDS = {
     "program versions": "WHICH --json",
     "db upgrade": "",
     "db adopt": "",
+    "config register": "",
     "config check": "--json",
     "replay": "--from-server --json",
 }

@@ -93,8 +93,25 @@ async def check_temporal() -> AsyncIterator[SettingFinding]:
         yield wrong("Temporal", str(failure))
         return
     yield ok("Temporal", f"{client.service_client.config.target_host}, namespace {client.namespace!r}")
+    yield await _search_attributes(client)
     async for finding in _pollers(client):
         yield finding
+
+
+async def _search_attributes(client: Client) -> SettingFinding:
+    """Return whether Temporal's pages can be searched for lifecycles. Without the attributes everything else works."""
+    from temporalio.service import RPCError
+
+    from activities.search_attributes import NAMES, missing_attributes
+
+    about = "search attributes"
+    try:
+        missing = await missing_attributes(client)
+    except RPCError as error:
+        return warning(about, f"Temporal does not say which it has ({error.status.name})")
+    if missing:
+        return warning(about, f"the namespace lacks {', '.join(missing)}: throughline config register")
+    return ok(about, ", ".join(NAMES))
 
 
 async def _pollers(client: Client) -> AsyncIterator[SettingFinding]:

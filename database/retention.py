@@ -350,7 +350,7 @@ LOG_FIELDS: Final[Mapping[str, DataKind]] = MappingProxyType(
             DataKind.TECHNICAL,
             # `address` is where a process of ours listens.
             "address because before code connections count error exc_info lifecycles now reason "
-            "retry_in_seconds seconds status",
+            "retry_in_seconds seconds stage status",
         ),
     }
 )

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Bounce, Message, Suppression
 from database.tasks import open_task, settle_tasks
+from rules.text import ERASED
 
 SUPPRESSING = ("hard", "complaint")
 """The kinds that count against the address. What is temporary, and what speaks of us or of the text, does not."""
@@ -40,7 +41,7 @@ async def take_in(session: AsyncSession, row: Message, kind: str, reason: str, a
     if await is_known(session, row, kind):
         return False
     session.add(Bounce(delivery=row.delivery, kind=kind, at=at))
-    if kind not in SUPPRESSING:
+    if kind not in SUPPRESSING or row.recipient == ERASED:
         return False
     fresh = await suppress(session, row.recipient, kind, reason, at)
     if fresh:

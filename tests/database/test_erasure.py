@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 
 from database import audit, erasure, mail_bodies, person_keys
 from database.erasure import ErasureReport, Fate
+from database.erasure.treatments import TREATMENTS
 from database.models import (
     AuditRecord,
     Base,
@@ -90,8 +91,30 @@ async def erase(database: Database, at: datetime = AT) -> ErasureReport:
         return await erasure.erase(session, "ana", "lina", True, at)
 
 
-def test_every_personal_column_is_written_by_the_test() -> None:
-    """A new one fails here until erasure and this test know it."""
+STAYS = {
+    # Codes, days and numbers of evidence: they name nobody once the names are gone.
+    *(("claims", name) for name in ("certification", "credit_date", "cycle_start", "cycle_end", "domains")),
+    *(("claims", "earned"), ("claims", "countable"), ("letters", "certification")),
+    *(("meetings", "answer"), ("meetings", "met_on")),
+    # The program's own words, which the audit record has as well.
+    ("messages", "reason"),
+    # Its batch removes it when it ends.
+    ("act_batches", "reason"),
+    # Written with the name and the address; the number of the task.
+    *(("members", "folded"), ("tasks", "cause")),
+}
+
+
+@pytest.mark.rule("STA5")
+def test_erasure_deals_with_every_personal_column() -> None:
+    """A new column fails here until erasure knows what becomes of it, and the life of Ana has a row of its table."""
+    dealt_with = {
+        (each.table.__tablename__, column.name)
+        for each in TREATMENTS
+        for column in each.table.__table__.columns
+        if not each.changes or column.name in each.changes
+    }
+    assert set(personal_columns()) - dealt_with == STAYS
     written = {table for table, _ in personal_columns()} - {row.__tablename__ for row in life()}
     assert written == {"audit_records", "badges", "mail_bodies", "meetings"}
 

@@ -30,6 +30,7 @@ class Commands(TopGroup):
         "Look up": (
             LazyCommand("show", "show:show", "Show the state, schedule and history of a target."),
             LazyCommand("why", "show:why", "Explain every decision about messages to a member."),
+            LazyCommand("member", "members:app", "Export what is held about a member."),
             LazyCommand("figures", "figures:print_figures", "Print the figures of a program over a period."),
             LazyCommand("survey", "figures:survey_app", "Count the answers to surveys."),
             LazyCommand(
@@ -57,6 +58,7 @@ class Commands(TopGroup):
             LazyCommand(
                 "mail", "mail:app", "List, preview and resend messages; manage suppressed addresses."
             ),
+            LazyCommand("erase", "erasing:erase", "Erase a member for good: nobody can undo it."),
             LazyCommand("audit", "audit:app", "Export and verify the evidence of an engagement."),
             LazyCommand(
                 "badge", "badges:app", "Check and export digital badges, and rotate the keys that sign them."

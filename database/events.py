@@ -76,6 +76,12 @@ async def known_events(
     return found
 
 
+async def number_of(session: AsyncSession, envelope: Envelope) -> int:
+    """Return the number of a stored event. Raises NoResultFound."""
+    query = select(Event.id).where(Event.source == envelope.source, Event.event_id == envelope.id)
+    return (await session.scalars(query)).one()
+
+
 async def _known(session: AsyncSession, ids: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
     """Return those sources and ids of which an event is stored."""
     found = set()

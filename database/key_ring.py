@@ -53,6 +53,12 @@ class KeyRing:
         """Return the HMAC of a text by the signing key, in hexadecimal digits; purposes keep their results apart."""
         return _mac(self.keys[0], purpose, text)
 
+    def proves(self, purpose: str, text: str, mac: object, fingerprint: object) -> bool | None:
+        """Return whether a key of the ring, by its fingerprint, made a MAC; None where the ring has no such key."""
+        known = dict(zip(self.fingerprints, self.keys, strict=True))
+        key = known.get(str(fingerprint))
+        return None if key is None else hmac.compare_digest(_mac(key, purpose, text), str(mac))
+
     def seal(self, purpose: str, text: str) -> str:
         """Return a text encrypted and authenticated under the signing key, for one purpose."""
         return self._box(purpose, self.keys[0]).encrypt(text.encode()).decode("ascii")

@@ -19,6 +19,7 @@ from fastapi.responses import RedirectResponse
 from temporalio.client import Client
 
 from database.environment import EnvironmentRefused
+from database.erased_file import ErasedFile, ErasedFileError
 from database.key_ring import KeyRing
 from database.links import Links
 from database.program_versions import ProgramVersionRefused
@@ -51,6 +52,7 @@ TEMPORAL_UI_PORT: Final = 8233
 
 ENVIRONMENT: Final = "up"
 DATABASE: Final = "throughline.db"
+ERASED: Final = "erased.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ async def up(*, data: Path, port: int | None, ui: bool = False) -> int:
         server = await _temporal(stack, folder, lock, ui)
         parts = _parts(settings, kept, address(listening), database, catcher)
         stack.push_async_callback(parts.close)
+        parts.all.erased = ErasedFile(folder / ERASED, kept.ring)
         await _claim(parts.all)
         options = WorkerOptions(grace_period=timedelta(seconds=5))
         await stack.enter_async_context(workers(server.client, parts.all, options))
@@ -136,8 +139,9 @@ async def _claim(parts: Components) -> None:
     """Make the database this deployment's. Raises Failure if it is another's, or has versions that cannot be read."""
     try:
         await parts.claim_environment()
+        await parts.apply_erasures(datetime.now(UTC))
         await keep_texts(parts.database, parts.programs, parts.composers)
-    except (EnvironmentRefused, ProgramVersionRefused) as refused:
+    except (EnvironmentRefused, ErasedFileError, ProgramVersionRefused) as refused:
         raise Failure(str(refused)) from None
 
 
@@ -170,6 +174,7 @@ def _connection(kept: Secrets, base_url: str, database: Path, temporal: str) -> 
     return {
         "THROUGHLINE_ENVIRONMENT": ENVIRONMENT,
         "THROUGHLINE_DATABASE": f"sqlite:///{database}",
+        "THROUGHLINE_ERASED_FILE": f"{database.parent / ERASED}",
         "THROUGHLINE_BASE_URL": base_url,
         "THROUGHLINE_GATEWAY_URL": base_url,
         "THROUGHLINE_SECRET": kept.links,

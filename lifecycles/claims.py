@@ -142,6 +142,8 @@ async def pending_commands(
         return effects
     for role in ROLES:
         workflow = f"survey/{context.facts.engagement}/{role}"
+        if context.who(role).is_erased:
+            continue
         if await session.get(Survey, workflow) is None:
             survey = SurveyFacts(
                 context.facts.engagement,

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database.models import Member, Profile
 from rules.calendar import Calendar, calendar_for
 from rules.program import Program
+from rules.text import ERASED
 
 Programs = Mapping[str, Program]
 """The programs of this deployment, by id."""
@@ -39,6 +40,11 @@ class Participant:
     def good_standing(self) -> bool:
         """Whether the member is in good standing now (MEM1)."""
         return self.member.standing == "good"
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether the member was erased: nothing is known of them, and nothing is mailed to them (STA5)."""
+        return self.member.name == ERASED and not self.member.email
 
     def calendar(self, program: Program) -> Calendar:
         """The calendar that decides this member's dates in a program (T1, T4)."""

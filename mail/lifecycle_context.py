@@ -14,13 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database.models import Claim, CohortPair, Engagement, Message, Request
 from lifecycles.participants import NotOnRecord, Participant, participant
 from mail.credit_context import SURVEY_MINUTES, badge_link, claim_context, decision_of_staff
+from mail.erased_names import name_of_erased
 from mail.meetups.meetup_context import meetup_context
 from mail.template_environment import first_name
 from mail.turns import shared_mail
 from rules.kinds import KINDS, parts_of
 from rules.pairing import Reason, in_common
 from rules.program import Program
-from rules.text import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,6 @@ class LifecycleMail:
     """The reader and, where they are known already, others of the lifecycle, by profile."""
     base_url: str
     """Where the gateway is reached from outside."""
-
-    def name_of(self, other: Participant) -> str:
-        """Return the name of the other one, in the reader's language where that is only a word (STA5)."""
-        return shown(other.member.name, self.reader.locale(self.program))
 
 
 async def _onboarding(mail: LifecycleMail) -> dict[str, object]:
@@ -146,12 +142,7 @@ async def _cohort(mail: LifecycleMail) -> dict[str, object]:
     why = [Reason.from_plain(each) for each in pair.why or ()]
     return {
         "cohort": cohort,
-        "other": {
-            "name": mail.name_of(other),
-            "first_name": first_name(mail.name_of(other)),
-            "role": other.profile.role,
-            "email": other.member.email,
-        },
+        "other": _shown(mail, other, is_paired=True),
         "pair": {"in_common": list(in_common(why, mail.reader.locale(mail.program)))},
     }
 
@@ -203,15 +194,8 @@ async def _pair(
     reader_is_mentee = mail.reader.profile.id == pair.mentee_id
     profile = pair.mentor_id if reader_is_mentee else pair.mentee_id
     other = mail.people.get(profile) or await participant(mail.session, profile)
-    shown = {
-        "name": mail.name_of(other),
-        "first_name": first_name(mail.name_of(other)),
-        "role": other.profile.role,
-    }
-    if show_address:
-        shown["email"] = other.member.email
     return {
-        "other": shown,
+        "other": _shown(mail, other, is_paired=show_address),
         "request": {
             "id": pair.id,
             "message": (request.message if request else None) or "",
@@ -219,3 +203,13 @@ async def _pair(
             "months": request.months if request else None,
         },
     }
+
+
+def _shown(mail: LifecycleMail, other: Participant, *, is_paired: bool) -> dict[str, str]:
+    """Return what a mail says of the other person; of one who was erased, only the role (STA5)."""
+    role = other.profile.role
+    if other.is_erased:
+        name = name_of_erased(role, mail.reader.locale(mail.program), is_paired=is_paired)
+        return {"name": name, "first_name": name, "role": role, "email": "", "erased": "yes"}
+    shown = {"name": other.member.name, "first_name": first_name(other.member.name), "role": role}
+    return {**shown, "email": other.member.email} if is_paired else shown

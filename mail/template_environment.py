@@ -95,7 +95,7 @@ def template_environment(
     )
     del environment.filters["safe"]
     environment.globals.update(values)
-    environment.filters.update(quoted=_quoted, paragraphs=_paragraphs, y=spanish_and)
+    environment.filters.update(quoted=_quoted, paragraphs=_paragraphs, y=spanish_and, sentence=_sentence)
     for name in shared:
         environment.globals[name] = environment.get_template(name).module
     return environment
@@ -186,3 +186,8 @@ def _quoted(passage: str) -> str:
 def _paragraphs(passage: str) -> Markup:
     """Return somebody's own words in HTML, with their line breaks."""
     return Markup("<br />").join(escape(line) for line in passage.splitlines())
+
+
+def _sentence(name: str) -> str:
+    """Return a name at the beginning of a sentence: that of an erased person is a common noun."""
+    return name[:1].upper() + name[1:]

@@ -34,6 +34,7 @@ from activities.upkeep.watchdog import WatchdogActivities
 from activities.webhooks import AddressPolicy, WebhookActivities, WebhookSender
 from database import environment, program_trials, program_versions, text_versions, webhook_endpoints
 from database.environment import Deployment
+from database.erased_file import ErasedFile
 from database.links import Links
 from database.session import Database
 from evidence.letters import LetterService
@@ -49,6 +50,7 @@ from rules.program.brand import Palette
 from rules.program.catalogue import Catalogue, load_catalogue
 from rules.program.toml_schema import Mistake, ProgramError
 from staff.accounts.coordinator_week import CoordinatorWeeks
+from worker.erasures import apply_erasures
 from worker.workflow_runtime import WORKFLOWS, RedactErrors, workflow_runner
 from workflows.agenda_loop import MAIL_QUEUE
 
@@ -195,6 +197,8 @@ class Components:
     documents: Path = DOCUMENTS
     webhook_allow: Sequence[str] = ()
     """The networks that events may go to beside public addresses."""
+    erased: ErasedFile | None = None
+    """Where erasures are kept outside of the database."""
 
     def samples(self, templates: Path) -> SampleMails:
         """Return the texts of mails with sample data; `templates` is the folder of the bundled ones."""
@@ -232,6 +236,11 @@ class Components:
         )
         await claim_environment(self.database, process)
         await keep_program_versions(self.database, self.programs)
+
+    async def apply_erasures(self, at: datetime) -> None:
+        """Erase again whom a restored database has back (STA5). Raises ErasedFileError."""
+        if self.erased is not None:
+            await apply_erasures(self.database, self.erased, at)
 
     async def close(self) -> None:
         """Finish the deliveries in flight, and close the connections to the mail server."""
@@ -298,7 +307,7 @@ def _workflow_worker(client: Client, components: Components, options: WorkerOpti
     claims = ClaimActivities(database, programs, components.letters)
     surveys = SurveyActivities(database, programs)
     meetups = MeetupActivities(database, programs)
-    inbox = InboxActivities(database, programs, client, components.catalogue)
+    inbox = InboxActivities(database, programs, client, components.catalogue, components.erased)
     cohorts = CohortActivities(database, programs, inbox.perform_commands)
     watchdog = WatchdogActivities(database, programs, client)
     checkpoints = CheckpointActivities(database, programs, client)

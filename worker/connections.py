@@ -19,6 +19,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from database import mail_limits
+from database.erased_file import ErasedFile
 from database.links import Links
 from database.session import Database
 from mail.reports.imap import ImapSettings
@@ -275,7 +276,15 @@ def build_components(settings: Settings, database: Database, programs: Mapping[s
         settings.allowlist,
         settings.environment,
         webhook_allow=webhook_allow(settings),
+        erased=erased_file_of(settings),
     )
+
+
+def erased_file_of(settings: Settings) -> ErasedFile | None:
+    """Return the file of erased people, where the settings name one. Raises Failure without a key ring."""
+    if settings.erased_file is None:
+        return None
+    return ErasedFile(settings.erased_file, links_of(settings).keys)
 
 
 def webhook_allow(settings: Settings) -> Sequence[str]:

@@ -14,6 +14,7 @@ import structlog
 from temporalio.client import Client
 
 from database.environment import Deployment, EnvironmentRefused
+from database.erased_file import ErasedFile, ErasedFileError
 from database.links import Links
 from database.program_versions import ProgramVersionRefused
 from database.session import Database
@@ -40,6 +41,7 @@ from worker.connections import (
     composers,
     connect,
     database_ready,
+    erased_file_of,
     imap_of,
     links_of,
     read_programs,
@@ -48,6 +50,7 @@ from worker.connections import (
     webhooks_of,
     worker_version,
 )
+from worker.erasures import apply_erasures
 from worker.errors import Failure
 from worker.http_server import served
 from worker.monitoring.metrics import ProcessMetrics
@@ -75,6 +78,7 @@ async def run_worker(settings: Settings, core_metrics: str = "") -> None:
         components = build_components(settings, database, programs)
         try:
             await _claim_environment(settings, database, links_of(settings), programs)
+            await _apply_erasures(database, components.erased)
             await _keep_program_versions(database, programs)
             await keep_texts(database, programs, components.composers)
             if settings.production:
@@ -100,6 +104,16 @@ async def _claim_environment(
         await claim_environment(database, process)
     except EnvironmentRefused as error:
         raise Failure(str(error)) from None
+
+
+async def _apply_erasures(database: Database, file: ErasedFile | None) -> None:
+    """Erase again whom a restored database has back, before anything is sent or answered. Raises Failure (STA5)."""
+    if file is None:
+        return
+    try:
+        await apply_erasures(database, file, datetime.now(UTC))
+    except ErasedFileError as error:
+        raise Failure(f"THROUGHLINE_ERASED_FILE: {error}") from None
 
 
 async def _keep_program_versions(database: Database, programs: Programs) -> None:
@@ -196,6 +210,7 @@ async def run_gateway(settings: Settings, core_metrics: str = "") -> None:
     letters = letter_service(load_catalogue(), links)
     async with tracing("gateway") as interceptors, database_ready(settings) as database:
         await _claim_environment(settings, database, links, programs)
+        await _apply_erasures(database, erased_file_of(settings))
         client = await connect(interceptors)
         samples = _samples_of(settings, programs)
         services = services_on(

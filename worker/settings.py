@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     database_timeout: float = Field(default=TIMEOUT, ge=2, le=300)
     programs: Path = ROOT / "programs"
     templates: Path = ROOT / "templates"
+    erased_file: Path | None = None
     base_url: str = "http://127.0.0.1:8080"
     keys: SecretStr = SecretStr("")
     secret: SecretStr = SecretStr("")

@@ -13,6 +13,7 @@ from activities.event_handlers import (
     cohorts,
     curriculum,
     engagements,
+    erased_members,
     mail,
     meetups,
     members,
@@ -26,6 +27,7 @@ from activities.event_handlers.base import AfterApplied, Handler
 HANDLERS: Mapping[str, Handler] = MappingProxyType(
     {
         "member.updated": members.member_updated,
+        "member.erased": erased_members.member_erased,
         "profile.created": profiles.profile_created,
         "profile.updated": profiles.profile_updated,
         "profile.withdrawn": profiles.profile_withdrawn,

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from database.erased_file import ErasedFile
 from database.models import Engagement, Event
 from lifecycles.participants import Programs
 from lifecycles.workflow_commands import WorkflowCommand
@@ -129,6 +130,8 @@ class HandlerContext:
     session: AsyncSession
     programs: Programs
     catalogue: Catalogue
+    erased: ErasedFile | None = None
+    """Where erasures are kept outside of the database; None where a deployment keeps none."""
 
 
 Handler = Callable[[HandlerContext, StoredEvent], Awaitable[list[WorkflowCommand]]]

@@ -16,6 +16,7 @@ from activities.inbox.application import EventApplication
 from activities.inbox.attempt import ROUND, Attempt
 from activities.inbox.wakeup import inbox_of_before_runs, wake_shards
 from database import event_queue
+from database.erased_file import ErasedFile
 from database.events import release_held
 from database.session import Database
 from lifecycles.participants import Programs
@@ -35,13 +36,23 @@ class Applied:
 
 
 class InboxActivities:
-    """Applies stored events. `client` reaches the workflows that they concern, `catalogue` knows certifications."""
+    """Applies stored events. `client` reaches the workflows that they concern, `catalogue` knows certifications.
 
-    def __init__(self, database: Database, programs: Programs, client: Client, catalogue: Catalogue) -> None:
+    `erased` is where erasures are kept outside of the database.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        programs: Programs,
+        client: Client,
+        catalogue: Catalogue,
+        erased: ErasedFile | None = None,
+    ) -> None:
         self._database = database
         self._client = client
         self._commands = CommandSender(database, programs, client)
-        self._application = EventApplication(programs, self._commands, catalogue)
+        self._application = EventApplication(programs, self._commands, catalogue, erased)
 
     @activity.defn
     async def apply_events(self, shard: int | None = None) -> Applied:

@@ -21,6 +21,7 @@ from activities.event_handlers.base import (
     StoredEvent,
     WorkflowNotRunning,
 )
+from activities.event_handlers.erased_members import erased_party
 from activities.inbox.decisions import (
     NO_ANSWER,
     Hold,
@@ -31,6 +32,8 @@ from activities.inbox.decisions import (
     until_it_answers,
 )
 from database import traces
+from database.erased_file import ErasedFile
+from database.erasure.treatments import ids_only
 from database.events import release_held, settle_unapplied
 from database.models import Event, Member, Profile
 from database.tasks import close_task_of
@@ -67,10 +70,17 @@ class Begun:
 class EventApplication:
     """The steps of an event, each within a transaction of the caller."""
 
-    def __init__(self, programs: Programs, commands: CommandSender, catalogue: Catalogue) -> None:
+    def __init__(
+        self,
+        programs: Programs,
+        commands: CommandSender,
+        catalogue: Catalogue,
+        erased: ErasedFile | None = None,
+    ) -> None:
         self._programs = programs
         self._commands = commands
         self._catalogue = catalogue
+        self._erased = erased
         self._places = asyncio.Semaphore(COMMANDS_AT_ONCE)
 
     async def begin(self, session: AsyncSession, row: Event, at: datetime) -> Begun | None:
@@ -145,6 +155,9 @@ class EventApplication:
         handler = HANDLERS.get(event.type)
         if handler is None:
             return Refusal(f"nothing here keeps a {event.type.partition('.')[0]}")
+        if member := await erased_party(session, row):
+            row.data, row.ignored = ids_only(row.data), []
+            return Refusal(f"member {member} was erased")
         if missing := await _first_missing(session, references(event.type, event.data)):
             return self._until_it_arrives(event, missing, at)
         try:
@@ -158,7 +171,7 @@ class EventApplication:
         return None
 
     def _context(self, session: AsyncSession) -> HandlerContext:
-        return HandlerContext(session, self._programs, self._catalogue)
+        return HandlerContext(session, self._programs, self._catalogue, self._erased)
 
     @property
     def _longest_hold(self) -> timedelta:

@@ -119,7 +119,9 @@ async def _items(
 
 
 async def _rows(session: AsyncSession, treatment: Treatment, scope: Belongings) -> Sequence[Any]:
-    return (await session.scalars(select(treatment.table).where(treatment.of(scope)))).all()
+    """Return the rows as they are now: what the session read before it had the locks may have changed since."""
+    query = select(treatment.table).where(treatment.of(scope)).execution_options(populate_existing=True)
+    return (await session.scalars(query)).all()
 
 
 async def _treat(session: AsyncSession, treatment: Treatment, scope: Belongings, at: datetime) -> int:
@@ -159,13 +161,15 @@ async def _stop_mail(session: AsyncSession, scope: Belongings, at: datetime) -> 
     """Cancel the mail to a person, and have what is rendered for the other side of their pairs rendered again."""
     waiting = Message.state.in_(("planned", "claimed"))
     own = select(Message).where(of_member(scope.member, scope.profiles), waiting).with_for_update()
-    for row in await session.scalars(own):
+    for row in await session.scalars(own, execution_options={"populate_existing": True}):
         row.subject = None
         await ledger.decide(session, row, "cancelled", REASON, at)
     rendered = select(Message).where(
         Message.workflow.in_(scope.lifecycles), waiting, Message.content.is_not(None)
     )
-    for row in await session.scalars(rendered.with_for_update()):
+    for row in await session.scalars(
+        rendered.with_for_update(), execution_options={"populate_existing": True}
+    ):
         row.state, row.claimed_by, row.content, row.subject = "planned", None, None, None
 
 

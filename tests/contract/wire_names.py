@@ -201,6 +201,7 @@ EVENTS = {
         member! name! email! standing! time_zone country subdivision languages nationality birth_year
         years_management employer certifications
     """,
+    "member.erased": "member! actor! reason!",
     "profile.created": """
         profile! member! role! program mentees_at_a_time areas interests goals languages partner
     """,
@@ -431,6 +432,8 @@ COMMANDS = {
     "event relay": "--database --interval --json --once --source --table --url",
     "event types": "--json --markdown",
     "event example": "TYPE",
+    "erase": "MEMBER --actor --json --preview --reason --yes",
+    "member export": "MEMBER --actor",
     "staff cancel": "TARGET --actor --json --preview --reason",
     "staff extend": """
         TARGET --actor --business-days --check-ins --end --json --months --preview --reason
@@ -529,6 +532,7 @@ SETTINGS = """
     max_cached_workflows stop_seconds health_host health_port log_format
     oauth_provider oauth_tenant oauth_token_url oauth_client_id oauth_client_secret
     oauth_refresh_token oauth_scope imap_host imap_port imap_tls imap_username imap_password imap_ca_file imap_folder
+    erased_file
     oauth_key_file oidc_issuer oidc_client_id oidc_client_secret oidc_trust_email
     imap_done_folder imap_interval bounce_ses_topic bounce_sendgrid_key bounce_postmark_login bounce_mailgun_key
 """

@@ -32,6 +32,7 @@ MEETUP = {
 
 SMALLEST: dict[str, dict[str, Any]] = {
     "member.updated": MEMBER,
+    "member.erased": {"member": "ana", "actor": "lina", "reason": "asked by letter"},
     "profile.created": {"profile": "p-1", "member": "ana", "role": "mentee"},
     "profile.updated": {"profile": "p-1"},
     "profile.withdrawn": {"profile": "p-1"},

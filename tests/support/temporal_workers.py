@@ -6,18 +6,22 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from aiosmtpd.smtp import SMTP, Session
+from aiosmtpd.smtp import Envelope as EmailEnvelope
 from sqlalchemy import select
 from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
 from database import events
+from database.erased_file import ErasedFile
+from database.key_ring import KeyRing
 from database.links import Links
 from database.models import Event, Message
 from database.session import Database
@@ -122,11 +126,22 @@ class TemporalFixture:
 
 
 class WaitingCatcher(MailCatcher):
-    """A mail server on which a test can wait."""
+    """A mail server on which a test can wait. While `open` is not set, a delivery waits in its middle."""
 
     def __init__(self) -> None:
         super().__init__(on_mail=lambda caught: self._came())
+        self.open = asyncio.Event()
+        self.open.set()
+        self.asked_for: list[str] = []
         self._waiting: list[tuple[int, asyncio.Event]] = []
+
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: EmailEnvelope, address: str, options: list[str]
+    ) -> str:
+        """Answer once the server is open."""
+        self.asked_for.append(address)
+        await self.open.wait()
+        return await super().handle_RCPT(server, session, envelope, address, options)
 
     def _came(self) -> None:
         for mails, event in self._waiting:
@@ -144,11 +159,16 @@ class WaitingCatcher(MailCatcher):
 
 @asynccontextmanager
 async def running_workers(
-    client: Client, url: str, programs: Path = Path("programs"), options: WorkerOptions = USUAL
+    client: Client,
+    url: str,
+    programs: Path = Path("programs"),
+    options: WorkerOptions = USUAL,
+    keys: KeyRing | None = None,
+    erased: ErasedFile | None = None,
 ) -> AsyncIterator[tuple[Database, WaitingCatcher]]:
     """The workers, running on a database at an address, with a folder of programs and a mail server of their own."""
     async with AsyncExitStack() as stack:
-        database = Database(url)
+        database = Database(url, keys=keys)
         stack.push_async_callback(database.close)
         await database.upgrade()
         catcher = WaitingCatcher()
@@ -161,11 +181,13 @@ async def running_workers(
             load_programs(programs),
             Composers(Path("templates/mail"), programs),
             channel,
-            Links("http://127.0.0.1:8080", "a test needs no secret"),
+            Links("http://127.0.0.1:8080", keys or "a test needs no secret"),
             RecipientAllowlist(production=False, allowed=("*",)),
             "test",
+            erased=erased,
         )
         await parts.claim_environment()
+        await parts.apply_erasures(datetime.now(UTC))
         stack.push_async_callback(parts.mail.aclose)
         await stack.enter_async_context(workers(client, parts, options))
         yield database, catcher

@@ -17,6 +17,7 @@ from worker.configuration.own_settings import (
 from worker.configuration.servers import (
     check_bounce_mailbox,
     check_database_server,
+    check_erased_file,
     check_mail_server,
     check_provider,
     check_temporal,
@@ -39,6 +40,7 @@ async def check_configuration(settings: Settings) -> list[SettingFinding]:
     ]
     servers = {
         "database": check_database_server(settings),
+        "erased people": check_erased_file(settings),
         "Temporal": check_temporal(),
         "SMTP": check_mail_server(settings, programs),
         "IMAP": check_bounce_mailbox(settings),

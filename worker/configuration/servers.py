@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from database import environment
 from database.environment import Deployment, EnvironmentRefused
+from database.erased_file import ErasedFileError
 from database.session import Database
 from mail.reports.imap import ImapRefused, check_mailbox
 from mail.smtp.channel import SmtpChannel
@@ -19,7 +20,15 @@ from mail.smtp.oauth2 import TokenSource
 from mail.smtp.verdicts import DeliveryError
 from rules.program import Program
 from worker.configuration.findings import SettingFinding, off, ok, warning, wrong
-from worker.connections import check_database, connect, database_trouble, imap_of, open_database, smtp_of
+from worker.connections import (
+    check_database,
+    connect,
+    database_trouble,
+    erased_file_of,
+    imap_of,
+    open_database,
+    smtp_of,
+)
 from worker.errors import Failure
 from worker.settings import Settings
 
@@ -217,3 +226,26 @@ async def check_provider(settings: Settings) -> AsyncIterator[SettingFinding]:
             about,
             f"{settings.oidc_issuer} answers; the return address is {settings.base_url}/staff/sign-in/return",
         )
+
+
+async def check_erased_file(settings: Settings) -> AsyncIterator[SettingFinding]:
+    """Yield whether erasures are kept outside of the database, so that no backup brings people back (STA5)."""
+    about = "erased people"
+    try:
+        file = erased_file_of(settings)
+    except Failure:
+        # The key ring is at fault, which has its own line.
+        return
+    if file is None:
+        yield (
+            warning(about, "THROUGHLINE_ERASED_FILE is missing: a restored backup brings erased people back")
+            if settings.production
+            else off(about, "a restored backup brings erased people back")
+        )
+        return
+    try:
+        count = await file.check()
+    except ErasedFileError as error:
+        yield wrong(about, f"THROUGHLINE_ERASED_FILE: {error}")
+    else:
+        yield ok(about, f"{count} in {file.path}")

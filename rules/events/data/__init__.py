@@ -24,7 +24,13 @@ from rules.events.data.engagements import (
 )
 from rules.events.data.mail import MailBounced
 from rules.events.data.meetups import MeetupAnswered, MeetupCanceled, MeetupChanged, MeetupScheduled
-from rules.events.data.members import MemberUpdated, ProfileCreated, ProfileUpdated, ProfileWithdrawn
+from rules.events.data.members import (
+    MemberErased,
+    MemberUpdated,
+    ProfileCreated,
+    ProfileUpdated,
+    ProfileWithdrawn,
+)
 from rules.events.data.requests import RequestAccepted, RequestCanceled, RequestCreated, RequestDeclined
 from rules.events.data.staff import (
     StaffAccept,
@@ -42,6 +48,7 @@ from rules.events.schema import EventData
 
 _MODELS: tuple[type[EventData], ...] = (
     MemberUpdated,
+    MemberErased,
     ProfileCreated,
     ProfileUpdated,
     ProfileWithdrawn,

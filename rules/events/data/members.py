@@ -16,6 +16,7 @@ from rules.events.fields import (
     Id,
     Languages,
     Name,
+    NeededText,
     Role,
     Topics,
     ZoneName,
@@ -103,6 +104,23 @@ class MemberUpdated(EventData):
     certifications: ClearableList[Certifications] = Field(
         None, description="The certifications that the member holds."
     )
+
+
+class MemberErased(EventData):
+    """A member is to be erased: their personal data go for good, and what runs for them ends quietly."""
+
+    event_type = "member.erased"
+    about = "member/{member}"
+    waits_for = ("member/{member}",)
+    example: ClassVar[dict[str, Any]] = {
+        "member": "ana",
+        "actor": "lina",
+        "reason": "Asked by letter of March 3.",
+    }
+
+    member: Id = Field(description="The member's id.")
+    actor: Name = Field(description="Who ordered it, as the record shows it.")
+    reason: NeededText = Field(description="Why, in free text, without names: it stays on record.")
 
 
 class _ProfileEvent(EventData):

@@ -58,7 +58,7 @@ class Commands(TopGroup):
             LazyCommand(
                 "mail", "mail:app", "List, preview and resend messages; manage suppressed addresses."
             ),
-            LazyCommand("erase", "erasing:erase", "Erase a member for good: nobody can undo it."),
+            LazyCommand("erase", "member_erasure:erase", "Erase a member for good: nobody can undo it."),
             LazyCommand("audit", "audit:app", "Export and verify the evidence of an engagement."),
             LazyCommand(
                 "badge", "badges:app", "Check and export digital badges, and rotate the keys that sign them."

@@ -10,7 +10,7 @@ import typer
 from cli.output import Actor, Json, print_json, print_lines, print_table, working
 from cli.program_time import program_time
 from cli.runner import run
-from staff.erasing import ErasurePreview, ErasureRefused, order_erasure, preview_erasure, until_erased
+from staff.erasure_orders import ErasurePreview, ErasureRefused, order_erasure, preview_erasure, until_erased
 from staff.views import NotFound
 from worker.connections import connect, database_ready, read_settings
 from worker.errors import Failure

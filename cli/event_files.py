@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
+from cli.output import print_errors
 from gateway.strict_json import NotJson, parse
 from rules.events import Envelope, FieldError, read_event, refused_at_the_door
+from staff.event_import.csv_export import ExportRefused, read_csv
 from worker.errors import Failure
 
 SOURCE: Final = "/throughline/cli"
@@ -32,21 +34,46 @@ class EventFile:
             self.name, [(where, _completed(event)) for where, event in self.events], self.mistakes
         )
 
-    def checked(self) -> list[Envelope]:
-        """Return the validated events. Raises Failure with a line for each mistake of the file, or if it is empty."""
+    def checked_one_by_one(self) -> tuple[list[tuple[str, Envelope]], list[str]]:
+        """Return the events that have no mistake, each with its place, and a line for each mistake of the others."""
         mistakes, checked = [*self.mistakes], []
         for where, event in self.events:
             envelope, errors = _read(event)
             if envelope is not None:
-                checked.append(envelope)
+                checked.append((where, envelope))
             mistakes += [
                 f"{self.name}: {where}{dotted(error.pointer) or 'event'}: {error.reason}" for error in errors
             ]
+        return checked, mistakes
+
+    def checked(self) -> list[Envelope]:
+        """Return the validated events. Raises Failure with a line for each mistake of the file, or if it is empty."""
+        checked, mistakes = self.checked_one_by_one()
         if mistakes:
             raise Failure(*mistakes)
         if not checked:
             raise Failure(f"{self.name}: contains no event")
-        return checked
+        return [envelope for _, envelope in checked]
+
+
+def read_export_file(path: str, columns: Mapping[str, str]) -> EventFile:
+    """Read an export: CSV if the name ends in .csv, else what `read_event_file` reads. Raises Failure.
+
+    `columns` says under which name a field stands in a CSV file.
+    """
+    if not path.lower().endswith(".csv"):
+        if columns:
+            raise Failure(f"{path}: only a CSV file has columns")
+        return read_event_file(path)
+    try:
+        found = read_csv(Path(path).read_bytes(), columns)
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror}") from None
+    except ExportRefused as refused:
+        raise Failure(f"{path}: {refused}") from None
+    if found.unused:
+        print_errors(f"{path}: not used: {', '.join(found.unused)}")
+    return EventFile(path, list(found.events), [f"{path}: {mistake}" for mistake in found.mistakes])
 
 
 def read_event_file(path: str) -> EventFile:

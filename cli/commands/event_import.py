@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from cli.event_files import EventFile, read_event_file
+from cli.commands.nightly_export import import_differences
+from cli.event_files import EventFile, read_event_file, read_export_file
 from cli.output import Json, print_errors, print_json, print_table, working
 from cli.program_time import program_time
 from cli.runner import run
@@ -26,7 +27,6 @@ from database.session import Database
 from embedded.stack import EmbeddedStack, embedded_stack
 from rules.events import Envelope
 from rules.events.order_of_history import in_order_of_history, unknown_people
-from staff.event_import.export_differences import EXPORTED, Differences, differences
 from staff.event_import.take_over import (
     EventTrouble,
     TakeOver,
@@ -67,9 +67,15 @@ def import_events(
         bool,
         typer.Option(
             "--differences",
-            help="An export of members and profiles: send only what differs from what is stored.",
+            help="An export of members and profiles, in CSV too: send only what differs from what is stored.",
         ),
     ] = False,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--column", help="A field and its column of a CSV file, such as member=Number; repeatable."
+        ),
+    ] = None,
     days: Annotated[int, typer.Option(min=1, max=366, help="How many days ahead to list mail.")] = 14,
     as_json: Json = False,
 ) -> None:
@@ -79,13 +85,15 @@ def import_events(
     "history": false. The whole file is checked first: with one wrong line nothing is stored. Prints what stands then,
     and which mails go out next. Try --dry-run first.
 
-    With --differences the file is last night's export, a row for each member and profile.
+    With --differences the file is last night's export, a row for each member and profile. A wrong row is named by its
+    line and left out; all others count. The exit status is 1 then.
     """
-    found = read_event_file(file)
     if only_differences:
-        _import_differences(found, dry_run, as_json)
+        import_differences(read_export_file(file, _columns(columns or [])), dry_run, as_json)
         return
-    history = _history(found)
+    if columns or file.lower().endswith(".csv"):
+        raise typer.BadParameter("a CSV file is an export: add --differences")
+    history = _history(read_event_file(file))
     result = run(_played(history, days) if dry_run else _imported(history, days))
     if as_json:
         print_json({"dry_run": dry_run, **_as_json(result)})
@@ -93,6 +101,13 @@ def import_events(
         _print(result, dry_run, days)
     if result.refused:
         raise typer.Exit(1)
+
+
+def _columns(given: Sequence[str]) -> dict[str, str]:
+    for each in given:
+        if not all(part.strip() for part in each.partition("=")):
+            raise typer.BadParameter(f"--column {each} is not like member=Number")
+    return {field.strip(): header.strip() for field, _, header in (each.partition("=") for each in given)}
 
 
 def _history(found: EventFile) -> list[Envelope]:
@@ -277,62 +292,6 @@ async def _until_planned(database: Database, client: Client, update: Callable[[s
             print_errors(f"{len(overdue)} lifecycles are not planned yet, so the summary lacks their mail")
             return
         await asyncio.sleep(POLL)
-
-
-def _import_differences(found: EventFile, dry_run: bool, as_json: bool) -> None:
-    found = found.completed()
-    checked = found.checked()
-    others = [
-        f"{found.name}: {where}type: {event.type} is no row of an export, only {', '.join(EXPORTED)}"
-        for (where, _), event in zip(found.events, checked, strict=True)
-        if event.type not in EXPORTED
-    ]
-    if others:
-        raise Failure(*others)
-    rows = [(where, event) for (where, _), event in zip(found.events, checked, strict=True)]
-    result = run(_compared(found.name, rows, dry_run))
-    if as_json:
-        print_json({"dry_run": dry_run, **_differences_as_json(result)})
-        return
-    shown = result.changes[:MOST_SHOWN]
-    print_table(
-        ("who", "event", "differs in"),
-        ((each.subject, each.event.type, ", ".join(each.fields) or "new") for each in shown),
-    )
-    if len(result.changes) > MOST_SHOWN:
-        typer.echo(f"and {len(result.changes) - MOST_SHOWN} more")
-    older = f", {result.older} older than what is stored" if result.older else ""
-    typer.echo(
-        f"{len(result.changes)} {'would be ' if dry_run else ''}sent, {result.unchanged} unchanged{older}"
-    )
-
-
-async def _compared(name: str, rows: Sequence[tuple[str, Envelope]], dry_run: bool) -> Differences:
-    """Compare an export with what is stored, and store the differences. Raises Failure for contradictions."""
-    with working("Comparing the export"):
-        async with database_ready(read_settings()) as database:
-            client = None if dry_run else await connect()
-            async with database.begin() as session:
-                result = await differences(session, rows)
-                if result.mistakes:
-                    raise Failure(*(f"{name}: {mistake}" for mistake in result.mistakes))
-                if client is not None:
-                    at = await program_time(database)
-                    await events.store(session, [change.event for change in result.changes], at)
-            if client is not None and result.changes:
-                await notify_inbox(client, database)
-            return result
-
-
-def _differences_as_json(result: Differences) -> dict[str, Any]:
-    return {
-        "changes": [
-            {"subject": each.subject, "event": each.event.type, "id": each.event.id, "fields": each.fields}
-            for each in result.changes
-        ],
-        "unchanged": result.unchanged,
-        "older": result.older,
-    }
 
 
 def _as_json(result: TakeOver) -> dict[str, Any]:

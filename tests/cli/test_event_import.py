@@ -185,3 +185,30 @@ async def test_differences_of_other_events_are_refused(cli: CliFixture, tmp_path
     said = await cli.throughline("event", "import", file, "--differences", "--dry-run")
     assert said.status == 1
     assert "type: request.accepted is no row of an export" in said.err
+
+
+@pytest.mark.rule("T10")
+async def test_wrong_row_of_an_export_keeps_no_other_out(cli: CliFixture, tmp_path: Path) -> None:
+    file = tmp_path / "members.csv"
+    file.write_text(
+        "Number,Name,Email,standing,time_zone,country,Phone\n"
+        "ana,Ana,ana@example.org,lapsed,America/Bogota,CO,1\n"
+        "eva,Eva,eva at example.org,good,,,2\n"
+        "leo,Leo\n"
+        "bob,Bob,bob@example.org,good,Europe/Madrid,ES,3\n"
+    )
+    arguments = ("event", "import", file, "--differences", "--dry-run", "--column", "member=Number")
+    said = await cli.throughline(*arguments)
+    assert said.status == 1
+    assert "member/ana" in said.out
+    assert "1 would be sent, 1 unchanged" in said.out
+    assert f"{file}: not used: Phone" in said.err
+    assert f"{file}: line 4: has 2 cells, and line 1 has 7" in said.err
+    assert f"{file}: line 3: data.email: " in said.err
+    assert "2 mistakes: the rows above are left out, all others count" in said.err
+    found = (await cli.throughline(*arguments, "--json")).json
+    assert [each["subject"] for each in found["changes"]] == ["member/ana"]
+    assert len(found["refused"]) == 2
+    assert (await cli.throughline("event", "import", file)).status == 2
+    wrong = await cli.throughline(*arguments[:5], "--column", "member")
+    assert "--column member is not like member=Number" in wrong.err

@@ -428,7 +428,7 @@ COMMANDS = {
     "rehearse": "SCENARIO --events-out --json --mail-dir --program",
     "event send": "FILE --direct --json --url",
     "event list": "--json --limit --state",
-    "event import": "--days --differences --dry-run --json FILE",
+    "event import": "--column --days --differences --dry-run --json FILE",
     "event relay": "--database --interval --json --once --source --table --url",
     "event types": "--json --markdown",
     "event example": "TYPE",

@@ -67,3 +67,21 @@ def test_signal_writes_to_an_outbox_in_the_transaction_of_the_change(
         if "lapsed" in shown:
             break
     assert "torres@example.org" in shown
+
+
+@pytest.mark.rule("T10")
+def test_export_sends_its_differences_and_names_its_wrong_row(there: Newcomer, said: dict[str, str]) -> None:
+    assert blocks_of(PAGE)[[language for language, _ in blocks_of(PAGE)].index("csv")][1] == (
+        there.folder / "members.csv"
+    ).read_text("utf-8")
+    command = "throughline event import members.csv --differences --column member=Number"
+    assert "3 would be sent, 0 unchanged" in said[f"{command} --dry-run || true"]
+    assert "3 sent, 0 unchanged" in said[f"{command} || true"]
+    assert "Rosa Quintero" in said["throughline show member/rosa"]
+    for _ in range(100):
+        again = there.run(command)
+        if "0 sent, 3 unchanged" in again.stdout:
+            break
+    assert again.returncode == 1
+    assert "members.csv: line 4: data.email: " in again.stderr
+    assert "members.csv: not used: Phone" in again.stderr

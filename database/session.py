@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import aiosqlite
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import event, text
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -25,8 +23,7 @@ from sqlalchemy.orm import Session
 from database.key_ring import KeyRing
 from database.outbox import KnownEndpoints
 from database.postgres_timeouts import connect_args
-
-MIGRATIONS = Path(__file__).parent / "migrations"
+from database.schema import head, runs_on, upgrade
 
 TIMEOUT = 10.0
 """Default limit, in seconds, for an answer of PostgreSQL."""
@@ -101,10 +98,15 @@ class Database:
             yield session
 
     async def check(self) -> None:
-        """Raise if the database cannot be reached or its schema is not the one of this version."""
+        """Raise if the database cannot be reached, or this version cannot run on its schema.
+
+        It can on a newer one that only adds: old and new processes share the database while a release rolls out.
+        """
         async with self.reading() as session:
             found = await session.scalar(text("SELECT version_num FROM alembic_version"))
-        if found != (wanted := _head()):
+        if not runs_on(wanted := str(head()), str(found)):
+            if str(found) > wanted:
+                raise RuntimeError(f"the database is at schema {found}, too new for this version ({wanted})")
             raise RuntimeError(
                 f"the database is at schema {found}, this version needs {wanted}: throughline db upgrade"
             )
@@ -123,8 +125,8 @@ class Database:
             await session.execute(text("UPDATE environment SET name = name"))
 
     async def upgrade(self) -> None:
-        """Bring the schema to this version (all migrations that are missing)."""
-        await asyncio.to_thread(_upgrade, self.url)
+        """Bring the schema to this version. Raises SchemaLockedError where others hold a table."""
+        await upgrade(self.url)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -236,20 +238,3 @@ def _begin_sqlite(connection: Connection) -> None:
     # A writer takes its lock at once: upgrading a read lock later would fail instead of wait.
     reading = connection.get_execution_options().get("reading")
     connection.exec_driver_sql("BEGIN" if reading else TAKE_LOCK)
-
-
-def _config(url: str) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["url"] = url
-    return config
-
-
-def _head() -> str | None:
-    from alembic.script import ScriptDirectory
-
-    return ScriptDirectory.from_config(_config("")).get_current_head()
-
-
-def _upgrade(url: str) -> None:
-    command.upgrade(_config(url), "head")

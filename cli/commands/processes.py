@@ -14,6 +14,7 @@ from cli.output import working
 from cli.runner import run
 from database import environment
 from database.environment import Deployment
+from database.schema import SchemaLockedError
 from worker.assembly import versions_of
 from worker.connections import (
     database_ready,
@@ -53,6 +54,11 @@ def upgrade() -> None:
             with working("Upgrading the database"):
                 await database.upgrade()
                 await database.check()
+        except SchemaLockedError as locked:
+            raise Failure(
+                f"the database is not upgraded: {locked}",
+                "Repeat it, or end that process first (docs/upgrading.md).",
+            ) from None
         except SQLAlchemyError as error:
             raise Failure(f"the database could not be upgraded: {database_trouble(error)}") from None
         finally:

@@ -24,16 +24,44 @@ def _rendered(kind: str, item: object, _context: object) -> str | Literal[False]
 
 
 def _migrate(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=Base.metadata, render_item=_rendered)
+    # Each migration commits by itself: a lock is held no longer than its own statements take.
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        render_item=_rendered,
+        transaction_per_migration=True,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _print_statements() -> None:
+    """Write the statements for PostgreSQL instead of running them: a linter reads them."""
+    context.configure(
+        dialect_name="postgresql",
+        target_metadata=Base.metadata,
+        literal_binds=True,
+        transaction_per_migration=True,
+    )
     with context.begin_transaction():
         context.run_migrations()
 
 
 async def _main() -> None:
     engine = create_async_engine(context.config.attributes["url"])
-    async with engine.begin() as connection:
-        await connection.run_sync(_migrate)
-    await engine.dispose()
+    try:
+        async with engine.connect() as connection:
+            if connection.dialect.name == "postgresql":
+                # What waits for a table's lock makes everybody wait who comes later, readers too.
+                wait = context.config.attributes.get("lock_wait", 3000)
+                await connection.exec_driver_sql(f"SET lock_timeout = {wait}")
+                await connection.commit()
+            await connection.run_sync(_migrate)
+    finally:
+        await engine.dispose()
 
 
-asyncio.run(_main())
+if context.is_offline_mode():
+    _print_statements()
+else:
+    asyncio.run(_main())

@@ -16,7 +16,8 @@ from sqlalchemy.exc import DBAPIError
 
 from database import audit
 from database.models import Base
-from database.session import MIGRATIONS, Database, _config
+from database.schema import MIGRATIONS, config_of
+from database.session import Database
 from evidence import checkpoints
 from lifecycles.registry import LIFECYCLES
 
@@ -58,7 +59,7 @@ async def test_database_of_the_first_release_upgrades_with_its_data(
     database_url: str,
 ) -> None:
     database = Database(database_url)
-    await asyncio.to_thread(command.upgrade, _config(database.url), "0001")
+    await asyncio.to_thread(command.upgrade, config_of(database.url), "0001")
     async with database.begin() as session:
         record = await audit.append(session, "engagement/r-1", "decision", AT, {"state": "active"})
     with pytest.raises(RuntimeError, match="0001"):

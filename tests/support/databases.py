@@ -57,7 +57,8 @@ async def database(upgraded_url: str) -> AsyncIterator[Database]:
     if not database.is_sqlite:
         tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
         async with database.begin() as session:
-            await session.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
+            # CASCADE: the schema may be newer than the models, with tables that refer to these (make oldcode).
+            await session.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
     yield database
     await database.close()
 

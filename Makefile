@@ -5,14 +5,15 @@ READY := .venv/ready
 SOAK ?= 25
 QUICK := $(wildcard $(addprefix tests/,rules database lifecycles staff contract evidence/test_dossier.py workflows/test_replay.py \
 	test_architecture_example.py test_directions.py test_docs.py test_house.py test_repository.py))
-LONG := $(addprefix tests/,rules embedded/test_generated_scenarios.py system/test_soak.py system/chaos/test_chaos.py)
+LONG := $(addprefix tests/,rules embedded/test_generated_scenarios.py system/test_soak.py system/chaos/test_chaos.py \
+	system/rollout/test_version_move.py)
 BROWSERS := chromium chromium-browser google-chrome
 
 # With it, each test process and each workflow loaded into memory would compile our modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick replay soak lint bench browser mailservers promtool lock sbom licences audit clean
+.PHONY: help setup demo test quick replay oldcode soak lint bench browser mailservers promtool lock sbom licences audit clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target does; do \
@@ -36,6 +37,9 @@ replay: setup  ## replay the recorded histories with this code (TEMPORALIO=1.36.
 		$(BIN)/uv --quiet pip install --python $(BIN)/python --target "$$sdk" "temporalio==$(TEMPORALIO)" || exit 1; \
 	fi; \
 	PYTHONPATH="$$sdk" $(BIN)/pytest --quiet --no-header -p no:xdist tests/workflows/test_replay.py
+
+oldcode: setup  ## run the database tests of before with their code on this schema (COMMIT=tag: of that commit)
+	@$(BIN)/python -m tests.support.rollout.old_code $(COMMIT)
 
 soak: setup  ## try the generated scenarios, faults and properties many times over (SOAK=25)
 	@SOAK=$(SOAK) $(BIN)/pytest --numprocesses=$(JOBS) --dist=worksteal --timeout=14400 $(LONG)

@@ -85,6 +85,11 @@ class Commands(TopGroup):
             LazyCommand("db", "processes:database_app", "Migrate the database."),
             LazyCommand("config", "configuration:config_app", "Check the settings of a deployment."),
             LazyCommand(
+                "version",
+                "rollout:version_app",
+                "Show which version of the workers has the work, and give it to another one.",
+            ),
+            LazyCommand(
                 "replay", "rollout:replay", "Replay workflows of the Temporal service under this code."
             ),
         ),

@@ -266,7 +266,7 @@ class WorkerOptions:
     workflows: Sequence[type] = WORKFLOWS
     """The workflow types that the worker runs."""
     version: WorkerDeploymentVersion | None = None
-    """The version that Temporal routes work by; without one the workers take what no version is asked for."""
+    """The version that Temporal routes work by; without one the workers have work while no version is current."""
 
     @property
     def common(self) -> dict[str, Any]:

@@ -33,7 +33,6 @@ from worker.settings import Settings
 
 if TYPE_CHECKING:
     from temporalio.client import Client, Interceptor
-    from temporalio.common import WorkerDeploymentVersion
 
     from activities.webhooks import WebhookSender
     from worker.assembly import Components, Composers
@@ -179,22 +178,6 @@ async def _check_namespace(client: Client) -> None:
                 f"{client.namespace!r} (TEMPORAL_NAMESPACE)"
             ) from None
         # A service may refuse the question and do the work: then the work says what is wrong.
-
-
-def worker_version() -> WorkerDeploymentVersion | None:
-    """Return the version of this worker, as Temporal's Worker Controller sets it; None where nothing does.
-
-    Raises Failure if only a part of it is set.
-    """
-    from temporalio.common import WorkerDeploymentVersion
-
-    variables = temporal_variables()
-    name, build = variables.get("TEMPORAL_DEPLOYMENT_NAME"), variables.get("TEMPORAL_WORKER_BUILD_ID")
-    if not name and not build:
-        return None
-    if not (name and build):
-        raise Failure("a worker's version needs TEMPORAL_DEPLOYMENT_NAME and TEMPORAL_WORKER_BUILD_ID")
-    return WorkerDeploymentVersion(deployment_name=name, build_id=build)
 
 
 def _first_line(error: Exception) -> str:

@@ -48,13 +48,14 @@ from worker.connections import (
     smtp_of,
     webhook_secrets,
     webhooks_of,
-    worker_version,
 )
 from worker.erasures import apply_erasures
 from worker.errors import Failure
 from worker.http_server import served
 from worker.monitoring.metrics import ProcessMetrics
 from worker.monitoring.tracing import tracing
+from worker.rollout.code_version import own_version
+from worker.rollout.version_routing import following
 from worker.settings import Settings
 from worker.shutdown import STOP_MARGIN, stopping
 from workflows.starting import housekeeping, notify_inbox
@@ -137,17 +138,20 @@ async def _check_mail_server(components: Components, settings: Settings) -> None
 async def _work(settings: Settings, database: Database, components: Components, client: Client) -> None:
     # The program's rate holds for all workers together, so that the server limits the queue, too (MAIL3).
     per_minute = smtp_of(settings, components.programs).rate_per_minute
+    own = own_version()
     options = WorkerOptions(
         max_cached_workflows=settings.max_cached_workflows,
         mails_per_second=per_minute / 60 if per_minute else None,
         grace_period=timedelta(seconds=settings.stop_seconds),
-        version=worker_version(),
+        version=own.version,
     )
     async with (
         stopping(settings.stop_seconds + STOP_MARGIN) as stop,
         workers(client, components, options) as running,
         AsyncExitStack() as stack,
     ):
+        if own.routes_itself:
+            await stack.enter_async_context(following(client, own.version))
         if settings.bounce_port is not None:
             handler = BounceHandler(database, partial(notify_inbox, client, database))
             await _listen_for_bounces(stack, handler, settings.bounce_host, settings.bounce_port)
@@ -158,7 +162,12 @@ async def _work(settings: Settings, database: Database, components: Components, 
         await stack.enter_async_context(
             housekeeping(client, database, components.programs, lambda: datetime.now(UTC))
         )
-        log.info("worker_started", environment=settings.environment, programs=", ".join(components.programs))
+        log.info(
+            "worker_started",
+            environment=settings.environment,
+            programs=", ".join(components.programs),
+            version=own.version.build_id,
+        )
         await stop.wait()
         log.info("worker_shutdown_started")
         await asyncio.gather(*(worker.shutdown() for worker in running))

@@ -521,6 +521,9 @@ COMMANDS = {
     "db adopt": "",
     "config register": "",
     "config check": "--json",
+    "version show": "--json",
+    "version set-current": "VERSION",
+    "version wake": "--per-second",
     "replay": "--from-server --json",
 }
 

@@ -105,6 +105,29 @@ async def check_temporal() -> AsyncIterator[SettingFinding]:
     yield await _search_attributes(client)
     async for finding in _pollers(client):
         yield finding
+    yield await _current_version(client)
+
+
+async def _current_version(client: Client) -> SettingFinding:
+    """Return which version of the workers has the work, and whether a worker of it runs."""
+    from temporalio.service import RPCError
+
+    from worker.rollout.code_version import own_version
+    from worker.rollout.version_routing import UNVERSIONED, pollers, routing
+
+    about, own = "worker version", own_version().version
+    try:
+        found = await routing(client, own.deployment_name)
+        polling = await pollers(client, datetime.now(UTC))
+    except RPCError as error:
+        return warning(about, f"Temporal does not say which one is current ({error.status.name})")
+    current = found.current if found else UNVERSIONED
+    words = f"{current or 'none'} is current, this code is {own.build_id}"
+    if polling and not polling[current]:
+        return warning(
+            about, f"{words}; no worker of the current one runs: nothing is applied, planned or sent"
+        )
+    return ok(about, words)
 
 
 async def _search_attributes(client: Client) -> SettingFinding:

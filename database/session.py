@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from database.key_ring import KeyRing
 from database.outbox import KnownEndpoints
 from database.postgres_timeouts import connect_args
-from database.schema import head, runs_on, upgrade
+from database.schema_upgrade import head, runs_on, upgrade
 
 TIMEOUT = 10.0
 """Default limit, in seconds, for an answer of PostgreSQL."""

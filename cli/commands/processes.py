@@ -14,7 +14,7 @@ from cli.output import working
 from cli.runner import run
 from database import environment
 from database.environment import Deployment
-from database.schema import SchemaLockedError
+from database.schema_upgrade import SchemaLockedError
 from worker.assembly import versions_of
 from worker.connections import (
     database_ready,

@@ -18,7 +18,7 @@ import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
 
-from database.schema import MIGRATIONS, config_of
+from database.schema_upgrade import MIGRATIONS, config_of
 from tests.conftest import program
 
 FIRST = "0020"
@@ -28,7 +28,7 @@ STYLE = ("prefer-bigint-over-int", "prefer-identity", "prefer-text-field", "pref
 """Rules about taste: the models choose the types, and a migration runs once, in a transaction."""
 
 SET_BY_US = ("require-lock-timeout", "require-statement-timeout")
-"""`database/schema.py` limits the wait for a table. A statement that has it may take its time."""
+"""`database/schema_upgrade.py` limits the wait for a table. A statement that has it may take its time."""
 
 BEFORE_THE_CHECK = "released before this check; it blocks writers for a second per million rows"
 

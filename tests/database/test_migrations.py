@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from database import audit
 from database.models import Base
-from database.schema import MIGRATIONS, config_of
+from database.schema_upgrade import MIGRATIONS, config_of
 from database.session import Database
 from evidence import checkpoints
 from lifecycles.registry import LIFECYCLES

@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from database.schema import (
+from database.schema_upgrade import (
     MIGRATIONS,
     SchemaLockedError,
     SchemaVersion,

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from alembic.script import ScriptDirectory
 
-from database.schema import MIGRATIONS, head
+from database.schema_upgrade import MIGRATIONS, head
 
 ROOT = Path(__file__).resolve().parents[3]
 

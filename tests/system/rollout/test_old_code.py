@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from database.schema import head
+from database.schema_upgrade import head
 from tests.support.rollout.old_code import commit_before_newest_migration, main, run_tests, unpack
 
 FEW = ("tests/database/test_ledger.py", "tests/database/test_event_queue.py")

@@ -68,7 +68,7 @@ def test_wrong_rows_are_named_and_all_others_are_read() -> None:
     assert [mistake.partition(": ")[::2] for mistake in found.mistakes] == [
         ("line 3", "is not UTF-8: save the file as CSV UTF-8"),
         ("line 4", "has 2 cells, and line 1 has 4"),
-        ("line 5", "is no CSV: ',' expected after '\"'"),
+        ("line 5", "member: is a formula, or the error of one: '=HYPERLINK(\"http://example.org\")'"),
         ("line 6", "member: is a formula, or the error of one: '#N/A'"),
         ("line 7", "name: is a formula, or the error of one: '#¿NOMBRE?'"),
         ("line 8", "a quote is opened and not closed"),

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from activities.webhooks import WebhookSender
     from worker.assembly import Components, Composers
+    from worker.payload_codec import PayloadEncryption
 
 # The assembly and Temporal are imported where they are used: they take a second to load, which every command with a
 # database would pay for its `--help`.
@@ -145,8 +146,10 @@ async def connect(interceptors: Sequence[Interceptor] = ()) -> Client:
     Raises Failure if none is named, or if it cannot be reached.
     """
     from temporalio.client import Client
+    from temporalio.converter import DataConverter
     from temporalio.envconfig import ClientConfig
 
+    converter = replace(DataConverter.default, payload_codec=payload_encryption(read_settings()))
     try:
         variables = temporal_variables()
         config = ClientConfig.load_client_connect_config(override_env_vars=variables)
@@ -155,13 +158,24 @@ async def connect(interceptors: Sequence[Interceptor] = ()) -> Client:
     if not config.get("target_host"):
         raise Failure("no Temporal server is named: set TEMPORAL_ADDRESS, or start throughline up here")
     try:
-        client = await Client.connect(**config, interceptors=interceptors)
+        client = await Client.connect(**config, interceptors=interceptors, data_converter=converter)
         await _check_namespace(client)
         return client
     except (RuntimeError, ValueError, OSError) as error:
         raise Failure(
             f"Temporal cannot be reached at {config['target_host']}: {_first_line(error)}"
         ) from None
+
+
+def payload_encryption(settings: Settings) -> PayloadEncryption | None:
+    """Return what encrypts the payloads that Temporal stores; None without keys. Raises Failure for a wrong key."""
+    from worker.payload_codec import PayloadEncryption
+
+    keys = [key.strip() for key in settings.payload_keys.get_secret_value().split(",") if key.strip()]
+    try:
+        return PayloadEncryption(keys) if keys else None
+    except ValueError as error:
+        raise Failure(f"THROUGHLINE_PAYLOAD_KEYS: {error}") from None
 
 
 async def _check_namespace(client: Client) -> None:

@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     base_url: str = "http://127.0.0.1:8080"
     keys: SecretStr = SecretStr("")
     secret: SecretStr = SecretStr("")
+    payload_keys: SecretStr = SecretStr("")
     webhook_secret: SecretStr = SecretStr("")
     webhook_allow: tuple[str, ...] = ()
     host: str = "127.0.0.1"

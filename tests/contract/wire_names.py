@@ -529,7 +529,7 @@ COMMANDS = {
 
 SETTINGS = """
     environment production allow database database_timeout programs templates base_url keys secret webhook_secret
-    webhook_allow host
+    webhook_allow payload_keys host
     port gateway_url outbox_database smtp_host smtp_port smtp_username smtp_password smtp_tls smtp_verify smtp_ca_file
     smtp_helo_name smtp_connections smtp_rate_per_minute bounce_host bounce_port dkim_domain dkim_selector dkim_key_file
     max_cached_workflows stop_seconds health_host health_port log_format

@@ -9,6 +9,7 @@ from typing import Final
 from worker.configuration.findings import SettingFinding, wrong
 from worker.configuration.own_settings import (
     check_base_url,
+    check_payload_keys,
     check_programs,
     check_recipients,
     check_secrets,
@@ -33,6 +34,7 @@ async def check_configuration(settings: Settings) -> list[SettingFinding]:
     programs, found = check_programs(settings)
     own = [
         *check_secrets(settings),
+        *check_payload_keys(settings),
         *check_base_url(settings),
         *found,
         *check_recipients(settings),

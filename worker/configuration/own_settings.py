@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from rules.program import Program
 from rules.program.toml_schema import ProgramError
 from worker.configuration.findings import SettingFinding, off, ok, warning, wrong
-from worker.connections import composers, links_of, read_programs, smtp_of, webhook_allow
+from worker.connections import composers, links_of, payload_encryption, read_programs, smtp_of, webhook_allow
 from worker.errors import Failure
 from worker.settings import Settings
 
@@ -48,6 +48,20 @@ def check_secrets(settings: Settings) -> Iterator[SettingFinding]:
             else ok("keys", f"{len(ring.keys)}, {ring} by fingerprint; the first signs")
         )
     yield _webhook_secrets(settings)
+
+
+def check_payload_keys(settings: Settings) -> Iterator[SettingFinding]:
+    """Yield whether the payloads of Temporal are encrypted, and under which keys."""
+    about = "payload encryption"
+    try:
+        found = payload_encryption(settings)
+    except Failure as failure:
+        yield wrong(about, str(failure))
+        return
+    if found is None:
+        yield off(about, "Temporal's histories hold ids and instants as they are")
+    else:
+        yield ok(about, f"{len(found.key_ids)} keys, {', '.join(found.key_ids)}; the first encrypts")
 
 
 def _webhook_secrets(settings: Settings) -> SettingFinding:

@@ -14,6 +14,7 @@ from database.models import Claim, Engagement, Lifecycle, Profile, Survey
 from lifecycles.engagements import EngagementContext, load_engagement
 from lifecycles.facts import facts_to_row
 from lifecycles.participants import Participant, Programs
+from lifecycles.situation import in_send_window
 from lifecycles.workflow_commands import WorkflowCommand, start
 from rules import credit, engagement
 from rules.acts import Act
@@ -215,12 +216,16 @@ class ClaimSituation:
 
     def agenda(self, facts: ClaimFacts) -> Agenda:
         """Return the claim's agenda (CPE7)."""
-        return credit.agenda(
-            facts,
-            self.program.credit,
-            self.calendar,
-            self.people[facts.profile].calendar(self.program),
-            self.people[facts.counterpart].calendar(self.program),
+        return in_send_window(
+            credit.agenda(
+                facts,
+                self.program.credit,
+                self.calendar,
+                self.people[facts.profile].calendar(self.program),
+                self.people[facts.counterpart].calendar(self.program),
+            ),
+            self.program,
+            self.people,
         )
 
     def state(self, facts: ClaimFacts, at: datetime) -> str:

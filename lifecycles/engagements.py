@@ -21,7 +21,7 @@ from database.models import (
 )
 from lifecycles.facts import facts_from_row, facts_to_row
 from lifecycles.participants import Participant, Programs, participants_of, program_of
-from lifecycles.situation import pinned_program
+from lifecycles.situation import in_send_window, pinned_program
 from rules import credit, engagement
 from rules.acts import Act
 from rules.agenda import Agenda, StateChange, closing_change
@@ -50,13 +50,17 @@ class EngagementSituation:
         policy, cohort = self.program.engagement, self.program.cohort
         if facts.cohort and cohort is not None:
             policy = replace(policy, wrap_up_days=cohort.graduation_days)
-        return engagement.agenda(
-            facts,
-            policy,
-            self.calendar,
-            self.people[facts.mentor].calendar(self.program),
-            self.people[facts.mentee].calendar(self.program),
-            self.program.curriculum,
+        return in_send_window(
+            engagement.agenda(
+                facts,
+                policy,
+                self.calendar,
+                self.people[facts.mentor].calendar(self.program),
+                self.people[facts.mentee].calendar(self.program),
+                self.program.curriculum,
+            ),
+            self.program,
+            self.people,
         )
 
     def apply(self, facts: EngagementFacts, act: Act, now: datetime) -> EngagementFacts:

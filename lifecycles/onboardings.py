@@ -14,7 +14,7 @@ from database.models import Lifecycle, Onboarding, Profile
 from lifecycles.engagements import EngagementContext
 from lifecycles.facts import facts_from_row, facts_to_row
 from lifecycles.participants import Participant, Programs, participant, program_of
-from lifecycles.situation import pinned_program
+from lifecycles.situation import in_send_window, pinned_program
 from lifecycles.workflow_commands import WorkflowCommand
 from rules import onboarding
 from rules.acts import Act
@@ -47,7 +47,11 @@ class OnboardingSituation:
         qualified = self.who.profile.role != "mentor" or onboarding.mentor_is_qualified(
             self.who.member.years_management, codes, self.program.onboarding
         )
-        return onboarding.agenda(facts, self.program.onboarding, self.calendar, qualified=qualified)
+        return in_send_window(
+            onboarding.agenda(facts, self.program.onboarding, self.calendar, qualified=qualified),
+            self.program,
+            self.people,
+        )
 
     def apply(self, facts: OnboardingFacts, act: Act, now: datetime) -> OnboardingFacts:
         """Return the facts after an act. Raises Refused."""

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Lifecycle, Profile, Request
 from lifecycles.participants import Participant, Programs, participants_of, program_of
-from lifecycles.situation import pinned_program
+from lifecycles.situation import in_send_window, pinned_program
 from rules import request
 from rules.acts import Act
 from rules.agenda import Agenda
@@ -40,7 +40,11 @@ class RequestSituation:
 
     def agenda(self, facts: RequestFacts) -> Agenda:
         """Return the request's agenda (REQ1–REQ10)."""
-        return request.agenda(facts, self.program.request, self.calendar, self.mentee.calendar(self.program))
+        return in_send_window(
+            request.agenda(facts, self.program.request, self.calendar, self.mentee.calendar(self.program)),
+            self.program,
+            self.people,
+        )
 
     def apply(self, facts: RequestFacts, act: Act, now: datetime) -> RequestFacts:
         """Return the facts after an act. Raises Refused."""

@@ -16,6 +16,7 @@ from rules.acts import Act
 from rules.agenda import Agenda, Refused
 from rules.calendar import Calendar
 from rules.program import Program
+from rules.send_window import Recipient, spread
 
 Facts = TypeVar("Facts")
 
@@ -43,6 +44,14 @@ class Situation(Protocol[Facts]):
 
     def closed_because(self, facts: Facts, state: str, on: date) -> str:
         """Return how it is over, for an act that comes too late; `on` is the day on which it ended."""
+
+
+def in_send_window(agenda: Agenda, program: Program, people: Mapping[str, Participant]) -> Agenda:
+    """Return an agenda whose mails of the send time are spread over the program's window (T4)."""
+    if not program.hours.send_window:
+        return agenda
+    recipients = {profile: Recipient(who.member.id, who.calendar(program)) for profile, who in people.items()}
+    return spread(agenda, recipients)
 
 
 async def pinned_program(session: AsyncSession, programs: Programs, row: Lifecycle) -> Program:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database.models import Engagement, Lifecycle, Profile, Survey
 from lifecycles.facts import facts_to_row
 from lifecycles.participants import Participant, Programs, participant, program_of
-from lifecycles.situation import pinned_program
+from lifecycles.situation import in_send_window, pinned_program
 from rules import survey
 from rules.acts import Act
 from rules.agenda import Agenda
@@ -40,7 +40,9 @@ class SurveySituation:
 
     def agenda(self, facts: SurveyFacts) -> Agenda:
         """Return the survey's agenda (SUR2)."""
-        return survey.agenda(facts, self.program.survey, self.calendar)
+        return in_send_window(
+            survey.agenda(facts, self.program.survey, self.calendar), self.program, self.people
+        )
 
     def apply(self, facts: SurveyFacts, act: Act, now: datetime) -> SurveyFacts:
         """Return the facts after an act. Raises Refused."""

@@ -37,6 +37,8 @@ class Hours:
     """The program's own country, subdivision and zone count for people whose own are unknown (T1)."""
     subdivision: str | None
     zone: str
+    send_window: int = 0
+    """Minutes after the send time over which scheduled mail is spread; 0 for none."""
     holidays: tuple[HolidayChange, ...] = ()
     """Holidays that the program strikes or adds, by country and subdivision."""
 

@@ -22,6 +22,7 @@ from rules.calendar import Calendar
 from rules.kinds import parts_of
 from rules.messages import MessageClass, urgency
 from rules.program import Program
+from rules.send_window import offset
 
 _WAITED_AT_MOST = timedelta(days=1)
 """How long ago a nudge may have been due that others still let go first: one that is stuck longer holds up nobody."""
@@ -53,7 +54,7 @@ async def postpone(session: AsyncSession, row: Message, program: Program, at: da
         return False
     if len(places) < cap and await _ahead(session, row, reader, at) < cap - len(places):
         return False
-    morning = next_morning(calendar, at)
+    morning = next_morning(calendar, at) + offset(row.member_id, program.hours.send_window)
     due = row.context.get("due")
     if due and at < datetime.fromisoformat(due) <= morning:
         return False

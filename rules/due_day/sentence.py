@@ -68,7 +68,8 @@ def _from_instant(case: Case, at: datetime, due: datetime) -> str:
     if due == at:
         return ""
     day = reader.calendar.date_of(due)
-    if due == reader.calendar.next_send_after(at - timedelta(microseconds=1)):
+    morning = reader.calendar.next_send_after(at - timedelta(microseconds=1))
+    if morning <= due <= morning + timedelta(minutes=reader.calendar.hours.send_window):
         return f", so {_full(day)}, {reader.calendar.local(due):%H:%M} for {reader.label}"
     return _otherwise(case, reader.calendar.date_of(at), day)
 

@@ -80,6 +80,10 @@ def _holidays_shown(changes: tuple[HolidayChange, ...]) -> str:
     return "; ".join(shown) or "none"
 
 
+def _minutes(at: time) -> float:
+    return at.hour * 60 + at.minute + at.second / 60
+
+
 @table
 class HoursTable:
     """The `[hours]` of a program file; becomes `rules.calendar.Hours`."""
@@ -102,6 +106,9 @@ class HoursTable:
         closing_days, "T1", about="days on which nobody of the program acts"
     )
     send_time: time = field(time_of_day, "T4", about="when scheduled mail goes out, on the recipient's clock")
+    send_window: int = field(
+        integer(0, 480), "T4", about="minutes after it over which scheduled mail is spread", default=0
+    )
     close_of_business: time = field(
         time_of_day, "T2", about="when a due day ends, on the clock of who has to act"
     )
@@ -122,6 +129,8 @@ class HoursTable:
             )
         if self.close_of_business <= self.send_time:
             yield Issue(("close_of_business",), "must be later than send_time")
+        elif _minutes(self.send_time) + self.send_window > _minutes(self.close_of_business):
+            yield Issue(("send_window",), "must end by close_of_business")
 
     def hours(self) -> Hours:
         """Return the hours as `rules.calendar` takes them."""
@@ -129,6 +138,7 @@ class HoursTable:
             working_week=self.working_week,
             closing_days=self.closing_days,
             send_time=self.send_time,
+            send_window=self.send_window,
             close_of_business=self.close_of_business,
             country=self.country,
             subdivision=self.subdivision,

@@ -115,9 +115,14 @@ class Program:
         """Return this program with the rules of another version of its file, by which a lifecycle goes on (CPE12).
 
         Of that version are `OF_ITS_VERSION` and `hours`. Names, addresses, links, languages, closing days and holidays
-        stay, and so do `[events]` and `[mail]`: they say how the deployment works today.
+        stay, and so do `send_window`, `[events]` and `[mail]`: they say how the deployment works today.
         """
-        hours = replace(version.hours, closing_days=self.hours.closing_days, holidays=self.hours.holidays)
+        hours = replace(
+            version.hours,
+            closing_days=self.hours.closing_days,
+            holidays=self.hours.holidays,
+            send_window=self.hours.send_window,
+        )
         kept = {name: getattr(version, name) for name in OF_ITS_VERSION}
         return replace(self, hours=hours, fingerprint=version.fingerprint, source=version.source, **kept)
 

@@ -22,7 +22,7 @@ from database.ledger import FIRST_RESEND_OCCURRENCE
 from database.models import DECISIONS, Message
 from database.session import Database
 from database.tasks import open_task
-from lifecycles.recording import PLAN_FAILED, DueMail, Planned, record_refusal
+from lifecycles.recording import PLAN_FAILED, Planned, due_mail, record_refusal
 from lifecycles.registry import find_lifecycle
 from rules.acts import Act
 from rules.kinds import KINDS
@@ -112,7 +112,11 @@ class GuardedPlan(Generic[Order, Result]):
                     staff_orders.not_on_hold(),
                 )
             )
-            mails = [DueMail(f"{mail.step}/{mail.occurrence}", mail.due_at) for mail in found if mail.due_at]
+            mails = [
+                due_mail(mail.step, mail.occurrence, mail.due_at, mail.message_class)
+                for mail in found
+                if mail.due_at
+            ]
             closed = row.closed_at is not None
             return Planned(row.state, closed, mails, None if closed else at + PLAN_AGAIN)
 

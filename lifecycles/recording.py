@@ -20,6 +20,7 @@ from lifecycles.situation import AppliedActs, Situation
 from rules.acts import EVENT_REASON, Act
 from rules.agenda import Agenda, MessageChange, StateChange, recorded_at
 from rules.engagement.confidentiality import PAUSED_BY_STAFF, SUSPENDED
+from rules.messages import MessageClass
 
 PLAN_FAILED = "plan_failed"
 """The kind of the task about a lifecycle that the program cannot plan. The next plan closes it (STA2)."""
@@ -48,6 +49,13 @@ class DueMail:
 
     key: str
     due: datetime
+    nudge: bool = False
+    """Whether it gives way to what is owed where mail has to wait."""
+
+
+def due_mail(step: str, occurrence: int, due: datetime, message_class: str) -> DueMail:
+    """Return a message of the ledger as a workflow waits for it."""
+    return DueMail(f"{step}/{occurrence}", due, message_class == MessageClass.NUDGE.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +128,9 @@ async def record(
     return Planned(
         state=row.state,
         closed=row.closed_at is not None,
-        mails=[DueMail(f"{m.step}/{m.occurrence}", m.due_at) for m in changes.waiting if m.due_at],
+        mails=[
+            due_mail(m.step, m.occurrence, m.due_at, m.message_class) for m in changes.waiting if m.due_at
+        ],
         wake_at=row.next_at,
         moved=changes.moved,
         dropped=changes.dropped,

@@ -13,10 +13,9 @@ from database import program_versions
 from database.models import Lifecycle
 from lifecycles.participants import Participant, Programs, UnknownProgram, program_of
 from rules.acts import Act
-from rules.agenda import Agenda, Refused
+from rules.agenda import Agenda, Refused, WindowRecipient, spread_mails
 from rules.calendar import Calendar
 from rules.program import Program
-from rules.send_window import Recipient, spread
 
 Facts = TypeVar("Facts")
 
@@ -50,8 +49,10 @@ def in_send_window(agenda: Agenda, program: Program, people: Mapping[str, Partic
     """Return an agenda whose mails of the send time are spread over the program's window (T4)."""
     if not program.hours.send_window:
         return agenda
-    recipients = {profile: Recipient(who.member.id, who.calendar(program)) for profile, who in people.items()}
-    return spread(agenda, recipients)
+    recipients = {
+        profile: WindowRecipient(who.member.id, who.calendar(program)) for profile, who in people.items()
+    }
+    return spread_mails(agenda, recipients)
 
 
 async def pinned_program(session: AsyncSession, programs: Programs, row: Lifecycle) -> Program:

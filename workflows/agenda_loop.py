@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
+from temporalio.common import Priority, RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
@@ -44,6 +44,12 @@ PLAN_AGAIN_AFTER = timedelta(minutes=5)
 
 UNPLANNED = "it cannot be done now, and nothing has changed: the database does not answer. Try again later."
 """What the sender of an update reads when no plan can be made."""
+
+GIVES_WAY = Priority(priority_key=4)
+"""The priority of a delivery of nudges alone: Temporal's default is 3, and lower numbers go first.
+
+It decides only where deliveries wait, such as at nine in a zone of many people.
+"""
 
 MOST_KEYS = 25
 """How many messages one delivery activity sends, one after another. More go side by side in several.
@@ -308,6 +314,7 @@ class AgendaLoop:
                 summary=", ".join(keys)
                 if len(keys) <= MOST_NAMED
                 else f"{len(keys)} messages, from {keys[0]}",
+                priority=self._priority(keys),
             )
         except ActivityError:
             workflow.logger.warning("delivery ended without an outcome; retrying")
@@ -315,6 +322,11 @@ class AgendaLoop:
         # byte; an attempt that is backing off learns of it at its next try (MAIL4).
         self._returned.append((keys, outcomes))
         return outcomes
+
+    def _priority(self, keys: list[str]) -> Priority:
+        mails = self._planned.mails if self._planned else []
+        nudges = {mail.key for mail in mails if mail.nudge}
+        return GIVES_WAY if nudges.issuperset(keys) else Priority.default
 
     def _take_returned(self) -> None:
         returned, self._returned = self._returned, []

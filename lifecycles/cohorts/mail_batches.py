@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from database import ledger, staff_orders
 from database.ledger import FIRST_RESEND_OCCURRENCE
 from database.models import Message
-from lifecycles.recording import DueMail
+from lifecycles.recording import DueMail, due_mail
 
 
 async def due_mails(session: AsyncSession, workflow: str, at: datetime, most: int) -> list[DueMail]:
@@ -21,12 +21,12 @@ async def due_mails(session: AsyncSession, workflow: str, at: datetime, most: in
     found: list[DueMail] = []
     for condition in (Message.attempts == 0, Message.attempts > 0):
         rows = await session.execute(
-            select(Message.step, Message.occurrence, Message.due_at)
+            select(Message.step, Message.occurrence, Message.due_at, Message.message_class)
             .where(*_waiting(workflow), Message.due_at <= at, condition)
             .order_by(Message.due_at, Message.id)
             .limit(most)
         )
-        found += [DueMail(f"{step}/{occurrence}", due_at) for step, occurrence, due_at in rows if due_at]
+        found += [due_mail(step, number, due, why) for step, number, due, why in rows if due]
     return found
 
 

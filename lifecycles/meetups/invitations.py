@@ -19,7 +19,7 @@ from database import ledger, staff_orders
 from database.ledger import FIRST_RESEND_OCCURRENCE, AgendaChanges
 from database.models import CohortMember, Meetup, MeetupInvitation, Member, Message, Profile
 from lifecycles.participants import Participant
-from lifecycles.recording import DueMail, resolve_reason
+from lifecycles.recording import DueMail, due_mail, resolve_reason
 from rules import meetup
 from rules.agenda import PlannedMail, recorded_at
 from rules.meetup import STEPS, InvitedPerson, MeetupFacts, PastMail, parts_of_step, step_of
@@ -205,15 +205,15 @@ async def due_mails(session: AsyncSession, workflow: str, at: datetime, most: in
     found: list[DueMail] = []
     for condition in (Message.attempts == 0, Message.attempts > 0):
         rows = await session.execute(_due(workflow, at, condition, most))
-        found += [DueMail(f"{step}/{occurrence}", due_at) for step, occurrence, due_at in rows if due_at]
+        found += [due_mail(step, number, due, why) for step, number, due, why in rows if due]
     return found
 
 
 def _due(
     workflow: str, at: datetime, condition: ColumnElement[bool], most: int
-) -> Select[str, int, datetime | None]:
+) -> Select[str, int, datetime | None, str]:
     return (
-        select(Message.step, Message.occurrence, Message.due_at)
+        select(Message.step, Message.occurrence, Message.due_at, Message.message_class)
         .where(
             Message.workflow == workflow,
             Message.state == "planned",

@@ -17,12 +17,11 @@ from database.models import Message
 from lifecycles.participants import Participant, participant
 from mail.context import is_unsubscribed
 from mail.turns.shared_mail import is_shared
-from rules.agenda import MINUTE
+from rules.agenda import MINUTE, send_offset
 from rules.calendar import Calendar
 from rules.kinds import parts_of
 from rules.messages import MessageClass, urgency
 from rules.program import Program
-from rules.send_window import offset
 
 _WAITED_AT_MOST = timedelta(days=1)
 """How long ago a nudge may have been due that others still let go first: one that is stuck longer holds up nobody."""
@@ -54,7 +53,7 @@ async def postpone(session: AsyncSession, row: Message, program: Program, at: da
         return False
     if len(places) < cap and await _ahead(session, row, reader, at) < cap - len(places):
         return False
-    morning = next_morning(calendar, at) + offset(row.member_id, program.hours.send_window)
+    morning = next_morning(calendar, at) + send_offset(row.member_id, program.hours.send_window)
     due = row.context.get("due")
     if due and at < datetime.fromisoformat(due) <= morning:
         return False

@@ -146,7 +146,7 @@ HISTORY_VALUES = {
     "Matched": "request at heard_at history no_fit",
     "Answer": "state moved dropped added",
     "MessageChange": "key message to number was due",
-    "DueMail": "key due",
+    "DueMail": "key due nudge",
     "Planned": "state closed mails wake_at moved dropped added refused program",
     "WorkflowCommand": "kind workflow name argument",
     "SendMail": "workflow keys",

@@ -11,10 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules.agenda import Agenda, PlannedMail, PlannedTask, StateChange
+from rules.agenda import (
+    Agenda,
+    PlannedMail,
+    PlannedTask,
+    StateChange,
+    WindowRecipient,
+    send_offset,
+    spread_mails,
+)
 from rules.calendar import Calendar, calendar_for
 from rules.program import load_program
-from rules.send_window import Recipient, offset, spread
 
 PROGRAM = load_program(Path("programs") / "asis-global.toml")
 DAY = date(2028, 3, 14)
@@ -30,7 +37,7 @@ def mail(due: datetime | None, to: str = "p-ana", step: str = "check_in") -> Pla
 
 def spread_dues(minutes: int, *mails: PlannedMail) -> list[datetime | None]:
     agenda = Agenda(mails, (StateChange(calendar(0).send_at(DAY), "open"),))
-    found = spread(agenda, {"p-ana": Recipient("ana", calendar(minutes))})
+    found = spread_mails(agenda, {"p-ana": WindowRecipient("ana", calendar(minutes))})
     assert found.state_changes == agenda.state_changes
     return [one.due for one in found.mails]
 
@@ -38,15 +45,17 @@ def spread_dues(minutes: int, *mails: PlannedMail) -> list[datetime | None]:
 @pytest.mark.rule("T4")
 @given(member=st.text(max_size=30), minutes=st.integers(0, 480))
 def test_offset_is_the_same_each_time_and_within_the_window(member: str, minutes: int) -> None:
-    found = offset(member, minutes)
-    assert found == offset(member, minutes)
+    found = send_offset(member, minutes)
+    assert found == send_offset(member, minutes)
     assert timedelta(0) <= found <= timedelta(minutes=minutes)
     assert found.microseconds == 0
 
 
 @pytest.mark.rule("T4")
 def test_thousand_people_are_spread_evenly() -> None:
-    by_quarter = Counter(int(offset(f"m-{number}", 60) / timedelta(minutes=15)) for number in range(4000))
+    by_quarter = Counter(
+        int(send_offset(f"m-{number}", 60) / timedelta(minutes=15)) for number in range(4000)
+    )
     assert set(by_quarter) == set(range(4))
     assert all(850 < count < 1150 for count in by_quarter.values())
 
@@ -59,8 +68,8 @@ def test_mail_of_the_send_time_moves_and_nothing_else() -> None:
     due = spread_dues(
         30, mail(nine), mail(at_once), mail(close), mail(weekend), mail(None), mail(nine, "p-x")
     )
-    assert due == [nine + offset("ana", 30), at_once, close, weekend, None, nine]
-    assert nine < nine + offset("ana", 30) < nine + timedelta(minutes=30)
+    assert due == [nine + send_offset("ana", 30), at_once, close, weekend, None, nine]
+    assert nine < nine + send_offset("ana", 30) < nine + timedelta(minutes=30)
 
 
 @pytest.mark.rule("T4")
@@ -74,15 +83,15 @@ def test_mails_of_one_person_on_a_morning_stay_together() -> None:
 def test_mail_after_a_pause_is_spread_too() -> None:
     nine = calendar(0).send_at(DAY)
     held = PlannedMail("check_in", None, "mentee.check_in", "p-ana", after_pause=nine)
-    found = spread(Agenda((held,), ()), {"p-ana": Recipient("ana", calendar(30))})
-    assert found.mails[0].due_if_waiting == nine + offset("ana", 30)
+    found = spread_mails(Agenda((held,), ()), {"p-ana": WindowRecipient("ana", calendar(30))})
+    assert found.mails[0].due_if_waiting == nine + send_offset("ana", 30)
 
 
 @pytest.mark.rule("T4")
 def test_tasks_keep_their_instants() -> None:
     task = PlannedTask(calendar(0).send_at(DAY), "inactive", "cause", "Ask them.")
     agenda = Agenda((), (), (task,))
-    assert spread(agenda, {"p-ana": Recipient("ana", calendar(30))}) == agenda
+    assert spread_mails(agenda, {"p-ana": WindowRecipient("ana", calendar(30))}) == agenda
 
 
 @pytest.mark.rule("T4", "T5")
@@ -93,7 +102,7 @@ def test_tasks_keep_their_instants() -> None:
 def test_spread_mail_stays_on_its_day_in_every_zone(zone: str, days: int) -> None:
     theirs = calendar(480, zone)
     due = theirs.send_at(DAY + timedelta(days=days))
-    found = spread(Agenda((mail(due),), ()), {"p-ana": Recipient("ana", theirs)}).mails[0].due
+    found = spread_mails(Agenda((mail(due),), ()), {"p-ana": WindowRecipient("ana", theirs)}).mails[0].due
     assert found is not None
     assert theirs.date_of(found) == theirs.date_of(due)
     assert time(9) <= theirs.local(found).time() < time(17)

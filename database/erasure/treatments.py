@@ -6,6 +6,7 @@ which the tables are written: messages are decided before their words go.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -183,9 +184,17 @@ _DOCUMENT: Final[Mapping[str, Change]] = {
 }
 
 
-_MAIL_WORDS: Final[Mapping[str, Change]] = dict.fromkeys(
-    ("trouble", "response", "came_back_reason", "order_reason", "subject"), word
-)
+def without_quotation(old: str | None) -> str | None:
+    """Keep of the reason of a decision who gave it: `cancelled by staff: …` quotes the words of a person."""
+    return _QUOTED.sub(rf"\1: {ERASED}", old) if old else old
+
+
+_QUOTED: Final = re.compile(r"(by (?:staff|the mentor|the mentee)): .+", re.DOTALL)
+
+_MAIL_WORDS: Final[Mapping[str, Change]] = {
+    **dict.fromkeys(("trouble", "response", "came_back_reason", "order_reason", "subject"), word),
+    "reason": without_quotation,
+}
 
 TREATMENTS: Final[tuple[Treatment, ...]] = (
     Treatment(

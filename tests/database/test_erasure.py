@@ -97,7 +97,6 @@ STAYS = {
     *(("claims", "earned"), ("claims", "countable"), ("letters", "certification")),
     *(("meetings", "answer"), ("meetings", "met_on")),
     # The program's own words, which the audit record has as well.
-    ("messages", "reason"),
     # Its batch removes it when it ends.
     ("act_batches", "reason"),
     # Written with the name and the address; the number of the task.

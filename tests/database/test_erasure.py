@@ -96,7 +96,6 @@ STAYS = {
     *(("claims", name) for name in ("certification", "credit_date", "cycle_start", "cycle_end", "domains")),
     *(("claims", "earned"), ("claims", "countable"), ("letters", "certification")),
     *(("meetings", "answer"), ("meetings", "met_on")),
-    # The program's own words, which the audit record has as well.
     # Its batch removes it when it ends.
     ("act_batches", "reason"),
     # Written with the name and the address; the number of the task.

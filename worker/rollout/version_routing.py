@@ -161,11 +161,12 @@ class _Follower:
         while True:
             try:
                 is_registered = await self._look()
-            except RPCError as error:
+            except (RPCError, RuntimeError, OSError) as error:
                 is_registered = False
                 # At first another worker was faster, or a queue is not polled yet; later it is a refusal.
                 level = "warning" if pause >= self._every else "info"
-                getattr(log, level)("version_not_made_current", error=error.status.name)
+                reason = error.status.name if isinstance(error, RPCError) else type(error).__name__
+                getattr(log, level)("version_not_made_current", error=reason)
             pause = self._every if is_registered else min(self._every, 2 * pause)
             await asyncio.sleep(pause)
 

@@ -82,6 +82,7 @@ class DetailPages:
             "tasks": _tasks(visit, view.schedule.tasks),
             "events": _events(visit, view.schedule.events),
             "orders": offering(visit, {each.workflow: each.state for each in view.lifecycles}),
+            "may_erase": visit.member.is_manager and visit.member.may_act,
             **_shared(visit),
         }
         return self._shell.respond(request, "person.html", values)

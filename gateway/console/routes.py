@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from gateway.console.acts.batch_pages import BatchPages
+from gateway.console.acts.erasure_page import ErasurePages
 from gateway.console.acts.pages import ActPages
 from gateway.console.cohorts.cohort_pages import CohortPages
 from gateway.console.confidential_pages import ConfidentialPages
@@ -36,7 +37,7 @@ def console_routes(shell: Shell) -> list[APIRouter]:
         *(TodayPages, AheadPages, ListPages, ActPages, BatchPages, OrderPages, MailHealthPages),
         *(TroublePages, ConfidentialPages, ProgramPages, MovePages, TextPages, FigurePages, SearchPages),
         *(TrialPages, TextHistoryPages, WebhookPages, CurriculumPages, CohortPages),
-        *(DetailPages, MailActPages),
+        *(DetailPages, MailActPages, ErasurePages),
     )
     found = [router for each in pages for router in each(shell).routes()]
     return [SignInPages(shell).routes(), *found, old_addresses()]

@@ -54,6 +54,8 @@ NOTICES: Final = frozenset(
         "copied",
         "test_sent",
         "went_live",
+        "erased",
+        "erasure_ordered",
         "webhook_done",
     }
 )

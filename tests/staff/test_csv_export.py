@@ -55,6 +55,7 @@ def test_wrong_rows_are_named_and_all_others_are_read() -> None:
         + b"#N/A,Eva,eva@example.org,good\n"
         + "leo,#¿NOMBRE?,leo@example.org,good\n".encode()
         + b'bob,"Bob,bob@example.org,good\n'
+        + b"max,Max,max@example.org,good\n" * 20
         + b'max,"Ma"x,max@example.org,good\n'
         + b"huge,"
         + b"x" * 200_000
@@ -62,9 +63,9 @@ def test_wrong_rows_are_named_and_all_others_are_read() -> None:
         + b'two,"Two\nLines",two@example.org,good\n'
         + ANA.encode() * 30
     )
-    assert [event["data"]["member"] for _, event in found.events] == ["ana", "two"] + ["ana"] * 30
-    assert found.events[1][0] == "line 11: "
-    assert found.events[-1][0] == "line 42: "
+    assert [event["data"]["member"] for _, event in found.events] == ["ana"] + ["max"] * 20 + ["two"] + ["ana"] * 30
+    assert found.events[21][0] == "line 31: "
+    assert found.events[-1][0] == "line 62: "
     assert [mistake.partition(": ")[::2] for mistake in found.mistakes] == [
         ("line 3", "is not UTF-8: save the file as CSV UTF-8"),
         ("line 4", "has 2 cells, and line 1 has 4"),
@@ -72,8 +73,8 @@ def test_wrong_rows_are_named_and_all_others_are_read() -> None:
         ("line 6", "member: is a formula, or the error of one: '#N/A'"),
         ("line 7", "name: is a formula, or the error of one: '#¿NOMBRE?'"),
         ("line 8", "a quote is opened and not closed"),
-        ("line 9", "is no CSV: ',' expected after '\"'"),
-        ("line 10", "is no CSV: field larger than field limit (131072)"),
+        ("line 29", "is no CSV: ',' expected after '\"'"),
+        ("line 30", "is no CSV: field larger than field limit (131072)"),
     ]
 
 

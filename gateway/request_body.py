@@ -28,17 +28,17 @@ async def read_body(request: Request, most: int = LARGEST) -> bytes:
     return bytes(body)
 
 
-async def read_form(request: Request) -> FormData:
-    """The fields of a form, urlencoded or multipart; none if the body is neither, or broken. Files are not taken.
+async def read_form(request: Request, most: int = LARGEST, files: int = 0) -> FormData:
+    """The fields of a form, urlencoded or multipart; none if the body is neither, or broken, or has more files.
 
     Raises TooLarge.
     """
-    body = await read_body(request)
+    body = await read_body(request, most)
 
     async def replayed() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
 
     try:
-        return await Request(request.scope, replayed).form(max_files=0, max_fields=300)
+        return await Request(request.scope, replayed).form(max_files=files, max_fields=300)
     except HTTPException:
         return FormData()

@@ -25,6 +25,7 @@ from gateway.console.programs.text_history_page import TextHistoryPages
 from gateway.console.programs.text_pages import TextPages
 from gateway.console.programs.trial_pages import TrialPages
 from gateway.console.search_page import SearchPages
+from gateway.console.settings.take_over_page import TakeOverPages
 from gateway.console.settings.webhook_pages import WebhookPages
 from gateway.console.shell import Shell
 from gateway.console.today import TodayPages
@@ -37,7 +38,7 @@ def console_routes(shell: Shell) -> list[APIRouter]:
         *(TodayPages, AheadPages, ListPages, ActPages, BatchPages, OrderPages, MailHealthPages),
         *(TroublePages, ConfidentialPages, ProgramPages, MovePages, TextPages, FigurePages, SearchPages),
         *(TrialPages, TextHistoryPages, WebhookPages, CurriculumPages, CohortPages),
-        *(DetailPages, MailActPages, ErasurePages),
+        *(DetailPages, MailActPages, ErasurePages, TakeOverPages),
     )
     found = [router for each in pages for router in each(shell).routes()]
     return [SignInPages(shell).routes(), *found, old_addresses()]

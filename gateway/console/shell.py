@@ -88,6 +88,7 @@ NAVIGATION: Final = (
     NavigationItem("figures", "/staff/figures", Access.OVERVIEW),
     NavigationItem("health", "/staff/mail", Access.MANAGER),
     NavigationItem("webhooks", "/staff/webhooks", Access.SETTING),
+    NavigationItem("take_over", "/staff/take-over", Access.SETTING),
     NavigationItem("reports", "/staff/reports", Access.MANAGER),
     NavigationItem("feedback", "/staff/feedback", Access.MANAGER),
 )

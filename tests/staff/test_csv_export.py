@@ -63,7 +63,9 @@ def test_wrong_rows_are_named_and_all_others_are_read() -> None:
         + b'two,"Two\nLines",two@example.org,good\n'
         + ANA.encode() * 30
     )
-    assert [event["data"]["member"] for _, event in found.events] == ["ana"] + ["max"] * 20 + ["two"] + ["ana"] * 30
+    assert [event["data"]["member"] for _, event in found.events] == ["ana"] + ["max"] * 20 + ["two"] + [
+        "ana"
+    ] * 30
     assert found.events[21][0] == "line 31: "
     assert found.events[-1][0] == "line 62: "
     assert [mistake.partition(": ")[::2] for mistake in found.mistakes] == [

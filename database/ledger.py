@@ -9,6 +9,7 @@ that finds the row in another state than it expects changes nothing and returns 
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,9 @@ from rules.messages import CATALOGUE
 
 FIRST_RESEND_OCCURRENCE: Final = 1000
 """Occurrences from here on are copies that staff requested; no agenda plans, moves or drops them."""
+
+_QUOTED: Final = re.compile(r"(by (?:staff|the mentor|the mentee)): .+", re.DOTALL)
+"""A reason that quotes a person. In the audit record the words stand in the veil: they can be erased (STA5)."""
 
 RESENDABLE: Final = frozenset({"ambiguous", "failed", "skipped"})
 """The decisions after which staff may have a message sent again (MAIL2, MAIL3, T8)."""
@@ -329,10 +333,12 @@ async def decide(
     }
     if row.number is not None:
         data["number"] = row.number
+    veiled = {"subject": row.subject} if row.subject else {}
     if reason:
-        data["reason"] = reason
-    veiled = {"subject": row.subject} if row.subject else None
-    await audit.append(session, row.workflow, "mail", decided_at, data, veiled=veiled)
+        data["reason"] = _QUOTED.sub(r"\1", reason)
+        if data["reason"] != reason:
+            veiled["reason"] = reason
+    await audit.append(session, row.workflow, "mail", decided_at, data, veiled=veiled or None)
     if decision == "sent" and "copy_of" in row.context:
         await _settle_tasks_of_originals(session, row, decided_at)
 

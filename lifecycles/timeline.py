@@ -86,7 +86,7 @@ def _row(record: AuditRecord, zone: str) -> dict[str, Any]:
             "decision": data["decision"],
             "subject": veiled.get("subject"),
         }
-        if reason := data.get("reason"):
+        if reason := (record.veiled or {}).get("reason") or data.get("reason"):
             row["reason"] = reason
     elif record.kind == "state":
         row |= {"subject": record.subject, "state": data["state"]}

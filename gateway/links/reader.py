@@ -50,7 +50,7 @@ async def reader_of(
     The program has the rules by which the link's subject goes on. `languages` are those that there are pages in.
     """
     participant = (await participants(session, [link.profile])).get(link.profile)
-    if participant is None or participant.profile.program not in programs:
+    if participant is None or participant.is_erased or participant.profile.program not in programs:
         return None
     program, subject = programs[participant.profile.program], await find_lifecycle(session, link.subject)
     if subject is not None and subject.program == program.id:

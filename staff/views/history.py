@@ -109,7 +109,8 @@ def _delivered(mail: Message, at: datetime, names: dict[str, str], reader: Reade
 
 def _item(record: AuditRecord, names: dict[str, str], reader: Reader) -> HistoryItem:
     data, veiled = record.data, words_of(record) if reader.is_confidant or record.kind == "mail" else {}
-    why = str(data.get("reason") or veiled.get("cause") or veiled.get("reason") or "")
+    said = (record.veiled or {}).get("reason") if record.kind == "mail" else None
+    why = str(said or data.get("reason") or veiled.get("cause") or veiled.get("reason") or "")
     if record.kind == "mail":
         why = why or str(veiled.get("subject") or "")
     elif record.kind == "credit":

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from database import ledger, suppressions
+from database import audit, ledger, suppressions
 from database.key_ring import KeyRing
 from database.ledger import AgendaChanges
 from database.models import DECISIONS, AuditRecord, Message, Task
@@ -463,3 +463,15 @@ async def test_task_is_snoozed_and_closed_by_a_person_and_stays_closed(database:
             ("lina", "task snoozed"),
             ("lina", "task done"),
         ]
+
+
+@pytest.mark.rule("STA5", "STA3")
+async def test_words_in_the_reason_of_a_decision_can_be_erased(database: Database) -> None:
+    await plan(database, check_ins())
+    await plan(database, [], AT + timedelta(days=9), because="cancelled by staff: moved")
+    async with database.reading() as session:
+        record = await session.scalar(select(AuditRecord).where(AuditRecord.kind == "mail").limit(1))
+    assert record is not None
+    assert record.data["reason"] == "cancelled by staff"
+    assert record.veiled == {"reason": "cancelled by staff: moved"}
+    assert audit.breaks([record]) == []

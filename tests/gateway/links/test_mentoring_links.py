@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete
 
+from database.erasure import erase
 from database.models import Engagement, Event, EventSubject, Member, Profile, Request
 from rules.engagement.confidentiality import NEUTRAL
 from tests.support.gateway import NOW, GatewayFixture, engagement_row, gateway_fixture, people, request_row
@@ -596,3 +597,11 @@ async def test_withdrawn_profile_may_still_answer(sqlite_gateway: GatewayFixture
     assert (
         await sqlite_gateway.client.post(sqlite_gateway.path(*ANSWER), data={"answer": "decline"})
     ).status_code == 200
+
+
+@pytest.mark.rule("STA5", "MAIL9")
+async def test_links_in_old_mail_of_an_erased_member_lead_nowhere(sqlite_gateway: GatewayFixture) -> None:
+    async with sqlite_gateway.database.begin() as session:
+        await erase(session, "marcus", "lina", True, NOW)
+    for purpose in (ANSWER, about("met")):
+        assert (await sqlite_gateway.client.get(sqlite_gateway.path(*purpose))).status_code == 404

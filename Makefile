@@ -13,10 +13,10 @@ BROWSERS := chromium chromium-browser google-chrome
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick replay oldcode soak lint bench browser mailservers promtool lock sbom licences audit clean
+.PHONY: help setup demo test quick replay oldcode soak lint bench bench-long browser mailservers promtool lock sbom licences audit clean
 
 help:  ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target does; do \
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r target does; do \
 		printf '  make %-11s %s\n' "$$target" "$$does"; done
 
 setup: $(READY)  ## make .venv with everything in it, from the lock
@@ -52,6 +52,9 @@ lint: setup  ## check layout, style, types and the directions of imports
 
 bench: setup  ## measure against hand-written minimums, and print the table
 	@$(BIN)/python -m benchmarks
+
+bench-long: setup  ## measure what takes many minutes: crowds, meetups, pages, chaos, the morning peak
+	@$(BIN)/python -m benchmarks long
 
 browser:  ## install Chromium for the page tests, where possible
 	@found() { for name in $(BROWSERS); do command -v $$name >/dev/null && return; done; return 1; }; \

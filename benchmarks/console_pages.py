@@ -105,7 +105,8 @@ def _rows() -> dict[type[Base], list[dict[str, Any]]]:
             }
         )
     for number in range(PAIRS):
-        _add_pair(found, number, NOW - timedelta(days=chance.randrange(1, 200), seconds=number))
+        # Less than six months ago: the preview is of a change that the rules still take.
+        _add_pair(found, number, NOW - timedelta(days=chance.randrange(1, 150), seconds=number))
     return found
 
 

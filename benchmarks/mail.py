@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -224,7 +224,7 @@ async def durable_mail() -> list[Figure]:
     return [
         Figure("durable mails a second, by hand", f"{hand:,.1f}"),
         Figure("durable mails a second, ours", f"{mine:,.1f}"),
-        Figure("… as a ratio", f"{ratio:.2f}", "≥ 0.8", ratio >= 0.8),
+        Figure("durable mails, as a ratio", f"{ratio:.2f}", "≥ 0.9", ratio >= 0.9),
     ]
 
 
@@ -322,12 +322,17 @@ async def _kept_against_new(host: str, port: int, where: str, count: int, bar: i
     return [
         Figure(f"server {where}: mails a second, a connection each", f"{other:,.0f}"),
         Figure(f"server {where}: mails a second, pool of 4", f"{mine:,.0f}"),
-        Figure("… as a ratio", f"{ratio:.2f}", f"> {bar}", ratio > bar),
+        Figure(f"server {where}: as a ratio", f"{ratio:.2f}", f"> {bar}", ratio > bar),
     ]
+
+
+SHOWN: list[Figure] = []
+"""All figures that were printed so far."""
 
 
 def show(figures: list[Figure], title: str) -> None:
     """Print figures as a table."""
+    SHOWN.extend(replace(figure, what=f"{title}: {figure.what}") for figure in figures)
     table = Table(title=title)
     for column in ("what", "measured", "bar", ""):
         table.add_column(column, justify="left" if column == "what" else "right")

@@ -134,7 +134,7 @@ async def morning(database_url: str, folder: Path, count: int, workers: int) -> 
             for log in logs
         ]
         async with asyncio.timeout(WAIT):
-            while not all(b"worker_started" in log.read_bytes() for log in logs):
+            while not all(b"worker_started" in log.read_bytes() for log in logs):  # noqa: ASYNC110 - a log notifies nobody
                 await asyncio.sleep(0.2)
         due = datetime.now(UTC) + timedelta(seconds=AHEAD + count / STARTS_A_SECOND)
         played.due = due.timestamp()

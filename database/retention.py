@@ -189,6 +189,11 @@ TABLES: Final[Mapping[str, TableRetention]] = MappingProxyType(
             technical="kept_at removed_at",
             personal="content",
         ),
+        "mail_canary": _table(
+            Retention.DEPLOYMENT,
+            id="id token",
+            technical="began_at sent_at taken_at seen_at seen_sent_at",
+        ),
         "mail_rate": _table(Retention.DEPLOYMENT, id="name", technical="next_at"),
         "meetings": _table(
             Retention.CREDIT,

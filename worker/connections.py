@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
@@ -25,7 +26,7 @@ from database.session import Database
 from mail.reports.imap import ImapSettings
 from mail.smtp.channel import SmtpChannel
 from mail.smtp.settings import SmtpSettings
-from rules.mail_address import AddressRejected, ascii_domain
+from rules.mail_address import AddressRejected, ascii_domain, mail_address
 from rules.program import Program
 from worker.connection_file import temporal_variables
 from worker.errors import Failure
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from activities.webhooks import WebhookSender
     from worker.assembly import Components, Composers
+    from worker.monitoring.canary import Canary
     from worker.payload_codec import PayloadEncryption
 
 # The assembly and Temporal are imported where they are used: they take a second to load, which every command with a
@@ -282,6 +284,24 @@ def erased_file_of(settings: Settings) -> ErasedFile | None:
     if settings.erased_file is None:
         return None
     return ErasedFile(settings.erased_file, links_of(settings).keys)
+
+
+def canary_of(settings: Settings, components: Components) -> Canary | None:
+    """Return what sends the canary; None without an address. Raises Failure for one that may not be mailed (MAIL8)."""
+    from worker.monitoring.canary import Canary
+
+    name, given = "THROUGHLINE_CANARY_ADDRESS", settings.canary_address
+    if not given:
+        return None
+    try:
+        address = mail_address(given).ascii
+    except AddressRejected as error:
+        raise Failure(f"{name}: {error}") from None
+    if not settings.allowlist.allows(address):
+        raise Failure(f"{name}: THROUGHLINE_ALLOW does not let this deployment mail it")
+    sender = next(iter(components.programs.values())).sender
+    interval = timedelta(seconds=settings.canary_interval)
+    return Canary(components.database, components.channel, sender, address, interval)
 
 
 def webhook_allow(settings: Settings) -> Sequence[str]:

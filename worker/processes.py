@@ -19,6 +19,7 @@ from database.links import Links
 from database.program_versions import ProgramVersionRefused
 from database.session import Database
 from lifecycles.participants import Programs
+from mail.reports.canary import forget_canary
 from mail.samples.mails import SampleMails
 from mail.smtp.channel import SmtpChannel
 from mail.smtp.verdicts import DeliveryError
@@ -38,6 +39,7 @@ from worker.bounce_listener import BounceHandler, bounce_listener
 from worker.bounce_mailbox import BounceMailbox, polling
 from worker.connections import (
     build_components,
+    canary_of,
     composers,
     connect,
     database_ready,
@@ -52,6 +54,7 @@ from worker.connections import (
 from worker.erasures import apply_erasures
 from worker.errors import Failure
 from worker.http_server import served
+from worker.monitoring.canary import canaries
 from worker.monitoring.metrics import ProcessMetrics
 from worker.monitoring.tracing import tracing
 from worker.rollout.code_version import own_version
@@ -158,6 +161,10 @@ async def _work(settings: Settings, database: Database, components: Components, 
         if imap := imap_of(settings):
             mailbox = BounceMailbox(imap, database, partial(notify_inbox, client, database))
             await stack.enter_async_context(polling(mailbox, settings.imap_interval))
+        if canary := canary_of(settings, components):
+            await stack.enter_async_context(canaries(canary))
+        else:
+            await forget_canary(database)
         await notify_inbox(client, database)
         await stack.enter_async_context(
             housekeeping(client, database, components.programs, lambda: datetime.now(UTC))

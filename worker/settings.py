@@ -108,6 +108,8 @@ class Settings(BaseSettings):
     imap_folder: str = "INBOX"
     imap_done_folder: str = ""
     imap_interval: float = Field(default=60, ge=1, le=86400)
+    canary_address: str = ""
+    canary_interval: float = Field(default=900, ge=1, le=86400)
     dkim_domain: str | None = None
     dkim_selector: str | None = None
     dkim_key_file: Path | None = None

@@ -152,3 +152,20 @@ class ChannelStop(Base):
     probe: Mapped[str | None] = mapped_column(String(40))
     probed_at: Mapped[datetime | None]
     proved_at: Mapped[datetime | None]
+
+
+class MailCanary(Base):
+    """The one row about the canary mail (`mail/reports/canary.py`): the last one sent, and the last one that came back.
+
+    `taken_at` is when the mail server took the last one; `seen_sent_at` is when the one was sent that came back at
+    `seen_at`. `began_at` is when the first was due.
+    """
+
+    __tablename__ = "mail_canary"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    token: Mapped[str | None] = mapped_column(String(32))
+    began_at: Mapped[datetime]
+    sent_at: Mapped[datetime | None]
+    taken_at: Mapped[datetime | None]
+    seen_at: Mapped[datetime | None]
+    seen_sent_at: Mapped[datetime | None]

@@ -24,6 +24,7 @@ from database.session import Database
 from mail.meetups.calendar_reply import CalendarReply
 from mail.meetups.stored_replies import store_replies
 from mail.reports.bounce_report import DELIVERY, BounceReport
+from mail.reports.canary import without_canaries
 from mail.reports.delivered import DeliveredReport, record_delivered
 from mail.reports.providers import ProviderReport
 from mail.reports.reading_process import ReadingProcess
@@ -59,6 +60,7 @@ async def store_reports(
     A reply of a calendar comes the same ways, and is stored as an answer (MEE1). They are read by `reader`, or by a
     process for this call. What it gives up is dropped and counted in the log.
     """
+    reports = await without_canaries(database, reports, at)
     own = reader or ReadingProcess()
     before = own.given_up
     try:

@@ -364,6 +364,7 @@ TABLES = {
     "badge_status": "number program opened_at",
     "badge_achievements": "id content",
     "mail_rate": "name next_at",
+    "mail_canary": "id token began_at sent_at taken_at seen_at seen_sent_at",
     "nudge_places": "member_id day place delivery",
     "channel_stop": "id stopped_at reason probe probed_at proved_at",
     "link_uses": "purpose profile subject times last_at",
@@ -529,7 +530,7 @@ COMMANDS = {
 
 SETTINGS = """
     environment production allow database database_timeout programs templates base_url keys secret webhook_secret
-    webhook_allow payload_keys host
+    webhook_allow payload_keys canary_address canary_interval host
     port gateway_url outbox_database smtp_host smtp_port smtp_username smtp_password smtp_tls smtp_verify smtp_ca_file
     smtp_helo_name smtp_connections smtp_rate_per_minute bounce_host bounce_port dkim_domain dkim_selector dkim_key_file
     max_cached_workflows stop_seconds health_host health_port log_format

@@ -13,7 +13,16 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database import staff_orders
-from database.models import ChannelStop, Event, Message, OutboxEvent, Request, Task, WebhookEndpoint
+from database.models import (
+    ChannelStop,
+    Event,
+    MailCanary,
+    Message,
+    OutboxEvent,
+    Request,
+    Task,
+    WebhookEndpoint,
+)
 from database.tasks import OPEN
 from staff.figures import ServiceLevel, by_program, mail_lateness
 from worker.monitoring.exposition import Metric, MetricValue, gauge
@@ -30,7 +39,7 @@ async def read_backlog(session: AsyncSession, at: datetime) -> list[Metric]:
     """Return the metrics of the deployment at an instant."""
     return [
         metric
-        for read in (_due, _decided, _requests, _events, _outbox, _tasks, _channel)
+        for read in (_due, _decided, _requests, _events, _outbox, _tasks, _channel, _canary)
         async for metric in read(session, at)
     ]
 
@@ -197,4 +206,28 @@ async def _channel(session: AsyncSession, at: datetime) -> AsyncIterator[Metric]
         "throughline_mail_channel_stopped",
         "1 while reports of the mail server have stopped all mail.",
         1 if stopped else 0,
+    )
+
+
+async def _canary(session: AsyncSession, at: datetime) -> AsyncIterator[Metric]:
+    row = await session.get(MailCanary, 1)
+    rows = [row] if row else []
+    yield Metric(
+        "throughline_canary_age_seconds",
+        "How long ago the last canary mail came back, or the first was due; without a value if none is sent.",
+        [MetricValue(_age(each.seen_at or each.began_at, at), {}) for each in rows],
+    )
+    yield Metric(
+        "throughline_canary_last_success_timestamp_seconds",
+        "When the last canary mail came back, in seconds since 1970; 0 for never.",
+        [MetricValue(each.seen_at.timestamp() if each.seen_at else 0, {}) for each in rows],
+    )
+    yield Metric(
+        "throughline_canary_round_trip_seconds",
+        "How long the last canary mail took that came back.",
+        [
+            MetricValue(max(0.0, (each.seen_at - each.seen_sent_at).total_seconds()), {})
+            for each in rows
+            if each.seen_at and each.seen_sent_at
+        ],
     )

@@ -354,8 +354,8 @@ LOG_FIELDS: Final[Mapping[str, DataKind]] = MappingProxyType(
         **_fields(
             DataKind.TECHNICAL,
             # `address` is where a process of ours listens.
-            "address because before code connections count current error exc_info known last lifecycles now "
-            "number reason retry_in_seconds seconds sent stage status table version",
+            "address because before code connections count current dry_run error exc_info known last "
+            "file lifecycles now number reason retry_in_seconds seconds sent stage status table version",
         ),
     }
 )

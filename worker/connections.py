@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from activities.webhooks import WebhookSender
     from worker.assembly import Components, Composers
-    from worker.monitoring.canary import Canary
+    from worker.monitoring.canary_sender import Canary
     from worker.payload_codec import PayloadEncryption
 
 # The assembly and Temporal are imported where they are used: they take a second to load, which every command with a
@@ -288,7 +288,7 @@ def erased_file_of(settings: Settings) -> ErasedFile | None:
 
 def canary_of(settings: Settings, components: Components) -> Canary | None:
     """Return what sends the canary; None without an address. Raises Failure for one that may not be mailed (MAIL8)."""
-    from worker.monitoring.canary import Canary
+    from worker.monitoring.canary_sender import Canary
 
     name, given = "THROUGHLINE_CANARY_ADDRESS", settings.canary_address
     if not given:

@@ -54,7 +54,7 @@ from worker.connections import (
 from worker.erasures import apply_erasures
 from worker.errors import Failure
 from worker.http_server import served
-from worker.monitoring.canary import canaries
+from worker.monitoring.canary_sender import canaries
 from worker.monitoring.metrics import ProcessMetrics
 from worker.monitoring.tracing import tracing
 from worker.rollout.code_version import own_version

@@ -27,7 +27,7 @@ from worker.bounce_mailbox import BounceMailbox
 from worker.connections import build_components, canary_of
 from worker.errors import Failure
 from worker.monitoring.backlog import read_backlog
-from worker.monitoring.canary import Canary, canaries
+from worker.monitoring.canary_sender import Canary, canaries
 from worker.monitoring.exposition import exposition
 from worker.settings import Settings
 

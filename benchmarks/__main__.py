@@ -12,7 +12,7 @@ from rich.console import Console
 
 from benchmarks.mail import SHOWN, show
 
-LONG = ("chaos", "console_pages", "crowd", "fan_out", "peak")
+LONG = ("chaos", "comparison", "console_pages", "crowd", "fan_out", "peak")
 """What takes many minutes each."""
 
 

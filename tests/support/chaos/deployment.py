@@ -165,7 +165,7 @@ class Deployment:
         flies = Message.state.in_(("claimed", "handed_over"))
         async with self.database.reading() as session:
             events = await session.execute(
-                select(Event.id, Event.type, Event.state).where(Event.state.in_(("stored", "applying")))
+                select(Event.type, Event.subject, Event.state).where(Event.state.in_(("stored", "applying")))
             )
             mails = await session.execute(
                 select(Message.workflow, Message.step, Message.state).where(or_(flies, waits))

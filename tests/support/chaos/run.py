@@ -222,9 +222,12 @@ class _Run:
                     await asyncio.sleep(0.1)
 
     async def _settle(self, now: datetime) -> None:
-        """Wait until all that is due has been done. Where nothing moves, a little program time passes.
+        """Wait until all that is due has been done.
 
-        It ends what a killed worker began, and what waits before it is tried again.
+        Where nothing moves and no worker has a task in hand, a little program time passes: it ends what a killed
+        worker began, and what waits before it is tried again. A task in hand would be given out again as timed out.
+
+        Raises ChaosStalled where nothing moves any more.
         """
         before, since, stalls, quiet = "", time.perf_counter(), 0, 0
         while True:
@@ -233,16 +236,19 @@ class _Run:
             except (SQLAlchemyError, OSError):
                 await asyncio.sleep(0.1)
                 continue
+            idle = await self._ready.is_idle()
             # A task that the server is about to give out is in no worker's hands yet.
-            quiet = quiet + 1 if not pending and await self._ready.is_idle() else 0
+            quiet = quiet + 1 if idle and not pending else 0
             if quiet == 2:
                 return
+            waited = time.perf_counter() - since
             shown = f"{pending} {len(self._ready.smtp.server.messages)}"
             if shown != before:
                 before, since, stalls = shown, time.perf_counter(), 0
-            elif time.perf_counter() - since > STALLED:
-                if (stalls := stalls + 1) > MOST_STALLS:
-                    raise ChaosStalled(f"at {now}: {pending}")
+            elif waited > PATIENCE or stalls > MOST_STALLS:
+                raise ChaosStalled(f"at {now}: {pending}")
+            elif idle and waited > STALLED:
+                stalls += 1
                 await self._ready.temporal.move_to(self._ready.temporal.now() + HEARTBEAT)
                 since = time.perf_counter()
             await asyncio.sleep(0.03)

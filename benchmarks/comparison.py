@@ -269,7 +269,13 @@ class Throughline:
         """Wait until each message has its decision."""
         await asyncio.gather(*self.accepting)
         with suppress(TimeoutError):
-            await self.program.until_decided(4 * self.requests)
+            async with asyncio.timeout(STUCK_AFTER):
+                while True:
+                    try:
+                        await self.program.until_decided(4 * self.requests)
+                        return
+                    except (SQLAlchemyError, OSError):
+                        await asyncio.sleep(0.2)
 
     async def cost(self) -> str:
         """Return its commits, the events of its histories, and how many messages it lists as ambiguous."""

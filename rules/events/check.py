@@ -44,6 +44,10 @@ def check_event(type: str, data: object) -> tuple[dict[str, Any], list[FieldErro
     return checked.data, checked.errors
 
 
+_IRREVERSIBLE = {"member.erased"}
+"""Types that no hint names: nobody should come to them by a typing error."""
+
+
 def check_data(type: str, data: object) -> CheckedData:
     """Check an event's data.
 
@@ -52,7 +56,7 @@ def check_data(type: str, data: object) -> CheckedData:
     """
     model = EVENT_TYPES.get(type) if isinstance(type, str) else None
     if model is None:
-        meant = nearest_type(type, EVENT_TYPES) if isinstance(type, str) else None
+        meant = nearest_type(type, EVENT_TYPES.keys() - _IRREVERSIBLE) if isinstance(type, str) else None
         hint = f"; did you mean {meant}?" if meant else ""
         return CheckedData({}, [FieldError("/type", f"{quote(type)} is no type of event{hint}")])
     if not isinstance(data, Mapping):

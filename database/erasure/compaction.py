@@ -21,8 +21,7 @@ async def compact(database: Database) -> bool:
     """Remove deleted bytes from a SQLite file if people were erased since the last time; return whether it did.
 
     SQLite keeps them in free pages and in its log until they are written over. PostgreSQL's autovacuum frees them by
-    itself. Nobody else writes meanwhile: a file of 1 GB takes about ten seconds, and as much of the disk again. Raises
-    CompactionError.
+    itself. Nobody else writes meanwhile, and the copy needs as much of the disk again. Raises CompactionError.
     """
     file = make_url(database.url).database
     if not database.is_sqlite or not file or file == ":memory:":

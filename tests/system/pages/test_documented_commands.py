@@ -42,6 +42,7 @@ HERE: Final = (
     "docs/deploy.md",
     "docs/meetups.md",
     "docs/observability.md",
+    "docs/operating.md",
     "docs/programs.md",
     "docs/upgrading.md",
     "docs/webhooks.md",

@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.compiler import InsertmanyvaluesSentinelOpts
 
 from database.key_ring import KeyRing
 from database.outbox import KnownEndpoints
@@ -71,6 +72,11 @@ class Database:
         self.engine = create_async_engine(self.url, **options)
         self._reading = self.engine.execution_options(reading=True)
         if self.is_sqlite:
+            # SQLAlchemy inserts rows that number themselves one by one here, because SQLite promises no order of what
+            # RETURNING returns. But it numbers the rows of one INSERT in their order, and the numbers are sorted.
+            self.engine.dialect.insertmanyvalues_implicit_sentinel = (
+                InsertmanyvaluesSentinelOpts.ANY_AUTOINCREMENT
+            )
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
         self._writing: AbstractAsyncContextManager[object] = (

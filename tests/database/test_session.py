@@ -6,13 +6,14 @@ import asyncio
 import random
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import event, select, text
 from sqlalchemy.exc import IntegrityError, StatementError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Environment, Member, Suppression
+from database.models import Environment, Member, Suppression, Task
 from database.session import Database
 from tests.support.limits import PATIENCE
 
@@ -235,3 +236,31 @@ async def test_cancelling_at_any_point_leaves_no_lock_and_no_half_write(
         found = await addresses(session)
     assert len(found) >= 20 * 6 * 2
     assert [one[2:] for one in found if one[0] == "a"] == [one[2:] for one in found if one[0] == "b"]
+
+
+async def test_rows_of_one_flush_are_inserted_by_one_statement(database: Database) -> None:
+    """Each row still has the number that the database gave it, in the order in which they were added."""
+    inserts: list[str] = []
+
+    def note(*call: Any) -> None:
+        if str(call[2]).startswith("INSERT INTO tasks"):
+            inserts.append(str(call[2]))
+
+    event.listen(database.engine.sync_engine, "before_cursor_execute", note)
+    tasks = [
+        Task(
+            kind="mail_failed",
+            subject="member/m-1",
+            cause=f"{number}",
+            action="Look.",
+            opened_at=AT,
+            due_at=AT,
+        )
+        for number in range(50)
+    ]
+    async with database.begin() as session:
+        session.add_all(tasks)
+    assert len(inserts) == 1
+    async with database.reading() as session:
+        found = list(await session.execute(select(Task.id, Task.cause).order_by(Task.id)))
+    assert found == [(task.id, f"{number}") for number, task in enumerate(tasks)]

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import rfc8785
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import and_, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import object_session
+from sqlalchemy.orm import aliased, object_session
 
 from database import outbox
 from database.models import AuditRecord
@@ -22,7 +22,7 @@ from rules.text import ERASED
 GENESIS = "0" * 64
 
 _APPENDED = "appended"
-"""What a session's `info` has the last record under that it appended, by chain."""
+"""What a session's `info` has the last record under that it appended, or read under the chain's lock, by chain."""
 
 CONFIDENTIAL = "misconduct/"
 """The chains of what the parties of an engagement must not learn begin with this; its id follows (ENG8)."""
@@ -85,6 +85,13 @@ _LAST = (
     .order_by(AuditRecord.sequence.desc())
     .limit(1)
 )
+_OTHER = aliased(AuditRecord)
+IS_LAST = and_(
+    AuditRecord.chain == bindparam("chain"),
+    AuditRecord.sequence
+    == select(func.max(_OTHER.sequence)).where(_OTHER.chain == bindparam("chain")).scalar_subquery(),
+)
+"""The condition of the last record of a chain, for a statement that reads it with something else."""
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:chain, 0))")
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:chain, 0))")
 _RECORDS = select(AuditRecord.kind, AuditRecord.data).where(
@@ -169,10 +176,15 @@ async def append(
     return record
 
 
+def know_last(session: AsyncSession, record: AuditRecord) -> None:
+    """Note the last record of a chain, read by a transaction that has its lock: it is not read again."""
+    session.info.setdefault(_APPENDED, {}).setdefault(record.chain, record)
+
+
 async def _last(session: AsyncSession, chain: str) -> AuditRecord | None:
     """Return the last record of a chain, whose lock the transaction has.
 
-    What this transaction has appended is the last, unless a savepoint took it back: that leaves it in no session.
+    What this transaction has appended or read is the last, unless a savepoint took it back: then it is in no session.
     """
     appended: AuditRecord | None = session.info.get(_APPENDED, {}).get(chain)
     if appended is not None and object_session(appended) is session.sync_session:

@@ -11,17 +11,17 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database import audit, mail_bodies
 from database.key_ring import KeyRing
-from database.models import DECISIONS, Message
+from database.models import DECISIONS, AuditRecord, Message, PersonKey
 from database.staff_orders import is_on_hold, is_sent_early
 from database.tasks import close_task_of
 from rules.agenda import MessageChange, PlannedMail, recorded_at
@@ -124,6 +124,21 @@ _ONE = select(Message).where(
     Message.occurrence == bindparam("occurrence"),
 )
 _ONE_LOCKED = _ONE.with_for_update()
+_SEVERAL = (
+    select(Message)
+    .where(
+        Message.workflow == bindparam("workflow"),
+        tuple_(Message.step, Message.occurrence).in_(bindparam("keys", expanding=True)),
+    )
+    .order_by(Message.id)
+)
+_SEVERAL_LOCKED = _SEVERAL.with_for_update()
+_TO_DECIDE = (
+    _SEVERAL.add_columns(PersonKey, AuditRecord)
+    .outerjoin(PersonKey, PersonKey.member_id == Message.member_id)
+    .outerjoin(AuditRecord, audit.IS_LAST)
+    .with_for_update(of=Message)
+)
 
 
 async def rows_of(session: AsyncSession, workflow: str, *, lock: bool = False) -> list[Message]:
@@ -385,8 +400,29 @@ async def locked(session: AsyncSession, workflow: str, key: str) -> Message | No
 
     The chain of its records is locked first, as by every transaction that decides or plans messages.
     """
+    return (await locked_rows(session, workflow, [key])).get(key)
+
+
+async def locked_rows(session: AsyncSession, workflow: str, keys: Sequence[str]) -> dict[str, Message]:
+    """Return messages of a workflow by key, locked as by `locked`; unknown ones are left out."""
     await audit.lock(session, workflow)
-    return await session.scalar(_ONE_LOCKED, _named(workflow, key))
+    if len(keys) == 1:
+        rows = await session.scalars(_ONE_LOCKED, _named(workflow, keys[0]))
+    else:
+        rows = await session.scalars(_SEVERAL_LOCKED, _all_named(workflow, keys))
+    return {row.key: row for row in rows}
+
+
+async def locked_to_decide(session: AsyncSession, workflow: str, keys: Sequence[str]) -> dict[str, Message]:
+    """Return messages as `locked_rows` does, and read with them what `decide` needs: it reads nothing more."""
+    await audit.lock(session, workflow)
+    chain = audit.chain_of(workflow)
+    found: dict[str, Message] = {}
+    for row, _, last in await session.execute(_TO_DECIDE, {**_all_named(workflow, keys), "chain": chain}):
+        found[row.key] = row
+        if last is not None:
+            audit.know_last(session, last)
+    return found
 
 
 async def locked_delivery(session: AsyncSession, condition: ColumnElement[bool]) -> Message | None:
@@ -405,15 +441,31 @@ def _named(workflow: str, key: str) -> dict[str, str | int]:
     return {"workflow": workflow, "step": step, "occurrence": int(occurrence)}
 
 
-async def hand_over(session: AsyncSession, message: int, claimed_by: str, at: datetime) -> bool:
-    """Mark a claimed message as handed over, right before its last byte; return False if it was released (MAIL4)."""
-    handed_over = await session.scalar(
+def _all_named(workflow: str, keys: Sequence[str]) -> dict[str, Any]:
+    named = [_named(workflow, key) for key in keys]
+    return {"workflow": workflow, "keys": [(name["step"], name["occurrence"]) for name in named]}
+
+
+async def hand_over(
+    session: AsyncSession, workflow: str, claims: Mapping[int, str], at: datetime
+) -> set[int]:
+    """Mark claimed messages of a workflow as handed over, right before their last bytes; return which (MAIL4).
+
+    `claims` names the claim of each by its number. One that was released meanwhile is left as it is.
+    """
+    if len(claims) > 1:
+        # Who locks several rows of a workflow has its chain.
+        await audit.lock(session, workflow)
+    handed_over = await session.scalars(
         update(Message)
-        .where(Message.id == message, Message.state == "claimed", Message.claimed_by == claimed_by)
+        .where(
+            Message.id.in_(claims), Message.state == "claimed", Message.claimed_by.in_(list(claims.values()))
+        )
         .values(state="handed_over", attempted_at=at)
         .returning(Message.id)
+        .execution_options(synchronize_session=False)
     )
-    return handed_over is not None
+    return set(handed_over)
 
 
 async def release(session: AsyncSession, message: int, claimed_by: str, trouble: str, at: datetime) -> None:

@@ -11,20 +11,23 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiosqlite
-from sqlalchemy import event, text
+from sqlalchemy import event, inspect, text
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.util import identity_key
 from sqlalchemy.sql.compiler import InsertmanyvaluesSentinelOpts
 
 from database.key_ring import KeyRing
 from database.outbox import KnownEndpoints
 from database.postgres_timeouts import connect_args
 from database.schema_upgrade import head, runs_on, upgrade
+
+Row = TypeVar("Row")
 
 TIMEOUT = 10.0
 """Default limit, in seconds, for an answer of PostgreSQL."""
@@ -198,6 +201,13 @@ class _WritingSession(Session):
 @event.listens_for(_WritingSession, "pending_to_persistent")
 def _hold(session: _WritingSession, row: object) -> None:
     session.rows.add(row)
+
+
+def held(session: AsyncSession, table: type[Row], key: str) -> Row | None:
+    """Return a row that a session has read, without a statement; None where it would have to be read."""
+    row: Row | None = session.identity_map.get(identity_key(table, key))
+    # What a savepoint took back has to be read again.
+    return None if row is None or inspect(row).expired_attributes else row
 
 
 def is_conflict(error: DBAPIError) -> bool:

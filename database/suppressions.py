@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, literal, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Bounce, Message, Suppression
+from database.models import Bounce, ChannelStop, Message, Suppression
 from database.tasks import open_task, settle_tasks
 from rules.text import ERASED
 
@@ -18,8 +20,40 @@ SUPPRESSING = ("hard", "complaint")
 """The kinds that count against the address. What is temporary, and what speaks of us or of the text, does not."""
 
 
+CHANNEL_IS_OPEN: Final = "channel_is_open"
+"""What a session's `info` has under this where `read_obstacles` found the channel to the mail server open."""
+
+_CLEAR: Final = "addresses_not_suppressed"
+
+_ONE = select(literal(1).label("one")).subquery()
+_OBSTACLES = (
+    select(Suppression, ChannelStop.stopped_at)
+    .select_from(_ONE)
+    .outerjoin(Suppression, Suppression.address.in_(bindparam("addresses", expanding=True)))
+    .outerjoin(ChannelStop, true())
+)
+
+
+async def read_obstacles(session: AsyncSession, addresses: Iterable[str]) -> None:
+    """Read which of these addresses are suppressed, and whether the channel is stopped, for a transaction that claims.
+
+    `reason_for` and `channel_stop.wait_for` then ask for neither again.
+    """
+    clear: set[str] = session.info.setdefault(_CLEAR, set())
+    wanted = {address.lower() for address in addresses} - clear
+    if not wanted:
+        return
+    # It concerns nothing that the transaction changes: its rows are written once, at its end.
+    with session.no_autoflush:
+        found = (await session.execute(_OBSTACLES, {"addresses": sorted(wanted)})).all()
+    clear |= wanted - {row.address for row, _ in found if row is not None}
+    session.info[CHANNEL_IS_OPEN] = all(stopped_at is None for _, stopped_at in found)
+
+
 async def reason_for(session: AsyncSession, address: str) -> str | None:
     """Return why an address is suppressed; None if it is mailed."""
+    if address.lower() in session.info.get(_CLEAR, ()):
+        return None
     row = await session.get(Suppression, address.lower())
     if row is None or row.since is None:
         return None

@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Member, Profile
+from database.session import held
 from rules.calendar import Calendar, calendar_for
 from rules.program import Program
 from rules.text import ERASED
@@ -70,8 +71,19 @@ _PARTICIPANTS = (
 
 async def participants(session: AsyncSession, profiles: Iterable[str]) -> dict[str, Participant]:
     """Return the participants behind profile ids; unknown ids are left out."""
-    rows = await session.execute(_PARTICIPANTS, {"profiles": sorted(set(profiles))})
-    return {profile.id: Participant(profile, member) for profile, member in rows}
+    wanted = set(profiles)
+    found = {profile: known for profile in wanted if (known := _in_session(session, profile))}
+    if missing := sorted(wanted - found.keys()):
+        rows = await session.execute(_PARTICIPANTS, {"profiles": missing})
+        found |= {profile.id: Participant(profile, member) for profile, member in rows}
+    return found
+
+
+def _in_session(session: AsyncSession, profile: str) -> Participant | None:
+    """Return a participant whom the session has read already."""
+    known = held(session, Profile, profile)
+    member = held(session, Member, known.member_id) if known else None
+    return Participant(known, member) if known and member else None
 
 
 async def participant(session: AsyncSession, profile: str) -> Participant:

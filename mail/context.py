@@ -51,6 +51,8 @@ class PreparedMail:
     context: dict[str, object]
     envelope: MailEnvelope
     preferences: dict[str, Any]
+    people: tuple[str, ...] = ()
+    """The addresses of all whom the message's lifecycle mails, where they are read with the reader's."""
 
     def unsubscribed(self, message: str) -> bool:
         """Whether the recipient wants no messages of this kind (MAIL6)."""
@@ -115,6 +117,7 @@ async def prepare_mail(
         context,
         envelope,
         reader.member.preferences,
+        tuple(each.member.email for each in people.values()),
     )
 
 
@@ -290,9 +293,12 @@ async def _thread(session: AsyncSession, row: Message, program: Program) -> tupl
     if thread is None:
         return ()
     keys = {"workflow": row.workflow, "profile": row.to_profile, "itself": row.id}
+    # What this transaction changes was not sent before: it is written once, at the end.
+    with session.no_autoflush:
+        sent = await session.execute(_SENT_BEFORE, keys)
     return tuple(
         message_id(program, delivery)
-        for message, delivery in await session.execute(_SENT_BEFORE, keys)
+        for message, delivery in sent
         if message == thread or CATALOGUE[message].thread == thread
     )
 

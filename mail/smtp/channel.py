@@ -121,6 +121,11 @@ class SmtpChannel:
         if probe and self.circuit.closes_at_login:
             self.circuit.close()
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nothing goes out but a probe."""
+        return self.circuit.open
+
     def stop(self, refusal: AccountRefused) -> None:
         """Open the circuit for what the caller has seen: the server refuses us, whatever its words (MAIL10)."""
         self._open_circuit(refusal)

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import ChannelStop, Message
+from database.suppressions import CHANNEL_IS_OPEN
 
 PROBE_AFTER = timedelta(minutes=15)
 """How long the stop lasts before a probe, and how long a report about the probe may take."""
@@ -40,7 +41,7 @@ async def proved_at(session: AsyncSession) -> datetime | None:
 
 async def wait_for(session: AsyncSession, row: Message, at: datetime) -> timedelta | None:
     """Return how long a message waits for a stopped channel; None where it may go out now, perhaps as the probe."""
-    if await session.scalar(select(ChannelStop.stopped_at)) is None:
+    if session.info.get(CHANNEL_IS_OPEN) or await session.scalar(select(ChannelStop.stopped_at)) is None:
         return None
     state = await session.get(ChannelStop, 1, with_for_update=True, populate_existing=True)
     if state is None or state.stopped_at is None:

@@ -58,7 +58,7 @@ async def claim(database: Database, key: str, by: str, at: datetime = DUE) -> in
 
 async def hand_over(database: Database, message: int, by: str, at: datetime = DUE) -> bool:
     async with database.begin() as session:
-        return await ledger.hand_over(session, message, by, at)
+        return message in await ledger.hand_over(session, WORKFLOW, {message: by}, at)
 
 
 async def decide(database: Database, key: str, decision: str, reason: str | None = None) -> None:

@@ -304,8 +304,8 @@ class Program:
             return [row for row in found if row.due_at is None or row.due_at <= datetime.now(UTC)]
 
     async def states_of(self, *names: str) -> dict[str, str]:
-        """The states of the mentors' messages."""
-        rows = {row.workflow: row.state for row in await self.mails() if row.message == RECEIVED}
+        """The states of the messages that are held: of each request the one that is not sent."""
+        rows = {row.workflow: row.state for row in await self.mails() if row.state != "sent"}
         return {name: rows.get(f"request/r-{name}", "not planned") for name in names}
 
     async def until_decided(self, count: int) -> dict[str, str]:

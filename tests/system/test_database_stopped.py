@@ -203,3 +203,5 @@ async def hold(smtp: HoldingSmtp, program: Program, steps: dict[str, str]) -> No
         smtp.drop_idle()
         await program.ask(name)
         await smtp.until_held(name)
+        # The mail to the mentee goes out beside it.
+        await program.until_sent(f"request/r-{name}", 1)

@@ -59,6 +59,8 @@ async def test_worker_killed_at_every_step_loses_and_duplicates_nothing(
                 smtp.drop_idle()
                 await program.ask(name)
                 await smtp.until_held(name)
+                # The mail to the mentee goes out beside it.
+                await program.until_sent(f"request/r-{name}", 1)
             async with database.begin() as transaction:
                 # The server says yes while nobody can write it down.
                 await ledger.locked(transaction, "request/r-answered", f"{RECEIVED}/1")

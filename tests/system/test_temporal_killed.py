@@ -38,6 +38,8 @@ async def test_temporal_killed_during_deliveries_loses_and_duplicates_nothing(
             smtp.drop_idle()
             await program.ask(name)
             await smtp.until_held(name)
+            # The mail to the mentee goes out beside it.
+            await program.until_sent(f"request/r-{name}", 1)
         await temporal.kill()
         # Some end while the server is down, one when it is back; and a request comes in between.
         smtp.release("claimed", "half", "end")

@@ -304,8 +304,10 @@ class Program:
             return [row for row in found if row.due_at is None or row.due_at <= datetime.now(UTC)]
 
     async def states_of(self, *names: str) -> dict[str, str]:
-        """The states of the messages that are held: of each request the one that is not sent."""
-        rows = {row.workflow: row.state for row in await self.mails() if row.state != "sent"}
+        """The states of the messages that are held: of each request that to the mentor, or the one that is not sent."""
+        mails = await self.mails()
+        rows = {row.workflow: row.state for row in mails if row.message == RECEIVED}
+        rows |= {row.workflow: row.state for row in mails if row.state != "sent"}
         return {name: rows.get(f"request/r-{name}", "not planned") for name in names}
 
     async def until_decided(self, count: int) -> dict[str, str]:

@@ -56,11 +56,12 @@ def is_due(held_until: datetime) -> ColumnElement[bool]:
     )
 
 
-async def route(session: AsyncSession, rows: Sequence[Event]) -> None:
-    """Set the shard of events, and write their subjects. The rows have their numbers."""
+async def route(session: AsyncSession, rows: Sequence[Event], *, new: bool = False) -> None:
+    """Set the shard of events, and write their subjects. The rows have their numbers; `new` ones have no subjects."""
     named = {row.id: parties_of(row.data) for row in rows}
     known = await _Known.of(session, named.values())
-    await session.execute(delete(EventSubject).where(EventSubject.event_id.in_(named)))
+    if not new:
+        await session.execute(delete(EventSubject).where(EventSubject.event_id.in_(named)))
     subjects = []
     for row in rows:
         found = known.subjects(named[row.id]) or [row.subject]
@@ -151,13 +152,12 @@ async def shards_behind(session: AsyncSession, subjects: Collection[str]) -> set
 async def waiting_shards(session: AsyncSession, held_until: datetime | None = None) -> list[int]:
     """Return the shards in which events wait that nobody holds; with `held_until`, also those held until then."""
     condition = Event.state.in_(("stored", "applying")) if held_until is None else is_due(held_until)
-    unrouted = await session.scalar(select(Event.id).where(Event.shard.is_(None), condition).limit(1))
+    of_shard = [(0, Event.shard.is_(None)), *((shard, Event.shard == shard) for shard in range(SHARDS))]
     each = [
-        select(literal(shard)).where(select(Event.id).where(Event.shard == shard, condition).exists())
-        for shard in range(SHARDS)
+        select(literal(shard)).where(select(Event.id).where(belongs, condition).exists())
+        for shard, belongs in of_shard
     ]
-    found = set(await session.scalars(union_all(*each)))
-    return sorted(found | ({0} if unrouted is not None else set()))
+    return sorted(set(await session.scalars(union_all(*each))))
 
 
 async def next_deadline(session: AsyncSession, shard: int | None) -> datetime | None:
@@ -168,17 +168,18 @@ async def next_deadline(session: AsyncSession, shard: int | None) -> datetime | 
 
 async def _window(session: AsyncSession, shard: int | None, held_until: datetime) -> list[Waiting]:
     query = select(Event.id, Event.subject).where(is_due(held_until)).order_by(Event.id).limit(WINDOW)
-    rows = (await session.execute(query if shard is None else query.where(Event.shard == shard))).all()
+    first = (query if shard is None else query.where(Event.shard == shard)).subquery()
+    rows = await session.execute(
+        select(first.c.id, first.c.subject, EventSubject.subject)
+        .outerjoin(EventSubject, EventSubject.event_id == first.c.id)
+        .order_by(first.c.id)
+    )
+    about: dict[int, str] = {}
     subjects: dict[int, set[str]] = {}
-    if rows:
-        found = await session.execute(
-            select(EventSubject.event_id, EventSubject.subject).where(
-                EventSubject.event_id.in_([row.id for row in rows])
-            )
-        )
-        for number, subject in found:
-            subjects.setdefault(number, set()).add(subject)
-    return [Waiting(row.id, row.subject, frozenset(subjects.get(row.id, ()))) for row in rows]
+    for number, subject, other in rows:
+        about[number] = subject
+        subjects.setdefault(number, set()).update({other} if other else ())
+    return [Waiting(number, subject, frozenset(subjects[number])) for number, subject in about.items()]
 
 
 async def _first_of_others(
@@ -249,6 +250,8 @@ async def _pairs(session: AsyncSession, requests: set[str]) -> dict[str, tuple[s
         select(Request.id, Request.mentee_id, Request.mentor_id).where(Request.id.in_(requests))
     )
     pairs = {request: (mentee, mentor) for request, mentee, mentor in known}
+    if not requests - pairs.keys():
+        return pairs
     # An engagement of a cohort has no request.
     of_cohorts = await session.execute(
         select(Engagement.id, Engagement.mentee_id, Engagement.mentor_id).where(

@@ -42,7 +42,7 @@ async def store(
         rows = [_row(first_of[id], heard_at) for id in ids if id not in known]
         session.add_all(rows)
         await session.flush()
-        await event_queue.route(session, rows)
+        await event_queue.route(session, rows, new=True)
         new += len(rows)
     return new
 

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from activities.delivery import SendMail
 from activities.event_handlers.base import HandlerContext, StoredEvent, role_in
 from database import ledger
+from database.insertion import insert_if_new
 from database.models import Engagement, Meeting, Report
 from database.tasks import open_task
 from lifecycles.workflow_commands import WorkflowCommand, start
@@ -75,19 +76,16 @@ async def keep_goals(context: HandlerContext, event: StoredEvent) -> None:
 
 async def keep_meeting(context: HandlerContext, event: StoredEvent) -> None:
     """Keep an attested meeting, once (ENG4)."""
-    session, data = context.session, event.data
-    if await session.scalar(select(Meeting.id).where(Meeting.event_id == event.key)) is not None:
-        return
-    session.add(
-        Meeting(
-            engagement_id=data["engagement"],
-            by_profile=data["by"],
-            event_id=event.key,
-            answer=data["answer"],
-            met_on=data.get("date"),
-            answered_at=event.occurred_at,
-        )
-    )
+    data = event.data
+    values = {
+        "engagement_id": data["engagement"],
+        "by_profile": data["by"],
+        "event_id": event.key,
+        "answer": data["answer"],
+        "met_on": data.get("date"),
+        "answered_at": event.occurred_at,
+    }
+    await insert_if_new(context.session, Meeting, values)
 
 
 async def _engagement(context: HandlerContext, event: StoredEvent) -> Engagement:

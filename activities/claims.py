@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio import activity
 
 from activities.plan_faults import GuardedPlan
 from database import audit
-from database.models import AuditRecord, Claim, Member
-from database.session import Database
+from database.models import Claim, Member, Profile
+from database.session import Database, held
 from evidence.decisions import DecisionRecorder, RecordedChange, Standing
 from evidence.letters import RENDER_RETRY_INTERVAL, LetterService
 from evidence.signing import finish_letters, sign_letter
@@ -20,6 +20,7 @@ from lifecycles.claims import ClaimSituation, claim_row, load_claim, up_to_date
 from lifecycles.participants import Programs
 from lifecycles.recording import Planned, record, settle_lapses
 from lifecycles.situation import apply_acts
+from lifecycles.together import read_together
 from rules.acts import Act
 from rules.credit import EARNED, ClaimFacts
 
@@ -64,18 +65,19 @@ class ClaimActivities:
     async def _plan_claim(self, order: PlanClaim) -> PlannedClaim:
         facts, at = order.facts, order.at
         async with self._database.begin() as session:
-            situation = await self._situation(session, facts, at)
-            who = situation.people[facts.profile]
-            # Claims that share a cap are decided one after the other.
-            await session.execute(select(Member.id).where(Member.id == who.member.id).with_for_update())
+            await _lock_member(session, facts.profile)
             await audit.lock(session, order.workflow)
-            row = await session.get(Claim, order.workflow, with_for_update=True)
+            if await read_together(session, order.workflow, lock=True) is None:
+                await read_together(session, f"engagement/{facts.engagement}")
+            situation = await self._situation(session, facts, at)
+            who, row = situation.people[facts.profile], held(session, Claim, order.workflow)
             before = Standing(row.state, row.earned, row.countable) if row else None
             if row is None:
                 row = claim_row(facts, who, situation.program)
                 session.add(row)
             facts = up_to_date(facts, situation, at)
-            facts = await finish_letters(session, self._letters, situation, facts, at)
+            unfinished = await self._letters.unfinished(session, facts.claim)
+            facts = await finish_letters(session, self._letters, situation, facts, unfinished, at)
 
             async def apply(facts: ClaimFacts, act: Act) -> ClaimFacts:
                 if act.name == "sign":
@@ -84,17 +86,18 @@ class ClaimActivities:
 
             applied = await apply_acts(facts, order.acts, apply)
             facts, agenda = applied.facts, situation.agenda(applied.facts)
-            known = await _last_of_chain(session, order.workflow)
             planned = await record(session, row, situation, agenda, applied, at)
-            if who.good_standing:
-                await settle_lapses(session, order.workflow, agenda, at)
-            changes = await _changes_since(session, order.workflow, known)
-            decisions = DecisionRecorder(session, self._programs, self._letters.catalogue, situation)
-            await decisions.record(row, facts, before, changes[:-1], at)
+            # What these read is not what the plan has changed so far: that is written once, at the end.
+            with session.no_autoflush:
+                if who.good_standing:
+                    await settle_lapses(session, order.workflow, agenda, at)
+                decisions = DecisionRecorder(session, self._programs, self._letters.catalogue, situation)
+                await decisions.record(row, facts, before, _changes(session, order.workflow)[:-1], at)
             if row.state in EARNED:
                 letter = row.decision["inputs"]["letter"]
                 await self._letters.badges.issue(session, situation.program, letter, at)
-            if not planned.closed and await self._letters.unfinished(session, facts.claim):
+            may_wait = unfinished or any(act.name == "sign" for act in order.acts)
+            if may_wait and not planned.closed and await self._letters.unfinished(session, facts.claim):
                 retry_at = at + RENDER_RETRY_INTERVAL
                 planned = replace(planned, wake_at=min(retry_at, planned.wake_at or retry_at))
             return PlannedClaim(planned, facts)
@@ -106,25 +109,19 @@ class ClaimActivities:
         return replace(situation, certification=certification)
 
 
-async def _last_of_chain(session: AsyncSession, workflow: str) -> int:
-    """Return the number of the last record of a workflow's chain."""
-    chain = audit.chain_of(workflow)
-    return await session.scalar(select(func.max(AuditRecord.sequence)).where(AuditRecord.chain == chain)) or 0
+async def _lock_member(session: AsyncSession, profile: str) -> None:
+    """Lock the member of a profile: claims that share a cap are decided one after the other.
+
+    SQLite has one writer at a time, and needs no lock.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        member = select(Member.id).join(Profile, Profile.member_id == Member.id).where(Profile.id == profile)
+        await session.execute(member.with_for_update(of=Member))
 
 
-async def _changes_since(session: AsyncSession, workflow: str, known: int) -> list[RecordedChange]:
-    """Return the state changes of a workflow recorded after a record of its chain, in order."""
-    found = await session.scalars(
-        select(AuditRecord)
-        .where(
-            AuditRecord.chain == audit.chain_of(workflow),
-            AuditRecord.subject == workflow,
-            AuditRecord.kind == "state",
-            AuditRecord.sequence > known,
-        )
-        .order_by(AuditRecord.sequence)
-    )
+def _changes(session: AsyncSession, workflow: str) -> list[RecordedChange]:
+    """Return the state changes of a workflow that a plan has recorded, in order."""
     return [
         RecordedChange(str(record.data["state"]), datetime.fromisoformat(record.data["due"]), record.at)
-        for record in found
+        for record in audit.appended(session, workflow, "state")
     ]

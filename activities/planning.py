@@ -13,8 +13,8 @@ from temporalio import activity
 
 from activities.plan_faults import GuardedPlan, planned_fields
 from database import audit
-from database.models import Engagement, Onboarding, Request
-from database.session import Database
+from database.models import Engagement, Request
+from database.session import Database, held
 from database.tasks import settle_tasks
 from evidence.letters import RENDER_RETRY_INTERVAL, LetterService
 from lifecycles.capacity import refuse_without_place, superseded_by, without_place
@@ -31,6 +31,7 @@ from lifecycles.participants import Programs
 from lifecycles.recording import Planned, history_horizon, record, settle_lapses
 from lifecycles.requests import load_request
 from lifecycles.situation import apply_acts
+from lifecycles.together import read_together
 from lifecycles.workflow_commands import WorkflowCommand
 from rules import request
 from rules.acts import Act
@@ -130,7 +131,7 @@ class AgendaActivities:
         facts, at = order.facts, order.at
         async with self._database.begin() as session:
             await audit.lock(session, order.workflow)
-            row = await session.get(Onboarding, order.workflow, with_for_update=True)
+            row = await read_together(session, order.workflow, lock=True)
             situation = await load_onboarding(session, self._programs, facts, at, row)
             if row is None:
                 row = onboarding_row(order.workflow, facts, situation.program)
@@ -156,7 +157,8 @@ class AgendaActivities:
         facts, at = order.facts, order.at
         async with self._database.begin() as session:
             await audit.lock(session, order.workflow)
-            row = await session.get_one(Request, order.workflow, with_for_update=True)
+            await read_together(session, order.workflow, lock=True)
+            row = await session.get_one(Request, order.workflow)
             situation = await load_request(session, self._programs, facts, at, row)
 
             async def apply(facts: RequestFacts, act: Act) -> RequestFacts:
@@ -204,7 +206,8 @@ class AgendaActivities:
         facts, at, catalogue = order.facts, order.at, self._letters.catalogue
         async with self._database.begin() as session:
             await audit.lock(session, order.workflow)
-            row = await session.get(Engagement, order.workflow, with_for_update=True)
+            await read_together(session, order.workflow, lock=True)
+            row = held(session, Engagement, order.workflow)
             situation = await situation_of(session, self._programs, facts, at, row)
             if row is None:
                 row = engagement_row(facts, situation.program)
@@ -239,5 +242,8 @@ class AgendaActivities:
             if unfinished:
                 # The workflow stays until the last certificate is made and mailed.
                 planned = replace(planned, closed=False, wake_at=at + RENDER_RETRY_INTERVAL)
-            commands = await pending_commands(session, context, agenda, catalogue, at)
-            return PlannedEngagement(planned, facts, [*commands, *await match_ends(session, context)])
+            # Neither reads what the plan has changed: that is written once, at the end.
+            with session.no_autoflush:
+                commands = await pending_commands(session, context, agenda, catalogue, at)
+                ends = await match_ends(session, context)
+            return PlannedEngagement(planned, facts, [*commands, *ends])

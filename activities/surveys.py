@@ -13,11 +13,12 @@ from activities.plan_faults import GuardedPlan
 from database import audit
 from database.events import get_event
 from database.models import DECISIONS, Event, Message, Survey
-from database.session import Database
+from database.session import Database, held
 from lifecycles.participants import Programs
 from lifecycles.recording import Planned, record
 from lifecycles.situation import apply_acts
 from lifecycles.surveys import load_survey, survey_row
+from lifecycles.together import read_together
 from rules import survey
 from rules.acts import Act
 from rules.agenda import Refused
@@ -62,7 +63,8 @@ class SurveyActivities:
         facts, at = order.facts, order.at
         async with self._database.begin() as session:
             await audit.lock(session, order.workflow)
-            found, acts = await session.get(Survey, order.workflow, with_for_update=True), order.acts
+            await read_together(session, order.workflow, lock=True)
+            found, acts = held(session, Survey, order.workflow), order.acts
             situation = await load_survey(session, self._programs, facts, at, found)
             row = found or survey_row(order.workflow, facts, situation.program)
             if found is None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain as chained
 from typing import Any
 
 import rfc8785
-from sqlalchemy import and_, bindparam, func, select, text
+from sqlalchemy import and_, bindparam, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased, object_session
 
@@ -22,7 +24,13 @@ from rules.text import ERASED
 GENESIS = "0" * 64
 
 _APPENDED = "appended"
-"""What a session's `info` has the last record under that it appended, or read under the chain's lock, by chain."""
+"""What a session's `info` has the records under that it appended, by chain."""
+
+_HEADS = "heads"
+"""What a session's `info` has the last record of a chain under as it was read under the chain's lock."""
+
+_ABSENT = "absent"
+"""What a session's `info` has the subjects and kinds under of which there was no record."""
 
 CONFIDENTIAL = "misconduct/"
 """The chains of what the parties of an engagement must not learn begin with this; its id follows (ENG8)."""
@@ -94,9 +102,21 @@ IS_LAST = and_(
 """The condition of the last record of a chain, for a statement that reads it with something else."""
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:chain, 0))")
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:chain, 0))")
-_RECORDS = select(AuditRecord.kind, AuditRecord.data).where(
+_OF_KINDS = and_(
     AuditRecord.subject == bindparam("subject"), AuditRecord.kind.in_(bindparam("kinds", expanding=True))
 )
+_RECORDS = select(AuditRecord.kind, AuditRecord.data).where(_OF_KINDS)
+_WITH_HEAD = select(
+    AuditRecord.kind, AuditRecord.data, AuditRecord.subject, IS_LAST, AuditRecord.sequence, AuditRecord.hash
+).where(or_(_OF_KINDS, IS_LAST))
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last record of a chain, as the one after it needs it."""
+
+    sequence: int
+    hash: str
 
 
 async def records_of(session: AsyncSession, subject: str, kind: str) -> Sequence[dict[str, Any]]:
@@ -112,6 +132,31 @@ async def records_by_kind(
     for kind, data in await session.execute(_RECORDS, {"subject": subject, "kinds": kinds}):
         found[kind].append(data)
     return found
+
+
+async def records_with_head(
+    session: AsyncSession, subject: str, *kinds: str
+) -> dict[str, list[dict[str, Any]]]:
+    """Return what `records_by_kind` does, and read the head of the subject's chain with it: `append` needs it next.
+
+    The transaction has the chain's lock.
+    """
+    found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}
+    chain = chain_of(subject)
+    values = {"subject": subject, "kinds": kinds, "chain": chain}
+    for kind, data, about, is_last, sequence, hash in await session.execute(_WITH_HEAD, values):
+        if is_last:
+            know_head(session, chain, Head(sequence, hash))
+        if about == subject and kind in found:
+            found[kind].append(data)
+    absent = {(subject, kind) for kind, data in found.items() if not data}
+    session.info.setdefault(_ABSENT, set()).update(absent)
+    return found
+
+
+def has_none(session: AsyncSession, subject: str, kind: str) -> bool:
+    """Return whether a transaction knows, by `records_with_head`, that a subject has no record of a kind."""
+    return (subject, kind) in session.info.get(_ABSENT, ()) and not appended(session, subject, kind)
 
 
 async def lock(session: AsyncSession, subject: str) -> None:
@@ -170,25 +215,35 @@ async def append(
     )
     record.hash = digest(content(record))
     session.add(record)
-    session.info.setdefault(_APPENDED, {})[chain] = record
+    session.info.setdefault(_APPENDED, {}).setdefault(chain, []).append(record)
     if not chain.startswith(CONFIDENTIAL):
         await outbox.put(session, record, also or {})
     return record
 
 
-def know_last(session: AsyncSession, record: AuditRecord) -> None:
+def know_head(session: AsyncSession, chain: str, head: Head) -> None:
     """Note the last record of a chain, read by a transaction that has its lock: it is not read again."""
-    session.info.setdefault(_APPENDED, {}).setdefault(record.chain, record)
+    session.info.setdefault(_HEADS, {}).setdefault(chain, head)
 
 
-async def _last(session: AsyncSession, chain: str) -> AuditRecord | None:
+def appended(session: AsyncSession, subject: str, kind: str) -> list[AuditRecord]:
+    """Return the records of a subject that a transaction has appended so far, in their order within each chain."""
+    chains: dict[str, list[AuditRecord]] = session.info.get(_APPENDED, {})
+    records = chained.from_iterable(chains.values())
+    return [each for each in records if each.subject == subject and each.kind == kind]
+
+
+async def _last(session: AsyncSession, chain: str) -> AuditRecord | Head | None:
     """Return the last record of a chain, whose lock the transaction has.
 
-    What this transaction has appended or read is the last, unless a savepoint took it back: then it is in no session.
+    What this transaction has appended is the last, unless a savepoint took it back: that leaves it in no session.
     """
-    appended: AuditRecord | None = session.info.get(_APPENDED, {}).get(chain)
-    if appended is not None and object_session(appended) is session.sync_session:
-        return appended
+    own: list[AuditRecord] = session.info.get(_APPENDED, {}).get(chain, [])
+    if own and object_session(own[-1]) is session.sync_session:
+        return own[-1]
+    if not own and (head := session.info.get(_HEADS, {}).get(chain)):
+        known: Head = head
+        return known
     return await session.scalar(_LAST, {"chain": chain})
 
 

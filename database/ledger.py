@@ -9,6 +9,7 @@ that finds the row in another state than it expects changes nothing and returns 
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, bindparam, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database import audit, mail_bodies
@@ -124,14 +125,12 @@ _ONE = select(Message).where(
     Message.occurrence == bindparam("occurrence"),
 )
 _ONE_LOCKED = _ONE.with_for_update()
-_SEVERAL = (
-    select(Message)
-    .where(
-        Message.workflow == bindparam("workflow"),
-        tuple_(Message.step, Message.occurrence).in_(bindparam("keys", expanding=True)),
-    )
-    .order_by(Message.id)
+OF_KEYS: Final = and_(
+    Message.workflow == bindparam("workflow"),
+    tuple_(Message.step, Message.occurrence).in_(bindparam("keys", expanding=True)),
 )
+"""The condition of several messages of a workflow, for a statement with the parameters of `named`."""
+_SEVERAL = select(Message).where(OF_KEYS).order_by(Message.id)
 _SEVERAL_LOCKED = _SEVERAL.with_for_update()
 _TO_DECIDE = (
     _SEVERAL.add_columns(PersonKey, AuditRecord)
@@ -164,10 +163,10 @@ async def plan(
     await audit.lock(session, workflow)
     rows = await rows_of(session, workflow, lock=True)
     changes = await plan_among(session, (workflow, program), rows, mails, at, because, members)
-    await session.flush()
+    # Those of one instant stand in the order of their numbers: what is new has none yet, and comes last.
     changes.waiting = sorted(
         (row for row in rows if row.due_at and row.state not in DECISIONS and not is_on_hold(row)),
-        key=lambda row: (row.due_at, row.id),
+        key=lambda row: (row.due_at, row.id or math.inf),
     )
     return changes
 
@@ -409,7 +408,7 @@ async def locked_rows(session: AsyncSession, workflow: str, keys: Sequence[str])
     if len(keys) == 1:
         rows = await session.scalars(_ONE_LOCKED, _named(workflow, keys[0]))
     else:
-        rows = await session.scalars(_SEVERAL_LOCKED, _all_named(workflow, keys))
+        rows = await session.scalars(_SEVERAL_LOCKED, named(workflow, keys))
     return {row.key: row for row in rows}
 
 
@@ -418,10 +417,10 @@ async def locked_to_decide(session: AsyncSession, workflow: str, keys: Sequence[
     await audit.lock(session, workflow)
     chain = audit.chain_of(workflow)
     found: dict[str, Message] = {}
-    for row, _, last in await session.execute(_TO_DECIDE, {**_all_named(workflow, keys), "chain": chain}):
+    for row, _, last in await session.execute(_TO_DECIDE, {**named(workflow, keys), "chain": chain}):
         found[row.key] = row
         if last is not None:
-            audit.know_last(session, last)
+            audit.know_head(session, chain, audit.Head(last.sequence, last.hash))
     return found
 
 
@@ -441,9 +440,10 @@ def _named(workflow: str, key: str) -> dict[str, str | int]:
     return {"workflow": workflow, "step": step, "occurrence": int(occurrence)}
 
 
-def _all_named(workflow: str, keys: Sequence[str]) -> dict[str, Any]:
-    named = [_named(workflow, key) for key in keys]
-    return {"workflow": workflow, "keys": [(name["step"], name["occurrence"]) for name in named]}
+def named(workflow: str, keys: Sequence[str]) -> dict[str, Any]:
+    """Return the parameters of `OF_KEYS`."""
+    each = [_named(workflow, key) for key in keys]
+    return {"workflow": workflow, "keys": [(name["step"], name["occurrence"]) for name in each]}
 
 
 async def hand_over(

@@ -5,6 +5,7 @@ CPE5, CPE6, CPE8, MEM6.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +13,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.events import PERSONAL_PAGES, get_event
-from database.models import Engagement, Event, Request
+from database.models import Engagement, Event, Letter, Request
 from evidence.letter_values import LetterContent
 from evidence.letters import LetterService, SignedStatement, report_failed
 from evidence.renderer import DocumentError
@@ -81,10 +82,15 @@ async def sign_letter(
 
 
 async def finish_letters(
-    session: AsyncSession, letters: LetterService, situation: ClaimSituation, facts: ClaimFacts, at: datetime
+    session: AsyncSession,
+    letters: LetterService,
+    situation: ClaimSituation,
+    facts: ClaimFacts,
+    unfinished: Sequence[Letter],
+    at: datetime,
 ) -> ClaimFacts:
     """Make the documents of letters signed earlier that could not be made, and return the facts with them (CPE8)."""
-    for letter in await letters.unfinished(session, facts.claim):
+    for letter in unfinished:
         if await letters.finish(session, letter, situation.context.program, at):
             domains = letter.data["domain_ids"]
             signature = Signature(letter.id, letter.signed_at, facts.counterpart, domains)

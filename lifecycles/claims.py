@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -137,7 +137,7 @@ async def pending_commands(
     rows = await claims_of(session, context.facts.engagement)
     claims, _ = claims_due(context, catalogue, at)
     effects = [start("Claim", claim.claim, claim) for claim in claims if claim.claim not in rows]
-    for row, _, _ in await claims_after(session, context, at):
+    for row, _, _ in claims_changed(rows.values(), context, at):
         effects.append(WorkflowCommand("signal", row.workflow, "engagement_changed"))
     if context.closing is None or not _opens_surveys(context.facts, context.closing):
         return effects
@@ -175,8 +175,15 @@ async def claims_after(
     session: AsyncSession, context: EngagementContext, at: datetime
 ) -> list[tuple[Claim, ClaimFacts, ClaimFacts]]:
     """Return the open claims that an engagement in this context would change, with their facts before and after."""
+    return claims_changed((await claims_of(session, context.facts.engagement)).values(), context, at)
+
+
+def claims_changed(
+    rows: Iterable[Claim], context: EngagementContext, at: datetime
+) -> list[tuple[Claim, ClaimFacts, ClaimFacts]]:
+    """Return those of an engagement's claims that are open and that it would change, as `claims_after` does."""
     changed = []
-    for row in (await claims_of(session, context.facts.engagement)).values():
+    for row in rows:
         facts = _CLAIM_FACTS.validate_python(row.facts)
         after = sync_with_engagement(facts, context, row.state, at)
         if row.closed_at is None and after != facts:

@@ -93,7 +93,7 @@ async def record(
     """
     for act, reason in applied.refused:
         await record_refusal(session, row.workflow, act, reason, at)
-    known = await audit.records_by_kind(session, row.workflow, "act", "state")
+    known = await audit.records_with_head(session, row.workflow, "act", "state", "task")
     await _record_acts(session, row.workflow, applied.done, known["act"], at)
     row.program = situation.program.id
     row.policy_version = situation.program.policy_version
@@ -110,21 +110,22 @@ async def record(
         return Planned(
             row.state, False, [], horizon.look_again_at, refused=applied.refusals, program=row.program
         )
-    await _open_due_tasks(session, row, agenda, applied.facts, at)
-    if applied.done or row.state != state_before:
-        await close_settled_tasks(session, row, agenda, applied.facts, at.replace(microsecond=0))
-    when, because = _when(agenda, applied.done, at), await resolve_reason(session, agenda.dropped_because)
-    members = {profile: who.member.id for profile, who in situation.people.items()}
-    changes = (
-        ledger.AgendaChanges()
-        if agenda.has_batches
-        else await ledger.plan(
-            session, row.workflow, situation.program.id, agenda.mails, when, because, members
+    # What these read is not what the plan has changed so far: that is written once, at the end.
+    with session.no_autoflush:
+        await _open_due_tasks(session, row, agenda, applied.facts, at)
+        if (applied.done or row.state != state_before) and _may_have_tasks(session, row.workflow):
+            await close_settled_tasks(session, row, agenda, applied.facts, at.replace(microsecond=0))
+        wakes = [] if row.closed_at else agenda.wakes_after(at)
+        row.next_at = wakes[0] if wakes else None
+        when, because = _when(agenda, applied.done, at), await resolve_reason(session, agenda.dropped_because)
+        members = {profile: who.member.id for profile, who in situation.people.items()}
+        changes = (
+            ledger.AgendaChanges()
+            if agenda.has_batches
+            else await ledger.plan(
+                session, row.workflow, situation.program.id, agenda.mails, when, because, members
+            )
         )
-    )
-    wakes = [] if row.closed_at else agenda.wakes_after(at)
-    row.next_at = wakes[0] if wakes else None
-    await session.flush()
     return Planned(
         state=row.state,
         closed=row.closed_at is not None,
@@ -193,8 +194,15 @@ def _when(agenda: Agenda, acts: Sequence[Act], at: datetime) -> datetime:
 
 async def settle_lapses(session: AsyncSession, workflow: str, agenda: Agenda, at: datetime) -> None:
     """Close tasks about lost standing that the agenda no longer has: standing has returned (MEM1, MEM2, STA2)."""
+    if not _may_have_tasks(session, workflow):
+        return
     causes = [task.cause for task in agenda.tasks]
     await settle_tasks(session, workflow, "member_lapsed", causes, "good standing has returned", at)
+
+
+def _may_have_tasks(session: AsyncSession, workflow: str) -> bool:
+    """Return whether a lifecycle may ever have had a task: each that opens is recorded (STA2)."""
+    return not audit.has_none(session, workflow, "task")
 
 
 async def resolve_reason(session: AsyncSession, reason: str) -> str:

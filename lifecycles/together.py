@@ -5,54 +5,62 @@ What is read is in the session then, where the functions that ask for a part of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from database.models import Claim, Engagement, Lifecycle, Member, Onboarding, Profile, Request, Survey
+from database import audit, ledger
+from database.models import (
+    Claim,
+    Engagement,
+    Lifecycle,
+    Member,
+    Message,
+    Onboarding,
+    Profile,
+    Request,
+    Survey,
+)
 from database.session import held
 
-
-def _with_people(read: Any, people: ColumnElement[bool], is_it: ColumnElement[bool]) -> Any:
-    return (
-        read.add_columns(Profile, Member)
-        .join(Profile, people)
-        .join(Member, Member.id == Profile.member_id)
-        .where(is_it)
-    )
+_WORKFLOW: ColumnElement[str] = bindparam("workflow")
+_PAIR = Profile.id.in_([Engagement.mentee_id, Engagement.mentor_id])
 
 
-def _of_pair(table: type[Claim | Survey]) -> Any:
-    read = (
-        select(table, Engagement, Request)
-        .join(Engagement, Engagement.id == table.engagement_id)
-        .outerjoin(Request, Request.id == table.engagement_id)
-    )
-    pair = Profile.id.in_([Engagement.mentee_id, Engagement.mentor_id])
-    return _with_people(read, pair, table.workflow == bindparam("workflow"))
+class _Kind:
+    """The tables of a kind of lifecycle, each with how it is joined to those before it; the kind's own first."""
+
+    def __init__(self, table: Any, joined: Sequence[tuple[Any, ColumnElement[bool]]]) -> None:
+        self.table = table
+        joined = [*joined, (Member, Member.id == Profile.member_id)]
+        tables = [table, *(each for each, _ in joined)]
+        own: Any = select(*tables).select_from(table)
+        of_messages: Any = select(Message, *tables).outerjoin(table, table.workflow == Message.workflow)
+        for each, condition in joined:
+            own, of_messages = own.outerjoin(each, condition), of_messages.outerjoin(each, condition)
+        self.read = own.where(table.workflow == _WORKFLOW)
+        self.locked = self.read.with_for_update(of=table)
+        self.messages = of_messages.where(ledger.OF_KEYS).order_by(Message.id).with_for_update(of=Message)
 
 
 # Built once: these statements run for each plan and each mail.
-_STATEMENTS: dict[str, Any] = {
-    "onboarding": _with_people(
-        select(Onboarding), Profile.id == Onboarding.profile_id, Onboarding.workflow == bindparam("workflow")
-    ),
-    "request": _with_people(
-        select(Request),
-        Profile.id.in_([Request.mentee_id, Request.mentor_id]),
-        Request.workflow == bindparam("workflow"),
-    ),
-    "engagement": _with_people(
-        select(Engagement, Request).outerjoin(Request, Request.id == Engagement.id),
-        Profile.id.in_([Engagement.mentee_id, Engagement.mentor_id]),
-        Engagement.workflow == bindparam("workflow"),
-    ),
-    "claim": _of_pair(Claim),
-    "survey": _of_pair(Survey),
-}
-_LOCKED = {
-    kind: read.with_for_update(of=read.column_descriptions[0]["entity"]) for kind, read in _STATEMENTS.items()
+_KINDS = {
+    "onboarding": _Kind(Onboarding, [(Profile, Profile.id == Onboarding.profile_id)]),
+    "request": _Kind(Request, [(Profile, Profile.id.in_([Request.mentee_id, Request.mentor_id]))]),
+    "engagement": _Kind(Engagement, [(Request, Request.id == Engagement.id), (Profile, _PAIR)]),
+    **{
+        kind: _Kind(
+            table,
+            [
+                (Engagement, Engagement.id == table.engagement_id),
+                (Request, Request.id == table.engagement_id),
+                (Profile, _PAIR),
+            ],
+        )
+        for kind, table in (("claim", Claim), ("survey", Survey))
+    },
 }
 
 
@@ -61,12 +69,22 @@ async def read_together(session: AsyncSession, workflow: str, *, lock: bool = Fa
 
     `lock` locks the row until the transaction ends. A row that the session has already is not read again.
     """
-    kind = workflow.partition("/")[0]
-    statement = (_LOCKED if lock else _STATEMENTS).get(kind)
-    if statement is None:
+    kind = _KINDS.get(workflow.partition("/")[0])
+    if kind is None:
         return None
-    known: Lifecycle | None = held(session, statement.column_descriptions[0]["entity"], workflow)
+    known: Lifecycle | None = held(session, kind.table, workflow)
     if known is not None and not lock:
         return known
+    statement = kind.locked if lock else kind.read
     found: list[Lifecycle] = [row[0] for row in await session.execute(statement, {"workflow": workflow})]
     return found[0] if found else None
+
+
+async def locked_messages(session: AsyncSession, workflow: str, keys: Sequence[str]) -> dict[str, Message]:
+    """Return messages as `ledger.locked_rows` does, and read their lifecycle with them."""
+    kind = _KINDS.get(workflow.partition("/")[0])
+    if kind is None:
+        return await ledger.locked_rows(session, workflow, keys)
+    await audit.lock(session, workflow)
+    rows = await session.execute(kind.messages, ledger.named(workflow, keys))
+    return {message.key: message for message, *_ in rows}

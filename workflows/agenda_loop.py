@@ -52,7 +52,7 @@ It decides only where deliveries wait, such as at nine in a zone of many people.
 """
 
 MOST_KEYS = 25
-"""How many messages one delivery activity sends, one after another. More go side by side in several.
+"""How many messages one delivery activity sends, a few at a time. More go side by side in several.
 
 A lifecycle of two people never has so many; a meetup has. A summary of more keys would exceed what Temporal takes.
 """

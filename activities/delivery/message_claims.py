@@ -21,7 +21,7 @@ from database.models import DECISIONS, Message
 from database.session import Database
 from lifecycles.participants import Programs
 from lifecycles.registry import program_of_message
-from lifecycles.together import read_together
+from lifecycles.together import locked_messages
 from mail.addresses import AddressRefused
 from mail.allowlist import RecipientAllowlist
 from mail.composer import Composer
@@ -78,7 +78,7 @@ class MessageClaims:
         Raises what one of them raises, and then claims none: each is then to be claimed for itself.
         """
         async with self._database.begin() as session:
-            rows = await ledger.locked_rows(session, workflow, keys)
+            rows = await locked_messages(session, workflow, keys)
             return [await self._claim(session, key, rows.get(key), at) for key in keys]
 
     async def in_turn(self, workflow: str, key: str, at: datetime) -> Claim:
@@ -89,7 +89,7 @@ class MessageClaims:
         for turn in range(_TURNS + 1):
             try:
                 async with self._database.begin() as session:
-                    row = await ledger.locked(session, workflow, key)
+                    row = (await locked_messages(session, workflow, [key])).get(key)
                     return await self._claim(session, key, row, at, patient=turn < _TURNS)
             except _NotItsTurn:
                 if turn < _TURNS:
@@ -122,7 +122,6 @@ class MessageClaims:
             return held(row)
         if await _decide_by_order(session, row, at):
             return decided(row)
-        await read_together(session, row.workflow)
         program = await program_of_message(session, self._programs, row)
         if await is_withheld(session, row, program, at):
             return decided(row) if row.state in DECISIONS else Outcome(row.key, "held", at)

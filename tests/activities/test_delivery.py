@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.exceptions import ApplicationError
@@ -68,6 +69,20 @@ __all__ = ["deliveries", "hostile_smtp", "migrated_url"]
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
+
+
+@contextmanager
+def commits(database: Database) -> Iterator[list[object]]:
+    """The commits of transactions that write, in the block."""
+    found: list[object] = []
+
+    def note(connection: Connection) -> None:
+        if not connection.get_execution_options().get("reading"):
+            found.append(connection)
+
+    event.listen(database.engine.sync_engine, "commit", note)
+    yield found
+    event.remove(database.engine.sync_engine, "commit", note)
 
 
 async def counted(fault_run: Judge, fault: str, deliveries: DeliveryFixture, server: HostileSmtp) -> FaultRun:
@@ -132,6 +147,41 @@ async def test_hand_over_commits_before_the_last_byte(
         assert (await deliveries.row(NUDGE.key)).state == "handed_over"
         release.set()
         assert [outcome.decision for outcome in await sending] == ["sent"]
+
+
+@pytest.mark.rule("MAIL1", "MAIL2")
+async def test_messages_of_one_order_share_each_step_s_transaction(
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp
+) -> None:
+    """The claim is one commit. So are hand-over and decision, unless a message keeps the others waiting."""
+    await deliveries.plan(*check_ins(SIDE_BY_SIDE))
+    keys = [mail.key for mail in check_ins(SIDE_BY_SIDE)]
+    async with deliveries.mailing(hostile_smtp) as mail:
+        with commits(deliveries.database) as counted_commits:
+            assert [outcome.key for outcome in await send(mail, *keys)] == keys
+    assert 3 <= len(counted_commits) < 1 + 2 * SIDE_BY_SIDE
+    assert sorted(received(hostile_smtp)) == sorted(row.delivery for row in await deliveries.rows())
+
+
+@pytest.mark.rule("MAIL1", "MAIL3")
+@pytest.mark.parametrize(
+    ("step", "usual"), [("banner", "220 at last"), ("DATA", "354 go"), ("END", "250 2.0.0 kept")]
+)
+async def test_message_waits_for_no_other_that_is_stuck(
+    deliveries: DeliveryFixture, hostile_smtp: HostileSmtp, step: str, usual: str
+) -> None:
+    release = asyncio.Event()
+    hostile_smtp.answers(step, after(release, usual))
+    await deliveries.plan(*check_ins(3))
+    async with deliveries.mailing(hostile_smtp) as mail:
+        sending = asyncio.create_task(send(mail, *(each.key for each in check_ins(3))))
+        async with asyncio.timeout(PATIENCE):
+            while [row.state for row in await deliveries.rows()].count("sent") < 2:
+                await hostile_smtp.until(lambda: len(received(hostile_smtp)) >= 2)
+                await asyncio.sleep(0)
+        assert not sending.done()
+        release.set()
+        assert [outcome.decision for outcome in await sending] == ["sent"] * 3
 
 
 # --- before the last byte: tried again, with the same bytes

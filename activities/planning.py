@@ -202,6 +202,7 @@ class AgendaActivities:
         """Apply acts to an engagement, and record its agenda (ENG1–ENG11, MEM2, COH4)."""
         return await self._engagements.make(order)
 
+    # long: the steps of a plan, read in their order
     async def _plan_engagement(self, order: PlanEngagement) -> PlannedEngagement:
         facts, at, catalogue = order.facts, order.at, self._letters.catalogue
         async with self._database.begin() as session:

@@ -112,7 +112,7 @@ _WITH_HEAD = select(
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ChainEnd:
     """The last record of a chain, as the one after it needs it."""
 
     sequence: int
@@ -146,7 +146,7 @@ async def records_with_head(
     values = {"subject": subject, "kinds": kinds, "chain": chain}
     for kind, data, about, is_last, sequence, hash in await session.execute(_WITH_HEAD, values):
         if is_last:
-            know_head(session, chain, Head(sequence, hash))
+            know_head(session, chain, ChainEnd(sequence, hash))
         if about == subject and kind in found:
             found[kind].append(data)
     absent = {(subject, kind) for kind, data in found.items() if not data}
@@ -221,7 +221,7 @@ async def append(
     return record
 
 
-def know_head(session: AsyncSession, chain: str, head: Head) -> None:
+def know_head(session: AsyncSession, chain: str, head: ChainEnd) -> None:
     """Note the last record of a chain, read by a transaction that has its lock: it is not read again."""
     session.info.setdefault(_HEADS, {}).setdefault(chain, head)
 
@@ -233,7 +233,7 @@ def appended(session: AsyncSession, subject: str, kind: str) -> list[AuditRecord
     return [each for each in records if each.subject == subject and each.kind == kind]
 
 
-async def _last(session: AsyncSession, chain: str) -> AuditRecord | Head | None:
+async def _last(session: AsyncSession, chain: str) -> AuditRecord | ChainEnd | None:
     """Return the last record of a chain, whose lock the transaction has.
 
     What this transaction has appended is the last, unless a savepoint took it back: that leaves it in no session.
@@ -242,7 +242,7 @@ async def _last(session: AsyncSession, chain: str) -> AuditRecord | Head | None:
     if own and object_session(own[-1]) is session.sync_session:
         return own[-1]
     if not own and (head := session.info.get(_HEADS, {}).get(chain)):
-        known: Head = head
+        known: ChainEnd = head
         return known
     return await session.scalar(_LAST, {"chain": chain})
 

@@ -420,7 +420,7 @@ async def locked_to_decide(session: AsyncSession, workflow: str, keys: Sequence[
     for row, _, last in await session.execute(_TO_DECIDE, {**named(workflow, keys), "chain": chain}):
         found[row.key] = row
         if last is not None:
-            audit.know_head(session, chain, audit.Head(last.sequence, last.hash))
+            audit.know_head(session, chain, audit.ChainEnd(last.sequence, last.hash))
     return found
 
 

@@ -7,7 +7,7 @@ server's answer. An attempt that ends in between leaves a row from which the nex
 Several messages of one order go side by side, and share the transaction of each step.
 """
 
-from activities.delivery.activity import MailActivities, SendMail
+from activities.delivery.mail_activity import MailActivities, SendMail
 from activities.delivery.outcome import Outcome
 
 __all__ = ["MailActivities", "Outcome", "SendMail"]

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from temporalio.exceptions import ApplicationError
 
 from activities.delivery import MailActivities, Outcome
-from activities.delivery.activity import SIDE_BY_SIDE
+from activities.delivery.mail_activity import SIDE_BY_SIDE
 from database import ledger, mail_bodies, program_trials, suppressions
 from database.links import Links
 from database.models import DECISIONS, Message, ProgramTrial, Task, TrialGuest

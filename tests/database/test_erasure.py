@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -117,25 +118,30 @@ def test_erasure_deals_with_every_personal_column() -> None:
     assert written == {"audit_records", "badges", "mail_bodies", "meetings"}
 
 
+NUMBER = re.compile(b"777777777|" + re.escape((777_777_777).to_bytes(4, "big")))
+"""The mark of columns with numbers, as text and as SQLite writes it."""
+
+
 @pytest.mark.rule("STA5")
 async def test_nothing_of_an_erased_person_can_be_read(lived: Database) -> None:
     """Once what has to be kept for a time is over as well."""
     before = await everything(lived)
-    assert words_left(before, "qz", NAME, ADDRESS) == ["qz", NAME, ADDRESS]
+    assert words_left(before, "~qz", NAME, ADDRESS) == ["~qz", NAME, ADDRESS]
+    assert NUMBER.search(before)
     report = await erase(lived)
     assert [await erasure.compact(lived) for _ in range(2)] == [lived.is_sqlite, False]
     after = await everything(lived)
-    assert words_left(after, NAME, ADDRESS, "Ñandú", "鈴木", "veiled-qz", "events-qz", "facts-qz") == []
+    assert words_left(after, NAME, ADDRESS, "Ñandú", "鈴木", "veiled~qz", "events~qz", "facts~qz") == []
     kept = {(item.table, item.until) for item in report.items if item.outcome is Fate.KEPT}
     assert kept == {("letters", date(2033, 12, 31)), ("reports", date(2033, 12, 31))}
-    assert b"statement-qz" in after
+    assert b"statement~qz" in after
     async with lived.begin() as session:
         assert await erasure.remove_expired(session, datetime(2033, 12, 31, 12, tzinfo=UTC)) == 0
     async with lived.begin() as session:
         assert await erasure.remove_expired(session, datetime(2034, 1, 1, 12, tzinfo=UTC)) == 1
         assert await erasure.remove_expired(session, datetime(2034, 1, 1, 12, tzinfo=UTC)) == 0
     last = await everything(lived)
-    assert [line for line in last.split(b"\n") if b"qz" in line or b"77777" in line] == []
+    assert [line for line in last.split(b"\n") if b"~qz" in line or NUMBER.search(line)] == []
 
 
 @pytest.mark.rule("STA5")

@@ -47,7 +47,7 @@ AT = NOW + timedelta(days=200)
 NAME = "Zoë Ñandú-O'Brien 鈴木"
 ADDRESS = "zoë.ñandú@example.org"
 
-DIGEST = hashlib.sha256(b"document-qz").hexdigest()
+DIGEST = hashlib.sha256(b"document~qz").hexdigest()
 
 
 def lifecycle(workflow: str, **values: Any) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def message_row(number: int, to: str, member: str, state: str) -> Message:
 def life() -> list[Any]:
     """Return all that the database can have of Ana, who works with Marcus."""
     rows = at_the_gate()
-    step = {"name": "reopened", "at": NOW.isoformat(), "actor": "lina", "reason": "facts-qz"}
+    step = {"name": "reopened", "at": NOW.isoformat(), "actor": "lina", "reason": "facts~qz"}
     for row in rows:
         if isinstance(row, Letter):
             row.engagement_id = "r-2"
@@ -163,11 +163,11 @@ def life() -> list[Any]:
         Task(kind="inactive", subject="engagement/r-2", cause="x", action="x", opened_at=NOW, due_at=NOW),
         Task(kind="misconduct", subject="engagement/r-2", cause="y", action="y", opened_at=NOW, due_at=NOW),
         event_row(1, "member.updated", "member/ana", "applied", member="ana", name=NAME),
-        event_row(2, "profile.created", "onboarding/p-ana", "held", profile="p-ana", goals="events-qz1"),
-        event_row(3, "request.created", "request/r-2", "applied", request="r-2", message="events-qz2"),
+        event_row(2, "profile.created", "onboarding/p-ana", "held", profile="p-ana", goals="events~qz1"),
+        event_row(3, "request.created", "request/r-2", "applied", request="r-2", message="events~qz2"),
         event_row(4, "engagement.met", "engagement/r-2", "stored", engagement="r-2", by="p-marcus"),
-        event_row(5, "meetup.answered", "meetup/m-1", "applied", meetup="m-1", by="p-ana", x="events-qz3"),
-        event_row(6, "mail.bounced", "mail/d-1", "refused", delivery="d-1", reason="events-qz4"),
+        event_row(5, "meetup.answered", "meetup/m-1", "applied", meetup="m-1", by="p-ana", x="events~qz3"),
+        event_row(6, "mail.bounced", "mail/d-1", "refused", delivery="d-1", reason="events~qz4"),
         event_row(7, "member.updated", "member/marcus", "applied", member="marcus", name="Marcus"),
         EventSubject(subject="member/ana", event_id=2),
         BadgeStatus(number=1, program="asis-global", opened_at=NOW),
@@ -205,7 +205,7 @@ def mark(row: Any) -> None:
         column = row.__table__.columns[name]
         if (table, name) in _STRUCTURAL or not hasattr(row, name):
             continue
-        word = f"{name}-qz"
+        word = f"{name}~qz"
         if shape := _SHAPES.get((table, name)):
             setattr(row, name, shape(word))
         elif isinstance(column.type, (String, Text)):
@@ -213,7 +213,7 @@ def mark(row: Any) -> None:
         elif column.type.python_type is bytes:
             setattr(row, name, word.encode())
         elif column.type.python_type is int:
-            setattr(row, name, 77_777)
+            setattr(row, name, 777_777_777)
         else:
             setattr(row, name, [word])
 
@@ -236,12 +236,12 @@ async def _under_her_key(session: AsyncSession) -> None:
     for number in (1, 2):
         row = await session.get_one(Message, number)
         row.recipient = ADDRESS if number == 1 else "marcus@example.org"
-        row.content = b"Dear Zo\xc3\xab, content-qz"
+        row.content = b"Dear Zo\xc3\xab, content~qz"
         assert await mail_bodies.keep(session, row, NOW)
         row.content = None
     key = await person_keys.key_of(session, "ana")
     assert key is not None
-    content = person_keys.encrypt(key, b"badge-qz", "b-1")
+    content = person_keys.encrypt(key, b"badge~qz", "b-1")
     session.add(
         Badge(
             id="b-1",
@@ -271,5 +271,5 @@ async def _on_record(session: AsyncSession) -> None:
         ("cohort/c-1", "pair", ids),
         ("member/marcus", "act", {"act": "of Marcus alone"}),
     ):
-        words = f"{NAME}: veiled-qz" if subject != "member/marcus" else "Marcus has moved"
+        words = f"{NAME}: veiled~qz" if subject != "member/marcus" else "Marcus has moved"
         await audit.append(session, subject, kind, NOW, data, actor="lina", veiled={"reason": words})

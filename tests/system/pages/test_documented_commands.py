@@ -69,6 +69,9 @@ STATUSES: Final = {
 }
 """What a command ends with, where it is not 0."""
 
+OWN_PROCESS: Final = ("rehearse",)
+"""Commands that set up logging for their process."""
+
 COMMANDS: Final = re.compile(r"(?:throughline|temporal|cp|export) ")
 
 
@@ -168,7 +171,7 @@ class Deployment:
             command = command.replace(written, here)
         command, _, saved = command.partition(" > ")
         program, *arguments = shlex.split(command, comments=True)
-        if program == "throughline":
+        if program == "throughline" and arguments[0] not in OWN_PROCESS:
             result = CliRunner().invoke(app, arguments, input="y\n", env=self.settings)
             if saved:
                 (self.folder / saved).write_text(result.stdout, "utf-8")
@@ -177,7 +180,7 @@ class Deployment:
             name, _, value = arguments[0].partition("=")
             self.settings[name] = value
             return 0, ""
-        found = binary("temporal") if program == "temporal" else program
+        found = {"temporal": binary("temporal"), "throughline": str(COMMAND)}.get(program, program)
         done = subprocess.run(
             [found, *arguments],
             env={**os.environ, **self.settings, "TEMPORAL_ADDRESS": self.temporal},

@@ -177,6 +177,13 @@ class Deployment:
                 found += [str(tuple(row)) for row in await session.execute(query)]
         return found
 
+    async def waits_for_mail_server(self, until: datetime) -> bool:
+        """Return whether a message that was due by an instant is to be tried again, or is just being tried."""
+        async with self.database.reading() as session:
+            undecided = Message.state.in_(("planned", "claimed", "handed_over"))
+            query = select(Message.id).where(undecided, Message.due_at <= until).limit(1)
+            return await session.scalar(query) is not None
+
     async def next_due(self, after: datetime) -> datetime | None:
         """Return the next instant at which anything is due."""
         found: list[datetime] = []

@@ -49,6 +49,12 @@ STALLED = 1.5
 MOST_STALLS = 80
 """How often in a row that is tried. A machine that is busy moves within the time of a few."""
 
+HOUR = timedelta(hours=1)
+"""The longest time until a message that the mail server did not take is tried again (MAIL3)."""
+
+HOURS_OF_RETRIES = 12
+"""How long the end waits for such messages, in program time."""
+
 OUTAGES = ("smtp away", "smtp busy", "smtp drops after the body")
 """Faults that last: until something else has come due, hours of program time later."""
 
@@ -172,7 +178,13 @@ class _Run:
             if not upcoming:
                 break
         await self._ready.temporal.move_to(until)
+        self._ready.smtp.set_mode("")
         await self._settle(until)
+        for _ in range(HOURS_OF_RETRIES):
+            if not await self._ready.waits_for_mail_server(until):
+                break
+            await self._ready.temporal.move_to(self._ready.temporal.now() + HOUR)
+            await self._settle(until)
 
     async def _strike(self, now: datetime) -> None:
         """Let the next fault begin, if its time has come."""
@@ -300,7 +312,8 @@ class _Run:
                 counted.lost.append(f"{mail.workflow} {mail.key}, due {mail.due}: {state}")
         for delivery in counted.received:
             row = rows.get(delivery)
-            if delivery not in owed and not (row and row.workflow.startswith(UPKEEP)):
+            of_later = row and row.due_at and row.due_at > self._lives.until
+            if delivery not in owed and not of_later and not (row and row.workflow.startswith(UPKEEP)):
                 counted.not_owed.append(f"{row.workflow} {row.key}" if row else delivery)
 
     def _is_overtaken(self, row: Message) -> bool:

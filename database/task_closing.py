@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from database.models import Lifecycle, Task
-from database.tasks import OPEN, PROGRAM, close_task
+from database.tasks import OPEN, PROGRAM, close_task, write_changed
 from rules.agenda import Agenda
 
 Gone = Callable[[Any, str], str]
@@ -131,6 +131,7 @@ async def settled_tasks(
     session: AsyncSession, subject: str, state: str, agenda: Agenda, facts: Any, at: datetime
 ) -> list[tuple[Task, str]]:
     """Return the open tasks about a lifecycle that are not needed any more, each with the reason (STA2)."""
+    await write_changed(session)
     found = await session.scalars(
         select(Task).where(Task.subject == subject, Task.state.in_(OPEN), Task.kind.in_(CLOSINGS))
     )

@@ -59,8 +59,15 @@ async def open_task(
 
 async def has_open_task(session: AsyncSession, subject: str, kind: str) -> bool:
     """Return whether staff still have to deal with a task of a kind about a subject."""
+    await write_changed(session)
     wanted = select(Task.id).where(Task.subject == subject, Task.kind == kind, Task.state.in_(OPEN))
     return await session.scalar(wanted.limit(1)) is not None
+
+
+async def write_changed(session: AsyncSession) -> None:
+    """Write the tasks that a session has changed, for a look at those that are open: a plan is written at its end."""
+    if any(isinstance(row, Task) for row in session.dirty):
+        await session.flush()
 
 
 def by_urgency() -> tuple[Any, ...]:
@@ -72,6 +79,7 @@ async def settle_tasks(
     session: AsyncSession, subject: str, kind: str, causes: Collection[str], why: str, at: datetime
 ) -> None:
     """Close the tasks of a kind whose cause is not among `causes` (STA2)."""
+    await write_changed(session)
     found = await session.scalars(
         select(Task).where(
             Task.subject == subject, Task.kind == kind, Task.state.in_(OPEN), Task.cause.not_in(causes)
@@ -83,6 +91,7 @@ async def settle_tasks(
 
 async def close_task_of(session: AsyncSession, subject: str, cause: str, why: str, at: datetime) -> None:
     """Close the open task of one cause, if there is one: the cause is gone (STA2)."""
+    await write_changed(session)
     task = await session.scalar(
         select(Task).where(Task.subject == subject, Task.cause == cause, Task.state.in_(OPEN))
     )

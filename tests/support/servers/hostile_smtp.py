@@ -238,7 +238,7 @@ class HostileSmtp:
     async def start(self, port: int = 0) -> None:
         """Listen, on the given port or any free one."""
         listening = socket.create_server(("127.0.0.1", port))
-        # asyncio sets it by itself, but not on a socket that it is given: replies to a group would wait 40 ms for an ACK.
+        # asyncio sets this, but not on a socket that it is given. Replies to a group would wait 40 ms for an ACK.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._narrow:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

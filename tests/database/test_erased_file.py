@@ -86,7 +86,7 @@ async def test_changed_file_is_refused(file: ErasedFile, change: object) -> None
 
 @pytest.mark.rule("STA5")
 async def test_forged_line_is_refused_whose_hashes_fit(file: ErasedFile) -> None:
-    """Whoever has the file and no key can make hashes, and no MAC."""
+    """With the file and without a key, hashes can be made, and no MAC."""
     await file.add([("ana", AT)])
     other = ErasedFile(file.path, KeyRing(("another key for tests",)))
     await other.add([("luis", AT)])
